@@ -1,0 +1,100 @@
+"""Every key of a run, with its unit and meaning. Other configs start from this one and state only
+what they change. Any key can be overridden: ``--config.train.steps=100``."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    c = ConfigDict()
+    c.name = "base"  # names the run folder: runs/<name>
+    c.seed = 0  # of parameters, sampling order and dropout
+
+    c.data = ConfigDict()
+    c.data.source = "sp500"  # which reader of fusionjax/data/sources: sp500 | acl18
+    c.data.root = ""  # folder of the raw files; empty for the embedded sp500
+    c.data.prepared = "prepared"  # folder for array_record sets and the text-embedding cache
+    c.data.calendar = "XNYS"  # exchange_calendars code: sessions, closes, half days
+    c.data.decision_delay_minutes = 30  # decision_time = session close + this
+    c.data.min_history = 5  # a sample needs this many earlier bars of its symbol that have a return
+    # First and last *target* session of each split (the session after decision_time), inclusive.
+    # A label counts in a split only if it is known by the split's last day.
+    c.data.splits = ConfigDict({"train": ("1999-01-01", "2016-12-31"),
+                                "dev": ("2017-01-01", "2018-12-31")})
+
+    # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
+    # text: sessions looked back, documents kept (the latest), author hash buckets;
+    # image: sessions drawn, pixel height, patch in pixels (height) and sessions (width).
+    c.modalities = ConfigDict()
+
+    c.targets = ConfigDict()
+    c.targets.direction = (1,)  # horizons in sessions
+    c.targets.up = 0.0  # class up if the simple return >= this ...
+    c.targets.down = 0.0  # ... down if < this; between them a sample is not scored
+    c.targets.returns = (1, 5)  # horizons of the return quantiles, sessions
+    c.targets.quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
+    c.targets.volatility = (5,)  # horizons of the realised volatility, sessions
+
+    c.model = ConfigDict()
+    c.model.width = 64  # D, shared by all modalities
+    c.model.layers = 2  # transformer layers of each encoder
+    c.model.heads = 4
+    c.model.mlp_ratio = 2  # hidden width of the feed-forward block / D
+    c.model.attention = "window"  # window | linear; both cost O(N)
+    c.model.attention_window = 16  # tokens seen to each side
+    c.model.fusion = "equal"  # equal | softmax_gate
+    c.model.dropout = 0.1
+    c.model.param_dtype = "float32"
+    c.model.compute_dtype = "float32"  # bfloat16 on GPU; softmax, norms and losses stay float32
+
+    c.loss = ConfigDict()  # weight of each head's loss
+    c.loss.direction = 1.0  # cross-entropy, nats
+    c.loss.returns = 1.0  # pinball, in units of the trailing volatility
+    c.loss.volatility = 1.0  # squared error of log volatility
+
+    c.train = ConfigDict()
+    c.train.split = "train"
+    c.train.steps = 400  # optimiser updates
+    c.train.global_batch_size = 256  # samples an update, over all devices
+    c.train.grad_accum_steps = 1  # microbatches an update
+    c.train.learning_rate = 1e-3  # peak; linear warm-up, then cosine to zero
+    c.train.warmup_steps = 40
+    c.train.weight_decay = 0.05  # decoupled; matrices only
+    c.train.clip_norm = 1.0  # global gradient norm
+    c.train.ema_decay = 0.99  # of the averaged parameters that evaluate and predict use
+    c.train.modality_dropout = 0.1  # chance that a present modality is hidden from a sample
+    c.train.frozen = ()  # regexes over parameter paths that keep their values
+    c.train.checkpoint_every = 200  # steps
+    c.train.keep_checkpoints = 2
+    c.train.log_every = 20  # steps
+
+    c.mesh = ConfigDict()  # devices along each axis; -1 (at most one) takes what is left
+    c.mesh.data = -1  # replicas: across nodes
+    c.mesh.fsdp = 1  # parameters split: inside a node
+    c.mesh.tensor = 1  # matrix columns split
+
+    # Rolling origin inside the training split: `launch/train.py --select` tries each entry of the
+    # grid (dotted key -> value) on `folds` successive windows at the end of the split.
+    c.selection = ConfigDict()
+    c.selection.folds = 3
+    c.selection.fold_sessions = 42  # length of each validation window
+    c.selection.grid = ({},)
+
+    c.evaluate = ConfigDict()
+    c.evaluate.split = "dev"
+    c.evaluate.bootstrap_samples = 2000
+    c.evaluate.block_sessions = 5  # consecutive days resampled together
+
+    c.finetune = ConfigDict()
+    c.finetune.split = "dev"  # new rows: targets after the parent's last matured label
+    c.finetune.steps = 40
+    c.finetune.learning_rate = 2e-4
+    c.finetune.warmup_steps = 4
+    c.finetune.replay_share = 0.5  # share of each batch drawn from the parent's rows
+    c.finetune.frozen = ()  # regexes over parameter paths, e.g. "encoders_text/.*"
+
+    # What --cpu_mesh changes: the same program, mesh names and rules at toy widths.
+    c.toy = (("model.width", 64), ("model.layers", 2), ("model.heads", 4),
+             ("model.compute_dtype", "float32"), ("train.steps", 20), ("train.warmup_steps", 2),
+             ("train.global_batch_size", 64), ("train.grad_accum_steps", 1),
+             ("train.log_every", 1))
+    return c.lock()

@@ -1,0 +1,258 @@
+"""A run's settings: ConfigDict at the edge, frozen dataclasses inside. Values live in configs/."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import dacite
+from ml_collections import ConfigDict
+
+from fusionjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class NumericConfig:
+    kind: str
+    channels: tuple[str, ...]
+    sessions: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    kind: str
+    sessions: int
+    max_documents: int
+    author_buckets: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    kind: str
+    sessions: int
+    height: int
+    patch_height: int
+    patch_sessions: int
+
+
+ModalityConfig = NumericConfig | TextConfig | ImageConfig
+_KINDS: dict[str, type] = {"numeric": NumericConfig, "text": TextConfig, "image": ImageConfig}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    source: str
+    root: str
+    prepared: str
+    calendar: str
+    decision_delay_minutes: int
+    min_history: int
+    splits: dict[str, tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetsConfig:
+    direction: tuple[int, ...]
+    up: float
+    down: float
+    returns: tuple[int, ...]
+    quantiles: tuple[float, ...]
+    volatility: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    width: int
+    layers: int
+    heads: int
+    mlp_ratio: int
+    attention: str
+    attention_window: int
+    fusion: str
+    dropout: float
+    param_dtype: str
+    compute_dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    direction: float
+    returns: float
+    volatility: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    split: str
+    steps: int
+    global_batch_size: int
+    grad_accum_steps: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    modality_dropout: float
+    frozen: tuple[str, ...]
+    checkpoint_every: int
+    keep_checkpoints: int
+    log_every: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    data: int
+    fsdp: int
+    tensor: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionConfig:
+    folds: int
+    fold_sessions: int
+    grid: tuple[dict[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    split: str
+    bootstrap_samples: int
+    block_sessions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    split: str
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    replay_share: float
+    frozen: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The whole of a run. ``configs/base.py`` explains every key and its unit."""
+
+    name: str
+    seed: int
+    data: DataConfig
+    modalities: dict[str, ModalityConfig]
+    targets: TargetsConfig
+    model: ModelConfig
+    loss: LossConfig
+    train: TrainConfig
+    mesh: MeshConfig
+    selection: SelectionConfig
+    evaluate: EvaluateConfig
+    finetune: FinetuneConfig
+    toy: tuple[tuple[str, Any], ...]
+
+    def override(self, changes: dict[str, Any]) -> "Config":
+        """This config with dotted keys replaced, e.g. ``{"train.steps": 20}``.
+
+        Raises:
+          InputError: a key does not exist or a value has the wrong type.
+        """
+        raw = dataclasses.asdict(self)
+        for key, value in changes.items():
+            *parents, leaf = key.split(".")
+            node = raw
+            for name in parents:
+                node = _child(node, name, key)
+            _child(node, leaf, key)
+            node[leaf] = value
+        return _build(raw)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> "Config":
+        """The inverse of ``to_json``, parsed."""
+        return _build(raw)
+
+
+def resolve(config: ConfigDict) -> Config:
+    """Turns a config file's dict into frozen dataclasses and checks what needs no data.
+
+    Raises:
+      InputError: naming the key, what it holds and what was expected.
+    """
+    return _build(json.loads(config.to_json_best_effort()))
+
+
+def _child(node: Any, name: str, key: str) -> Any:
+    if not isinstance(node, dict) or name not in node:
+        known = node if isinstance(node, dict) else ()
+        raise InputError(f"config has no key {key!r}{_nearest(name, known)}")
+    return node[name]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f""
+
+
+def _build(raw: dict[str, Any]) -> Config:
+    raw = dict(raw)
+    modalities = {}
+    for name, entry in raw.pop("modalities", {}).items():
+        kind = entry.get("kind")
+        if kind not in _KINDS:
+            raise InputError(f"config.modalities.{name}.kind is {kind!r}; expected one of "
+                             f"{', '.join(_KINDS)}")
+        modalities[name] = _from_dict(_KINDS[kind], entry, f"config.modalities.{name}")
+    config = _from_dict(Config, raw | {"modalities": {}}, "config")
+    config = dataclasses.replace(config, modalities=modalities)
+    _check(config)
+    return config
+
+
+def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
+    try:
+        return dacite.from_dict(cls, raw, dacite.Config(strict=True, cast=[tuple]))
+    except dacite.exceptions.WrongTypeError as e:
+        raise InputError(f"{where}.{e.field_path} is {e.value!r}; expected {e.field_type}") from e
+    except dacite.exceptions.MissingValueError as e:
+        raise InputError(f"{where}.{e.field_path} is missing; see configs/base.py") from e
+    except dacite.exceptions.UnexpectedDataError as e:
+        raise InputError(f"{where}: unknown keys {sorted(e.keys)}; see configs/base.py") from e
+
+
+def _check(c: Config) -> None:
+    """Relations between keys that a type cannot express."""
+
+    def need(ok: bool, message: str) -> None:
+        if not ok:
+            raise InputError(f"config: {message}")
+
+    need(bool(c.modalities), "modalities is empty; give at least one")
+    for name, m in c.modalities.items():
+        if isinstance(m, NumericConfig):
+            need(bool(m.channels), f"modalities.{name}.channels is empty")
+            need(m.sessions % m.patch == 0,
+                 f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}")
+        elif isinstance(m, ImageConfig):
+            need(m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
+                 f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
+                 f"into patches of {m.patch_height} × {m.patch_sessions}")
+    need(c.model.width % c.model.heads == 0,
+         f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}")
+    for key, split in (("train", c.train.split), ("evaluate", c.evaluate.split),
+                       ("finetune", c.finetune.split)):
+        need(split in c.data.splits,
+             f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}")
+    for name, span in c.data.splits.items():
+        need(len(span) == 2 and span[0] <= span[1],
+             f"data.splits.{name} is {span}; expected (first day, last day)")
+    need(c.targets.down <= c.targets.up, "targets.down is above targets.up")
+    need(list(c.targets.quantiles) == sorted(set(c.targets.quantiles)) and
+         all(0 < q < 1 for q in c.targets.quantiles),
+         f"targets.quantiles {c.targets.quantiles} must rise strictly inside (0, 1)")
+    need(c.train.global_batch_size % c.train.grad_accum_steps == 0,
+         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
+         f"train.grad_accum_steps {c.train.grad_accum_steps}")
+    need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")

@@ -1,0 +1,123 @@
+"""Samples and their labels: one a bar, stamped with the session it predicts."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Shaped
+
+from fusionjax.config import Config
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+from fusionjax.types import Targets
+
+# Returns are compared with the class thresholds at the six digits that StockNet published.
+_RETURN_DIGITS = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Rows of a ``Market`` to forecast from, with what came after each."""
+
+    row: Int64[np.ndarray, "S"]  # last bar known at the decision time
+    target_day: Shaped[np.ndarray, "S"]  # datetime64[D], the session after it
+    targets: Targets  # arrays of numpy
+    subset: Bool[np.ndarray, "S"]  # the target is in the published sub-protocol
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, keep: np.ndarray) -> "Samples":
+        """The samples at a mask or at positions."""
+        return Samples(self.row[keep], self.target_day[keep], take_targets(self.targets, keep),
+                       self.subset[keep])
+
+
+def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
+    """Rows of every label array."""
+    return Targets(**{f.name: getattr(targets, f.name)[keep] for f in dataclasses.fields(targets)})
+
+
+def split(market: Market, config: Config, name: str) -> Samples:
+    """The samples whose target day lies in ``config.data.splits[name]``, with matured labels.
+
+    Raises:
+      InputError: no sample falls into the split.
+    """
+    first, last = (np.datetime64(d, "D") for d in config.data.splits[name])
+    samples = between(market, config, first, last)
+    if not len(samples):
+        raise InputError(f"config.data.splits.{name} is {first} to {last}, where the data has no "
+                         f"sample: it runs from {market.session.min()} to {market.session.max()}")
+    return samples
+
+
+def between(market: Market, config: Config, first: np.datetime64, last: np.datetime64) -> Samples:
+    """The samples with a target day in [first, last] and enough history.
+
+    A label of horizon h is known at the close h sessions after the decision; it counts only if
+    that day is not after ``last`` (label_end <= last), so nothing of a later split leaks in.
+    """
+    rows = np.arange(len(market.session))
+    ahead = np.minimum(rows + 1, len(rows) - 1)
+    target_day = market.session[ahead]
+    keep = (rows < market.last_row) & (target_day >= first) & (target_day <= last)
+    # The first bar of a symbol has no return, so `min_history` returns need one bar more.
+    keep &= rows - market.first_row >= config.data.min_history
+    rows = rows[keep]
+    return Samples(rows, target_day[keep], _targets(market, config, rows, last),
+                   market.subset[rows + 1])
+
+
+def unlabelled(config: Config, count: int) -> Targets:
+    """Targets of samples whose future is unknown: all masked."""
+    t = config.targets
+    shape = {"direction": len(t.direction), "returns": len(t.returns),
+             "volatility": len(t.volatility)}
+    return Targets(
+        direction=np.zeros((count, shape["direction"]), np.int32),
+        direction_mask=np.zeros((count, shape["direction"]), bool),
+        returns=np.zeros((count, shape["returns"]), np.float32),
+        returns_mask=np.zeros((count, shape["returns"]), bool),
+        log_volatility=np.zeros((count, shape["volatility"]), np.float32),
+        volatility_mask=np.zeros((count, shape["volatility"]), bool))
+
+
+def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime64) -> Targets:
+    t = config.targets
+    targets = unlabelled(config, len(rows))
+    for i, horizon in enumerate(t.direction):
+        growth, known = _growth(market, rows, horizon, last)
+        move = np.round(growth - 1, _RETURN_DIGITS)
+        targets.direction[:, i] = move >= t.up
+        targets.direction_mask[:, i] = known & ((move >= t.up) | (move < t.down))
+    for i, horizon in enumerate(t.returns):
+        growth, known = _growth(market, rows, horizon, last)
+        targets.returns[:, i], targets.returns_mask[:, i] = np.log(growth), known
+    for i, horizon in enumerate(t.volatility):
+        _, known = _growth(market, rows, horizon, last)
+        targets.log_volatility[:, i] = realised_log_volatility(market, rows, horizon)
+        targets.volatility_mask[:, i] = known
+    return targets
+
+
+def _growth(market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
+            ) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
+    """Price ratio over the horizon, and whether its end is known by ``last`` (1 where it is not)."""
+    end = np.minimum(rows + horizon, market.last_row[rows])
+    known = (rows + horizon <= market.last_row[rows]) & (market.session[end] <= last)
+    growth = market.adj_close[end] / market.adj_close[rows]
+    return np.where(known, growth, 1.0), known
+
+
+def realised_log_volatility(market: Market, rows: np.ndarray, horizon: int
+                            ) -> Float64[np.ndarray, "S"]:
+    """Log of the root mean square daily log return of the ``horizon`` sessions after each row.
+
+    A negative horizon looks back instead: the sessions up to and including the row. Sessions
+    outside the symbol's bars count as unmoved. A floor of 0.01 % a day keeps the log finite.
+    """
+    steps = np.arange(1, horizon + 1) if horizon > 0 else np.arange(horizon + 1, 1)
+    at = np.clip(rows[:, None] + steps, market.first_row[rows][:, None] + 1,
+                 market.last_row[rows][:, None])
+    r = np.log(market.adj_close[at] / market.adj_close[at - 1])
+    return 0.5 * np.log(np.mean(r**2, axis=1) + 1e-8)

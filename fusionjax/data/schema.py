@@ -1,0 +1,111 @@
+"""What raw tables must look like, and the message when they do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow
+
+from fusionjax.errors import InputError
+
+BARS = ("symbol", "date", "open", "high", "low", "close", "adj_close", "volume")
+DOCUMENTS = ("symbol", "event_time", "available_time", "author", "text")
+_PRICES = ["open", "high", "low", "close", "adj_close"]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Reads a parquet or CSV file.
+
+    Raises:
+      InputError: the file is missing, truncated or not what its name says.
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent}: no such folder; set config.data.root to the raw data")
+    if not path.exists():
+        found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
+        raise InputError(f"{path}: missing; the folder holds {found}")
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as e:
+        reason = str(e).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
+                         "truncated: copy it again") from e
+
+
+def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object) -> None:
+    """Raises InputError naming the columns that ``table`` lacks."""
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise InputError(f"{where}: lacks column {', '.join(missing)}; it has "
+                         f"{', '.join(map(str, table.columns))}")
+
+
+def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
+    """Validates daily bars and returns them with ``date`` as datetime64, sorted by symbol and date.
+
+    Within a symbol the file's dates must rise strictly: a file out of order is more often a bad
+    merge than a choice.
+
+    Args:
+      bars: columns ``BARS``; prices in currency, volume in shares.
+      where: file name for messages.
+
+    Raises:
+      InputError: naming the row (0-based, header not counted) and what was expected.
+    """
+    require_columns(bars, BARS, where)
+    if bars.empty:
+        raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
+    bars = bars.reset_index(drop=True)
+    try:
+        dates = pd.to_datetime(bars["date"], format="ISO8601").astype("datetime64[s]")
+    except ValueError as e:
+        raise InputError(f"{where}: a date is not YYYY-MM-DD ({e})") from e
+    bars = bars.assign(date=dates)
+    for column in [*_PRICES, "volume"]:
+        if not pd.api.types.is_numeric_dtype(bars[column]):
+            raise InputError(f"{where}: column {column} holds {bars[column].dtype}; expected "
+                             "numbers")
+        low_is_bad = bars[column] < 0 if column == "volume" else bars[column] <= 0
+        _refuse(bars, ~np.isfinite(bars[column].to_numpy(float)) | low_is_bad, where,
+                f"{column} must be a finite number above zero; drop the row or repair it")
+    _refuse(bars, bars["date"].isna(), where, "a bar needs a date")
+    _refuse(bars, bars.duplicated(["symbol", "date"]), where,
+            "this symbol and date appeared before; keep one")
+    _refuse(bars, bars.groupby("symbol")["date"].diff() < pd.Timedelta(0), where,
+            "dates must rise within a symbol; sort the file")
+    return bars.sort_values(["symbol", "date"], ignore_index=True)
+
+
+def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
+    """Validates texts: every one is stamped, and none was available before it happened or after now.
+
+    Args:
+      documents: columns ``DOCUMENTS``; both times are UTC timestamps.
+      now: time of the check (UTC).
+      where: file name for messages.
+
+    Raises:
+      InputError: naming the row and what was expected.
+    """
+    require_columns(documents, DOCUMENTS, where)
+    documents = documents.reset_index(drop=True)
+    for column in ("event_time", "available_time"):
+        if not isinstance(documents[column].dtype, pd.DatetimeTZDtype):
+            raise InputError(f"{where}: {column} holds {documents[column].dtype}; expected "
+                             "timestamps with a time zone")
+        _refuse(documents, documents[column].isna(), where,
+                f"{column} is missing; an undated text cannot be placed in time, drop it")
+    _refuse(documents, documents["available_time"] > now, where,
+            f"available_time is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone")
+    _refuse(documents, documents["available_time"] < documents["event_time"], where,
+            "available before it happened; swap or repair the times")
+    return documents
+
+
+def _refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
+    rows = np.flatnonzero(np.asarray(bad))
+    if len(rows):
+        shown = table.iloc[rows[0]].to_dict()
+        cells = ", ".join(f"{k}={v}" for k, v in shown.items() if k != "text")
+        raise InputError(f"{where}: row {rows[0]} ({cells}): {why}. {len(rows)} such rows")

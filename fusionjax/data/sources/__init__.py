@@ -1,0 +1,25 @@
+"""Readers of raw data: each turns one layout of files into the same checked tables."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """Checked tables, before they are joined in time.
+
+    Attributes:
+      bars: columns of ``schema.BARS``, sorted by symbol and date.
+      channels: one float column a numeric channel, aligned with ``bars``; NaN means missing.
+      documents: columns of ``schema.DOCUMENTS``, or None where the source has no text.
+      subset: True for the rows of a published sub-protocol (the sample whose target is this row).
+      notes: what was left out on the way and why, for the manifest.
+    """
+
+    bars: pd.DataFrame
+    channels: pd.DataFrame
+    documents: pd.DataFrame | None
+    subset: np.ndarray
+    notes: tuple[str, ...]

@@ -1,0 +1,51 @@
+"""The embedded default: S&P 500 daily bars 1999-2018 with NASDAQ, WTI and VIX, from ``arch``."""
+
+from pathlib import Path
+
+import arch.data.nasdaq
+import arch.data.sp500
+import arch.data.vix
+import arch.data.wti
+import numpy as np
+import pandas as pd
+
+from fusionjax.data import features, schema
+from fusionjax.data.sources import Raw
+
+SYMBOL = "SPX"
+CONTEXT_CHANNELS = ("nasdaq_ret", "wti_ret", "vix_level", "vix_change")
+# A context value older than this many sessions is missing, not current.
+_STALE_AFTER = 5
+
+
+def files(root: Path) -> list[Path]:
+    """The files whose content the prepared set depends on."""
+    folder = Path(arch.data.__file__).parent
+    return [folder / n / f"{n}.csv.gz" for n in ("sp500", "nasdaq", "wti", "vix")]
+
+
+def read(root: Path) -> Raw:
+    """Reads the four series. VIX begins in 2014; before that its channels are missing (NaN)."""
+    index = arch.data.sp500.load()
+    bars = pd.DataFrame({
+        "symbol": SYMBOL, "date": index.index, "open": index["Open"], "high": index["High"],
+        "low": index["Low"], "close": index["Close"], "adj_close": index["Adj Close"],
+        "volume": index["Volume"].astype(float)})
+    bars = schema.check_bars(bars, "arch.data.sp500")
+    nasdaq = _as_of(arch.data.nasdaq.load()["Adj Close"], bars["date"])
+    wti = _as_of(arch.data.wti.load().iloc[:, 0], bars["date"])
+    vix = _as_of(arch.data.vix.load().iloc[:, 0], bars["date"])
+    context = pd.DataFrame({
+        "nasdaq_ret": np.log(nasdaq).diff(), "wti_ret": np.log(wti).diff(),
+        "vix_level": np.log(vix / 100 / np.sqrt(252)), "vix_change": np.log(vix).diff()})
+    channels = pd.concat([features.price_channels(bars), context], axis=1)
+    return Raw(bars, channels, None, np.ones(len(bars), bool), ())
+
+
+def _as_of(values: pd.Series, dates: pd.Series) -> pd.Series:
+    """The last value known on each date; never one from after it."""
+    known = values.dropna()
+    positions = known.index.searchsorted(dates, side="right") - 1
+    age = dates.to_numpy() - known.index.to_numpy()[np.maximum(positions, 0)]
+    fresh = (positions >= 0) & (age <= np.timedelta64(_STALE_AFTER, "D"))
+    return pd.Series(np.where(fresh, known.to_numpy()[np.maximum(positions, 0)], np.nan))

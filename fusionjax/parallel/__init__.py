@@ -1,0 +1,1 @@
+"""Devices as one mesh, and where each array lives on it."""

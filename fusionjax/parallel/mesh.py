@@ -1,0 +1,60 @@
+"""The mesh: axes data × fsdp × tensor, the same names on one CPU and on 64 H100s."""
+
+import math
+
+import jax
+from jax.sharding import AxisType, Mesh
+
+from fusionjax.config import Config, MeshConfig
+from fusionjax.errors import InputError
+
+AXES = ("data", "fsdp", "tensor")
+BATCH_AXES = ("data", "fsdp")  # a batch is split over both; its parameters only over fsdp
+
+
+def use_virtual_cpu_devices(count: int) -> None:
+    """Makes this process see ``count`` CPU devices. Must run before JAX touches a backend."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", count)
+
+
+def device_count(mesh: MeshConfig) -> int | None:
+    """Devices the mesh asks for, or None where an axis is -1 and takes what there is."""
+    sizes = (mesh.data, mesh.fsdp, mesh.tensor)
+    return None if -1 in sizes else math.prod(sizes)
+
+
+def make_mesh(config: MeshConfig) -> Mesh:
+    """A mesh over all devices.
+
+    Raises:
+      InputError: the axes do not multiply to the number of devices.
+    """
+    sizes = [config.data, config.fsdp, config.tensor]
+    devices = jax.devices()
+    found = f"found {len(devices)} {devices[0].platform.upper()} device(s)"
+    if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
+        raise InputError(f"config.mesh is {dict(zip(AXES, sizes, strict=True))}; each axis is at "
+                         "least 1, and at most one is -1")
+    fixed = math.prod(s for s in sizes if s != -1)
+    if -1 in sizes and len(devices) % fixed == 0:
+        sizes[sizes.index(-1)] = len(devices) // fixed
+    if math.prod(sizes) != len(devices):
+        asked = " × ".join(f"{a} {s}" for a, s in zip(AXES, sizes, strict=True))
+        raise InputError(
+            f"config.mesh asks for {asked} = {abs(math.prod(sizes))} devices; {found}. Run where "
+            "those devices are, change config.mesh, or rehearse on this machine with --cpu_mesh")
+    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def check_batch(config: Config, mesh: Mesh) -> None:
+    """Raises InputError unless every microbatch splits evenly over the mesh's batch axes."""
+    ways = math.prod(mesh.shape[a] for a in BATCH_AXES)
+    micro = config.train.global_batch_size // config.train.grad_accum_steps
+    if micro % ways:
+        nearest = max(ways, round(micro / ways) * ways) * config.train.grad_accum_steps
+        raise InputError(
+            f"config.train: global_batch_size {config.train.global_batch_size} in "
+            f"{config.train.grad_accum_steps} microbatch(es) gives {micro} rows, which do not "
+            f"divide over data {mesh.shape['data']} × fsdp {mesh.shape['fsdp']} = {ways} devices; "
+            f"set global_batch_size to {nearest}")

@@ -1,0 +1,84 @@
+"""Where each parameter lives: the first rule whose pattern matches its path wins."""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fusionjax.errors import InputError
+from fusionjax.parallel.mesh import BATCH_AXES
+
+# Megatron's layout inside a block (Shoeybi et al., 2019) crossed with fully sharded data
+# parallelism (Rajbhandari et al., ZeRO, 2020). Scanned layers carry a leading layer axis, which
+# stays whole. What is small is replicated.
+RULES: tuple[tuple[str, PartitionSpec], ...] = (
+    (r"layers/(query|key|value|mlp_in)/kernel", PartitionSpec(None, "fsdp", "tensor")),
+    (r"layers/(attention_out|mlp_out)/kernel", PartitionSpec(None, "tensor", "fsdp")),
+    (r"layers/mlp_in/bias", PartitionSpec(None, "tensor")),
+    (r"fusion/mlp_in/kernel", PartitionSpec("fsdp", "tensor")),
+    (r"fusion/mlp_out/kernel", PartitionSpec("tensor", "fsdp")),
+    (r"fusion/gate/kernel", PartitionSpec("fsdp", None)),
+    (r"(embed\w*/kernel|author/embedding|positions)", PartitionSpec(None, "fsdp")),
+    (r"heads/\w+/kernel", PartitionSpec("fsdp", None)),
+    (r".*", PartitionSpec()),
+)
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """A key path as ``a/b/c``."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows split over data and fsdp; everything else whole."""
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def shardings(tree: Any, mesh: Mesh) -> Any:
+    """A NamedSharding for each leaf of ``tree`` (arrays or shapes), found by its path.
+
+    Optimiser moments and averaged parameters hold the parameters' paths inside their own, so the
+    same rules split them the same way.
+
+    Raises:
+      InputError: a dimension does not divide over its mesh axis; names the path and the numbers.
+    """
+
+    def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        name = path_name(path)
+        spec = next(s for pattern, s in RULES if re.search(pattern, name))
+        if len(leaf.shape) < len(spec):  # scalars beside the moments, e.g. Adam's count
+            spec = PartitionSpec()
+        for axis, size, ways in zip(spec, leaf.shape, spec, strict=False):
+            if axis is not None and size % mesh.shape[ways]:
+                raise InputError(
+                    f"parameter {name} of shape {leaf.shape} does not divide over mesh axis "
+                    f"{axis} = {mesh.shape[ways]}: {size} is no multiple. Change model.width or "
+                    f"config.mesh.{axis}")
+        return NamedSharding(mesh, spec)
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def to_devices(batch: Any, mesh: Mesh) -> Any:
+    """This process's rows of a batch become their part of the global, sharded batch."""
+    sharding = batch_sharding(mesh)
+
+    def place(x: np.ndarray) -> jax.Array:
+        rows = x.shape[0] * jax.process_count()
+        return jax.make_array_from_process_local_data(sharding, x, (rows, *x.shape[1:]))
+
+    return jax.tree.map(place, batch)
+
+
+def constrain_batch(x: jax.Array) -> jax.Array:
+    """Keeps an activation split by rows, where a mesh is set; does nothing without one."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))

@@ -1,0 +1,1 @@
+"""From batches to parameters: state, loss, one step, the loop around it, and checkpoints."""

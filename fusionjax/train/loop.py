@@ -1,0 +1,108 @@
+"""The training loop: dispatch, log, save, stop when asked, go on where it stopped."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import jax
+
+from fusionjax.config import Config
+from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
+from fusionjax.train.program import Program
+from fusionjax.train.state import TrainState
+from fusionjax.train.telemetry import CONSOLE, Telemetry, progress_bar
+from fusionjax.types import Batch
+
+
+class Preempted(Exception):  # noqa: N818 - an event, not an error
+    """Asked to stop by a signal; the state is saved and the same command goes on from there."""
+
+
+def fit(config: Config, program: Program, batches: Callable[[int], Iterator[Batch]], seed: int,
+        *, start: TrainState | None = None, label: str = "train",
+        run: tuple[Checkpoints, RunInfo] | None = None,
+        stop: Callable[[int], bool] = lambda step: False) -> TrainState:
+    """Trains to ``config.train.steps`` updates.
+
+    Args:
+      config: what to train; ``train.*`` governs the loop.
+      program: the compiled step for it.
+      batches: gives the iterator of batches from a step on.
+      seed: of parameters and dropout.
+      start: initial state, e.g. a parent's; fresh parameters if None.
+      label: shown on the progress bar.
+      run: where to save and what to save beside the state; None keeps nothing.
+      stop: asked after each step; True saves and raises.
+
+    Returns:
+      The final state. If ``run`` already holds checkpoints, training continues from the newest.
+
+    Raises:
+      Preempted: ``stop`` said so; the state was saved first.
+      InputError: the run folder holds another run.
+    """
+    checkpoints, info = run if run is not None else (None, None)
+    if checkpoints is not None and info is not None and checkpoints.latest() is not None:
+        state = checkpoints.restore(program.abstract_state)
+        require_same_run(checkpoints.info(), info, checkpoints.folder)
+        CONSOLE.print(f"{checkpoints.folder}: going on from step {int(state.step)}")
+    else:
+        state = start if start is not None else program.init(seed)
+    telemetry = Telemetry(checkpoints.folder) if checkpoints is not None else None
+    t = config.train
+    first = int(state.step)
+    source = batches(first)
+    previous: tuple[int, dict] | None = None
+    began = time.perf_counter()
+    with progress_bar() as progress:
+        bar = progress.add_task(label, total=t.steps, completed=first, note="compiling")
+        for step in range(first, t.steps):
+            state, metrics = program.step(state, next(source), seed)
+            # Step N is dispatched before the metrics of an earlier step are read, so the device
+            # never waits for the host.
+            if previous is not None:
+                done, values = previous[0], jax.device_get(previous[1])
+                rate = (step - first) / (time.perf_counter() - began)
+                scalars = {k: float(v) for k, v in values.items()}
+                progress.update(bar, completed=done, note=f"{rate:.1f} steps/s  loss "
+                                                          f"{scalars['loss']:.4f}")
+                if telemetry is not None:
+                    telemetry.write(done, scalars | {"steps_per_second": rate})
+                previous = None
+            done = step + 1
+            if done % t.log_every == 0 or done == t.steps:
+                previous = (done, metrics)
+            stopping = stop(done)
+            if checkpoints is not None and info is not None and (
+                    stopping or done % t.checkpoint_every == 0 or done == t.steps):
+                checkpoints.save(done, state, info)
+            if stopping:
+                break
+        if previous is not None:
+            scalars = {k: float(v) for k, v in jax.device_get(previous[1]).items()}
+            progress.update(bar, completed=previous[0], note=f"loss {scalars['loss']:.4f}")
+            if telemetry is not None:
+                telemetry.write(previous[0], scalars)
+    if telemetry is not None:
+        telemetry.close()
+    if int(state.step) < t.steps:
+        raise Preempted(f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
+                        "same command goes on from there")
+    return state
+
+
+class StopOnSignal:
+    """``stop`` for ``fit``: true once SIGTERM or SIGINT arrived (a second SIGINT ends at once)."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def __call__(self, step: int) -> bool:
+        return self._asked
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,89 @@
+"""A run from config to checkpoint: data, windows, program and loop put together."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from clu import parameter_overview
+from jax.sharding import Mesh
+
+from fusionjax.config import Config
+from fusionjax.data import prepare, samples, store
+from fusionjax.data.pipeline import evaluation_batches, training_batches
+from fusionjax.data.samples import Samples
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.loop import fit
+from fusionjax.train.program import Program
+from fusionjax.train.state import TrainState
+from fusionjax.train.telemetry import CONSOLE, progress_bar
+from fusionjax.types import Batch
+
+
+def open_market(config: Config) -> Market:
+    """The prepared data of a config; prepares it first where that was not done."""
+    with progress_bar() as progress:
+        folder = prepare.prepare(config.data, progress)
+    return store.load(folder)
+
+
+def make_program(config: Config, mesh: Mesh, windows: Windows) -> Program:
+    """The compiled functions for the shapes that ``windows`` gives."""
+    local = config.train.global_batch_size // jax.process_count()
+    return Program(config, mesh, next(evaluation_batches(np.zeros(1, int), windows, local)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """One config's data and program, ready to train any seed."""
+
+    config: Config
+    market: Market
+    windows: Windows
+    samples: Samples
+    program: Program
+    info: RunInfo
+
+    @staticmethod
+    def from_config(config: Config, mesh: Mesh) -> "Trainer":
+        """Loads the data, fits the scaler on the training split and builds the program.
+
+        Raises:
+          InputError: anything wrong with data, config or mesh.
+        """
+        market = open_market(config)
+        chosen = samples.split(market, config, config.train.split)
+        last = config.data.splits[config.train.split][1]
+        scaler = Scaler.fit(market, np.datetime64(last, "D"))
+        windows = Windows(market, config, scaler)
+        program = make_program(config, mesh, windows)
+        info = RunInfo(config, market.fingerprint, scaler, last, parent=None)
+        return Trainer(config, market, windows, chosen, program, info)
+
+    def describe(self) -> None:
+        """Says what will be trained on what, before the first step."""
+        mesh = self.program.mesh
+        days = self.samples.target_day
+        axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
+        count = parameter_overview.count_parameters(self.program.abstract_state.params)
+        CONSOLE.print(
+            f"{self.config.name}: {len(self.samples):,} samples of {len(self.market.symbols)} "
+            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}",
+            highlight=False)
+
+    def batches(self, seed: int) -> Callable[[int], Iterator[Batch]]:
+        """For ``fit``: the batches of a seed from any step on."""
+        return lambda start: training_batches(
+            self.samples, self.windows, batch_size=self.config.train.global_batch_size, seed=seed,
+            start=start, process=(jax.process_index(), jax.process_count()))
+
+    def train(self, seed: int, folder: Path,
+              stop: Callable[[int], bool] = lambda step: False) -> TrainState:
+        """Trains one seed into ``folder``, or goes on with what it holds."""
+        with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
+            config = dataclasses.replace(self.config, seed=seed)
+            return fit(config, self.program, self.batches(seed), seed, label=f"seed {seed}",
+                       run=(checkpoints, dataclasses.replace(self.info, config=config)), stop=stop)

@@ -1,0 +1,35 @@
+"""All that a run must remember between two steps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Int, UInt32
+
+from fusionjax.config import Config
+from fusionjax.models.forecaster import Forecaster
+from fusionjax.train.optim import optimiser
+from fusionjax.types import Batch
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that a resumed run needs to go on bit for bit.
+
+    The data position is ``step`` itself: batch number ``step`` is a function of the seed.
+    """
+
+    step: Int[Array, ""]  # completed updates
+    params: Any
+    opt_state: Any
+    ema_params: Any  # averaged parameters: what evaluate and predict use
+
+
+def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
+    """Fresh state; jit it with output shardings to create it split. ``example`` gives shapes only."""
+    params = Forecaster(config).init(jax.random.key(seed), example)["params"]
+    return TrainState(step=jnp.zeros((), jnp.int32), params=params,
+                      opt_state=optimiser(config).init(params),
+                      # A copy: donated buffers must not be shared.
+                      ema_params=jax.tree.map(jnp.copy, params))
