@@ -33,7 +33,6 @@ class Layer(nn.Module):
     """Pre-norm attention and feed-forward block."""
 
     config: ModelConfig
-    deterministic: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]
@@ -50,22 +49,26 @@ class Layer(nn.Module):
             raise InputError(f"config.model.attention is {c.attention!r}; expected window or "
                              "linear")
         y = dense(c, c.width, "attention_out", bias=False)(rearrange(y, "b n h d -> b n (h d)"))
-        x = x + nn.Dropout(c.dropout, deterministic=self.deterministic)(y)
+        x = x + y
         y = dense(c, c.mlp_ratio * c.width, "mlp_in")(RMSNorm(name="mlp_norm")(x))
-        y = dense(c, c.width, "mlp_out")(nn.gelu(y))
-        return x + nn.Dropout(c.dropout, deterministic=self.deterministic)(y), None
+        return x + dense(c, c.width, "mlp_out")(nn.gelu(y)), None
 
 
 class Stack(nn.Module):
-    """``layers`` layers as one scanned, rematerialised layer: compile time does not grow with depth."""
+    """``layers`` layers as one scanned, rematerialised layer: compile time does not grow with depth.
+
+    Dropout takes whole tokens, before the first layer: a patch, a post, a piece of a chart.
+    """
 
     config: ModelConfig
     deterministic: bool
 
     @nn.compact
     def __call__(self, tokens: Tokens) -> Tokens:
+        x = nn.Dropout(self.config.dropout, broadcast_dims=(2,),
+                       deterministic=self.deterministic)(tokens.x)
         scanned = nn.scan(nn.remat(Layer, prevent_cse=False), length=self.config.layers,
                           variable_axes={"params": 0}, in_axes=nn.broadcast,
-                          split_rngs={"params": True, "dropout": True})
-        x, _ = scanned(self.config, self.deterministic, name="layers")(tokens.x, tokens.mask)
+                          split_rngs={"params": True})
+        x, _ = scanned(self.config, name="layers")(x, tokens.mask)
         return Tokens(RMSNorm(name="norm")(x), tokens.mask)

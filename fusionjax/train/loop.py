@@ -42,6 +42,7 @@ def fit(config: Config, program: Program, batches: Callable[[int], Iterator[Batc
       Preempted: ``stop`` said so; the state was saved first.
       InputError: the run folder holds another run.
     """
+    program.compile_step()
     checkpoints, info = run if run is not None else (None, None)
     if checkpoints is not None and info is not None and checkpoints.latest() is not None:
         state = checkpoints.restore(program.abstract_state)

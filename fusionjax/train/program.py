@@ -1,5 +1,7 @@
 """The compiled functions of one config on one mesh, shared by all seeds and folds."""
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -28,7 +30,7 @@ class Program:
 
     def __init__(self, config: Config, mesh: Mesh, example: Batch) -> None:
         check_batch(config, mesh)
-        self.mesh = mesh
+        self.mesh, self._config = mesh, config
         self._example = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype),
                                      example)
         fresh = partial(init_state, config)
@@ -37,11 +39,32 @@ class Program:
         batch, whole = rules.batch_sharding(mesh), rules.replicated(mesh)
         self.abstract_state: TrainState = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, split)
-        self._init = jax.jit(lambda seed: fresh(seed, self._zeros()), out_shardings=split)
+        # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here.
+        options = {"xla_backend_optimization_level": 1} if _on_cpu(mesh) else None
+        self._init = jax.jit(lambda seed: fresh(seed, self._zeros()), out_shardings=split,
+                             compiler_options=options)
         self._step = jax.jit(make_step(config), in_shardings=(split, batch, whole),
-                             out_shardings=(split, whole), donate_argnums=0)
+                             out_shardings=(split, whole), donate_argnums=0,
+                             compiler_options=options)
         self._predict = jax.jit(make_predict(config), in_shardings=(split.ema_params, batch),
-                                out_shardings=whole)
+                                out_shardings=whole, compiler_options=options)
+        self._compiled: Future | None = None
+
+    def compile_step(self) -> None:
+        """Starts to compile the step in the background, so that it overlaps with ``init``."""
+        if self._compiled is None:
+            rows = self._config.train.global_batch_size
+            batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
+                                 self._example)
+            seed = jax.ShapeDtypeStruct((), jnp.uint32)
+
+            def work() -> Callable:
+                with jax.set_mesh(self.mesh):
+                    return self._step.lower(self.abstract_state, batch, seed).compile()
+
+            pool = ThreadPoolExecutor(1)
+            self._compiled = pool.submit(work)
+            pool.shutdown(wait=False)
 
     def init(self, seed: int) -> TrainState:
         """Fresh state, created already split."""
@@ -50,8 +73,11 @@ class Program:
 
     def step(self, state: TrainState, batch: Batch, seed: int) -> tuple[TrainState, dict]:
         """One update on this process's rows of a batch. ``state`` is donated."""
+        self.compile_step()
+        assert self._compiled is not None
         with jax.set_mesh(self.mesh):
-            return self._step(state, rules.to_devices(batch, self.mesh), jnp.uint32(seed))
+            return self._compiled.result()(state, rules.to_devices(batch, self.mesh),
+                                           jnp.uint32(seed))
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""
@@ -60,3 +86,7 @@ class Program:
 
     def _zeros(self) -> Batch:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._example)
+
+
+def _on_cpu(mesh: Mesh) -> bool:
+    return mesh.devices.flat[0].platform == "cpu"
