@@ -83,6 +83,7 @@ def get_config() -> ConfigDict:
     c.evaluate.split = "dev"
     c.evaluate.bootstrap_samples = 2000
     c.evaluate.block_sessions = 5  # consecutive days resampled together
+    c.evaluate.market_channel = "nasdaq_ret"  # what "reverse the market's last day" looks at
 
     c.finetune = ConfigDict()
     c.finetune.split = "dev"  # new rows: targets after the parent's last matured label

@@ -120,6 +120,7 @@ class EvaluateConfig:
     split: str
     bootstrap_samples: int
     block_sessions: int
+    market_channel: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """A run's numbers to file (JSONL and TensorBoard) and its pace to the screen."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from rich.progress import (BarColumn, MofNCompleteColumn, Progress, SpinnerColum
                            TimeElapsedColumn, TimeRemainingColumn)
 from tensorboardX import SummaryWriter
 
-# Everything a person reads goes through one console, so that bars and lines do not tear.
-CONSOLE = Console(soft_wrap=True)
+# Everything a person reads goes through one console, so that bars and lines do not tear. A file
+# or a pipe has no width: give it room for the widest table.
+CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def progress_bar() -> Progress:

@@ -1,0 +1,45 @@
+"""ACL18 (StockNet): 88 US stocks, prices, tweets and the market around them.
+
+    python launch/prepare.py --config=configs/acl18.py        # once; about 4 minutes, texts cached
+    python launch/train.py --config=configs/acl18.py --seeds=5
+    python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
+
+Raw data: --config.data.root, the folder with prices_raw.parquet, tweets_preprocessed.parquet and
+stock_table.csv. Exact protocol: 20,339 scored training and 2,555 dev samples (test: 3,720), of
+which 4,987 and 656 are tweet-aligned (--subset). A period that was withheld is scored with
+--data.root=FOLDER --split=test.
+
+The settings below won `--select` (rolling origin inside the training period; dev is 42 days and
+cannot choose). README has the table that these commands make.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    c = base.get_config()
+    c.name = "acl18"
+    c.data.source = "acl18"
+    c.data.root = "../shared/datasets/acl18"
+    with c.unlocked():
+        c.data.splits = ConfigDict({"train": ("2014-01-01", "2015-07-31"),
+                                    "dev": ("2015-08-01", "2015-09-30"),
+                                    "test": ("2015-10-01", "2015-12-31")})
+        c.modalities.price = ConfigDict({
+            "kind": "numeric", "sessions": 32, "patch": 4,
+            "channels": ("ret", "gap", "range", "close_location", "volume_change", "volume_level",
+                         "ma5", "ma10", "ma20", "ma30", "vol5", "vol20")})
+        c.modalities.market = ConfigDict({
+            "kind": "numeric", "sessions": 32, "patch": 4,
+            "channels": ("market_ret", "market_dispersion", "market_breadth", "market_vol20",
+                         "sector_ret")})
+        c.modalities.text = ConfigDict({"kind": "text", "sessions": 5, "max_documents": 32,
+                                        "author_buckets": 1024})
+    c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
+    c.evaluate.market_channel = "market_ret"
+    c.selection.grid = tuple(
+        {"train.steps": steps, "train.learning_rate": rate, "model.fusion": fusion}
+        for steps in (150, 400) for rate in (3e-4, 1e-3) for fusion in ("equal", "softmax_gate"))
+    return c

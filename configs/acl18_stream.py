@@ -1,0 +1,25 @@
+"""ACL18 as a stream: a parent that knows only what was known in May 2015, updated on June and July.
+
+    python launch/train.py --config=configs/acl18_stream.py --seeds=5
+    python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream
+    python launch/evaluate.py --config=configs/acl18_stream.py --run=runs/acl18_stream_finetuned \\
+        --also=runs/acl18_stream --also=runs/acl18
+
+The table sets the fine-tuned child beside the stale parent and beside the model retrained from
+scratch to the end of July (configs/acl18.py), all scored on August and September.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import acl18
+
+
+def get_config() -> ConfigDict:
+    c = acl18.get_config()
+    c.name = "acl18_stream"
+    with c.unlocked():
+        c.data.splits = ConfigDict({"train": ("2014-01-01", "2015-05-31"),
+                                    "stream": ("2015-06-01", "2015-07-31"),
+                                    "dev": ("2015-08-01", "2015-09-30")})
+    c.finetune.split = "stream"
+    return c

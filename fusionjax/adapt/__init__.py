@@ -1,0 +1,1 @@
+"""New data arrives: go on from a checkpoint instead of starting again."""

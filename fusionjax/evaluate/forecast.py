@@ -1,0 +1,135 @@
+"""Forecasts for people: one stock at one time, in words that need no array."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fusionjax.config import Config
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+from fusionjax.evaluate.inference import Ensemble
+from fusionjax.types import CLASSES
+
+# A forecast may be asked for until the next bar is due: a long week-end after the last one.
+_VALID_DAYS = 5
+
+
+def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
+    """The last bar of ``symbol`` whose decision time is not after ``at``.
+
+    Args:
+      market: the data.
+      config: for the history a sample needs.
+      symbol: as in the data.
+      at: a date (its end, UTC) or an ISO timestamp (UTC unless it carries a zone).
+
+    Raises:
+      InputError: unknown symbol, unreadable time, or a time for which there is no data.
+    """
+    if symbol not in market.symbols:
+        close = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
+        raise InputError(f"--symbol={symbol}: not in the data; it has {', '.join(close)}"
+                         f"{' …' if len(market.symbols) > 8 else ''}")
+    try:
+        moment = pd.Timestamp(at)
+    except ValueError as e:
+        raise InputError(f"--at={at}: not a date or ISO timestamp, e.g. 2018-06-29") from e
+    if len(at) <= len("2018-06-29"):
+        moment += pd.Timedelta(days=1, seconds=-1)
+    moment = moment.tz_convert("UTC") if moment.tzinfo else moment.tz_localize("UTC")
+    rows = np.flatnonzero(market.symbol == market.symbols.index(symbol))
+    times = market.decision_time[rows]
+    position = int(np.searchsorted(times, moment.timestamp(), side="right")) - 1
+    first = min(config.data.min_history, len(rows) - 1)
+    too_late = position >= 0 and moment.timestamp() - times[position] > _VALID_DAYS * 86400
+    if position < first or too_late:
+        raise InputError(f"--at={at}: no data for {symbol} then; forecasts can be made from "
+                         f"{market.session[rows[first]]} to {market.session[rows[-1]]}")
+    return int(rows[position])
+
+
+def forecast(ensemble: Ensemble, market: Market, config: Config, rows: list[int],
+             hidden: frozenset[str]) -> list[dict[str, Any]]:
+    """One record a row: probabilities, quantiles, volatility and the weight of each modality.
+
+    Args:
+      ensemble: the run.
+      market: the data.
+      config: of the run.
+      rows: from ``row_at``.
+      hidden: modalities to do without.
+
+    Raises:
+      InputError: ``hidden`` names an unknown modality, or all of them.
+    """
+    names = list(config.modalities)
+    unknown = hidden - set(names)
+    if unknown or hidden == set(names):
+        raise InputError(f"--without={','.join(sorted(hidden))}: name some, not all, of "
+                         f"{', '.join(names)}")
+    said = ensemble.predict(np.array(rows), hidden)
+    t = config.targets
+    records = []
+    for i, row in enumerate(rows):
+        records.append({
+            "symbol": market.symbols[market.symbol[row]], "session": str(market.session[row]),
+            "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
+            "direction": {f"{h}d": dict(zip(CLASSES, _round([1 - p, p]), strict=True))
+                          for h, p in zip(t.direction, said.up[i].tolist(), strict=True)},
+            "return_quantiles": {
+                f"{h}d": dict(zip(map(str, t.quantiles), _round(q), strict=True))
+                for h, q in zip(t.returns, said.return_quantiles[i].tolist(), strict=True)},
+            "daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in
+                                 zip(t.volatility, said.log_volatility[i], strict=True)},
+            "modality_weight": dict(zip(names, _round(said.modality_weight[i].tolist()),
+                                        strict=True))})
+    return records
+
+
+def write(records: list[dict[str, Any]], path: Path) -> None:
+    """Writes records as JSON or, by the file's ending, as flat CSV.
+
+    Raises:
+      InputError: another ending.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        path.write_text(json.dumps(records, indent=2))
+    elif path.suffix == ".csv":
+        flat = [_flat(r) for r in records]
+        with path.open("w", newline="") as f:
+            writer = csv.DictWriter(f, fieldnames=list(flat[0]))
+            writer.writeheader()
+            writer.writerows(flat)
+    else:
+        raise InputError(f"--out={path}: end it with .json or .csv")
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in record.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return out
+
+
+def _round(values: list[float]) -> list[float]:
+    return [round(float(v), 6) for v in values]
+
+
+def merged(config: Config, ensemble_config: Config) -> Config:
+    """The run's own model with the given config's data and evaluation settings.
+
+    Raises:
+      InputError: the two describe different inputs or targets.
+    """
+    for key in ("modalities", "targets"):
+        if getattr(config, key) != getattr(ensemble_config, key):
+            raise InputError(f"the run was trained with other {key} than --config has; give the "
+                             "config it was trained with")
+    return dataclasses.replace(ensemble_config, data=config.data, evaluate=config.evaluate,
+                               selection=config.selection)

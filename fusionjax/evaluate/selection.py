@@ -1,0 +1,87 @@
+"""Choosing settings by rolling origin inside the training period, never on dev or test."""
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from fusionjax.config import Config
+from fusionjax.data.pipeline import training_batches
+from fusionjax.data.samples import Samples, between
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate import metrics
+from fusionjax.evaluate.inference import Prediction, predict
+from fusionjax.train.loop import fit
+from fusionjax.train.run import make_program
+
+
+def rolling_folds(market: Market, config: Config) -> list[tuple[Samples, Samples]]:
+    """(train, next) pairs: the last windows of the training split, each after all it learns from.
+
+    A fold's training labels are known before its window begins.
+
+    Raises:
+      InputError: the split is too short for the folds.
+    """
+    first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+    days = np.unique(between(market, config, first, last).target_day)
+    s = config.selection
+    if s.folds < 1 or len(days) < 2 * s.folds * s.fold_sessions:
+        raise InputError(f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
+                         f"twice as many in data.splits.{config.train.split}; it has {len(days)}")
+    edges = [len(days) - k * s.fold_sessions for k in range(s.folds, -1, -1)]
+    return [(between(market, config, first, days[a - 1]),
+             between(market, config, days[a], days[b - 1])) for a, b in itertools.pairwise(edges)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A grid entry and its scores, means over folds."""
+
+    changes: dict[str, Any]
+    log_loss: float  # direction, nats
+    mcc: float
+    volatility_mse: float
+    objective: float  # what is minimised: the heads' losses, weighted as in training
+
+
+def select(market: Market, config: Config, mesh: Mesh) -> list[Candidate]:
+    """Trains every entry of ``config.selection.grid`` on every fold; best first."""
+    folds = rolling_folds(market, config)
+    candidates = []
+    for changes in config.selection.grid:
+        tried = config.override(changes)
+        program = None
+        scores = []
+        for k, (train, after) in enumerate(folds):
+            last = after.target_day.min() - 1
+            windows = Windows(market, tried, Scaler.fit(market, last))
+            program = program or make_program(tried, mesh, windows)
+
+            def batches(start: int, train: Samples = train, windows: Windows = windows) -> Any:
+                return training_batches(train, windows, start=start, seed=tried.seed,
+                                        batch_size=tried.train.global_batch_size)
+
+            state = fit(tried, program, batches, tried.seed, label=f"{changes} fold {k + 1}")
+            said = predict(program, state.ema_params, windows, after.row,
+                           tried.train.global_batch_size)
+            scores.append(score(said, after))
+        log_loss, mcc, mse = np.mean(scores, axis=0).tolist()
+        candidates.append(Candidate(changes, log_loss, mcc, mse, config.loss.direction * log_loss
+                                    + config.loss.volatility * mse))
+    return sorted(candidates, key=lambda c: c.objective)
+
+
+def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:
+    """Log loss and MCC of direction, squared error of log volatility."""
+    d, v = (metrics.known(m) for m in (samples.targets.direction_mask,
+                                       samples.targets.volatility_mask))
+    direction = metrics.direction_sums(samples.targets.direction[d, 0], said.up[d, 0]).sum(0)
+    volatility = metrics.volatility_sums(samples.targets.log_volatility[v, 0],
+                                         said.log_volatility[v, 0]).sum(0)
+    return (float(metrics.log_loss(direction)), float(metrics.mcc(direction)),
+            float(metrics.mean_squared_error(volatility)))

@@ -1,0 +1,32 @@
+"""Goes on from a run on rows after its last matured label; the parent stays as it is.
+
+python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.adapt.finetune import finetune
+from fusionjax.config import Config
+from fusionjax.evaluate.inference import seed_folders
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.loop import StopOnSignal
+from fusionjax.train.telemetry import CONSOLE
+
+_FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned if not given")
+
+
+def main(config: Config) -> None:
+    mesh = make_mesh(config.mesh)
+    parent = Path(_FROM.value)
+    folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
+    finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
+    CONSOLE.print(f"run folder: {folder}\nnext: python launch/evaluate.py --config=… "
+                  f"--run={folder} --also={parent}", highlight=False)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,26 @@
+"""Raw data to a prepared set: validated, joined in time, texts embedded, one record a row.
+
+python launch/prepare.py --config=configs/acl18.py
+"""
+
+import json
+
+from fusionjax import app
+from fusionjax.config import Config
+from fusionjax.data import prepare
+from fusionjax.train.telemetry import CONSOLE, progress_bar
+
+
+def main(config: Config) -> None:
+    with progress_bar() as progress:
+        folder = prepare.prepare(config.data, progress)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    CONSOLE.print(f"{folder}: {manifest['rows']:,} bars of {manifest['symbols']} symbol(s), "
+                  f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts",
+                  highlight=False)
+    for note in manifest["notes"]:
+        CONSOLE.print(f"  left out: {note}", highlight=False)
+
+
+if __name__ == "__main__":
+    app.run(main)
