@@ -77,10 +77,10 @@ def get_config() -> ConfigDict:
     c.selection = ConfigDict()
     c.selection.folds = 3
     c.selection.fold_sessions = 42  # length of each validation window
-    c.selection.grid = ({},)
+    c.selection.grid = ({},)  # one candidate: the config as it is
 
     c.evaluate = ConfigDict()
-    c.evaluate.split = "dev"
+    c.evaluate.split = "dev"  # what launch/evaluate.py scores unless told otherwise
     c.evaluate.bootstrap_samples = 2000
     c.evaluate.block_sessions = 5  # consecutive days resampled together
     c.evaluate.market_channel = "nasdaq_ret"  # what "reverse the market's last day" looks at

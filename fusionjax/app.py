@@ -29,8 +29,6 @@ def run(main: Callable[[Config], None]) -> None:
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
-    # Orbax and tfds narrate at INFO; --verbosity=0 brings it back.
-    flags.FLAGS.set_default("verbosity", logging.WARNING)
     app.run(lambda argv: _guarded(lambda: main(_config())), flags_parser=_parse)
 
 
@@ -47,6 +45,8 @@ def _parse(argv: list[str]) -> list[str]:
 def _config() -> Config:
     if _CONFIG.value is None:
         raise InputError("--config is missing; for example --config=configs/demo.py")
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
     config = resolve(_CONFIG.value)
     if _CPU_MESH.value:
         config = config.override(dict(config.toy))

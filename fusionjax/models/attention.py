@@ -1,5 +1,6 @@
 """Two attentions whose cost is linear in the sequence length."""
 
+import jax
 import jax.numpy as jnp
 from einops import rearrange
 from jax.nn import dot_product_attention
@@ -38,7 +39,7 @@ def sliding_window_attention(q: Float[Array, "B N H d"], k: Float[Array, "B N H 
 
     i = jnp.arange(window)[:, None] + window
     near = jnp.abs(i - jnp.arange(3 * window)[None, :]) < window
-    sees = near & with_neighbours(cut(mask))[:, :, None, :]
+    sees = near[None, None] & with_neighbours(cut(mask))[:, :, None, :]
     fold = "b c w ... -> (b c) w ..."
     out = _attend(rearrange(cut(q), fold), rearrange(with_neighbours(cut(k)), fold),
                   rearrange(with_neighbours(cut(v)), fold),
@@ -69,6 +70,7 @@ def _positive(x: Array) -> Array:
 
 def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 N S"]) -> Array:
     """Attention that is zero, not uniform, where nothing may be seen. Softmax runs in float32."""
-    out = dot_product_attention(q, k, v, mask=sees)
+    with jax.numpy_dtype_promotion("standard"):  # JAX's own code mixes bfloat16 with float32 here
+        out = dot_product_attention(q, k, v, mask=sees)
     any_seen = rearrange(sees.any(-1), "b 1 n -> b n 1 1")
     return jnp.where(any_seen, out, jnp.zeros((), out.dtype))

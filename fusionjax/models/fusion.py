@@ -53,7 +53,7 @@ class SoftmaxGate(nn.Module):
         logits = dense(self.config, h.shape[1], "gate")(flat).astype(jnp.float32)
         share = nn.softmax(jnp.where(shown, logits, -1e9), axis=-1)
         count = shown.sum(-1, keepdims=True).astype(jnp.float32)
-        return _combine(self.config, h, share * count * shown, shown)
+        return _combine(self.config, h, share * count, shown)
 
 
 _FUSIONS: dict[str, type[nn.Module]] = {"equal": EqualWeight, "softmax_gate": SoftmaxGate}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
@@ -62,11 +63,12 @@ class SentenceEncoder(nn.Module):
         x = nn.LayerNorm(c.layer_norm_eps, name="norm")(x)
         for i in range(c.num_hidden_layers):
             x = _Layer(c, name=f"layer_{i}")(x, mask)
-        pooled = jnp.sum(x * mask[..., None], 1) / jnp.maximum(mask.sum(1), 1)[:, None]
+        shown = mask[..., None].astype(x.dtype)
+        pooled = jnp.sum(x * shown, 1) / jnp.maximum(shown.sum(1), 1)
         return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
 
 
-def from_hugging_face(weights: Mapping[str, Array], config: BertConfig) -> dict:
+def from_hugging_face(weights: Mapping[str, np.ndarray], config: BertConfig) -> dict:
     """Renames a Hugging Face BERT state dict to this module's parameters.
 
     Raises:

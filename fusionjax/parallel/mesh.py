@@ -1,6 +1,7 @@
 """The mesh: axes data × fsdp × tensor, the same names on one CPU and on 64 H100s."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 from jax.sharding import AxisType, Mesh
@@ -24,14 +25,14 @@ def device_count(mesh: MeshConfig) -> int | None:
     return None if -1 in sizes else math.prod(sizes)
 
 
-def make_mesh(config: MeshConfig) -> Mesh:
-    """A mesh over all devices.
+def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh over ``devices``, by default all there are.
 
     Raises:
       InputError: the axes do not multiply to the number of devices.
     """
     sizes = [config.data, config.fsdp, config.tensor]
-    devices = jax.devices()
+    devices = jax.devices() if devices is None else devices
     found = f"found {len(devices)} {devices[0].platform.upper()} device(s)"
     if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
         raise InputError(f"config.mesh is {dict(zip(AXES, sizes, strict=True))}; each axis is at "
@@ -44,7 +45,8 @@ def make_mesh(config: MeshConfig) -> Mesh:
         raise InputError(
             f"config.mesh asks for {asked} = {abs(math.prod(sizes))} devices; {found}. Run where "
             "those devices are, change config.mesh, or rehearse on this machine with --cpu_mesh")
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES),
+                         devices=devices)
 
 
 def check_batch(config: Config, mesh: Mesh) -> None:

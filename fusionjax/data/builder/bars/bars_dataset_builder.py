@@ -23,7 +23,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "session": f.Scalar(np.int64),  # days since 1970-01-01
             "decision_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC
             "ohlcv": f.Tensor(shape=(5,), dtype=np.float32, encoding="bytes"),
-            "adj_close": f.Scalar(np.float64),
+            # As bytes: a plain scalar passes through tf.Example's float32 and loses digits.
+            "adj_close": f.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
             "subset": f.Scalar(np.bool_),
             "channels": f.Tensor(shape=(self._channels,), dtype=np.float32, encoding="bytes"),
         }))

@@ -1,0 +1,84 @@
+"""Every test runs with checked shapes, strict dtypes and 64 virtual CPU devices."""
+
+import os
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+# JAX also builds pytree classes around things that are no arrays (shardings, shapes), so the two
+# modules that define them are left out; every function that takes them is checked.
+_MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts)
+            for p in (ROOT / "fusionjax").rglob("*.py") if p.stem != "__init__"}
+install_import_hook(sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}),
+                    "beartype.beartype")
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from ml_collections import ConfigDict  # noqa: E402
+
+from fusionjax.config import Config, resolve  # noqa: E402
+from fusionjax.data.store import Market, Texts  # noqa: E402
+from fusionjax.parallel.mesh import use_virtual_cpu_devices  # noqa: E402
+
+use_virtual_cpu_devices(64)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+ACL18 = ROOT.parent / "shared" / "datasets" / "acl18"
+
+
+@pytest.fixture(scope="session")
+def acl18_root() -> Path:
+    """The real data; a missing folder is a failure, not a skip."""
+    assert ACL18.is_dir(), f"{ACL18} is missing: put the shared datasets beside the checkout"
+    return ACL18
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One prepared folder for the whole session."""
+    return tmp_path_factory.mktemp("prepared")
+
+
+def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
+    """A config at test size: everything real but the widths."""
+    return resolve(config_dict).override({
+        "data.prepared": str(prepared), "model.width": 16, "model.layers": 2, "model.heads": 2,
+        "model.attention_window": 4, "train.steps": 6, "train.warmup_steps": 2,
+        "train.global_batch_size": 64, "train.log_every": 1, "train.checkpoint_every": 3,
+        **{k.replace("__", "."): v for k, v in changes.items()}})
+
+
+def tiny_market(days: int = 40, symbols: tuple[str, ...] = ("AA", "BB"), seed: int = 0,
+                texts: bool = True) -> Market:
+    """A market small enough to check by hand: consecutive days, channels ret and vol20."""
+    rng = np.random.default_rng(seed)
+    rows = days * len(symbols)
+    symbol = np.repeat(np.arange(len(symbols), dtype=np.int32), days)
+    session = np.tile(np.datetime64("2020-01-01") + np.arange(days), len(symbols))
+    adjusted = np.exp(np.cumsum(rng.normal(0, 0.01, (len(symbols), days)), axis=1)).ravel()
+    ret = np.concatenate([[np.nan], np.diff(np.log(adjusted))])
+    ret[np.flatnonzero(np.diff(symbol)) + 1] = np.nan
+    ohlcv = np.stack([adjusted, adjusted * 1.01, adjusted * 0.99, adjusted,
+                      np.full(rows, 1e6)], axis=1).astype(np.float32)
+    decision = session.astype("datetime64[s]").astype(np.int64) + 22 * 3600
+    documents = None
+    if texts:
+        bar = np.sort(rng.integers(0, rows, 3 * rows)).astype(np.int64)
+        documents = Texts(bar, decision[bar] - 3600, rng.integers(0, 99, len(bar)).astype(np.int32),
+                          rng.normal(size=(len(bar), 8)).astype(np.float16),
+                          rng.normal(size=(len(bar), 3)).astype(np.float32))
+    return Market("0" * 64, symbols, ("ret", "vol20"), symbol, session, decision, ohlcv, adjusted,
+                  np.ones(rows, bool),
+                  np.stack([ret, np.full(rows, np.log(0.01))], 1).astype(np.float32),
+                  (np.arange(rows) // days * days).astype(np.int64), documents)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_clean_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read from or written to the checkout by accident."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    os.environ.pop("XLA_FLAGS", None)

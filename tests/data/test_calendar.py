@@ -1,0 +1,30 @@
+"""Decisions come after the real close of the exchange, and items join forward only."""
+
+import numpy as np
+import pytest
+
+from fusionjax.data import calendar
+from fusionjax.errors import InputError
+
+
+def test_half_days_and_daylight_saving() -> None:
+    days = np.array(["2018-07-02", "2018-11-21", "2018-11-23"], "datetime64[D]")
+    at = calendar.decision_times(days, "XNYS", 30)
+    # 16:00 in New York is 20:00 UTC in summer, 21:00 in winter; the day after Thanksgiving ends at
+    # 13:00.
+    assert at.astype(str).tolist() == ["2018-07-02T20:30:00", "2018-11-21T21:30:00",
+                                       "2018-11-23T18:30:00"]
+
+
+def test_a_bar_on_a_holiday_is_refused() -> None:
+    with pytest.raises(InputError, match="2018-12-25: a bar on a day when XNYS was closed"):
+        calendar.decision_times(np.array(["2018-12-24", "2018-12-25"], "datetime64[D]"), "XNYS", 0)
+    with pytest.raises(InputError, match="knows no such exchange"):
+        calendar.decision_times(np.array(["2018-12-24"], "datetime64[D]"), "XXXX", 0)
+
+
+def test_items_join_the_first_decision_at_or_after_them() -> None:
+    decisions = np.array(["2018-07-02T20:30:00", "2018-07-03T17:30:00"], "datetime64[s]")
+    times = np.array(["2018-07-02T20:30:00", "2018-07-02T20:30:01", "2018-07-03T17:30:01"],
+                     "datetime64[s]")
+    assert calendar.first_session_after(times, decisions).tolist() == [0, 1, 2]

@@ -1,0 +1,102 @@
+"""Raw files to array_record and back: complete, repeatable, joined in time, never half there."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import small
+from rich.progress import Progress
+
+from configs import acl18, demo
+from fusionjax.data import prepare, store, text
+from fusionjax.data.sources import sp500
+from fusionjax.errors import InputError
+
+
+def test_round_trip_of_the_embedded_data(prepared: Path) -> None:
+    config = small(demo.get_config(), prepared).data
+    folder = prepare.prepare(config, Progress(disable=True))
+    market = store.load(folder)
+    raw = sp500.read(Path())
+    np.testing.assert_array_equal(market.channels, raw.channels.to_numpy(np.float32))
+    np.testing.assert_array_equal(market.adj_close, raw.bars["adj_close"])
+    assert market.symbols == ("SPX",)
+    assert (np.diff(market.decision_time) > 0).all()
+    stamp = (folder / "manifest.json").stat().st_mtime_ns
+    assert prepare.prepare(config, Progress(disable=True)) == folder
+    assert (folder / "manifest.json").stat().st_mtime_ns == stamp, "made again without need"
+
+
+def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
+    config = small(demo.get_config(), prepared).data
+    folder = tmp_path / "copy"
+    shutil.copytree(prepare.prepare(config, Progress(disable=True)), folder)
+    record = next((folder / "bars" / "1.0.0").glob("*.array_record*"))
+    record.write_bytes(record.read_bytes()[:-5000])
+    with pytest.raises(InputError, match="cannot be read.*delete .*copy and prepare again"):
+        store.load(folder)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(InputError, match="no prepared set"):
+        store.load(folder)
+    with pytest.raises(InputError, match="data.source is 'moon'; expected one of sp500, acl18"):
+        prepare.prepare(small(demo.get_config(), prepared, data__source="moon").data,
+                        Progress(disable=True))
+
+
+@pytest.fixture(scope="module")
+def small_acl18(acl18_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real ACL18 with all prices and the tweets of two stocks in one month."""
+    root = tmp_path_factory.mktemp("acl18")
+    for name in ("prices_raw.parquet", "stock_table.csv"):
+        shutil.copyfile(acl18_root / name, root / name)
+    tweets = pd.read_parquet(acl18_root / "tweets_preprocessed.parquet")
+    keep = tweets["symbol"].isin(["XOM", "KO"]) & tweets["day"].str.startswith("2015-07")
+    tweets[keep].to_parquet(root / "tweets_preprocessed.parquet")
+    return root
+
+
+@pytest.mark.shared_data
+def test_tweets_are_joined_in_time_and_embedded_once(small_acl18: Path, prepared: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small(acl18.get_config(), prepared, data__root=str(small_acl18)).data
+    folder = prepare.prepare(config, Progress(disable=True))
+    market = store.load(folder)
+    texts = market.texts
+    assert texts is not None
+    assert len(texts.bar) > 100
+    # Usable from a decision at or after it, and not from the one before.
+    decision = market.decision_time
+    assert (texts.available_time <= decision[texts.bar]).all()
+    before = texts.bar - 1
+    same = market.symbol[before] == market.symbol[texts.bar]
+    assert (texts.available_time[same] > decision[before][same]).all()
+    np.testing.assert_allclose(np.linalg.norm(texts.embedding.astype(np.float32), axis=1), 1,
+                               atol=2e-3)
+    # Preparing again under other settings computes no embedding: the cache is keyed by content.
+    monkeypatch.setattr(text, "_Encoder", None)
+    again = small(acl18.get_config(), prepared, data__root=str(small_acl18),
+                  data__decision_delay_minutes=45).data
+    assert prepare.prepare(again, Progress(disable=True)) != folder
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize(("name", "damage", "message"), [
+    ("prices_raw.parquet", lambda t: t.drop(columns="adj_close"), "lacks column adj_close"),
+    ("prices_raw.parquet", lambda t: pd.concat([t, t.tail(1)]), "appeared before; keep one"),
+    ("prices_raw.parquet", lambda t: t.assign(symbol="NEW" + t["symbol"]), "is not in stock_table"),
+    ("tweets_preprocessed.parquet", lambda t: t.assign(created_at=pd.NaT), "expected timestamps"),
+    ("tweets_preprocessed.parquet",
+     lambda t: t.assign(created_at=t["created_at"] + pd.Timedelta(days=36500)), "in the future"),
+])
+def test_bad_raw_data_leaves_nothing_half_made(small_acl18: Path, tmp_path: Path, name: str,
+                                               damage: object, message: str) -> None:
+    root = tmp_path / "raw"
+    shutil.copytree(small_acl18, root)
+    table = pd.read_parquet(root / name)
+    damage(table).to_parquet(root / name)  # type: ignore[operator]
+    config = small(acl18.get_config(), tmp_path / "out", data__root=str(root)).data
+    with pytest.raises(InputError, match=message):
+        prepare.prepare(config, Progress(disable=True))
+    assert not list(tmp_path.glob("out/*/manifest.json"))

@@ -1,0 +1,92 @@
+"""Labels by hand, maturity at the split's edge, and the published counts of ACL18."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small, tiny_market
+
+from configs import acl18 as acl18_config
+from configs import demo
+from fusionjax.data import samples
+from fusionjax.data.sources import acl18
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+
+
+def test_labels_by_hand() -> None:
+    market = tiny_market(days=12, symbols=("AA",))
+    price = market.adj_close
+    config = small(demo.get_config(), Path(), data__min_history=2, targets__returns=(1, 3),
+                   targets__volatility=(2,))
+    s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-02-01"))
+    assert s.row.tolist() == list(range(2, 11))
+    assert (s.target_day == market.session[s.row + 1]).all()
+    i, r = 3, 5
+    assert s.row[i] == r
+    assert s.targets.direction[i, 0] == (price[r + 1] >= price[r])
+    np.testing.assert_allclose(s.targets.returns[i], [np.log(price[r + 1] / price[r]),
+                                                      np.log(price[r + 3] / price[r])], rtol=1e-5)
+    moves = np.diff(np.log(price))[r : r + 2]
+    np.testing.assert_allclose(s.targets.log_volatility[i, 0],
+                               0.5 * np.log((moves**2).mean() + 1e-8), rtol=1e-5)
+    # Nothing is known three sessions ahead of the last two samples.
+    assert s.targets.returns_mask[:, 1].tolist() == [True] * 7 + [False] * 2
+
+
+def test_a_label_counts_only_if_it_matures_inside_the_split() -> None:
+    market = tiny_market(days=30, symbols=("AA",))
+    config = small(demo.get_config(), Path(), targets__volatility=(5,))
+    last = np.datetime64("2020-01-20")
+    s = samples.between(market, config, np.datetime64("2020-01-01"), last)
+    assert s.target_day.max() == last
+    end = market.session[s.row + 5]
+    assert (s.targets.volatility_mask[:, 0] == (end <= last)).all()
+    assert not s.targets.volatility_mask[-1, 0]
+    assert s.targets.direction_mask[:, 0].all()
+
+
+def test_symbols_do_not_run_into_each_other() -> None:
+    market = tiny_market(days=10)
+    config = small(demo.get_config(), Path())
+    s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-02-01"))
+    assert (market.symbol[s.row] == market.symbol[s.row + 1]).all()
+    assert (s.row - market.first_row[s.row]).min() == config.data.min_history
+
+
+def test_thresholds_drop_the_middle() -> None:
+    market = tiny_market(days=40, symbols=("AA",))
+    config = small(demo.get_config(), Path(), targets__up=0.0055, targets__down=-0.005)
+    s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-03-01"))
+    move = market.adj_close[s.row + 1] / market.adj_close[s.row] - 1
+    assert (s.targets.direction_mask[:, 0] == ((move >= 0.0055) | (move < -0.005))).all()
+    assert 0 < s.targets.direction_mask.sum() < len(s)
+
+
+def test_split_outside_the_data_is_refused() -> None:
+    config = small(demo.get_config(), Path())
+    with pytest.raises(InputError, match=r"splits.dev is 2017-01-01 to 2018-12-31.*no\s+sample: "
+                                         r"it runs from 2020-01-01 to 2020-02-09"):
+        samples.split(tiny_market(), config, "dev")
+
+
+@pytest.mark.shared_data
+def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
+    raw = acl18.read(acl18_root)
+    bars = raw.bars
+    symbols, symbol = np.unique(bars["symbol"], return_inverse=True)
+    market = Market(
+        "0" * 64, tuple(symbols), tuple(raw.channels), symbol.astype(np.int32),
+        bars["date"].to_numpy().astype("datetime64[D]"), np.zeros(len(bars), np.int64),
+        np.zeros((len(bars), 5), np.float32), bars["adj_close"].to_numpy(), raw.subset,
+        raw.channels.to_numpy(np.float32), np.searchsorted(symbol, symbol), None)
+    config = small(acl18_config.get_config(), Path())
+    counts = {}
+    for name in ("train", "dev"):
+        s = samples.split(market, config, name)
+        scored, up = s.targets.direction_mask[:, 0], s.targets.direction[:, 0] == 1
+        aligned = scored & s.subset
+        counts[name] = (scored.sum(), (scored & up).sum(), (scored & ~up).sum(),
+                        aligned.sum(), (aligned & up).sum(), (aligned & ~up).sum())
+    assert counts["train"] == (20339, 10318, 10021, 4987, 2580, 2407)
+    assert counts["dev"] == (2555, 1139, 1416, 656, 320, 336)

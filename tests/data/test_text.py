@@ -1,0 +1,52 @@
+"""Sentence vectors that mean something, lexicon scores by hand, a cache that never lies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from fusionjax.data import text
+from fusionjax.errors import InputError
+
+
+def test_like_texts_have_like_vectors_and_repeats_cost_nothing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = np.array(["the company raised its profit forecast", "earnings guidance was increased",
+                      "a recipe for tomato soup", "the company raised its profit forecast"])
+    vectors, scores = text.featurise(texts, tmp_path, Progress(disable=True))
+    likeness = vectors.astype(np.float32) @ vectors.astype(np.float32).T
+    assert likeness[0, 1] > 0.4 > likeness[0, 2]
+    np.testing.assert_array_equal(vectors[0], vectors[3])
+    monkeypatch.setattr(text, "_Encoder", None)
+    again, scores_again = text.featurise(texts[::-1], tmp_path, Progress(disable=True))
+    np.testing.assert_array_equal(again, vectors[::-1])
+    np.testing.assert_array_equal(scores_again, scores[::-1])
+
+
+def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch() -> None:
+    encode = text._Encoder()
+    alone = dict(_flat(encode(["short text"])))
+    padded = dict(_flat(encode(["short text", "another text of nearly that length", "x"])))
+    np.testing.assert_allclose(alone[0], padded[0], atol=2e-6)
+
+
+def _flat(batches: object) -> list[tuple[int, np.ndarray]]:
+    return [(int(r), v) for rows, vectors in batches  # type: ignore[attr-defined]
+            for r, v in zip(rows, vectors, strict=True)]
+
+
+def test_lexicon_by_hand() -> None:
+    good, bad, empty = text.lexicon_scores(["profit improved greatly", "loss and bankruptcy", ""])
+    scores = dict(zip(text.LEXICON, good, strict=True))
+    assert scores["lm_positive"] > 0 == scores["lm_negative"]
+    assert scores["vader_compound"] > 0
+    assert dict(zip(text.LEXICON, bad, strict=True))["lm_negative"] > 0
+    assert not empty.any()
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    path = tmp_path / f"{text.ENCODER}.npz"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
+        text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))

@@ -1,0 +1,108 @@
+"""Windows read nothing after their row, and missing is masked."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small, tiny_market
+from ml_collections import ConfigDict
+
+from configs import acl18, base, demo
+from fusionjax.config import Config
+from fusionjax.data.samples import unlabelled
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.types import Batch
+
+
+def config_of_all_kinds() -> Config:
+    c = base.get_config()
+    with c.unlocked():
+        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
+                                         "channels": ("ret", "vol20")})
+        c.modalities.text = ConfigDict({"kind": "text", "sessions": 3, "max_documents": 4,
+                                        "author_buckets": 16})
+        c.modalities.chart = ConfigDict({"kind": "image", "sessions": 8, "height": 20,
+                                         "patch_height": 10, "patch_sessions": 4})
+    return small(c, Path())
+
+
+def build(market: Market, rows: np.ndarray, hidden: frozenset[str] = frozenset()) -> Batch:
+    config = config_of_all_kinds()
+    scaler = Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
+    return Windows(market, config, scaler)(rows, unlabelled(config, len(rows)),
+                                           np.ones(len(rows), np.float32), hidden)
+
+
+def truncated(market: Market, row: int) -> Market:
+    """The market as it was right after ``row`` closed, for a market of one symbol."""
+    texts = market.texts
+    assert texts is not None
+    known = texts.bar <= row
+    cut = {f.name: getattr(market, f.name)[: row + 1] for f in dataclasses.fields(market)
+           if isinstance(getattr(market, f.name), np.ndarray)}
+    old = {f.name: getattr(texts, f.name)[known] for f in dataclasses.fields(texts)}
+    return dataclasses.replace(market, **cut, texts=dataclasses.replace(texts, **old))
+
+
+@pytest.mark.parametrize("row", [0, 3, 7, 20, 38])
+def test_deleting_the_future_changes_no_bit(row: int) -> None:
+    market = tiny_market(symbols=("AA",))
+    whole = build(market, np.array([row]))
+    past = build(truncated(market, row), np.array([row]))
+    import jax
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(past), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_series_by_hand() -> None:
+    market = tiny_market()
+    batch = build(market, np.array([2, 41]))
+    series = batch.inputs["price"]
+    # Row 2: five sessions before the first bar, then the first bar, whose return is unknown.
+    assert series.mask[0].tolist() == [False] * 6 + [True] * 2
+    np.testing.assert_array_equal(series.x[0, 6:], market.channels[1:3])
+    assert not series.x[0, :6].any()
+    # Row 41 is the second bar of the second symbol: nothing of the first one shows.
+    assert series.mask[1].tolist() == [False] * 7 + [True]
+
+
+def test_documents_are_the_latest_known_ones() -> None:
+    market = tiny_market()
+    row = 30
+    batch = build(market, np.array([row]))
+    texts, got = market.texts, batch.inputs["text"]
+    assert texts is not None
+    wanted = np.flatnonzero((texts.bar >= row - 2) & (texts.bar <= row))[-4:]
+    assert got.mask[0].sum() == len(wanted) > 0
+    np.testing.assert_array_equal(got.embedding[0][got.mask[0]], texts.embedding[wanted])
+    age = (market.decision_time[row] - texts.available_time[wanted]) / 3600
+    np.testing.assert_allclose(got.age[0][got.mask[0]], age)
+    assert (age >= 0).all()
+
+
+def test_hidden_modalities_are_absent() -> None:
+    batch = build(tiny_market(), np.array([20, 21]), frozenset({"text"}))
+    assert not batch.present["text"].any()
+    assert batch.present["price"].all()
+
+
+def test_the_scaler_sees_nothing_after_the_training_period() -> None:
+    market = tiny_market()
+    last = market.session[20]
+    wild = market.channels.copy()
+    wild[market.session > last] = 1e6
+    changed = dataclasses.replace(market, channels=wild)
+    assert Scaler.fit(changed, last) == Scaler.fit(market, last)
+    ret = market.channels[market.session <= last, 0]
+    np.testing.assert_allclose(Scaler.fit(market, last).std["ret"], np.nanstd(ret), rtol=1e-6)
+
+
+def test_what_the_data_lacks_is_refused_by_name() -> None:
+    scaler = Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
+    with pytest.raises(InputError, match="channel 'gap' is not in the prepared data; it has ret"):
+        Windows(tiny_market(), small(demo.get_config(), Path()), scaler)
+    with pytest.raises(InputError, match="modalities.text wants texts"):
+        Windows(tiny_market(texts=False), small(acl18.get_config(), Path()), scaler)

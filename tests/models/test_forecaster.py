@@ -1,0 +1,137 @@
+"""The whole model: any subset of modalities, masked means unseen, outputs on their scales."""
+
+import itertools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import small, tiny_market
+from ml_collections import ConfigDict
+
+from configs import base
+from fusionjax.config import Config
+from fusionjax.data.samples import unlabelled
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.models.encoders import instance_normalise
+from fusionjax.models.forecaster import Forecaster
+from fusionjax.types import Batch
+
+NAMES = ("price", "text", "chart")
+
+
+def config(**changes: object) -> Config:
+    c = base.get_config()
+    with c.unlocked():
+        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
+                                         "channels": ("ret", "vol20")})
+        c.modalities.text = ConfigDict({"kind": "text", "sessions": 3, "max_documents": 4,
+                                        "author_buckets": 16})
+        c.modalities.chart = ConfigDict({"kind": "image", "sessions": 8, "height": 20,
+                                         "patch_height": 10, "patch_sessions": 4})
+    return small(c, Path(), **changes)
+
+
+def batch(c: Config) -> Batch:
+    windows = Windows(tiny_market(), c, Scaler({"ret": 0.0, "vol20": -4.6},
+                                               {"ret": 0.01, "vol20": 1.0}))
+    rows = np.array([5, 20, 30, 60])
+    b = windows(rows, unlabelled(c, 4), np.ones(4, np.float32))
+    return jax.tree.map(jnp.asarray, b)
+
+
+@pytest.fixture(scope="module")
+def trained_like() -> dict:
+    """Parameters away from their start, where the heads are zero."""
+    c = config()
+    params = Forecaster(c).init(jax.random.key(0), batch(c))["params"]
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    return jax.tree.unflatten(tree, [x + 0.1 * jax.random.normal(k, x.shape)
+                                     for x, k in zip(leaves, keys, strict=True)])
+
+
+@pytest.mark.parametrize("fusion", ["equal", "softmax_gate"])
+@pytest.mark.parametrize("attention", ["window", "linear"])
+def test_any_subset_of_modalities_gives_a_finite_forecast(fusion: str, attention: str) -> None:
+    c = config(model__fusion=fusion, model__attention=attention)
+    b = batch(c)
+    params = Forecaster(c).init(jax.random.key(0), b)["params"]
+    apply = jax.jit(lambda b: Forecaster(c).apply({"params": params}, b))
+    for size in range(4):
+        for subset in itertools.combinations(NAMES, size):
+            here = {n: jnp.full(4, n in subset) for n in NAMES}
+            f = apply(b.replace(present=here))
+            assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(f))
+            shown = np.asarray(f.modality_weight) > 0
+            assert (shown == [n in subset for n in NAMES]).all()
+
+
+def test_masked_values_are_never_seen(trained_like: dict) -> None:
+    c = config()
+    b = batch(c)
+
+    def loud(x: jax.Array, mask: jax.Array) -> jax.Array:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x,
+                         jnp.asarray(7, x.dtype))
+
+    price, text = b.inputs["price"], b.inputs["text"]
+    changed = b.replace(inputs=b.inputs | {
+        "price": price.replace(x=loud(price.x, price.mask)),
+        "text": text.replace(**{k: loud(getattr(text, k), text.mask)
+                                for k in ("embedding", "lexicon", "age", "author")})})
+    apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
+    for x, y in zip(jax.tree.leaves(apply(b)), jax.tree.leaves(apply(changed)), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+
+
+def test_with_nothing_present_every_sample_gets_the_base_rate(trained_like: dict) -> None:
+    c = config()
+    b = batch(c)
+    f = Forecaster(c).apply({"params": trained_like},
+                            b.replace(present={n: jnp.zeros(4, bool) for n in NAMES}))
+    for x in (f.direction_logits, f.return_quantiles, f.log_volatility):
+        np.testing.assert_allclose(x, jnp.broadcast_to(x[:1], x.shape), rtol=1e-6)
+
+
+def test_quantiles_rise_and_scale_with_the_stocks_volatility(trained_like: dict) -> None:
+    c = config()
+    b = batch(c)
+    apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
+    f = apply(b)
+    assert (jnp.diff(f.return_quantiles, axis=-1) > 0).all()
+    twice = apply(b.replace(log_scale=b.log_scale + jnp.log(2.0)))
+    np.testing.assert_allclose(twice.return_quantiles, 2 * f.return_quantiles, rtol=1e-5)
+    np.testing.assert_allclose(twice.log_volatility, f.log_volatility + np.log(2), rtol=1e-5)
+
+
+def test_half_precision_stays_close_and_keeps_float32_parameters_and_outputs() -> None:
+    c = config(model__compute_dtype="bfloat16")
+    b = batch(c)
+    params = Forecaster(c).init(jax.random.key(0), b)["params"]
+    assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    f = Forecaster(c).apply({"params": params}, b)
+    assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
+
+
+def test_instance_normalisation_by_hand_and_back() -> None:
+    x = jnp.array([[[1.0], [3.0], [99.0]]])
+    mask = jnp.array([[True, True, False]])
+    out, mean, std = instance_normalise(x, mask)
+    np.testing.assert_allclose(mean, [[2.0]])
+    np.testing.assert_allclose(std, [[1.0]], rtol=1e-4)
+    np.testing.assert_allclose(out[0, :, 0], [-1, 1, 0], rtol=1e-4)
+    np.testing.assert_allclose((out * std[:, None] + mean[:, None])[0, :2, 0], [1, 3], rtol=1e-6)
+
+
+def test_depth_does_not_grow_the_program() -> None:
+    def lines(layers: int) -> int:
+        c = config(model__layers=layers)
+        b = batch(c)
+        lowered = jax.jit(lambda k: Forecaster(c).init(k, b)).lower(jax.random.key(0))
+        apply = jax.jit(lambda p: Forecaster(c).apply(p, b)).lower(
+            jax.eval_shape(lambda k: Forecaster(c).init(k, b), jax.random.key(0)))
+        return len((lowered.as_text() + apply.as_text()).splitlines())
+
+    assert lines(8) < 1.05 * lines(2)

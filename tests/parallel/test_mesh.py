@@ -1,0 +1,120 @@
+"""The same training on 1, 8 and 64 devices; arrays live where the rules say."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import small
+from jax.sharding import Mesh, PartitionSpec
+
+from configs import demo, h100_64
+from fusionjax.config import Config, MeshConfig, resolve
+from fusionjax.errors import InputError
+from fusionjax.parallel import rules
+from fusionjax.parallel.mesh import device_count, make_mesh
+from fusionjax.train.run import Trainer
+
+MESHES = {1: MeshConfig(1, 1, 1), 8: MeshConfig(2, 2, 2), 64: MeshConfig(8, 8, 1)}
+
+
+def mesh_of(count: int) -> Mesh:
+    return make_mesh(MESHES[count], jax.devices()[:count])
+
+
+@pytest.fixture(scope="module")
+def config(prepared: Path) -> Config:
+    return small(demo.get_config(), prepared, train__steps=20)
+
+
+@pytest.fixture(scope="module")
+def trainers(config: Config) -> dict[int, Trainer]:
+    return {n: Trainer.from_config(config, mesh_of(n)) for n in MESHES}
+
+
+@pytest.mark.slow
+def test_twenty_steps_give_the_same_losses_on_1_8_and_64_devices(
+        trainers: dict[int, Trainer]) -> None:
+    losses = {}
+    for n, trainer in trainers.items():
+        state = trainer.program.init(3)
+        batches = trainer.batches(3)(0)
+        curve = []
+        for _ in range(20):
+            state, metrics = trainer.program.step(state, next(batches), 3)
+            curve.append(metrics["loss"])
+        losses[n] = np.array(jax.device_get(curve))
+    assert losses[1][-1] < losses[1][0]
+    for n in (8, 64):
+        np.testing.assert_allclose(losses[n], losses[1], atol=1e-5, rtol=0)
+
+
+def test_state_is_really_split(trainers: dict[int, Trainer]) -> None:
+    state = trainers[64].program.init(0)
+
+    def bytes_on_one_device(tree: object) -> int:
+        return sum(x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(tree))
+
+    def is_matrix(path: tuple) -> bool:
+        return "kernel" in rules.path_name(path)
+
+    for part in (state.params, state.opt_state, state.ema_params):
+        matrices = [x for p, x in jax.tree_util.tree_leaves_with_path(part) if is_matrix(p)]
+        total = sum(x.nbytes for x in matrices)
+        assert bytes_on_one_device(matrices) == total // 8, "fsdp 8 splits every matrix"
+        everything = sum(x.nbytes for x in jax.tree.leaves(part))
+        assert bytes_on_one_device(part) < 0.35 * everything
+
+
+def test_batch_rows_land_on_their_devices(trainers: dict[int, Trainer]) -> None:
+    trainer = trainers[64]
+    batch = next(trainer.batches(0)(0))
+    placed = rules.to_devices(batch, trainer.program.mesh)
+    assert placed.sample_id.sharding.spec == PartitionSpec(("data", "fsdp"))
+    for shard in placed.sample_id.addressable_shards:
+        np.testing.assert_array_equal(shard.data, batch.sample_id[shard.index])
+    assert {s.data.shape for s in placed.inputs["chart"].pixels.addressable_shards} == {
+        (1, *batch.inputs["chart"].pixels.shape[1:])}
+    # Device (d, f) of the mesh holds row 8 d + f.
+    grid = trainer.program.mesh.devices[:, :, 0]
+    where = {s.device: s.index[0].start for s in placed.sample_id.addressable_shards}
+    assert [[where[d] for d in row] for row in grid] == np.arange(64).reshape(8, 8).tolist()
+
+
+def test_the_cluster_config_maps_8_nodes_of_8() -> None:
+    config = resolve(h100_64.get_config())
+    assert device_count(config.mesh) == 64
+    assert make_mesh(config.mesh).shape == {"data": 8, "fsdp": 8, "tensor": 1}
+
+
+@pytest.mark.parametrize(("mesh", "devices", "message"), [
+    (MeshConfig(8, 8, 2), 64, r"data 8 × fsdp 8 × tensor 2 = 128 devices; found 64 CPU"),
+    (MeshConfig(8, 8, 1), 1, r"= 64 devices; found 1 CPU device.s.*rehearse .* --cpu_mesh"),
+    (MeshConfig(-1, 3, 1), 64, r"found 64 CPU device"),
+    (MeshConfig(-1, -1, 1), 64, r"at most one is -1"),
+    (MeshConfig(0, 8, 1), 64, r"each axis is at least 1"),
+])
+def test_meshes_that_do_not_fit(mesh: MeshConfig, devices: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_mesh(mesh, jax.devices()[:devices])
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_numbers(prepared: Path) -> None:
+    config = small(demo.get_config(), prepared, train__global_batch_size=96)
+    with pytest.raises(InputError, match=r"96 in 1 microbatch.*data 8 × fsdp 8 = 64.*set "
+                                         r"global_batch_size to 128"):
+        Trainer.from_config(config, mesh_of(64))
+
+
+def test_a_parameter_that_does_not_divide_is_named(prepared: Path) -> None:
+    config = small(demo.get_config(), prepared, model__width=12)
+    with pytest.raises(InputError, match=r"parameter params/\S+ of shape .* does not divide over "
+                                         r"mesh axis fsdp = 8: 12 is no multiple"):
+        Trainer.from_config(config, mesh_of(64))
+
+
+def test_every_matrix_has_a_rule(trainers: dict[int, Trainer]) -> None:
+    params = trainers[64].program.abstract_state.params
+    whole = [rules.path_name(p) for p, x in jax.tree_util.tree_leaves_with_path(params)
+             if "kernel" in rules.path_name(p) and not any(x.sharding.spec)]
+    assert not whole, f"replicated matrices: {whole}"

@@ -1,0 +1,172 @@
+"""Stop, go on, change the mesh: the run does not notice. Another model: it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import small
+from ml_collections import ConfigDict
+
+from configs import base
+from fusionjax.config import Config, MeshConfig
+from fusionjax.errors import InputError
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.loop import Preempted
+from fusionjax.train.run import Trainer
+from fusionjax.train.state import TrainState
+
+
+def config(prepared: Path, **changes: object) -> Config:
+    c = base.get_config()
+    with c.unlocked():
+        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 16, "patch": 4,
+                                         "channels": ("ret", "gap", "range", "vol5", "vol20")})
+        c.modalities.vix = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
+                                       "channels": ("vix_level", "vix_change")})
+    return small(c, prepared, model__layers=1, **changes)
+
+
+def trainer(prepared: Path, devices: int = 1, **changes: object) -> Trainer:
+    mesh = MeshConfig(-1, 8 if devices > 1 else 1, 1)
+    return Trainer.from_config(config(prepared, **changes),
+                               make_mesh(mesh, jax.devices()[:devices]))
+
+
+def at(step: int) -> Callable[[int], bool]:
+    return lambda done: done == step
+
+
+def same(a: TrainState, b: TrainState) -> None:
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+
+
+@pytest.fixture(scope="module")
+def one(prepared: Path) -> Trainer:
+    return trainer(prepared)
+
+
+def test_stopping_and_going_on_changes_no_bit(one: Trainer, tmp_path: Path) -> None:
+    whole = one.train(0, tmp_path / "whole")
+    for stop in (2, 4):
+        with pytest.raises(Preempted, match=rf"step {stop} of 6; the state is saved"):
+            one.train(0, tmp_path / "parts", at(stop))
+    same(one.train(0, tmp_path / "parts"), whole)
+    # Six logged rows, each step once, in both folders.
+    rows = [json.loads(line) for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
+    assert list((tmp_path / "parts/tensorboard").glob("events*"))
+
+
+def test_a_background_save_is_not_torn_by_the_next_step(one: Trainer, tmp_path: Path) -> None:
+    """Buffers are donated to the next step while a save may still be reading them."""
+    with pytest.raises(Preempted):
+        one.train(0, tmp_path / "stopped", at(3))
+    one.train(0, tmp_path / "ran_on")  # saves at step 3 and goes on at once
+    with Checkpoints(tmp_path / "stopped") as a, Checkpoints(tmp_path / "ran_on", keep=2) as b:
+        assert (a.latest(), b.latest()) == (3, 6)
+        early = b._manager.restore(3, args=_restore_args(one))
+        same(a.restore(one.program.abstract_state), early.state)
+
+
+def _restore_args(t: Trainer) -> object:
+    import orbax.checkpoint as ocp
+    return ocp.args.Composite(state=ocp.args.StandardRestore(t.program.abstract_state))
+
+
+@pytest.mark.slow
+def test_a_run_saved_on_8_devices_goes_on_on_64_and_on_1(prepared: Path, one: Trainer,
+                                                         tmp_path: Path) -> None:
+    import shutil
+    eight = trainer(prepared, 8)
+    whole = one.train(0, tmp_path / "whole")
+    with pytest.raises(Preempted):
+        eight.train(0, tmp_path / "eight", at(3))
+    for devices, other in ((64, trainer(prepared, 64)), (1, one)):
+        folder = tmp_path / f"on_{devices}"
+        shutil.copytree(tmp_path / "eight", folder)
+        with Checkpoints(folder) as checkpoints:
+            restored = checkpoints.restore(other.program.abstract_state)
+        assert len(restored.params["heads"]["direction"]["kernel"].sharding.device_set) == devices
+        np.testing.assert_array_equal(next(other.batches(0)(int(restored.step))).sample_id,
+                                      next(eight.batches(0)(3)).sample_id)
+        state = other.train(0, folder)
+        for x, y in zip(jax.tree.leaves(state.params), jax.tree.leaves(whole.params), strict=True):
+            np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=1e-5)
+
+
+def test_another_model_is_refused_with_the_differing_paths(one: Trainer, prepared: Path,
+                                                           tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        one.train(0, tmp_path / "run", at(1))
+    wider = trainer(prepared, model__width=32)
+    with pytest.raises(InputError) as e:
+        wider.train(0, tmp_path / "run")
+    assert "is of another model" in str(e.value)
+    assert ("params/heads/direction/kernel: checkpoint (16, 2) float32, model (32, 2) float32"
+            in str(e.value))
+
+
+def test_other_settings_are_refused_by_key(one: Trainer, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        one.train(0, tmp_path / "run", at(1))
+    with pytest.raises(InputError, match=r"train.learning_rate: was 0.001, now 0.5"):
+        trainer(prepared, train__learning_rate=0.5).train(0, tmp_path / "run")
+    with pytest.raises(InputError, match="seed: was 0, now 1"):
+        one.train(1, tmp_path / "run")
+
+
+def test_accumulation_gives_the_same_update(prepared: Path) -> None:
+    # Without dropout the microbatches see what the whole batch sees.
+    still = {"model__dropout": 0.0, "train__modality_dropout": 0.0}
+    states = []
+    for parts in (1, 4):
+        t = trainer(prepared, train__grad_accum_steps=parts, **still)
+        state, _ = t.program.step(t.program.init(0), next(t.batches(0)(0)), 0)
+        states.append(t.program.step(state, next(t.batches(0)(1)), 0)[1])
+    np.testing.assert_allclose(states[0]["loss"], states[1]["loss"], rtol=1e-5)
+    np.testing.assert_allclose(states[0]["grad_norm"], states[1]["grad_norm"], rtol=1e-4)
+
+
+def test_frozen_groups_keep_every_bit(prepared: Path) -> None:
+    t = trainer(prepared, train__frozen=("encoders_price/.*",))
+    before = jax.device_get(t.program.init(0).params)
+    state = t.program.init(0)
+    for batch, _ in zip(t.batches(0)(0), range(3), strict=False):
+        state, _ = t.program.step(state, batch, 0)
+    after = jax.device_get(state.params)
+    for x, y in zip(jax.tree.leaves(before["encoders_price"]),
+                    jax.tree.leaves(after["encoders_price"]), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert (before["heads"]["direction"]["kernel"] != after["heads"]["direction"]["kernel"]).any()
+    with pytest.raises(InputError, match="'encoder/.*' matches no parameter; top-level groups are"):
+        wrong = trainer(prepared, train__frozen=("encoder/.*",))
+        wrong.program.step(wrong.program.init(0), next(wrong.batches(0)(0)), 0)
+
+
+def test_it_can_learn_a_few_samples_by_heart(prepared: Path) -> None:
+    """If it cannot overfit, something between data and loss is broken."""
+    t = trainer(prepared, model__dropout=0.0, train__modality_dropout=0.0, train__steps=300,
+                train__learning_rate=5e-3, train__weight_decay=0.0,
+                data__splits={"train": ("2000-01-03", "2000-02-28"),
+                              "dev": ("2001-01-01", "2001-02-01")})
+    assert len(t.samples) < 45
+    state = t.program.init(0)
+    for batch, _ in zip(t.batches(0)(0), range(300), strict=False):
+        state, metrics = t.program.step(state, batch, 0)
+    assert float(metrics["loss_direction"]) < 0.05
+    assert float(metrics["loss_volatility"]) < 0.01
+
+
+def test_the_step_is_compiled_once_and_reads_nothing_back(one: Trainer) -> None:
+    state = one.program.init(0)
+    batches = one.batches(0)(0)
+    state, _ = one.program.step(state, next(batches), 0)
+    with jax.log_compiles(), jax.transfer_guard_device_to_host("disallow"):
+        for _ in range(3):
+            state, _ = one.program.step(state, next(batches), 0)
+    assert one.program._step._cache_size() == 0, "only the ahead-of-time program runs"
