@@ -39,7 +39,8 @@ def get_config() -> ConfigDict:
                                         "author_buckets": 1024})
     c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
+    c.train.learning_rate, c.model.dropout, c.train.modality_dropout = 1e-3, 0.3, 0.3
     c.selection.grid = tuple(
-        {"train.steps": steps, "train.learning_rate": rate, "model.fusion": fusion}
-        for steps in (150, 400) for rate in (3e-4, 1e-3) for fusion in ("equal", "softmax_gate"))
+        {"loss.direction": weight, "model.width": width, "train.steps": steps}
+        for weight in (0.1, 0.3) for width in (16, 64) for steps in (200, 400))
     return c

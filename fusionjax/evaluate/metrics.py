@@ -9,6 +9,9 @@ DIRECTION = ("true_up", "true_down", "false_up", "false_down", "log_loss", "brie
 VOLATILITY = ("count", "squared_error")
 _EPS = 1e-7
 
+# One score a resampling, or a plain number for one set of sums.
+Scores = Float[np.ndarray, "*runs"] | float
+
 
 def direction_sums(label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
                    ) -> Float[np.ndarray, "S 6"]:
@@ -39,29 +42,29 @@ def by_day(sums: Float[np.ndarray, "S K"], day: Shaped[np.ndarray, "S"]
     return out
 
 
-def accuracy(sums: Float[np.ndarray, "*runs 6"]) -> Float[np.ndarray, "*runs"]:
+def accuracy(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
     """Share of right calls."""
     return (sums[..., 0] + sums[..., 1]) / np.maximum(sums[..., :4].sum(-1), 1)
 
 
-def mcc(sums: Float[np.ndarray, "*runs 6"]) -> Float[np.ndarray, "*runs"]:
+def mcc(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
     """Matthews correlation coefficient (1975); 0 where a class is never called or never occurs."""
     tp, tn, fp, fn = np.moveaxis(sums[..., :4], -1, 0)
     scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return (tp * tn - fp * fn) / np.where(scale > 0, scale, 1.0)
 
 
-def log_loss(sums: Float[np.ndarray, "*runs 6"]) -> Float[np.ndarray, "*runs"]:
+def log_loss(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
     """Mean negative log probability of what happened, nats."""
     return sums[..., 4] / np.maximum(sums[..., :4].sum(-1), 1)
 
 
-def brier(sums: Float[np.ndarray, "*runs 6"]) -> Float[np.ndarray, "*runs"]:
+def brier(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
     """Mean squared error of the probability of up (Brier, 1950)."""
     return sums[..., 5] / np.maximum(sums[..., :4].sum(-1), 1)
 
 
-def mean_squared_error(sums: Float[np.ndarray, "*runs 2"]) -> Float[np.ndarray, "*runs"]:
+def mean_squared_error(sums: Float[np.ndarray, "*runs 2"]) -> Scores:
     """Of log volatility."""
     return sums[..., 1] / np.maximum(sums[..., 0], 1)
 

@@ -17,6 +17,7 @@ from fusionjax.train.state import TrainState
 # Keys that may change between two starts of one run: they alter no number that training computes.
 _FREE = ("name", "mesh", "selection", "evaluate", "finetune", "toy", "data.root", "data.prepared",
          "train.checkpoint_every", "train.keep_checkpoints", "train.log_every")
+_SHOWN = 50  # differing parameters listed before "… more"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Checkpoints:
             paths = sorted({path for path, _ in differing if "/mu/" not in path and
                             "/nu/" not in path and not path.startswith("ema_params/")})
             lines = [f"  {p}: checkpoint {there.get(p, 'has none')}, model "
-                     f"{here.get(p, 'has none')}" for p in paths[:20]]
-            more = f"\n  … {len(paths) - 20} more" if len(paths) > 20 else ""
+                     f"{here.get(p, 'has none')}" for p in paths[:_SHOWN]]
+            more = f"\n  … {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             raise InputError(f"{self.folder}: step {step} is of another model; "
                              f"{len(paths)} parameters differ:\n" + "\n".join(lines) + more +
                              "\nUse the config it was trained with, or another --workdir")

@@ -1,17 +1,14 @@
 """The training loop: dispatch, log, save, stop when asked, go on where it stopped."""
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-
-import jax
 
 from fusionjax.config import Config
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
 from fusionjax.train.program import Program
 from fusionjax.train.state import TrainState
-from fusionjax.train.telemetry import CONSOLE, Telemetry, progress_bar
+from fusionjax.train.telemetry import CONSOLE, Reporter
 from fusionjax.types import Batch
 
 
@@ -43,50 +40,30 @@ def fit(config: Config, program: Program, batches: Callable[[int], Iterator[Batc
       InputError: the run folder holds another run.
     """
     program.compile_step()
-    checkpoints, info = run if run is not None else (None, None)
-    if checkpoints is not None and info is not None and checkpoints.latest() is not None:
+    t = config.train
+    if run is not None and run[0].latest() is not None:
+        checkpoints, info = run
         state = checkpoints.restore(program.abstract_state)
         require_same_run(checkpoints.info(), info, checkpoints.folder)
         CONSOLE.print(f"{checkpoints.folder}: going on from step {int(state.step)}")
     else:
         state = start if start is not None else program.init(seed)
-    telemetry = Telemetry(checkpoints.folder) if checkpoints is not None else None
-    t = config.train
     first = int(state.step)
     source = batches(first)
-    previous: tuple[int, dict] | None = None
-    began = time.perf_counter()
-    with progress_bar() as progress:
-        bar = progress.add_task(label, total=t.steps, completed=first, note="compiling")
+    with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
         for step in range(first, t.steps):
             state, metrics = program.step(state, next(source), seed)
-            # Step N is dispatched before the metrics of an earlier step are read, so the device
-            # never waits for the host.
-            if previous is not None:
-                done, values = previous[0], jax.device_get(previous[1])
-                rate = (step - first) / (time.perf_counter() - began)
-                scalars = {k: float(v) for k, v in values.items()}
-                progress.update(bar, completed=done, note=f"{rate:.1f} steps/s  loss "
-                                                          f"{scalars['loss']:.4f}")
-                if telemetry is not None:
-                    telemetry.write(done, scalars | {"steps_per_second": rate})
-                previous = None
             done = step + 1
+            # This step is dispatched before the metrics of an earlier one are read, so the device
+            # never waits for the host.
+            reporter.flush()
             if done % t.log_every == 0 or done == t.steps:
-                previous = (done, metrics)
+                reporter.hold(done, metrics)
             stopping = stop(done)
-            if checkpoints is not None and info is not None and (
-                    stopping or done % t.checkpoint_every == 0 or done == t.steps):
-                checkpoints.save(done, state, info)
+            if run is not None and (stopping or done % t.checkpoint_every == 0 or done == t.steps):
+                run[0].save(done, state, run[1])
             if stopping:
                 break
-        if previous is not None:
-            scalars = {k: float(v) for k, v in jax.device_get(previous[1]).items()}
-            progress.update(bar, completed=previous[0], note=f"loss {scalars['loss']:.4f}")
-            if telemetry is not None:
-                telemetry.write(previous[0], scalars)
-    if telemetry is not None:
-        telemetry.close()
     if int(state.step) < t.steps:
         raise Preempted(f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
                         "same command goes on from there")

@@ -13,10 +13,13 @@ Metrics = dict[str, Float[Array, ""]]
 
 def label_counts(batch: Batch) -> Metrics:
     """How much label weight each head has in a batch: what its summed loss is divided by."""
-    t, w = batch.targets, batch.weight[:, None]
-    return {"direction": jnp.sum(w * t.direction_mask),
-            "returns": jnp.sum(w * t.returns_mask),
-            "volatility": jnp.sum(w * t.volatility_mask)}
+    t = batch.targets
+
+    def count(mask: Bool[Array, "B H"]) -> Float[Array, ""]:
+        return jnp.sum(jnp.where(mask, batch.weight[:, None], 0.0))
+
+    return {"direction": count(t.direction_mask), "returns": count(t.returns_mask),
+            "volatility": count(t.volatility_mask)}
 
 
 def loss_terms(forecast: Forecast, batch: Batch, config: Config) -> Metrics:

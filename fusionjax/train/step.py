@@ -58,15 +58,17 @@ def make_step(config: Config) -> Callable[[TrainState, Batch, Array], tuple[Trai
                     jax.tree.map(jnp.zeros_like, state.params))
             (loss, means, grads), _ = jax.lax.scan(
                 accumulate, zero, (micros, jax.random.split(key, micro_count)))
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
+            updates, opt_state = tx.update(grads, state.opt_state, state.params)
+            learning_rate = jnp.asarray(schedule(config)(state.step))
         params = optax.apply_updates(state.params, updates)
         # Early on the average follows closely, so that a short run is not held at its start.
         count = state.step.astype(jnp.float32)
         decay = jnp.minimum(config.train.ema_decay, (1 + count) / (10 + count))
         ema = jax.tree.map(lambda e, p: e * decay + p * (1 - decay), state.ema_params, params)
         metrics = {"loss": loss, **{f"loss_{k}": v for k, v in means.items()},
-                   "grad_norm": optax.global_norm(grads),
-                   "learning_rate": jnp.asarray(schedule(config)(state.step))}
+                   "grad_norm": optax.tree.norm(grads),
+                   "learning_rate": learning_rate}
         return TrainState(state.step + 1, params, opt_state, ema), metrics
 
     return step

@@ -1,10 +1,12 @@
 """A run's numbers to file (JSONL and TensorBoard) and its pace to the screen."""
 
+import contextlib
 import json
 import sys
 import time
 from pathlib import Path
 
+import jax
 from rich.console import Console
 from rich.progress import (BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn,
                            TimeElapsedColumn, TimeRemainingColumn)
@@ -22,21 +24,53 @@ def progress_bar() -> Progress:
                     TextColumn("{task.fields[note]}"), console=CONSOLE)
 
 
-class Telemetry:
-    """Appends scalars to ``metrics.jsonl`` and TensorBoard files in a run folder."""
+class Reporter:
+    """One training's progress bar, ``metrics.jsonl`` and TensorBoard files. Use as a context manager.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "metrics.jsonl").open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), max_queue=100)
+    Args:
+      label: shown on the bar.
+      steps: of the whole run.
+      first: steps done before, in a resumed run.
+      folder: where files go; None writes none.
+    """
 
-    def write(self, step: int, scalars: dict[str, float]) -> None:
-        row = {"step": step, "time": round(time.time(), 3), **scalars}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-        for name, value in scalars.items():
-            self._board.add_scalar(name, value, step)
+    def __init__(self, label: str, steps: int, first: int, folder: Path | None) -> None:
+        self._first, self._began = first, time.perf_counter()
+        self._held: tuple[int, dict] | None = None
+        self._open = contextlib.ExitStack()
+        self._progress = self._open.enter_context(progress_bar())
+        self._bar = self._progress.add_task(label, total=steps, completed=first, note="compiling")
+        self._file = self._board = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._open.enter_context((folder / "metrics.jsonl").open("a"))
+            self._board = self._open.enter_context(
+                contextlib.closing(SummaryWriter(str(folder / "tensorboard"))))
 
-    def close(self) -> None:
-        self._file.close()
-        self._board.close()
+    def __enter__(self) -> "Reporter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+        self._open.close()
+
+    def hold(self, step: int, metrics: dict) -> None:
+        """Keeps metrics that still live on the device, to be read by the next ``flush``."""
+        self._held = (step, metrics)
+
+    def flush(self) -> None:
+        """Reads what is held, if anything, and reports it."""
+        if self._held is None:
+            return
+        (step, metrics), self._held = self._held, None
+        scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        rate = (step - self._first) / (time.perf_counter() - self._began)
+        self._progress.update(self._bar, completed=step,
+                              note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}")
+        scalars["steps_per_second"] = rate
+        if self._file is not None and self._board is not None:
+            row = {"step": step, "time": round(time.time(), 3), **scalars}
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)

@@ -1,0 +1,105 @@
+"""A child starts where its parent stopped, learns only what came after, and leaves it untouched."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import small
+from ml_collections import ConfigDict
+
+from configs import base
+from fusionjax.adapt.finetune import finetune
+from fusionjax.config import Config, MeshConfig
+from fusionjax.errors import InputError
+from fusionjax.evaluate.inference import read_info, seed_folders
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.run import Trainer
+
+
+def config(prepared: Path, **changes: object) -> Config:
+    c = base.get_config()
+    with c.unlocked():
+        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 16, "patch": 4,
+                                         "channels": ("ret", "gap", "range", "vol5", "vol20")})
+        c.data.splits = ConfigDict({"train": ("1999-01-01", "2014-12-31"),
+                                    "stream": ("2014-06-01", "2016-12-31"),
+                                    "dev": ("2017-01-01", "2018-12-31")})
+        c.finetune.split = "stream"
+    return small(c, prepared, model__layers=1, finetune__steps=3, finetune__warmup_steps=1,
+                 **changes)
+
+
+def digest(folder: Path) -> str:
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.rglob("*"))
+                                   if p.is_file())).hexdigest()
+
+
+MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+
+
+@pytest.fixture(scope="module")
+def parent(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parent")
+    trainer = Trainer.from_config(config(prepared), MESH)
+    for seed in (0, 1):
+        trainer.train(seed, folder / f"seed_{seed}")
+    return folder
+
+
+def test_child_runs(parent: Path, prepared: Path, tmp_path: Path) -> None:
+    before = digest(parent)
+    frozen = config(prepared, finetune__frozen=("encoders_price/.*",))
+    finetune(parent, seed_folders(parent), frozen, MESH, tmp_path / "child", lambda step: False)
+    assert digest(parent) == before, "the parent is only read"
+    assert [p.name for p in seed_folders(tmp_path / "child")] == ["seed_0", "seed_1"]
+    for seed in (0, 1):
+        info = read_info(tmp_path / "child" / f"seed_{seed}")
+        assert info.parent == f"{parent / f'seed_{seed}'}@6"
+        assert info.trained_until == "2016-12-31"
+        assert info.config.seed == seed
+    assert read_info(parent).scaler == read_info(tmp_path / "child").scaler
+    program = Trainer.from_config(frozen, MESH).program
+    with Checkpoints(parent / "seed_0") as old, Checkpoints(tmp_path / "child/seed_0") as new:
+        assert new.latest() == 3
+        had, has = (c.restore(program.abstract_state) for c in (old, new))
+    for x, y in zip(jax.tree.leaves(had.ema_params["encoders_price"]),
+                    jax.tree.leaves(has.params["encoders_price"]), strict=True):
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    head = "heads", "volatility", "kernel"
+    moved = (np.asarray(t[head[0]][head[1]][head[2]]) for t in (had.ema_params, has.params))
+    assert (next(moved) != next(moved)).any()
+
+
+def test_only_rows_after_the_parents_last_label_are_new(parent: Path, prepared: Path,
+                                                        tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def spy(samples: object, windows: object, **arguments: object) -> object:
+        seen["new"], seen["old"] = samples, arguments["replay"]
+        return iter(())
+
+    monkeypatch.setattr("fusionjax.adapt.finetune.training_batches", spy)
+    with pytest.raises(StopIteration):
+        finetune(parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x",
+                 lambda step: False)
+    known_until = np.datetime64("2014-12-31")
+    assert seen["new"].target_day.min() > known_until >= seen["old"].target_day.max()
+
+
+def test_nothing_new_and_no_parent_are_refused(parent: Path, prepared: Path,
+                                               tmp_path: Path) -> None:
+    stale = config(prepared, finetune__split="train")
+    with pytest.raises(InputError, match="no session after 2014-12-31, the last one the parent"):
+        finetune(parent, seed_folders(parent), stale, MESH, tmp_path / "x", lambda step: False)
+    with pytest.raises(InputError, match="no run here"):
+        seed_folders(tmp_path)
+    wider = config(prepared, model__width=32)
+    with pytest.raises(InputError, match="is of another model"):
+        finetune(parent, seed_folders(parent), wider, MESH, tmp_path / "x", lambda step: False)
+    assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
+    assert json.loads((parent / "seed_0" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 6

@@ -1,0 +1,83 @@
+"""The house's rules: imports go one way, the model stays pure, the core stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "fusionjax"
+# What a room may import of the others; itself and what is listed.
+ALLOWED = {
+    "errors": set(), "config": {"errors"}, "types": set(),
+    "parallel": {"config", "errors"},
+    "models": {"config", "errors", "types", "parallel"},
+    "data": {"config", "errors", "types", "models"},  # models: the frozen text encoder
+    "train": {"config", "errors", "types", "parallel", "models", "data"},
+    "adapt": {"config", "errors", "types", "parallel", "models", "data", "train"},
+    "evaluate": {"config", "errors", "types", "parallel", "models", "data", "train"},
+    "app": {"config", "errors", "parallel", "train"},
+}
+# A library that lives in one place only.
+HOME = {"tensorflow_datasets": "data", "grain": "data", "orbax": "train/checkpoint.py",
+        "lightgbm": "evaluate/baselines.py", "sklearn": "evaluate/baselines.py",
+        "tensorboardX": "train/telemetry.py", "clu": "train", "absl": "app.py",
+        "ml_collections": ("app.py", "config.py"), "pandas": ("data", "evaluate/forecast.py")}
+IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    where = str(path.relative_to(PACKAGE))
+    room = where.split("/")[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    for name in imports(path):
+        first, *rest = name.split(".")
+        if first == "fusionjax" and rest:
+            assert rest[0] in ALLOWED[room] | {room}, f"{where} may not import {name}"
+        if first in HOME:
+            homes = HOME[first] if isinstance(HOME[first], tuple) else (HOME[first],)
+            assert where.startswith(homes), f"{first} lives in {HOME[first]}, not in {where}"
+        if room == "models":
+            assert first not in IMPURE, f"{where} must stay pure, it imports {name}"
+
+
+def test_the_core_imports_neither_tensorflow_nor_torch() -> None:
+    code = ("import sys, fusionjax.train.run, fusionjax.evaluate.table, fusionjax.adapt.finetune; "
+            "heavy = {'tensorflow', 'torch', 'transformers', 'sentence_transformers'}; "
+            "sys.exit(', '.join(heavy & set(sys.modules)) or 0)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_public_names_are_documented_and_nothing_is_unpickled(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    if path.name != "__init__.py" or path.parent == PACKAGE:
+        assert ast.get_docstring(tree), "a room says in its first line what it is for"
+    assert "pickle" not in {n.split(".")[0] for n in imports(path)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            inner = isinstance(node, ast.FunctionDef) and node not in tree.body
+            public = not inner and len(node.body) > 1 and path.name != "config.py"
+            assert not public or ast.get_docstring(node), f"{path}: {node.name} has no docstring"
+
+
+def test_entry_points_stay_short() -> None:
+    for path in (ROOT / "launch").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 80, path
