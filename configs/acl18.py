@@ -24,23 +24,58 @@ def get_config() -> ConfigDict:
     c.data.source = "acl18"
     c.data.root = "../shared/datasets/acl18"
     with c.unlocked():
-        c.data.splits = ConfigDict({"train": ("2014-01-01", "2015-07-31"),
-                                    "dev": ("2015-08-01", "2015-09-30"),
-                                    "test": ("2015-10-01", "2015-12-31")})
-        c.modalities.price = ConfigDict({
-            "kind": "numeric", "sessions": 32, "patch": 4,
-            "channels": ("ret", "gap", "range", "close_location", "volume_change", "volume_level",
-                         "ma5", "ma10", "ma20", "ma30", "vol5", "vol20")})
-        c.modalities.market = ConfigDict({
-            "kind": "numeric", "sessions": 32, "patch": 4,
-            "channels": ("market_ret", "market_dispersion", "market_breadth", "market_vol20",
-                         "sector_ret")})
-        c.modalities.text = ConfigDict({"kind": "text", "sessions": 5, "max_documents": 32,
-                                        "author_buckets": 1024})
+        c.data.splits = ConfigDict(
+            {
+                "train": ("2014-01-01", "2015-07-31"),
+                "dev": ("2015-08-01", "2015-09-30"),
+                "test": ("2015-10-01", "2015-12-31"),
+            }
+        )
+        c.modalities.price = ConfigDict(
+            {
+                "kind": "numeric",
+                "sessions": 32,
+                "patch": 4,
+                "channels": (
+                    "ret",
+                    "gap",
+                    "range",
+                    "close_location",
+                    "volume_change",
+                    "volume_level",
+                    "ma5",
+                    "ma10",
+                    "ma20",
+                    "ma30",
+                    "vol5",
+                    "vol20",
+                ),
+            }
+        )
+        c.modalities.market = ConfigDict(
+            {
+                "kind": "numeric",
+                "sessions": 32,
+                "patch": 4,
+                "channels": (
+                    "market_ret",
+                    "market_dispersion",
+                    "market_breadth",
+                    "market_vol20",
+                    "sector_ret",
+                ),
+            }
+        )
+        c.modalities.text = ConfigDict(
+            {"kind": "text", "sessions": 5, "max_documents": 32, "author_buckets": 1024}
+        )
     c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
     c.train.learning_rate, c.model.dropout, c.train.modality_dropout = 1e-3, 0.3, 0.3
     c.selection.grid = tuple(
         {"loss.direction": weight, "model.width": width, "train.steps": steps}
-        for weight in (0.1, 0.3) for width in (16, 64) for steps in (200, 400))
+        for weight in (0.1, 0.3)
+        for width in (16, 64)
+        for steps in (200, 400)
+    )
     return c

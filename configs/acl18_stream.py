@@ -18,8 +18,12 @@ def get_config() -> ConfigDict:
     c = acl18.get_config()
     c.name = "acl18_stream"
     with c.unlocked():
-        c.data.splits = ConfigDict({"train": ("2014-01-01", "2015-05-31"),
-                                    "stream": ("2015-06-01", "2015-07-31"),
-                                    "dev": ("2015-08-01", "2015-09-30")})
+        c.data.splits = ConfigDict(
+            {
+                "train": ("2014-01-01", "2015-05-31"),
+                "stream": ("2015-06-01", "2015-07-31"),
+                "dev": ("2015-08-01", "2015-09-30"),
+            }
+        )
     c.finetune.split = "stream"
     return c

@@ -18,8 +18,9 @@ def get_config() -> ConfigDict:
     c.data.min_history = 5  # a sample needs this many earlier bars of its symbol that have a return
     # First and last *target* session of each split (the session after decision_time), inclusive.
     # A label counts in a split only if it is known by the split's last day.
-    c.data.splits = ConfigDict({"train": ("1999-01-01", "2016-12-31"),
-                                "dev": ("2017-01-01", "2018-12-31")})
+    c.data.splits = ConfigDict(
+        {"train": ("1999-01-01", "2016-12-31"), "dev": ("2017-01-01", "2018-12-31")}
+    )
 
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
     # text: sessions looked back, documents kept (the latest), author hash buckets;
@@ -94,8 +95,15 @@ def get_config() -> ConfigDict:
     c.finetune.frozen = ()  # regexes over parameter paths, e.g. "encoders_text/.*"
 
     # What --cpu_mesh changes: the same program, mesh names and rules at toy widths.
-    c.toy = (("model.width", 64), ("model.layers", 2), ("model.heads", 4),
-             ("model.compute_dtype", "float32"), ("train.steps", 20), ("train.warmup_steps", 2),
-             ("train.global_batch_size", 64), ("train.grad_accum_steps", 1),
-             ("train.log_every", 1))
+    c.toy = (
+        ("model.width", 64),
+        ("model.layers", 2),
+        ("model.heads", 4),
+        ("model.compute_dtype", "float32"),
+        ("train.steps", 20),
+        ("train.warmup_steps", 2),
+        ("train.global_batch_size", 64),
+        ("train.grad_accum_steps", 1),
+        ("train.log_every", 1),
+    )
     return c.lock()

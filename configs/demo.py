@@ -17,12 +17,33 @@ def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "demo"
     with c.unlocked():
-        c.modalities.price = ConfigDict({
-            "kind": "numeric", "sessions": 64, "patch": 8,
-            "channels": ("ret", "gap", "range", "close_location", "volume_change", "volume_level",
-                         "ma5", "ma10", "ma20", "ma30", "vol5", "vol20", "nasdaq_ret", "wti_ret")})
-        c.modalities.vix = ConfigDict({"kind": "numeric", "sessions": 16, "patch": 4,
-                                       "channels": ("vix_level", "vix_change")})
-        c.modalities.chart = ConfigDict({"kind": "image", "sessions": 32, "height": 60,
-                                         "patch_height": 20, "patch_sessions": 8})
+        c.modalities.price = ConfigDict(
+            {
+                "kind": "numeric",
+                "sessions": 64,
+                "patch": 8,
+                "channels": (
+                    "ret",
+                    "gap",
+                    "range",
+                    "close_location",
+                    "volume_change",
+                    "volume_level",
+                    "ma5",
+                    "ma10",
+                    "ma20",
+                    "ma30",
+                    "vol5",
+                    "vol20",
+                    "nasdaq_ret",
+                    "wti_ret",
+                ),
+            }
+        )
+        c.modalities.vix = ConfigDict(
+            {"kind": "numeric", "sessions": 16, "patch": 4, "channels": ("vix_level", "vix_change")}
+        )
+        c.modalities.chart = ConfigDict(
+            {"kind": "image", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
+        )
     return c

@@ -18,9 +18,11 @@ EXIT_BAD_INPUT = 2
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Settings, e.g. configs/demo.py. Override any key: --config.train.steps=100")
+    "config", None, "Settings, e.g. configs/demo.py. Override any key: --config.train.steps=100"
+)
 _CPU_MESH = flags.DEFINE_bool(
-    "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths")
+    "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
+)
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 

@@ -194,7 +194,7 @@ def _child(node: Any, name: str, key: str) -> Any:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f""
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _build(raw: dict[str, Any]) -> Config:
@@ -203,8 +203,9 @@ def _build(raw: dict[str, Any]) -> Config:
     for name, entry in raw.pop("modalities", {}).items():
         kind = entry.get("kind")
         if kind not in _KINDS:
-            raise InputError(f"config.modalities.{name}.kind is {kind!r}; expected one of "
-                             f"{', '.join(_KINDS)}")
+            raise InputError(
+                f"config.modalities.{name}.kind is {kind!r}; expected one of {', '.join(_KINDS)}"
+            )
         modalities[name] = _from_dict(_KINDS[kind], entry, f"config.modalities.{name}")
     config = _from_dict(Config, raw | {"modalities": {}}, "config")
     config = dataclasses.replace(config, modalities=modalities)
@@ -234,26 +235,43 @@ def _check(c: Config) -> None:
     for name, m in c.modalities.items():
         if isinstance(m, NumericConfig):
             need(bool(m.channels), f"modalities.{name}.channels is empty")
-            need(m.sessions % m.patch == 0,
-                 f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}")
+            need(
+                m.sessions % m.patch == 0,
+                f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}",
+            )
         elif isinstance(m, ImageConfig):
-            need(m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
-                 f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
-                 f"into patches of {m.patch_height} × {m.patch_sessions}")
-    need(c.model.width % c.model.heads == 0,
-         f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}")
-    for key, split in (("train", c.train.split), ("evaluate", c.evaluate.split),
-                       ("finetune", c.finetune.split)):
-        need(split in c.data.splits,
-             f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}")
+            need(
+                m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
+                f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
+                f"into patches of {m.patch_height} × {m.patch_sessions}",
+            )
+    need(
+        c.model.width % c.model.heads == 0,
+        f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
+    )
+    for key, split in (
+        ("train", c.train.split),
+        ("evaluate", c.evaluate.split),
+        ("finetune", c.finetune.split),
+    ):
+        need(
+            split in c.data.splits,
+            f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
+        )
     for name, span in c.data.splits.items():
-        need(len(span) == 2 and span[0] <= span[1],
-             f"data.splits.{name} is {span}; expected (first day, last day)")
+        need(
+            len(span) == 2 and span[0] <= span[1],
+            f"data.splits.{name} is {span}; expected (first day, last day)",
+        )
     need(c.targets.down <= c.targets.up, "targets.down is above targets.up")
-    need(list(c.targets.quantiles) == sorted(set(c.targets.quantiles)) and
-         all(0 < q < 1 for q in c.targets.quantiles),
-         f"targets.quantiles {c.targets.quantiles} must rise strictly inside (0, 1)")
-    need(c.train.global_batch_size % c.train.grad_accum_steps == 0,
-         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
-         f"train.grad_accum_steps {c.train.grad_accum_steps}")
+    need(
+        list(c.targets.quantiles) == sorted(set(c.targets.quantiles))
+        and all(0 < q < 1 for q in c.targets.quantiles),
+        f"targets.quantiles {c.targets.quantiles} must rise strictly inside (0, 1)",
+    )
+    need(
+        c.train.global_batch_size % c.train.grad_accum_steps == 0,
+        f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
+        f"train.grad_accum_steps {c.train.grad_accum_steps}",
+    )
     need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")

@@ -20,7 +20,9 @@ from fusionjax.train.telemetry import CONSOLE
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
-_SPLIT = flags.DEFINE_string("split", None, "Split of the config; config.evaluate.split if not given")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Split of the config; config.evaluate.split if not given"
+)
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 
@@ -35,18 +37,31 @@ def main(config: Config) -> None:
     first = np.datetime64(info.config.data.splits["train"][0], "D")
     train = samples.between(market, config, first, np.datetime64(info.trained_until, "D"))
     scored = samples.split(market, config, config.evaluate.split)
-    others = {also: Ensemble(Path(also), merged(config, read_info(Path(also)).config), market)
-              for also in _ALSO.value}
-    scores = table.score_run(Ensemble(run, config, market), others, market, config, train, scored,
-                             str(run), _SUBSET.value)
+    others = {
+        also: Ensemble(Path(also), merged(config, read_info(Path(also)).config), market)
+        for also in _ALSO.value
+    }
+    scores = table.score_run(
+        Ensemble(run, config, market),
+        others,
+        market,
+        config,
+        train,
+        scored,
+        str(run),
+        _SUBSET.value,
+    )
     for line in table.headline(scores):
         CONSOLE.print(line, highlight=False)
     for made in table.tables(scores, config):
         CONSOLE.print(made)
     scores.save(run)
-    CONSOLE.print(f"written to {run}/scores_{config.evaluate.split}*.md and .json\n"
-                  f"next: python launch/predict.py --config=… --run={run} "
-                  f"--symbol={market.symbols[0]} --at={scored.target_day.max()}", highlight=False)
+    CONSOLE.print(
+        f"written to {run}/scores_{config.evaluate.split}*.md and .json\n"
+        f"next: python launch/predict.py --config=… --run={run} "
+        f"--symbol={market.symbols[0]} --at={scored.target_day.max()}",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ def main(config: Config) -> None:
     parent = Path(_FROM.value)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
     finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
-    CONSOLE.print(f"run folder: {folder}\nnext: python launch/evaluate.py --config=… "
-                  f"--run={folder} --also={parent}", highlight=False)
+    CONSOLE.print(
+        f"run folder: {folder}\nnext: python launch/evaluate.py --config=… "
+        f"--run={folder} --also={parent}",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":

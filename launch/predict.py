@@ -27,8 +27,9 @@ def main(config: Config) -> None:
     config = merged(config, read_info(run).config)
     market = open_market(config)
     rows = [row_at(market, config, s, at) for s in _SYMBOL.value for at in _AT.value]
-    records = forecast(Ensemble(run, config, market), market, config, rows,
-                       frozenset(_WITHOUT.value))
+    records = forecast(
+        Ensemble(run, config, market), market, config, rows, frozenset(_WITHOUT.value)
+    )
     print(json.dumps(records, indent=2))
     if _OUT.value is not None:
         write(records, Path(_OUT.value))

@@ -15,9 +15,11 @@ def main(config: Config) -> None:
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     manifest = json.loads((folder / "manifest.json").read_text())
-    CONSOLE.print(f"{folder}: {manifest['rows']:,} bars of {manifest['symbols']} symbol(s), "
-                  f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts",
-                  highlight=False)
+    CONSOLE.print(
+        f"{folder}: {manifest['rows']:,} bars of {manifest['symbols']} symbol(s), "
+        f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts",
+        highlight=False,
+    )
     for note in manifest["notes"]:
         CONSOLE.print(f"  left out: {note}", highlight=False)
 

@@ -25,9 +25,13 @@ def main(config: Config) -> None:
     mesh = make_mesh(config.mesh)
     if _SELECT.value:
         from fusionjax.evaluate import selection
+
         for c in selection.select(open_market(config), config, mesh):
-            CONSOLE.print(f"objective {c.objective:.4f}  log loss {c.log_loss:.4f}  MCC {c.mcc:+.3f}"
-                          f"  volatility MSE {c.volatility_mse:.4f}  {c.changes}", highlight=False)
+            CONSOLE.print(
+                f"objective {c.objective:.4f}  log loss {c.log_loss:.4f}  MCC {c.mcc:+.3f}"
+                f"  volatility MSE {c.volatility_mse:.4f}  {c.changes}",
+                highlight=False,
+            )
         return
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
     trainer = Trainer.from_config(config, mesh)
@@ -35,8 +39,10 @@ def main(config: Config) -> None:
     stop = StopOnSignal()
     for seed in range(config.seed, config.seed + _SEEDS.value):
         trainer.train(seed, folder / f"seed_{seed}", stop)
-    CONSOLE.print(f"run folder: {folder}\nnext: python launch/evaluate.py --config=… --run={folder}",
-                  highlight=False)
+    CONSOLE.print(
+        f"run folder: {folder}\nnext: python launch/evaluate.py --config=… --run={folder}",
+        highlight=False,
+    )
 
 
 if __name__ == "__main__":

@@ -8,10 +8,14 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).resolve().parents[1]
 # JAX also builds pytree classes around things that are no arrays (shardings, shapes), so the two
 # modules that define them are left out; every function that takes them is checked.
-_MODULES = {".".join(p.relative_to(ROOT).with_suffix("").parts)
-            for p in (ROOT / "fusionjax").rglob("*.py") if p.stem != "__init__"}
-install_import_hook(sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}),
-                    "beartype.beartype")
+_MODULES = {
+    ".".join(p.relative_to(ROOT).with_suffix("").parts)
+    for p in (ROOT / "fusionjax").rglob("*.py")
+    if p.stem != "__init__"
+}
+install_import_hook(
+    sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}), "beartype.beartype"
+)
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -44,15 +48,26 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
     """A config at test size: everything real but the widths."""
-    return resolve(config_dict).override({
-        "data.prepared": str(prepared), "model.width": 16, "model.layers": 2, "model.heads": 2,
-        "model.attention_window": 4, "train.steps": 6, "train.warmup_steps": 2,
-        "train.global_batch_size": 64, "train.log_every": 1, "train.checkpoint_every": 3,
-        **{k.replace("__", "."): v for k, v in changes.items()}})
+    return resolve(config_dict).override(
+        {
+            "data.prepared": str(prepared),
+            "model.width": 16,
+            "model.layers": 2,
+            "model.heads": 2,
+            "model.attention_window": 4,
+            "train.steps": 6,
+            "train.warmup_steps": 2,
+            "train.global_batch_size": 64,
+            "train.log_every": 1,
+            "train.checkpoint_every": 3,
+            **{k.replace("__", "."): v for k, v in changes.items()},
+        }
+    )
 
 
-def tiny_market(days: int = 40, symbols: tuple[str, ...] = ("AA", "BB"), seed: int = 0,
-                texts: bool = True) -> Market:
+def tiny_market(
+    days: int = 40, symbols: tuple[str, ...] = ("AA", "BB"), seed: int = 0, texts: bool = True
+) -> Market:
     """A market small enough to check by hand: consecutive days, channels ret and vol20."""
     rng = np.random.default_rng(seed)
     rows = days * len(symbols)
@@ -61,19 +76,34 @@ def tiny_market(days: int = 40, symbols: tuple[str, ...] = ("AA", "BB"), seed: i
     adjusted = np.exp(np.cumsum(rng.normal(0, 0.01, (len(symbols), days)), axis=1)).ravel()
     ret = np.concatenate([[np.nan], np.diff(np.log(adjusted))])
     ret[np.flatnonzero(np.diff(symbol)) + 1] = np.nan
-    ohlcv = np.stack([adjusted, adjusted * 1.01, adjusted * 0.99, adjusted,
-                      np.full(rows, 1e6)], axis=1).astype(np.float32)
+    ohlcv = np.stack(
+        [adjusted, adjusted * 1.01, adjusted * 0.99, adjusted, np.full(rows, 1e6)], axis=1
+    ).astype(np.float32)
     decision = session.astype("datetime64[s]").astype(np.int64) + 22 * 3600
     documents = None
     if texts:
         bar = np.sort(rng.integers(0, rows, 3 * rows)).astype(np.int64)
-        documents = Texts(bar, decision[bar] - 3600, rng.integers(0, 99, len(bar)).astype(np.int32),
-                          rng.normal(size=(len(bar), 8)).astype(np.float16),
-                          rng.normal(size=(len(bar), 3)).astype(np.float32))
-    return Market("0" * 64, symbols, ("ret", "vol20"), symbol, session, decision, ohlcv, adjusted,
-                  np.ones(rows, bool),
-                  np.stack([ret, np.full(rows, np.log(0.01))], 1).astype(np.float32),
-                  (np.arange(rows) // days * days).astype(np.int64), documents)
+        documents = Texts(
+            bar,
+            decision[bar] - 3600,
+            rng.integers(0, 99, len(bar)).astype(np.int32),
+            rng.normal(size=(len(bar), 8)).astype(np.float16),
+            rng.normal(size=(len(bar), 3)).astype(np.float32),
+        )
+    return Market(
+        "0" * 64,
+        symbols,
+        ("ret", "vol20"),
+        symbol,
+        session,
+        decision,
+        ohlcv,
+        adjusted,
+        np.ones(rows, bool),
+        np.stack([ret, np.full(rows, np.log(0.01))], 1).astype(np.float32),
+        (np.arange(rows) // days * days).astype(np.int64),
+        documents,
+    )
 
 
 @pytest.fixture(autouse=True)

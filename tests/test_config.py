@@ -10,8 +10,9 @@ from configs import base, demo
 from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
 
-CONFIGS = sorted(p.stem for p in (ROOT / "configs").glob("*.py")
-                 if p.stem not in ("__init__", "base"))
+CONFIGS = sorted(
+    p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("__init__", "base")
+)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -19,6 +20,7 @@ def test_every_config_resolves_and_round_trips(name: str) -> None:
     module = importlib.import_module(f"configs.{name}")
     config = resolve(module.get_config())
     import json
+
     assert Config.from_json(json.loads(config.to_json())) == config
     assert f"--config=configs/{name}.py" in (module.__doc__ or ""), "its header states the command"
 
@@ -28,20 +30,23 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         resolve(base.get_config())
 
 
-@pytest.mark.parametrize(("key", "value", "message"), [
-    ("train.stepz", 3, "no key 'train.stepz'; did you mean 'steps'"),
-    ("trian.steps", 3, "did you mean 'train'"),
-    ("train.steps", "many", "config.train.steps is 'many'; expected"),
-    ("model.heads", 7, "model.width 64 is not a multiple of model.heads 7"),
-    ("modalities.price.patch", 7, "sessions 64 is not a multiple of patch 7"),
-    ("modalities.chart.patch_height", 7, "do not divide"),
-    ("train.split", "trian", "data.splits has train, dev"),
-    ("data.splits.dev", ("2018-01-01", "2017-01-01"), "expected .first day, last day."),
-    ("targets.quantiles", (0.5, 0.1), "must rise strictly"),
-    ("train.grad_accum_steps", 3, "256 is not a multiple"),
-    ("modalities.price.kind", "sound", "expected one of numeric, text, image"),
-    ("finetune.replay_share", 1.0, "must be in"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.stepz", 3, "no key 'train.stepz'; did you mean 'steps'"),
+        ("trian.steps", 3, "did you mean 'train'"),
+        ("train.steps", "many", "config.train.steps is 'many'; expected"),
+        ("model.heads", 7, "model.width 64 is not a multiple of model.heads 7"),
+        ("modalities.price.patch", 7, "sessions 64 is not a multiple of patch 7"),
+        ("modalities.chart.patch_height", 7, "do not divide"),
+        ("train.split", "trian", "data.splits has train, dev"),
+        ("data.splits.dev", ("2018-01-01", "2017-01-01"), "expected .first day, last day."),
+        ("targets.quantiles", (0.5, 0.1), "must rise strictly"),
+        ("train.grad_accum_steps", 3, "256 is not a multiple"),
+        ("modalities.price.kind", "sound", "expected one of numeric, text, image"),
+        ("finetune.replay_share", 1.0, "must be in"),
+    ],
+)
 def test_bad_values_are_named(key: str, value: object, message: str) -> None:
     config = resolve(demo.get_config())
     with pytest.raises(InputError, match=message):
@@ -51,7 +56,7 @@ def test_bad_values_are_named(key: str, value: object, message: str) -> None:
 def test_every_key_of_base_is_explained() -> None:
     """A line that sets a key carries a comment, or its block does."""
     text = Path(base.__file__).read_text()
-    body = text[text.index("def get_config"):text.index("c.toy =")].splitlines()
+    body = text[text.index("def get_config") : text.index("c.toy =")].splitlines()
     for number, line in enumerate(body):
         if line.strip().startswith("c.") and "ConfigDict()" not in line:
             near = " ".join(body[max(number - 3, 0) : number + 1])

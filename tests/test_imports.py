@@ -11,7 +11,9 @@ from conftest import ROOT
 PACKAGE = ROOT / "fusionjax"
 # What a room may import of the others; itself and what is listed.
 ALLOWED = {
-    "errors": set(), "config": {"errors"}, "types": set(),
+    "errors": set(),
+    "config": {"errors"},
+    "types": set(),
     "parallel": {"config", "errors"},
     "models": {"config", "errors", "types", "parallel"},
     "data": {"config", "errors", "types", "models"},  # models: the frozen text encoder
@@ -21,10 +23,18 @@ ALLOWED = {
     "app": {"config", "errors", "parallel", "train"},
 }
 # A library that lives in one place only.
-HOME = {"tensorflow_datasets": "data", "grain": "data", "orbax": "train/checkpoint.py",
-        "lightgbm": "evaluate/baselines.py", "sklearn": "evaluate/baselines.py",
-        "tensorboardX": "train/telemetry.py", "clu": "train", "absl": "app.py",
-        "ml_collections": ("app.py", "config.py"), "pandas": ("data", "evaluate/forecast.py")}
+HOME = {
+    "tensorflow_datasets": "data",
+    "grain": "data",
+    "orbax": "train/checkpoint.py",
+    "lightgbm": "evaluate/baselines.py",
+    "sklearn": "evaluate/baselines.py",
+    "tensorboardX": "train/telemetry.py",
+    "clu": "train",
+    "absl": "app.py",
+    "ml_collections": ("app.py", "config.py"),
+    "pandas": ("data", "evaluate/forecast.py"),
+}
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -57,11 +67,14 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_the_core_imports_neither_tensorflow_nor_torch() -> None:
-    code = ("import sys, fusionjax.train.run, fusionjax.evaluate.table, fusionjax.adapt.finetune; "
-            "heavy = {'tensorflow', 'torch', 'transformers', 'sentence_transformers'}; "
-            "sys.exit(', '.join(heavy & set(sys.modules)) or 0)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True,
-                          check=False)
+    code = (
+        "import sys, fusionjax.train.run, fusionjax.evaluate.table, fusionjax.adapt.finetune; "
+        "heavy = {'tensorflow', 'torch', 'transformers', 'sentence_transformers'}; "
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -21,8 +21,14 @@ from fusionjax.train.telemetry import CONSOLE
 from fusionjax.types import Batch
 
 
-def finetune(parent: Path, seeds: list[Path], config: Config, mesh: Mesh, folder: Path,
-             stop: Callable[[int], bool]) -> None:
+def finetune(
+    parent: Path,
+    seeds: list[Path],
+    config: Config,
+    mesh: Mesh,
+    folder: Path,
+    stop: Callable[[int], bool],
+) -> None:
     """Makes a child run of every seed of ``parent``.
 
     The child starts from the parent's averaged parameters with a fresh optimiser, keeps the
@@ -44,24 +50,34 @@ def finetune(parent: Path, seeds: list[Path], config: Config, mesh: Mesh, folder
     with Checkpoints(seeds[0]) as checkpoints:
         info = checkpoints.info()
     f = config.finetune
-    config = config.override({
-        "train.split": f.split, "train.steps": f.steps, "train.learning_rate": f.learning_rate,
-        "train.warmup_steps": f.warmup_steps, "train.frozen": f.frozen})
+    config = config.override(
+        {
+            "train.split": f.split,
+            "train.steps": f.steps,
+            "train.learning_rate": f.learning_rate,
+            "train.warmup_steps": f.warmup_steps,
+            "train.frozen": f.frozen,
+        }
+    )
     market = open_market(config)
     known_until = np.datetime64(info.trained_until, "D")
     new = samples.split(market, config, f.split)
     new = new.take(new.target_day > known_until)
     if not len(new):
-        raise InputError(f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
-                         f"session after {known_until}, the last one the parent {parent} knew")
+        raise InputError(
+            f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
+            f"session after {known_until}, the last one the parent {parent} knew"
+        )
     first = np.datetime64(info.config.data.splits[info.config.train.split][0], "D")
     old = samples.between(market, config, first, known_until)
     windows = Windows(market, config, info.scaler)
     program = make_program(config, mesh, windows)
-    CONSOLE.print(f"{config.name}: {len(new):,} new samples, targets {new.target_day.min()} to "
-                  f"{new.target_day.max()}; {f.replay_share:.0%} of each batch replayed from "
-                  f"{len(old):,}; {f.steps} steps against the parent's {info.config.train.steps}",
-                  highlight=False)
+    CONSOLE.print(
+        f"{config.name}: {len(new):,} new samples, targets {new.target_day.min()} to "
+        f"{new.target_day.max()}; {f.replay_share:.0%} of each batch replayed from "
+        f"{len(old):,}; {f.steps} steps against the parent's {info.config.train.steps}",
+        highlight=False,
+    )
     for seed_folder in seeds:
         with Checkpoints(seed_folder) as checkpoints:
             inherited = checkpoints.restore(program.abstract_state).ema_params
@@ -70,15 +86,36 @@ def finetune(parent: Path, seeds: list[Path], config: Config, mesh: Mesh, folder
 
         def batches(start: int, seed: int = seed) -> Iterator[Batch]:
             return training_batches(
-                new, windows, batch_size=config.train.global_batch_size, seed=seed, start=start,
-                process=(jax.process_index(), jax.process_count()), replay=old,
-                replay_share=f.replay_share)
+                new,
+                windows,
+                batch_size=config.train.global_batch_size,
+                seed=seed,
+                start=start,
+                process=(jax.process_index(), jax.process_count()),
+                replay=old,
+                replay_share=f.replay_share,
+            )
 
-        start = program.init(seed).replace(params=inherited,
-                                           ema_params=jax.tree.map(jnp.copy, inherited))
-        child = RunInfo(dataclasses.replace(config, seed=seed), market.fingerprint, info.scaler,
-                        config.data.splits[f.split][1], parent=origin)
-        with Checkpoints(folder / seed_folder.name, config.train.keep_checkpoints,
-                         create=True) as checkpoints:
-            fit(config, program, batches, seed, start=start, label=f"fine-tune {seed_folder.name}",
-                run=(checkpoints, child), stop=stop)
+        start = dataclasses.replace(
+            program.init(seed), params=inherited, ema_params=jax.tree.map(jnp.copy, inherited)
+        )
+        child = RunInfo(
+            dataclasses.replace(config, seed=seed),
+            market.fingerprint,
+            info.scaler,
+            config.data.splits[f.split][1],
+            parent=origin,
+        )
+        with Checkpoints(
+            folder / seed_folder.name, config.train.keep_checkpoints, create=True
+        ) as checkpoints:
+            fit(
+                config,
+                program,
+                batches,
+                seed,
+                start=start,
+                label=f"fine-tune {seed_folder.name}",
+                run=(checkpoints, child),
+                stop=stop,
+            )

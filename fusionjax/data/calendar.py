@@ -23,23 +23,28 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
     """
     try:
         exchange = exchange_calendars.get_calendar(
-            calendar, start=str(sessions[0]), end=str(sessions[-1] + np.timedelta64(7, "D")))
+            calendar, start=str(sessions[0]), end=str(sessions[-1] + np.timedelta64(7, "D"))
+        )
     except exchange_calendars.errors.InvalidCalendarName as e:
-        raise InputError(f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
-                         "exchange (XNYS is New York)") from e
+        raise InputError(
+            f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
+            "exchange (XNYS is New York)"
+        ) from e
     closes = exchange.closes
     known = closes.index.values.astype("datetime64[D]")
     at = np.searchsorted(known, sessions)
     closed = (at >= len(known)) | (known[np.minimum(at, len(known) - 1)] != sessions)
     if closed.any():
-        raise InputError(f"{sessions[closed][0]}: a bar on a day when {calendar} was closed "
-                         f"({closed.sum()} such days); check the dates or config.data.calendar")
+        raise InputError(
+            f"{sessions[closed][0]}: a bar on a day when {calendar} was closed "
+            f"({closed.sum()} such days); check the dates or config.data.calendar"
+        )
     utc = pd.DatetimeIndex(closes.iloc[at]).tz_convert("UTC").tz_localize(None)
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
 
 
 def first_session_after(times: np.ndarray, decisions: np.ndarray) -> np.ndarray:
-    """Index of the first session whose decision time is at or after each time (may be past the end).
+    """Index of the first session that decides at or after each time (may be past the end).
 
     This is the point-in-time join: an item is usable from that session on and never before.
     """

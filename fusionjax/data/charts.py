@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, UInt8
 UP, DOWN, VOLUME = 255, 128, 192
 
 
-def draw(ohlcv: Float[np.ndarray, "B S 5"], valid: Bool[np.ndarray, "B S"], height: int
-         ) -> UInt8[np.ndarray, "B height width"]:
+def draw(
+    ohlcv: Float[np.ndarray, "B S 5"], valid: Bool[np.ndarray, "B S"], height: int
+) -> UInt8[np.ndarray, "B height width"]:
     """Draws one chart a sample; each is scaled to its own highest high and lowest low.
 
     Args:
@@ -31,7 +32,8 @@ def draw(ohlcv: Float[np.ndarray, "B S 5"], valid: Bool[np.ndarray, "B S"], heig
     span = np.where(top > bottom, top - bottom, 1.0)
     level = (top - np.where(shown, ohlcv[..., :4], bottom)) / span
     opened, high, low, closed = np.moveaxis(
-        np.rint(np.where(shown, level, 0) * (price_height - 1)).astype(np.int16), -1, 0)
+        np.rint(np.where(shown, level, 0) * (price_height - 1)).astype(np.int16), -1, 0
+    )
     y = np.arange(price_height, dtype=np.int16)[None, :, None]
 
     def between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

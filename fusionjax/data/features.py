@@ -3,10 +3,27 @@
 import numpy as np
 import pandas as pd
 
-PRICE_CHANNELS = ("ret", "gap", "range", "close_location", "volume_change", "volume_level",
-                  "ma5", "ma10", "ma20", "ma30", "vol5", "vol20")
-MARKET_CHANNELS = ("market_ret", "market_dispersion", "market_breadth", "market_vol20",
-                   "sector_ret")
+PRICE_CHANNELS = (
+    "ret",
+    "gap",
+    "range",
+    "close_location",
+    "volume_change",
+    "volume_level",
+    "ma5",
+    "ma10",
+    "ma20",
+    "ma30",
+    "vol5",
+    "vol20",
+)
+MARKET_CHANNELS = (
+    "market_ret",
+    "market_dispersion",
+    "market_breadth",
+    "market_vol20",
+    "sector_ret",
+)
 # A channel that needs more history than this many sessions does not exist.
 WARM_UP = 30
 
@@ -31,18 +48,24 @@ def price_channels(bars: pd.DataFrame) -> pd.DataFrame:
     log_volume = np.log1p(bars["volume"])
     ret = adjusted.groupby(by).diff()
     spread = (bars["high"] - bars["low"]).to_numpy()
-    location = np.divide(bars["close"] - bars["low"], spread, where=spread > 0,
-                         out=np.full(len(bars), 0.5)) - 0.5
-    return pd.DataFrame({
-        "ret": ret,
-        "gap": np.log(bars["open"] / bars["close"].groupby(by).shift()),
-        "range": np.log(bars["high"] / bars["low"]),
-        "close_location": location,
-        "volume_change": log_volume.groupby(by).diff(),
-        "volume_level": log_volume - _rolling(log_volume, by, 20),
-        **{f"ma{n}": adjusted - _rolling(adjusted, by, n) for n in (5, 10, 20, 30)},
-        **{f"vol{n}": 0.5 * np.log(_rolling(ret**2, by, n) + 1e-8) for n in (5, 20)},
-    })
+    location = (
+        np.divide(
+            bars["close"] - bars["low"], spread, where=spread > 0, out=np.full(len(bars), 0.5)
+        )
+        - 0.5
+    )
+    return pd.DataFrame(
+        {
+            "ret": ret,
+            "gap": np.log(bars["open"] / bars["close"].groupby(by).shift()),
+            "range": np.log(bars["high"] / bars["low"]),
+            "close_location": location,
+            "volume_change": log_volume.groupby(by).diff(),
+            "volume_level": log_volume - _rolling(log_volume, by, 20),
+            **{f"ma{n}": adjusted - _rolling(adjusted, by, n) for n in (5, 10, 20, 30)},
+            **{f"vol{n}": 0.5 * np.log(_rolling(ret**2, by, n) + 1e-8) for n in (5, 20)},
+        }
+    )
 
 
 def market_channels(bars: pd.DataFrame, ret: pd.Series, sectors: pd.Series) -> pd.DataFrame:
@@ -56,12 +79,14 @@ def market_channels(bars: pd.DataFrame, ret: pd.Series, sectors: pd.Series) -> p
     by_day = ret.groupby(bars["date"])
     market = by_day.mean()
     rolling = (market**2).rolling(20).mean()
-    day = pd.DataFrame({
-        "market_ret": market,
-        "market_dispersion": by_day.std(),
-        "market_breadth": (ret > 0).groupby(bars["date"]).mean() - 0.5,
-        "market_vol20": 0.5 * np.log(rolling + 1e-8),
-    })
+    day = pd.DataFrame(
+        {
+            "market_ret": market,
+            "market_dispersion": by_day.std(),
+            "market_breadth": (ret > 0).groupby(bars["date"]).mean() - 0.5,
+            "market_vol20": 0.5 * np.log(rolling + 1e-8),
+        }
+    )
     rows = day.reindex(bars["date"]).reset_index(drop=True)
     rows["sector_ret"] = ret.groupby([bars["date"], sectors]).transform("mean")
     return rows

@@ -27,8 +27,13 @@ class _Stream:
     def __call__(self, start: int, stop: int) -> Int64[np.ndarray, "B"]:
         at = np.arange(start, stop)
         epochs = at // self._size
-        return np.concatenate([self._permutation(int(e))[at[epochs == e] % self._size]
-                               for e in np.unique(epochs)]) if len(at) else at
+        return (
+            np.concatenate(
+                [self._permutation(int(e))[at[epochs == e] % self._size] for e in np.unique(epochs)]
+            )
+            if len(at)
+            else at
+        )
 
 
 class _Batches:
@@ -38,8 +43,16 @@ class _Batches:
     p·B/P to (p+1)·B/P of it.
     """
 
-    def __init__(self, samples: Samples, windows: Windows, batch_size: int, seed: int,
-                 process: tuple[int, int], replay: Samples | None, replay_share: float) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        windows: Windows,
+        batch_size: int,
+        seed: int,
+        process: tuple[int, int],
+        replay: Samples | None,
+        replay_share: float,
+    ) -> None:
         self._windows = windows
         self._old = round(batch_size * replay_share) if replay is not None else 0
         self._new = batch_size - self._old
@@ -59,13 +72,22 @@ class _Batches:
             old = self._offset + self._replay(step * self._old, (step + 1) * self._old)
             at = np.concatenate([at, old])
         at = at[self._rows]
-        return self._windows(self._pool.row[at], take_targets(self._pool.targets, at),
-                             np.ones(len(at), np.float32))
+        return self._windows(
+            self._pool.row[at], take_targets(self._pool.targets, at), np.ones(len(at), np.float32)
+        )
 
 
-def training_batches(samples: Samples, windows: Windows, *, batch_size: int, seed: int,
-                     start: int, process: tuple[int, int] = (0, 1),
-                     replay: Samples | None = None, replay_share: float = 0.0) -> Iterator[Batch]:
+def training_batches(
+    samples: Samples,
+    windows: Windows,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int,
+    process: tuple[int, int] = (0, 1),
+    replay: Samples | None = None,
+    replay_share: float = 0.0,
+) -> Iterator[Batch]:
     """Batches from step ``start`` on, made in the background.
 
     Args:
@@ -79,14 +101,18 @@ def training_batches(samples: Samples, windows: Windows, *, batch_size: int, see
       replay_share: share of each batch that comes from ``replay``.
     """
     source = _Batches(samples, windows, batch_size, seed, process, replay, replay_share)
-    batches = iter(grain.MapDataset.source(source).to_iter_dataset(
-        grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)))
+    batches = iter(
+        grain.MapDataset.source(source).to_iter_dataset(
+            grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
+        )
+    )
     batches.set_state({"next_index": start})
     return batches
 
 
-def evaluation_batches(rows: np.ndarray, windows: Windows, batch_size: int,
-                       hidden: frozenset[str] = frozenset()) -> Iterator[Batch]:
+def evaluation_batches(
+    rows: np.ndarray, windows: Windows, batch_size: int, hidden: frozenset[str] = frozenset()
+) -> Iterator[Batch]:
     """Every row once, in order and without labels; padding rows at the end have weight 0."""
     targets = unlabelled(windows.config, batch_size)
     for start in range(0, len(rows), batch_size):
@@ -97,7 +123,13 @@ def evaluation_batches(rows: np.ndarray, windows: Windows, batch_size: int,
 
 
 def _concatenate(a: Samples, b: Samples) -> Samples:
-    join = {name: np.concatenate([getattr(a.targets, name), getattr(b.targets, name)])
-            for name in a.targets.__dataclass_fields__}
-    return Samples(np.concatenate([a.row, b.row]), np.concatenate([a.target_day, b.target_day]),
-                   type(a.targets)(**join), np.concatenate([a.subset, b.subset]))
+    join = {
+        name: np.concatenate([getattr(a.targets, name), getattr(b.targets, name)])
+        for name in a.targets.__dataclass_fields__
+    }
+    return Samples(
+        np.concatenate([a.row, b.row]),
+        np.concatenate([a.target_day, b.target_day]),
+        type(a.targets)(**join),
+        np.concatenate([a.subset, b.subset]),
+    )

@@ -41,8 +41,9 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     """
     source = _SOURCES.get(config.source)
     if source is None:
-        raise InputError(f"config.data.source is {config.source!r}; expected one of "
-                         f"{', '.join(_SOURCES)}")
+        raise InputError(
+            f"config.data.source is {config.source!r}; expected one of {', '.join(_SOURCES)}"
+        )
     root = Path(config.root)
     fingerprint = _fingerprint(config, source.files(root))
     folder = Path(config.prepared) / f"{config.source}-{fingerprint[:12]}"
@@ -53,22 +54,45 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     sessions = bars["date"].to_numpy().astype("datetime64[D]")
     days = np.unique(sessions)
     decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
-    manifest = {"source": config.source, "fingerprint": fingerprint,
-                "channels": list(raw.channels), "rows": len(bars), "symbols":
-                bars["symbol"].nunique(), "first": str(days[0]), "last": str(days[-1]),
-                "documents": 0, "notes": list(raw.notes)}
+    manifest = {
+        "source": config.source,
+        "fingerprint": fingerprint,
+        "channels": list(raw.channels),
+        "rows": len(bars),
+        "symbols": bars["symbol"].nunique(),
+        "first": str(days[0]),
+        "last": str(days[-1]),
+        "documents": 0,
+        "notes": list(raw.notes),
+    }
     at = decisions[np.searchsorted(days, sessions)]
-    _write(bars_dataset_builder.Builder(rows=_bar_rows(raw, at), channels=len(raw.channels.columns),
-                                        data_dir=folder, file_format="array_record"))
+    _write(
+        bars_dataset_builder.Builder(
+            rows=_bar_rows(raw, at),
+            channels=len(raw.channels.columns),
+            data_dir=folder,
+            file_format="array_record",
+        )
+    )
     if raw.documents is not None:
         documents, late = _join(raw.documents, bars, at)
-        embedding, lexicon = text.featurise(documents["text"].to_numpy(str),
-                                            Path(config.prepared) / "text_cache", progress)
-        _write(documents_dataset_builder.Builder(
-            rows=_document_rows(documents, embedding, lexicon), embedding=embedding.shape[1],
-            lexicon=lexicon.shape[1], data_dir=folder, file_format="array_record"))
-        manifest |= {"documents": len(documents), "encoder": text.ENCODER,
-                     "encoder_data_cutoff": text.DATA_CUTOFF}
+        embedding, lexicon = text.featurise(
+            documents["text"].to_numpy(str), Path(config.prepared) / "text_cache", progress
+        )
+        _write(
+            documents_dataset_builder.Builder(
+                rows=_document_rows(documents, embedding, lexicon),
+                embedding=embedding.shape[1],
+                lexicon=lexicon.shape[1],
+                data_dir=folder,
+                file_format="array_record",
+            )
+        )
+        manifest |= {
+            "documents": len(documents),
+            "encoder": text.ENCODER,
+            "encoder_data_cutoff": text.DATA_CUTOFF,
+        }
         if late:
             manifest["notes"].append(f"{late} texts after their symbol's last decision: not used")
     temporary = folder / "manifest.json.tmp"
@@ -78,8 +102,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
 
 
 def _fingerprint(config: DataConfig, files: list[Path]) -> str:
-    digest = hashlib.sha256(
-        f"{_FORMAT} {config.calendar} {config.decision_delay_minutes}".encode())
+    digest = hashlib.sha256(f"{_FORMAT} {config.calendar} {config.decision_delay_minutes}".encode())
     for path in files:
         if path.exists():  # the reader says better what a missing file means
             digest.update(path.name.encode() + path.read_bytes())
@@ -94,24 +117,35 @@ def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
 
 
 def _bar_rows(raw: Raw, decision: np.ndarray) -> Iterator[dict]:
-    columns = (raw.bars["symbol"], raw.bars["date"].to_numpy().astype("datetime64[D]").astype(int),
-               decision.astype(int), raw.bars[["open", "high", "low", "close", "volume"]]
-               .to_numpy(np.float32), raw.bars["adj_close"].to_numpy(float), raw.subset,
-               raw.channels.to_numpy(np.float32))
+    columns = (
+        raw.bars["symbol"],
+        raw.bars["date"].to_numpy().astype("datetime64[D]").astype(int),
+        decision.astype(int),
+        raw.bars[["open", "high", "low", "close", "volume"]].to_numpy(np.float32),
+        raw.bars["adj_close"].to_numpy(float),
+        raw.subset,
+        raw.channels.to_numpy(np.float32),
+    )
     names = ("symbol", "session", "decision_time", "ohlcv", "adj_close", "subset", "channels")
     for cells in zip(*columns, strict=True):
         yield dict(zip(names, cells, strict=True))
 
 
-def _join(documents: pd.DataFrame, bars: pd.DataFrame, decision: np.ndarray
-          ) -> tuple[pd.DataFrame, int]:
-    """Gives each text the first bar of its symbol whose decision comes at or after it was available.
+def _join(
+    documents: pd.DataFrame, bars: pd.DataFrame, decision: np.ndarray
+) -> tuple[pd.DataFrame, int]:
+    """Gives each text the first bar of its symbol that decides at or after its available_time.
 
     Returns:
       The texts that have such a bar, ordered by bar and time, and how many have none yet.
     """
-    available = (documents["available_time"].dt.tz_convert("UTC").dt.tz_localize(None)
-                 .to_numpy().astype("datetime64[s]"))
+    available = (
+        documents["available_time"]
+        .dt.tz_convert("UTC")
+        .dt.tz_localize(None)
+        .to_numpy()
+        .astype("datetime64[s]")
+    )
     bar = np.full(len(documents), -1)
     rows_of = bars.groupby("symbol").indices
     for symbol, rows in documents.groupby("symbol").indices.items():
@@ -124,11 +158,17 @@ def _join(documents: pd.DataFrame, bars: pd.DataFrame, decision: np.ndarray
     return joined, int((bar < 0).sum())
 
 
-def _document_rows(documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray
-                   ) -> Iterator[dict]:
-    columns = (documents["bar"].to_numpy(), documents["available_time"].to_numpy()
-               .astype("datetime64[s]").astype(int), documents["author"].astype(str),
-               documents["text"], embedding, lexicon)
+def _document_rows(
+    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray
+) -> Iterator[dict]:
+    columns = (
+        documents["bar"].to_numpy(),
+        documents["available_time"].to_numpy().astype("datetime64[s]").astype(int),
+        documents["author"].astype(str),
+        documents["text"],
+        embedding,
+        lexicon,
+    )
     names = ("bar", "available_time", "author", "text", "embedding", "lexicon")
     for cells in zip(*columns, strict=True):
         yield dict(zip(names, cells, strict=True))

@@ -28,8 +28,12 @@ class Samples:
 
     def take(self, keep: np.ndarray) -> "Samples":
         """The samples at a mask or at positions."""
-        return Samples(self.row[keep], self.target_day[keep], take_targets(self.targets, keep),
-                       self.subset[keep])
+        return Samples(
+            self.row[keep],
+            self.target_day[keep],
+            take_targets(self.targets, keep),
+            self.subset[keep],
+        )
 
 
 def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
@@ -46,8 +50,10 @@ def split(market: Market, config: Config, name: str) -> Samples:
     first, last = (np.datetime64(d, "D") for d in config.data.splits[name])
     samples = between(market, config, first, last)
     if not len(samples):
-        raise InputError(f"config.data.splits.{name} is {first} to {last}, where the data has no "
-                         f"sample: it runs from {market.session.min()} to {market.session.max()}")
+        raise InputError(
+            f"config.data.splits.{name} is {first} to {last}, where the data has no "
+            f"sample: it runs from {market.session.min()} to {market.session.max()}"
+        )
     return samples
 
 
@@ -64,22 +70,27 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
     # The first bar of a symbol has no return, so `min_history` returns need one bar more.
     keep &= rows - market.first_row >= config.data.min_history
     rows = rows[keep]
-    return Samples(rows, target_day[keep], _targets(market, config, rows, last),
-                   market.subset[rows + 1])
+    return Samples(
+        rows, target_day[keep], _targets(market, config, rows, last), market.subset[rows + 1]
+    )
 
 
 def unlabelled(config: Config, count: int) -> Targets:
     """Targets of samples whose future is unknown: all masked."""
     t = config.targets
-    shape = {"direction": len(t.direction), "returns": len(t.returns),
-             "volatility": len(t.volatility)}
+    shape = {
+        "direction": len(t.direction),
+        "returns": len(t.returns),
+        "volatility": len(t.volatility),
+    }
     return Targets(
         direction=np.zeros((count, shape["direction"]), np.int32),
         direction_mask=np.zeros((count, shape["direction"]), bool),
         returns=np.zeros((count, shape["returns"]), np.float32),
         returns_mask=np.zeros((count, shape["returns"]), bool),
         log_volatility=np.zeros((count, shape["volatility"]), np.float32),
-        volatility_mask=np.zeros((count, shape["volatility"]), bool))
+        volatility_mask=np.zeros((count, shape["volatility"]), bool),
+    )
 
 
 def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime64) -> Targets:
@@ -100,24 +111,27 @@ def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime
     return targets
 
 
-def _growth(market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
-            ) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
-    """Price ratio over the horizon, and whether its end is known by ``last`` (1 where it is not)."""
+def _growth(
+    market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
+) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
+    """Price ratio over the horizon, and whether its end is known by ``last`` (1 if not)."""
     end = np.minimum(rows + horizon, market.last_row[rows])
     known = (rows + horizon <= market.last_row[rows]) & (market.session[end] <= last)
     growth = market.adj_close[end] / market.adj_close[rows]
     return np.where(known, growth, 1.0), known
 
 
-def realised_log_volatility(market: Market, rows: np.ndarray, horizon: int
-                            ) -> Float64[np.ndarray, "S"]:
+def realised_log_volatility(
+    market: Market, rows: np.ndarray, horizon: int
+) -> Float64[np.ndarray, "S"]:
     """Log of the root mean square daily log return of the ``horizon`` sessions after each row.
 
     A negative horizon looks back instead: the sessions up to and including the row. Sessions
     outside the symbol's bars count as unmoved. A floor of 0.01 % a day keeps the log finite.
     """
     steps = np.arange(1, horizon + 1) if horizon > 0 else np.arange(horizon + 1, 1)
-    at = np.clip(rows[:, None] + steps, market.first_row[rows][:, None] + 1,
-                 market.last_row[rows][:, None])
+    at = np.clip(
+        rows[:, None] + steps, market.first_row[rows][:, None] + 1, market.last_row[rows][:, None]
+    )
     r = np.log(market.adj_close[at] / market.adj_close[at - 1])
     return 0.5 * np.log(np.mean(r**2, axis=1) + 1e-8)

@@ -28,16 +28,20 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as e:
         reason = str(e).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
-                         "truncated: copy it again") from e
+        raise InputError(
+            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
+            "truncated: copy it again"
+        ) from e
 
 
 def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object) -> None:
     """Raises InputError naming the columns that ``table`` lacks."""
     missing = [c for c in columns if c not in table]
     if missing:
-        raise InputError(f"{where}: lacks column {', '.join(missing)}; it has "
-                         f"{', '.join(map(str, table.columns))}")
+        raise InputError(
+            f"{where}: lacks column {', '.join(missing)}; it has "
+            f"{', '.join(map(str, table.columns))}"
+        )
 
 
 def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
@@ -64,21 +68,34 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     bars = bars.assign(date=dates)
     for column in [*_PRICES, "volume"]:
         if not pd.api.types.is_numeric_dtype(bars[column]):
-            raise InputError(f"{where}: column {column} holds {bars[column].dtype}; expected "
-                             "numbers")
+            raise InputError(
+                f"{where}: column {column} holds {bars[column].dtype}; expected numbers"
+            )
         low_is_bad = bars[column] < 0 if column == "volume" else bars[column] <= 0
-        _refuse(bars, ~np.isfinite(bars[column].to_numpy(float)) | low_is_bad, where,
-                f"{column} must be a finite number above zero; drop the row or repair it")
+        _refuse(
+            bars,
+            ~np.isfinite(bars[column].to_numpy(float)) | low_is_bad,
+            where,
+            f"{column} must be a finite number above zero; drop the row or repair it",
+        )
     _refuse(bars, bars["date"].isna(), where, "a bar needs a date")
-    _refuse(bars, bars.duplicated(["symbol", "date"]), where,
-            "this symbol and date appeared before; keep one")
-    _refuse(bars, bars.groupby("symbol")["date"].diff() < pd.Timedelta(0), where,
-            "dates must rise within a symbol; sort the file")
+    _refuse(
+        bars,
+        bars.duplicated(["symbol", "date"]),
+        where,
+        "this symbol and date appeared before; keep one",
+    )
+    _refuse(
+        bars,
+        bars.groupby("symbol")["date"].diff() < pd.Timedelta(0),
+        where,
+        "dates must rise within a symbol; sort the file",
+    )
     return bars.sort_values(["symbol", "date"], ignore_index=True)
 
 
 def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
-    """Validates texts: every one is stamped, and none was available before it happened or after now.
+    """Validates texts: all are stamped, none available before it happened or after now.
 
     Args:
       documents: columns ``DOCUMENTS``; both times are UTC timestamps.
@@ -92,14 +109,28 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
     documents = documents.reset_index(drop=True)
     for column in ("event_time", "available_time"):
         if not isinstance(documents[column].dtype, pd.DatetimeTZDtype):
-            raise InputError(f"{where}: {column} holds {documents[column].dtype}; expected "
-                             "timestamps with a time zone")
-        _refuse(documents, documents[column].isna(), where,
-                f"{column} is missing; an undated text cannot be placed in time, drop it")
-    _refuse(documents, documents["available_time"] > now, where,
-            f"available_time is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone")
-    _refuse(documents, documents["available_time"] < documents["event_time"], where,
-            "available before it happened; swap or repair the times")
+            raise InputError(
+                f"{where}: {column} holds {documents[column].dtype}; expected "
+                "timestamps with a time zone"
+            )
+        _refuse(
+            documents,
+            documents[column].isna(),
+            where,
+            f"{column} is missing; an undated text cannot be placed in time, drop it",
+        )
+    _refuse(
+        documents,
+        documents["available_time"] > now,
+        where,
+        f"available_time is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone",
+    )
+    _refuse(
+        documents,
+        documents["available_time"] < documents["event_time"],
+        where,
+        "available before it happened; swap or repair the times",
+    )
     return documents
 
 

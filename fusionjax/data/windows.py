@@ -31,8 +31,10 @@ class Scaler:
         mean[known] = np.nanmean(seen[:, known], 0)
         std[known] = np.maximum(np.nanstd(seen[:, known], 0), 1e-8)
         names = market.channel_names
-        return Scaler(dict(zip(names, mean.tolist(), strict=True)),
-                      dict(zip(names, std.tolist(), strict=True)))
+        return Scaler(
+            dict(zip(names, mean.tolist(), strict=True)),
+            dict(zip(names, std.tolist(), strict=True)),
+        )
 
 
 class Windows:
@@ -41,29 +43,45 @@ class Windows:
     def __init__(self, market: Market, config: Config, scaler: Scaler) -> None:
         for name, modality in config.modalities.items():
             if isinstance(modality, TextConfig) and market.texts is None:
-                raise InputError(f"config.modalities.{name} wants texts; data.source "
-                                 f"{config.data.source!r} has none, remove the modality")
+                raise InputError(
+                    f"config.modalities.{name} wants texts; data.source "
+                    f"{config.data.source!r} has none, remove the modality"
+                )
         self.config = config
         self._market, self._scaler = market, scaler
-        self._series = {name: self._scaled(m) for name, m in config.modalities.items()
-                        if isinstance(m, NumericConfig)}
+        self._series = {
+            name: self._scaled(m)
+            for name, m in config.modalities.items()
+            if isinstance(m, NumericConfig)
+        }
         vol20 = market.channels[:, market.columns(("vol20",))[0]]
         self._log_scale = np.where(np.isfinite(vol20), vol20, np.float32(scaler.mean["vol20"]))
 
-    def __call__(self, rows: Int64[np.ndarray, "B"], targets: Targets,
-                 weight: Float[np.ndarray, "B"], hidden: frozenset[str] = frozenset()) -> Batch:
+    def __call__(
+        self,
+        rows: Int64[np.ndarray, "B"],
+        targets: Targets,
+        weight: Float[np.ndarray, "B"],
+        hidden: frozenset[str] = frozenset(),
+    ) -> Batch:
         """The batch of ``rows``; modalities named in ``hidden`` are marked absent."""
         inputs, present = {}, {}
         for name, modality in self.config.modalities.items():
             inputs[name], present[name] = self._input(name, modality, rows)
             if name in hidden:
                 present[name] = np.zeros_like(present[name])
-        return Batch(inputs=inputs, present=present, targets=targets,
-                     log_scale=self._log_scale[rows], weight=weight,
-                     sample_id=rows.astype(np.int32))
+        return Batch(
+            inputs=inputs,
+            present=present,
+            targets=targets,
+            log_scale=self._log_scale[rows],
+            weight=weight,
+            sample_id=rows.astype(np.int32),
+        )
 
-    def _input(self, name: str, modality: NumericConfig | TextConfig | ImageConfig,
-               rows: np.ndarray) -> tuple[Input, Bool[np.ndarray, "B"]]:
+    def _input(
+        self, name: str, modality: NumericConfig | TextConfig | ImageConfig, rows: np.ndarray
+    ) -> tuple[Input, Bool[np.ndarray, "B"]]:
         if isinstance(modality, NumericConfig):
             values, known = self._series[name]
             at, exists = self._look_back(rows, modality.sessions)
@@ -72,17 +90,19 @@ class Windows:
         if isinstance(modality, ImageConfig):
             at, exists = self._look_back(rows, modality.sessions)
             pixels = charts.draw(self._market.ohlcv[at], exists, modality.height)
-            return Image(pixels), exists.any(1)
+            return Image(pixels), np.ones(len(rows), bool)
         return self._documents(modality, rows)
 
-    def _look_back(self, rows: np.ndarray, sessions: int
-                   ) -> tuple[Int64[np.ndarray, "B T"], Bool[np.ndarray, "B T"]]:
+    def _look_back(
+        self, rows: np.ndarray, sessions: int
+    ) -> tuple[Int64[np.ndarray, "B T"], Bool[np.ndarray, "B T"]]:
         at = rows[:, None] + np.arange(1 - sessions, 1)
         first = self._market.first_row[rows][:, None]
         return np.maximum(at, first), at >= first
 
-    def _documents(self, modality: TextConfig, rows: np.ndarray
-                   ) -> tuple[Documents, Bool[np.ndarray, "B"]]:
+    def _documents(
+        self, modality: TextConfig, rows: np.ndarray
+    ) -> tuple[Documents, Bool[np.ndarray, "B"]]:
         texts, market = self._market.texts, self._market
         assert texts is not None, "checked when the windows are made"
         oldest = np.maximum(rows - modality.sessions + 1, market.first_row[rows])
@@ -98,10 +118,12 @@ class Windows:
             lexicon=np.where(shown, texts.lexicon[at], np.float32(0)),
             age=np.where(mask, seconds / 3600, 0).astype(np.float32),
             author=np.where(mask, texts.author[at] % modality.author_buckets, 0).astype(np.int32),
-            mask=mask), mask.any(1)
+            mask=mask,
+        ), mask.any(1)
 
-    def _scaled(self, modality: NumericConfig
-                ) -> tuple[Float[np.ndarray, "R F"], Bool[np.ndarray, "R"]]:
+    def _scaled(
+        self, modality: NumericConfig
+    ) -> tuple[Float[np.ndarray, "R F"], Bool[np.ndarray, "R"]]:
         values = self._market.channels[:, self._market.columns(modality.channels)]
         mean = np.array([self._scaler.mean[c] for c in modality.channels], np.float32)
         std = np.array([self._scaler.std[c] for c in modality.channels], np.float32)

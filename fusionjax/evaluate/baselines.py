@@ -1,4 +1,4 @@
-"""The floors: one-line rules, linear models and boosted trees, tuned on the folds the model is tuned on."""
+"""The floors: one-line rules, linear models, boosted trees; tuned on the model's own folds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,8 +23,12 @@ _RECENT = 5  # sessions whose mean stands beside the last value
 _BATCH = 1024
 # As many candidates for each as the model's own grid has.
 _PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-_TREES = tuple({"num_leaves": leaves, "n_estimators": rounds, "learning_rate": rate}
-               for leaves in (4, 15) for rounds in (50, 200) for rate in (0.02, 0.1))
+_TREES = tuple(
+    {"num_leaves": leaves, "n_estimators": rounds, "learning_rate": rate}
+    for leaves in (4, 15)
+    for rounds in (50, 200)
+    for rate in (0.02, 0.1)
+)
 
 
 def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
@@ -43,9 +47,11 @@ def _pool(inputs: dict) -> np.ndarray:
             columns += [x[:, -1], _mean(x[:, -_RECENT:]), _mean(x)]
         elif isinstance(value, Documents):
             shown = value.mask[..., None]
-            columns += [np.log1p(value.mask.sum(1, keepdims=True)),
-                        _mean(np.where(shown, value.lexicon, np.nan)),
-                        _mean(np.where(shown, value.embedding.astype(np.float32), np.nan))]
+            columns += [
+                np.log1p(value.mask.sum(1, keepdims=True)),
+                _mean(np.where(shown, value.lexicon, np.nan)),
+                _mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
+            ]
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
@@ -55,31 +61,38 @@ def _mean(x: Float[np.ndarray, "B T F"]) -> Float[np.ndarray, "B F"]:
     return np.where(count > 0, np.where(seen, x, 0).sum(1) / np.maximum(count, 1), np.nan)
 
 
-def direction_rules(market: Market, config: Config, train: Samples, rows: np.ndarray
-                    ) -> dict[str, Float[np.ndarray, "S"]]:
+def direction_rules(
+    market: Market, config: Config, train: Samples, rows: np.ndarray
+) -> dict[str, Float[np.ndarray, "S"]]:
     """Probability of up by each one-line rule; a rule is certain, so only its calls are scored."""
     own = market.channels[rows, market.columns(("ret",))[0]]
     whole = market.channels[rows, market.columns((config.evaluate.market_channel,))[0]]
     share = train.targets.direction[known(train.targets.direction_mask), 0].mean()
-    return {"majority": np.full(len(rows), share),
-            "momentum: as the last day": (own >= 0).astype(float),
-            "reversal of the stock's last day": (own < 0).astype(float),
-            "reversal of the market's last day": (whole < 0).astype(float)}
+    return {
+        "majority": np.full(len(rows), share),
+        "momentum: as the last day": (own >= 0).astype(float),
+        "reversal of the stock's last day": (own < 0).astype(float),
+        "reversal of the market's last day": (whole < 0).astype(float),
+    }
 
 
-def volatility_rules(market: Market, config: Config, rows: np.ndarray
-                     ) -> dict[str, Float[np.ndarray, "S"]]:
+def volatility_rules(
+    market: Market, config: Config, rows: np.ndarray
+) -> dict[str, Float[np.ndarray, "S"]]:
     """Log volatility by each one-line rule: the future is as the last h, or 20, sessions were."""
     h = config.targets.volatility[0]
-    return {f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
-            "historical: last 20 sessions": realised_log_volatility(market, rows, -20)}
+    return {
+        f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
+        "historical: last 20 sessions": realised_log_volatility(market, rows, -20),
+    }
 
 
 class Floors:
     """Fitted floors for one training set: features are pooled once and shared by all of them."""
 
-    def __init__(self, windows: Windows, train: Samples, folds: list[Fold],
-                 rows: Int64[np.ndarray, "S"]) -> None:
+    def __init__(
+        self, windows: Windows, train: Samples, folds: list[Fold], rows: Int64[np.ndarray, "S"]
+    ) -> None:
         self._train, self._folds, self._rows = train, folds, rows
         self._all = np.union1d(train.row, rows)
         self._features = pooled_features(windows, self._all)
@@ -88,8 +101,9 @@ class Floors:
         """Probability of up at ``rows``, tuned by log loss on the folds."""
 
         def logistic(penalty: float) -> Any:
-            return make_pipeline(StandardScaler(), LogisticRegression(C=1e-3 / penalty,
-                                                                      max_iter=500))
+            return make_pipeline(
+                StandardScaler(), LogisticRegression(C=1e-3 / penalty, max_iter=500)
+            )
 
         def trees(settings: dict) -> Any:
             return lightgbm.LGBMClassifier(**settings, random_state=0, verbose=-1, n_jobs=2)
@@ -103,8 +117,10 @@ class Floors:
         def loss(p: np.ndarray, y: np.ndarray) -> float:
             return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)).mean())
 
-        return {"logistic regression": self._tuned(logistic, _PENALTIES, True, labels, up, loss),
-                "LightGBM": self._tuned(trees, _TREES, False, labels, up, loss)}
+        return {
+            "logistic regression": self._tuned(logistic, _PENALTIES, True, labels, up, loss),
+            "LightGBM": self._tuned(trees, _TREES, False, labels, up, loss),
+        }
 
     def volatility(self) -> dict[str, Float[np.ndarray, "S"]]:
         """Log volatility at ``rows``, tuned by squared error on the folds."""
@@ -124,11 +140,20 @@ class Floors:
         def loss(p: np.ndarray, y: np.ndarray) -> float:
             return float(np.mean((p - y) ** 2))
 
-        return {"ridge": self._tuned(ridge, _PENALTIES, True, labels, forecast, loss),
-                "LightGBM": self._tuned(trees, _TREES, False, labels, forecast, loss)}
+        return {
+            "ridge": self._tuned(ridge, _PENALTIES, True, labels, forecast, loss),
+            "LightGBM": self._tuned(trees, _TREES, False, labels, forecast, loss),
+        }
 
-    def _tuned(self, make: Callable, grid: tuple, fill: bool, labels: Callable, forecast: Callable,
-               loss: Callable) -> np.ndarray:
+    def _tuned(
+        self,
+        make: Callable,
+        grid: tuple,
+        fill: bool,
+        labels: Callable,
+        forecast: Callable,
+        loss: Callable,
+    ) -> np.ndarray:
         """Fits every setting on every fold, keeps the best mean, refits on the training set."""
 
         def features(rows: np.ndarray) -> np.ndarray:
@@ -143,8 +168,14 @@ class Floors:
         tables = [(table(before), table(after)) for before, after in self._folds]
 
         def score(setting: Any) -> float:
-            return float(np.mean([loss(forecast(make(setting).fit(*before), after[0]), after[1])
-                                  for before, after in tables]))
+            return float(
+                np.mean(
+                    [
+                        loss(forecast(make(setting).fit(*before), after[0]), after[1])
+                        for before, after in tables
+                    ]
+                )
+            )
 
         model = make(min(grid, key=score)).fit(*table(self._train))
         return forecast(model, features(self._rows))

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-Metric = Callable[[np.ndarray], np.ndarray]
+from fusionjax.evaluate.metrics import Scores
+
+Metric = Callable[[np.ndarray], Scores]
 
 
-def resampled_sums(day_sums: Float[np.ndarray, "days K"], block: int, count: int, seed: int = 0
-                   ) -> Float[np.ndarray, "runs K"]:
+def resampled_sums(
+    day_sums: Float[np.ndarray, "days K"], block: int, count: int, seed: int = 0
+) -> Float[np.ndarray, "runs K"]:
     """Sums over ``count`` resamplings of whole blocks of consecutive days.
 
     Circular block bootstrap (Politis & Romano, 1992): every day is equally likely. The same seed
@@ -27,15 +30,20 @@ def resampled_sums(day_sums: Float[np.ndarray, "days K"], block: int, count: int
     return day_sums[at].sum(1)
 
 
-def interval(metric: Metric, sums: Float[np.ndarray, "runs K"], level: float = 0.95
-             ) -> tuple[float, float]:
+def interval(
+    metric: Metric, sums: Float[np.ndarray, "runs K"], level: float = 0.95
+) -> tuple[float, float]:
     """The central interval of a metric over resamplings."""
     low, high = np.quantile(metric(sums), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def verdict(metric: Metric, ours: Float[np.ndarray, "runs K"], theirs: Float[np.ndarray, "runs K"],
-            higher_is_better: bool) -> str:
+def verdict(
+    metric: Metric,
+    ours: Float[np.ndarray, "runs K"],
+    theirs: Float[np.ndarray, "runs K"],
+    higher_is_better: bool,
+) -> str:
     """Whether we differ from them beyond the paired 95 % interval: better, worse or neither."""
     gain = metric(ours) - metric(theirs)
     low, high = np.quantile(gain if higher_is_better else -gain, [0.025, 0.975])

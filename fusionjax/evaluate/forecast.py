@@ -33,8 +33,10 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
     """
     if symbol not in market.symbols:
         close = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
-        raise InputError(f"--symbol={symbol}: not in the data; it has {', '.join(close)}"
-                         f"{' …' if len(market.symbols) > 8 else ''}")
+        raise InputError(
+            f"--symbol={symbol}: not in the data; it has {', '.join(close)}"
+            f"{' …' if len(market.symbols) > 8 else ''}"
+        )
     try:
         moment = pd.Timestamp(at)
     except ValueError as e:
@@ -48,13 +50,16 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
     first = min(config.data.min_history, len(rows) - 1)
     too_late = position >= 0 and moment.timestamp() - times[position] > _VALID_DAYS * 86400
     if position < first or too_late:
-        raise InputError(f"--at={at}: no data for {symbol} then; forecasts can be made from "
-                         f"{market.session[rows[first]]} to {market.session[rows[-1]]}")
+        raise InputError(
+            f"--at={at}: no data for {symbol} then; forecasts can be made from "
+            f"{market.session[rows[first]]} to {market.session[rows[-1]]}"
+        )
     return int(rows[position])
 
 
-def forecast(ensemble: Ensemble, market: Market, config: Config, rows: list[int],
-             hidden: frozenset[str]) -> list[dict[str, Any]]:
+def forecast(
+    ensemble: Ensemble, market: Market, config: Config, rows: list[int], hidden: frozenset[str]
+) -> list[dict[str, Any]]:
     """One record a row: probabilities, quantiles, volatility and the weight of each modality.
 
     Args:
@@ -70,24 +75,35 @@ def forecast(ensemble: Ensemble, market: Market, config: Config, rows: list[int]
     names = list(config.modalities)
     unknown = hidden - set(names)
     if unknown or hidden == set(names):
-        raise InputError(f"--without={','.join(sorted(hidden))}: name some, not all, of "
-                         f"{', '.join(names)}")
+        raise InputError(
+            f"--without={','.join(sorted(hidden))}: name some, not all, of {', '.join(names)}"
+        )
     said = ensemble.predict(np.array(rows), hidden)
     t = config.targets
     records = []
     for i, row in enumerate(rows):
-        records.append({
-            "symbol": market.symbols[market.symbol[row]], "session": str(market.session[row]),
-            "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
-            "direction": {f"{h}d": dict(zip(CLASSES, _round([1 - p, p]), strict=True))
-                          for h, p in zip(t.direction, said.up[i].tolist(), strict=True)},
-            "return_quantiles": {
-                f"{h}d": dict(zip(map(str, t.quantiles), _round(q), strict=True))
-                for h, q in zip(t.returns, said.return_quantiles[i].tolist(), strict=True)},
-            "daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in
-                                 zip(t.volatility, said.log_volatility[i], strict=True)},
-            "modality_weight": dict(zip(names, _round(said.modality_weight[i].tolist()),
-                                        strict=True))})
+        records.append(
+            {
+                "symbol": market.symbols[market.symbol[row]],
+                "session": str(market.session[row]),
+                "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
+                "direction": {
+                    f"{h}d": dict(zip(CLASSES, _round([1 - p, p]), strict=True))
+                    for h, p in zip(t.direction, said.up[i].tolist(), strict=True)
+                },
+                "return_quantiles": {
+                    f"{h}d": dict(zip(map(str, t.quantiles), _round(q), strict=True))
+                    for h, q in zip(t.returns, said.return_quantiles[i].tolist(), strict=True)
+                },
+                "daily_volatility": {
+                    f"{h}d": round(float(np.exp(v)), 6)
+                    for h, v in zip(t.volatility, said.log_volatility[i], strict=True)
+                },
+                "modality_weight": dict(
+                    zip(names, _round(said.modality_weight[i].tolist()), strict=True)
+                ),
+            }
+        )
     return records
 
 
@@ -129,7 +145,10 @@ def merged(config: Config, ensemble_config: Config) -> Config:
     """
     for key in ("modalities", "targets"):
         if getattr(config, key) != getattr(ensemble_config, key):
-            raise InputError(f"the run was trained with other {key} than --config has; give the "
-                             "config it was trained with")
-    return dataclasses.replace(ensemble_config, data=config.data, evaluate=config.evaluate,
-                               selection=config.selection)
+            raise InputError(
+                f"the run was trained with other {key} than --config has; give the "
+                "config it was trained with"
+            )
+    return dataclasses.replace(
+        ensemble_config, data=config.data, evaluate=config.evaluate, selection=config.selection
+    )

@@ -42,8 +42,10 @@ def seed_folders(run: Path) -> list[Path]:
         return [run]
     found = [p for p in run.glob("seed_*") if (p / "checkpoints").is_dir()]
     if not found:
-        raise InputError(f"{run}: no run here (neither checkpoints/ nor seed_*/checkpoints/); give "
-                         "the folder that launch/train.py named at its end")
+        raise InputError(
+            f"{run}: no run here (neither checkpoints/ nor seed_*/checkpoints/); give "
+            "the folder that launch/train.py named at its end"
+        )
     return sorted(found, key=lambda p: int(re.sub(r"\D", "", p.name) or 0))
 
 
@@ -66,37 +68,54 @@ class Ensemble:
         self.windows = Windows(market, config, self.info.scaler)
         mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
         self._batch = _BATCH * mesh.shape["data"]
-        sized = config.override({"train.global_batch_size": self._batch,
-                                 "train.grad_accum_steps": 1})
+        sized = config.override(
+            {"train.global_batch_size": self._batch, "train.grad_accum_steps": 1}
+        )
         self._program = make_program(sized, mesh, self.windows)
         self.seeds = [_restore(folder, self._program) for folder in seed_folders(run)]
 
-    def predict_each(self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
-                     ) -> list[Prediction]:
+    def predict_each(
+        self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
+    ) -> list[Prediction]:
         """The forecast of every seed by itself."""
-        return [predict(self._program, params, self.windows, rows, self._batch, hidden)
-                for params in self.seeds]
+        return [
+            predict(self._program, params, self.windows, rows, self._batch, hidden)
+            for params in self.seeds
+        ]
 
-    def predict(self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
-                ) -> Prediction:
+    def predict(
+        self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
+    ) -> Prediction:
         """The mean over seeds."""
         return mean(self.predict_each(rows, hidden))
 
 
 def mean(predictions: list[Prediction]) -> Prediction:
     """Averages forecasts: probabilities, quantiles, log volatilities and weights."""
-    return Prediction(**{f.name: np.mean([getattr(p, f.name) for p in predictions], axis=0)
-                         for f in dataclasses.fields(Prediction)})
+    return Prediction(
+        **{
+            f.name: np.mean([getattr(p, f.name) for p in predictions], axis=0)
+            for f in dataclasses.fields(Prediction)
+        }
+    )
 
 
-def predict(program: Program, params: dict, windows: Windows, rows: Int64[np.ndarray, "S"],
-            batch_size: int, hidden: frozenset[str] = frozenset()) -> Prediction:
+def predict(
+    program: Program,
+    params: dict,
+    windows: Windows,
+    rows: Int64[np.ndarray, "S"],
+    batch_size: int,
+    hidden: frozenset[str] = frozenset(),
+) -> Prediction:
     """Forecasts ``rows`` in batches; modalities in ``hidden`` are treated as missing."""
     parts: list[Forecast] = []
     for batch in evaluation_batches(rows, windows, batch_size, hidden):
         parts.append(program.predict(params, batch))
-    f = jax.tree.map(lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
-                     *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts])
+    f = jax.tree.map(
+        lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
+        *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts],
+    )
     up = jax.nn.softmax(f.direction_logits, axis=-1)[..., 1]
     return Prediction(np.asarray(up), f.return_quantiles, f.log_volatility, f.modality_weight)
 

@@ -13,8 +13,9 @@ _EPS = 1e-7
 Scores = Float[np.ndarray, "*runs"] | float
 
 
-def direction_sums(label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
-                   ) -> Float[np.ndarray, "S 6"]:
+def direction_sums(
+    label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
+) -> Float[np.ndarray, "S 6"]:
     """What each sample adds to ``DIRECTION``. Up is called where its probability is above half.
 
     Args:
@@ -23,18 +24,29 @@ def direction_sums(label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
     """
     called, rose = up > 0.5, label == 1
     p = np.clip(np.where(rose, up, 1 - up), _EPS, 1.0)
-    return np.stack([called & rose, ~called & ~rose, called & ~rose, ~called & rose, -np.log(p),
-                     (up - label) ** 2], axis=1).astype(np.float64)
+    return np.stack(
+        [
+            called & rose,
+            ~called & ~rose,
+            called & ~rose,
+            ~called & rose,
+            -np.log(p),
+            (up - label) ** 2,
+        ],
+        axis=1,
+    ).astype(np.float64)
 
 
-def volatility_sums(target: Float[np.ndarray, "S"], forecast: Float[np.ndarray, "S"]
-                    ) -> Float[np.ndarray, "S 2"]:
+def volatility_sums(
+    target: Float[np.ndarray, "S"], forecast: Float[np.ndarray, "S"]
+) -> Float[np.ndarray, "S 2"]:
     """What each sample adds to ``VOLATILITY``; both arguments are logs of daily volatility."""
     return np.stack([np.ones(len(target)), (forecast - target) ** 2], axis=1)
 
 
-def by_day(sums: Float[np.ndarray, "S K"], day: Shaped[np.ndarray, "S"]
-           ) -> Float[np.ndarray, "days K"]:
+def by_day(
+    sums: Float[np.ndarray, "S K"], day: Shaped[np.ndarray, "S"]
+) -> Float[np.ndarray, "days K"]:
     """Adds up the samples of each day, days in order."""
     days, index = np.unique(day, return_inverse=True)
     out = np.zeros((len(days), sums.shape[1]))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,9 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import metrics
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.loop import fit
+from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
+from fusionjax.types import Batch
 
 
 def rolling_folds(market: Market, config: Config) -> list[tuple[Samples, Samples]]:
@@ -31,11 +35,15 @@ def rolling_folds(market: Market, config: Config) -> list[tuple[Samples, Samples
     days = np.unique(between(market, config, first, last).target_day)
     s = config.selection
     if s.folds < 1 or len(days) < 2 * s.folds * s.fold_sessions:
-        raise InputError(f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
-                         f"twice as many in data.splits.{config.train.split}; it has {len(days)}")
+        raise InputError(
+            f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
+            f"twice as many in data.splits.{config.train.split}; it has {len(days)}"
+        )
     edges = [len(days) - k * s.fold_sessions for k in range(s.folds, -1, -1)]
-    return [(between(market, config, first, days[a - 1]),
-             between(market, config, days[a], days[b - 1])) for a, b in itertools.pairwise(edges)]
+    return [
+        (between(market, config, first, days[a - 1]), between(market, config, days[a], days[b - 1]))
+        for a, b in itertools.pairwise(edges)
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,36 +60,59 @@ class Candidate:
 def select(market: Market, config: Config, mesh: Mesh) -> list[Candidate]:
     """Trains every entry of ``config.selection.grid`` on every fold; best first."""
     folds = rolling_folds(market, config)
-    candidates = []
-    for changes in config.selection.grid:
-        tried = config.override(changes)
-        program = None
-        scores = []
-        for k, (train, after) in enumerate(folds):
-            last = after.target_day.min() - 1
-            windows = Windows(market, tried, Scaler.fit(market, last))
-            program = program or make_program(tried, mesh, windows)
-
-            def batches(start: int, train: Samples = train, windows: Windows = windows) -> Any:
-                return training_batches(train, windows, start=start, seed=tried.seed,
-                                        batch_size=tried.train.global_batch_size)
-
-            state = fit(tried, program, batches, tried.seed, label=f"{changes} fold {k + 1}")
-            said = predict(program, state.ema_params, windows, after.row,
-                           tried.train.global_batch_size)
-            scores.append(score(said, after))
-        log_loss, mcc, mse = np.mean(scores, axis=0).tolist()
-        candidates.append(Candidate(changes, log_loss, mcc, mse, config.loss.direction * log_loss
-                                    + config.loss.volatility * mse))
+    candidates = [
+        _candidate(market, config, config.override(changes), changes, folds, mesh)
+        for changes in config.selection.grid
+    ]
     return sorted(candidates, key=lambda c: c.objective)
+
+
+def _candidate(
+    market: Market,
+    config: Config,
+    tried: Config,
+    changes: dict[str, Any],
+    folds: list[tuple[Samples, Samples]],
+    mesh: Mesh,
+) -> Candidate:
+    """Trains one setting on every fold; ``config`` weighs the scores, the same for all settings."""
+    batch_size = tried.train.global_batch_size
+    program: Program | None = None
+    scores = []
+    for k, (before, after) in enumerate(folds):
+        windows = Windows(market, tried, Scaler.fit(market, after.target_day.min() - 1))
+        program = program or make_program(tried, mesh, windows)
+        state = fit(
+            tried,
+            program,
+            partial(_batches, before, windows, batch_size, tried.seed),
+            tried.seed,
+            label=f"{changes} fold {k + 1}",
+        )
+        said = predict(program, state.ema_params, windows, after.row, batch_size)
+        scores.append(score(said, after))
+    log_loss, mcc, mse = np.mean(scores, axis=0).tolist()
+    objective = config.loss.direction * log_loss + config.loss.volatility * mse
+    return Candidate(changes, log_loss, mcc, mse, objective)
+
+
+def _batches(
+    samples: Samples, windows: Windows, batch_size: int, seed: int, start: int
+) -> Iterator[Batch]:
+    return training_batches(samples, windows, batch_size=batch_size, seed=seed, start=start)
 
 
 def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:
     """Log loss and MCC of direction, squared error of log volatility."""
-    d, v = (metrics.known(m) for m in (samples.targets.direction_mask,
-                                       samples.targets.volatility_mask))
+    d, v = (
+        metrics.known(m) for m in (samples.targets.direction_mask, samples.targets.volatility_mask)
+    )
     direction = metrics.direction_sums(samples.targets.direction[d, 0], said.up[d, 0]).sum(0)
-    volatility = metrics.volatility_sums(samples.targets.log_volatility[v, 0],
-                                         said.log_volatility[v, 0]).sum(0)
-    return (float(metrics.log_loss(direction)), float(metrics.mcc(direction)),
-            float(metrics.mean_squared_error(volatility)))
+    volatility = metrics.volatility_sums(
+        samples.targets.log_volatility[v, 0], said.log_volatility[v, 0]
+    ).sum(0)
+    return (
+        float(metrics.log_loss(direction)),
+        float(metrics.mcc(direction)),
+        float(metrics.mean_squared_error(volatility)),
+    )

@@ -1,1 +1,1 @@
-"""Pure functions from a Batch to a Forecast: encoders, fusion, heads. No files, clocks or globals."""
+"""Pure functions from Batch to Forecast: encoders, fusion, heads. No files, clocks, globals."""

@@ -7,9 +7,13 @@ from jax.nn import dot_product_attention
 from jaxtyping import Array, Bool, Float
 
 
-def sliding_window_attention(q: Float[Array, "B N H d"], k: Float[Array, "B N H d"],
-                             v: Float[Array, "B N H d"], mask: Bool[Array, "B N"], window: int
-                             ) -> Float[Array, "B N H d"]:
+def sliding_window_attention(
+    q: Float[Array, "B N H d"],
+    k: Float[Array, "B N H d"],
+    v: Float[Array, "B N H d"],
+    mask: Bool[Array, "B N"],
+    window: int,
+) -> Float[Array, "B N H d"]:
     """Softmax attention in which token i sees the real tokens j with |i - j| < ``window``.
 
     Time and memory are O(N·window): the sequence is cut into blocks of ``window`` tokens and each
@@ -41,15 +45,21 @@ def sliding_window_attention(q: Float[Array, "B N H d"], k: Float[Array, "B N H 
     near = jnp.abs(i - jnp.arange(3 * window)[None, :]) < window
     sees = near[None, None] & with_neighbours(cut(mask))[:, :, None, :]
     fold = "b c w ... -> (b c) w ..."
-    out = _attend(rearrange(cut(q), fold), rearrange(with_neighbours(cut(k)), fold),
-                  rearrange(with_neighbours(cut(v)), fold),
-                  rearrange(sees, "b c i j -> (b c) 1 i j"))
+    out = _attend(
+        rearrange(cut(q), fold),
+        rearrange(with_neighbours(cut(k)), fold),
+        rearrange(with_neighbours(cut(v)), fold),
+        rearrange(sees, "b c i j -> (b c) 1 i j"),
+    )
     return rearrange(out, "(b c) w h d -> b (c w) h d", c=blocks)[:, :n]
 
 
-def linear_attention(q: Float[Array, "B N H d"], k: Float[Array, "B N H d"],
-                     v: Float[Array, "B N H d"], mask: Bool[Array, "B N"]
-                     ) -> Float[Array, "B N H d"]:
+def linear_attention(
+    q: Float[Array, "B N H d"],
+    k: Float[Array, "B N H d"],
+    v: Float[Array, "B N H d"],
+    mask: Bool[Array, "B N"],
+) -> Float[Array, "B N H d"]:
     """Kernel attention with the feature map elu(x) + 1: every token sees all, at O(N·d²).
 
     Katharopoulos et al., "Transformers are RNNs" (2020), equation 5 without the causal mask. The

@@ -12,8 +12,9 @@ from fusionjax.models.layers import Stack, dense
 from fusionjax.types import PIXELS_PER_SESSION, Documents, Image, Series, Tokens
 
 
-def instance_normalise(x: Float[Array, "B T F"], mask: Bool[Array, "B T"]
-                       ) -> tuple[Float[Array, "B T F"], Float[Array, "B F"], Float[Array, "B F"]]:
+def instance_normalise(
+    x: Float[Array, "B T F"], mask: Bool[Array, "B T"]
+) -> tuple[Float[Array, "B T F"], Float[Array, "B F"], Float[Array, "B F"]]:
     """Removes each window's own mean and standard deviation, channel by channel.
 
     The statistics are returned, so that nothing is lost: the way back is ``x * std + mean``. Kim et
@@ -47,8 +48,10 @@ class NumericEncoder(nn.Module):
         statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
         level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
         mask = reduce(series.mask, "b (n p) -> b n", "any", p=patch)
-        tokens = Tokens(jnp.concatenate([level, x], axis=1),
-                        jnp.concatenate([mask.any(1, keepdims=True), mask], axis=1))
+        tokens = Tokens(
+            jnp.concatenate([level, x], axis=1),
+            jnp.concatenate([mask.any(1, keepdims=True), mask], axis=1),
+        )
         return Stack(c, self.deterministic, name="stack")(tokens)
 
 
@@ -62,14 +65,22 @@ class TextEncoder(nn.Module):
     @nn.compact
     def __call__(self, documents: Documents) -> Tokens:
         c = self.config
-        author = nn.Embed(self.spec.author_buckets, c.width, name="author",
-                          dtype=jnp.dtype(c.compute_dtype),
-                          param_dtype=jnp.dtype(c.param_dtype))(documents.author)
+        author = nn.Embed(
+            self.spec.author_buckets,
+            c.width,
+            name="author",
+            dtype=jnp.dtype(c.compute_dtype),
+            param_dtype=jnp.dtype(c.param_dtype),
+        )(documents.author)
         embedding = documents.embedding.astype(jnp.float32) * np.float32(
-            np.sqrt(documents.embedding.shape[-1]))  # unit vectors to unit variance
+            np.sqrt(documents.embedding.shape[-1])
+        )  # unit vectors to unit variance
         scalars = jnp.concatenate([documents.lexicon, _age_features(documents.age)], axis=-1)
-        x = (dense(c, c.width, "embed")(embedding) + dense(c, c.width, "embed_scalars")(scalars)
-             + author)
+        x = (
+            dense(c, c.width, "embed")(embedding)
+            + dense(c, c.width, "embed_scalars")(scalars)
+            + author
+        )
         return Stack(c, self.deterministic, name="stack")(Tokens(x, documents.mask))
 
 
@@ -84,29 +95,42 @@ class ImageEncoder(nn.Module):
     def __call__(self, image: Image) -> Tokens:
         c = self.config
         pixels = image.pixels.astype(jnp.float32) / 127.5 - 1.0
-        patches = rearrange(pixels, "b (y p) (x q) -> b (x y) (p q)", p=self.spec.patch_height,
-                            q=self.spec.patch_sessions * PIXELS_PER_SESSION)
+        patches = rearrange(
+            pixels,
+            "b (y p) (x q) -> b (x y) (p q)",
+            p=self.spec.patch_height,
+            q=self.spec.patch_sessions * PIXELS_PER_SESSION,
+        )
         x = dense(c, c.width, "embed")(patches)
         x = x + _positions(self, x.shape[1], c)
-        return Stack(c, self.deterministic, name="stack")(
-            Tokens(x, jnp.ones(x.shape[:2], bool)))
+        return Stack(c, self.deterministic, name="stack")(Tokens(x, jnp.ones(x.shape[:2], bool)))
 
 
-def encoder(spec: NumericConfig | TextConfig | ImageConfig, config: ModelConfig,
-            deterministic: bool, name: str) -> nn.Module:
+def encoder(
+    spec: NumericConfig | TextConfig | ImageConfig,
+    config: ModelConfig,
+    deterministic: bool,
+    name: str,
+) -> nn.Module:
     """The encoder of a modality's kind."""
     kind = {NumericConfig: NumericEncoder, TextConfig: TextEncoder, ImageConfig: ImageEncoder}
     return kind[type(spec)](spec, config, deterministic, name=name)
 
 
 def _positions(module: nn.Module, count: int, config: ModelConfig) -> Float[Array, "1 N D"]:
-    table = module.param("positions", nn.initializers.normal(0.02), (count, config.width),
-                         jnp.dtype(config.param_dtype))
+    table = module.param(
+        "positions",
+        nn.initializers.normal(0.02),
+        (count, config.width),
+        jnp.dtype(config.param_dtype),
+    )
     return table[None].astype(jnp.dtype(config.compute_dtype))
 
 
 def _age_features(hours: Float[Array, "B K"]) -> Float[Array, "B K 5"]:
     """Age on a log scale and as the phase of day and week."""
     day, week = 2 * np.pi * hours / 24, 2 * np.pi * hours / 168
-    return jnp.stack([jnp.log1p(jax.nn.relu(hours)), jnp.sin(day), jnp.cos(day), jnp.sin(week),
-                      jnp.cos(week)], axis=-1)
+    return jnp.stack(
+        [jnp.log1p(jax.nn.relu(hours)), jnp.sin(day), jnp.cos(day), jnp.sin(week), jnp.cos(week)],
+        axis=-1,
+    )

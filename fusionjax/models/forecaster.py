@@ -24,12 +24,12 @@ class Heads(nn.Module):
     config: Config
 
     @nn.compact
-    def __call__(self, z: Float[Array, "B D"], log_scale: Float[Array, "B"]
-                 ) -> tuple[Float[Array, "B H1 C"], Float[Array, "B H2 Q"], Float[Array, "B H3"]]:
+    def __call__(
+        self, z: Float[Array, "B D"], log_scale: Float[Array, "B"]
+    ) -> tuple[Float[Array, "B H1 C"], Float[Array, "B H2 Q"], Float[Array, "B H3"]]:
         t = self.config.targets
         z = RMSNorm(name="norm")(z.astype(jnp.float32))
-        z = nn.Dropout(self.config.model.dropout,
-                       deterministic=not self.has_rng("dropout"))(z)
+        z = nn.Dropout(self.config.model.dropout, deterministic=not self.has_rng("dropout"))(z)
 
         def head(name: str, features: int) -> Array:
             return nn.Dense(features, name=name, kernel_init=nn.initializers.zeros)(z)
@@ -40,12 +40,15 @@ class Heads(nn.Module):
         q = head("returns", len(t.returns) * len(t.quantiles))
         q = q.reshape(len(z), len(t.returns), len(t.quantiles))
         quantiles = q[..., :1] + jnp.concatenate(
-            [jnp.zeros_like(q[..., :1]), jnp.cumsum(nn.softplus(q[..., 1:]), -1)], -1)
+            [jnp.zeros_like(q[..., :1]), jnp.cumsum(nn.softplus(q[..., 1:]), -1)], -1
+        )
         quantiles = quantiles - nn.softplus(jnp.zeros(())) * (len(t.quantiles) - 1) / 2
         span = jnp.sqrt(jnp.asarray(t.returns, jnp.float32))[None, :, None]
-        return (direction.reshape(len(z), len(t.direction), len(CLASSES)),
-                quantiles * span * jnp.exp(log_scale)[:, None, None],
-                volatility + log_scale[:, None])
+        return (
+            direction.reshape(len(z), len(t.direction), len(CLASSES)),
+            quantiles * span * jnp.exp(log_scale)[:, None, None],
+            volatility + log_scale[:, None],
+        )
 
 
 class Forecaster(nn.Module):
@@ -57,8 +60,10 @@ class Forecaster(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch) -> Forecast:
         c = self.config
-        tokens = {name: encoder(spec, c.model, self.deterministic, f"encoders_{name}")(
-            batch.inputs[name]) for name, spec in c.modalities.items()}
+        tokens = {
+            name: encoder(spec, c.model, self.deterministic, f"encoders_{name}")(batch.inputs[name])
+            for name, spec in c.modalities.items()
+        }
         fused = fusion(c.model, "fusion")(tokens, batch.present)
         log_scale = self._log_scale(batch)
         direction, quantiles, volatility = Heads(c, name="heads")(fused.z, log_scale)
@@ -69,9 +74,13 @@ class Forecaster(nn.Module):
 
         Where none is, it is not known either, and a learned constant takes its place.
         """
-        typical = self.param("typical_log_scale", nn.initializers.constant(np.log(0.01)), (),
-                             jnp.float32)
-        priced = [batch.present[name] for name, m in self.config.modalities.items()
-                  if m.kind == "image" or "vol20" in getattr(m, "channels", ())]
+        typical = self.param(
+            "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
+        )
+        priced = [
+            batch.present[name]
+            for name, m in self.config.modalities.items()
+            if m.kind == "image" or "vol20" in getattr(m, "channels", ())
+        ]
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, typical)

@@ -14,8 +14,9 @@ from fusionjax.models.layers import RMSNorm, dense
 from fusionjax.types import Fused, Tokens
 
 
-def pool(tokens: dict[str, Tokens], present: dict[str, Bool[Array, "B"]]
-         ) -> tuple[Float[Array, "B M D"], Bool[Array, "B M"]]:
+def pool(
+    tokens: dict[str, Tokens], present: dict[str, Bool[Array, "B"]]
+) -> tuple[Float[Array, "B M D"], Bool[Array, "B M"]]:
     """The mean of each modality's real tokens, and whether it has any (absent ones give zeros)."""
     pooled, shown = [], []
     for name, t in tokens.items():
@@ -66,13 +67,18 @@ def fusion(config: ModelConfig, name: str) -> nn.Module:
       InputError: there is none of that name.
     """
     if config.fusion not in _FUSIONS:
-        raise InputError(f"config.model.fusion is {config.fusion!r}; expected one of "
-                         f"{', '.join(_FUSIONS)}")
+        raise InputError(
+            f"config.model.fusion is {config.fusion!r}; expected one of {', '.join(_FUSIONS)}"
+        )
     return _FUSIONS[config.fusion](config, name=name)
 
 
-def _combine(config: ModelConfig, h: Float[Array, "B M D"], weight: Float[Array, "B M"],
-             shown: Bool[Array, "B M"]) -> Fused:
+def _combine(
+    config: ModelConfig,
+    h: Float[Array, "B M D"],
+    weight: Float[Array, "B M"],
+    shown: Bool[Array, "B M"],
+) -> Fused:
     """Normalises each modality, takes the weighted mean over the present ones, and mixes features.
 
     With nothing present the result is zero, and the heads then say the base rate.

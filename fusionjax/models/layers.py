@@ -14,8 +14,13 @@ from fusionjax.types import Tokens
 
 def dense(config: ModelConfig, features: int, name: str, *, bias: bool = True) -> nn.Dense:
     """A linear map with float32 parameters and ``compute_dtype`` arithmetic."""
-    return nn.Dense(features, use_bias=bias, name=name, dtype=jnp.dtype(config.compute_dtype),
-                    param_dtype=jnp.dtype(config.param_dtype))
+    return nn.Dense(
+        features,
+        use_bias=bias,
+        name=name,
+        dtype=jnp.dtype(config.compute_dtype),
+        param_dtype=jnp.dtype(config.param_dtype),
+    )
 
 
 class RMSNorm(nn.Module):
@@ -35,19 +40,23 @@ class Layer(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]
-                 ) -> tuple[Float[Array, "B N D"], None]:
+    def __call__(
+        self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]
+    ) -> tuple[Float[Array, "B N D"], None]:
         c = self.config
         y = RMSNorm(name="attention_norm")(x)
-        q, k, v = (rearrange(dense(c, c.width, n, bias=False)(y), "b n (h d) -> b n h d",
-                             h=c.heads) for n in ("query", "key", "value"))
+        q, k, v = (
+            rearrange(dense(c, c.width, n, bias=False)(y), "b n (h d) -> b n h d", h=c.heads)
+            for n in ("query", "key", "value")
+        )
         if c.attention == "window":
             y = sliding_window_attention(q, k, v, mask, c.attention_window)
         elif c.attention == "linear":
             y = linear_attention(q, k, v, mask)
         else:
-            raise InputError(f"config.model.attention is {c.attention!r}; expected window or "
-                             "linear")
+            raise InputError(
+                f"config.model.attention is {c.attention!r}; expected window or linear"
+            )
         y = dense(c, c.width, "attention_out", bias=False)(rearrange(y, "b n h d -> b n (h d)"))
         x = x + y
         y = dense(c, c.mlp_ratio * c.width, "mlp_in")(RMSNorm(name="mlp_norm")(x))
@@ -55,7 +64,7 @@ class Layer(nn.Module):
 
 
 class Stack(nn.Module):
-    """``layers`` layers as one scanned, rematerialised layer: compile time does not grow with depth.
+    """All layers as one scanned, rematerialised layer: compile time does not grow with depth.
 
     Dropout takes whole tokens, before the first layer: a patch, a post, a piece of a chart.
     """
@@ -65,10 +74,15 @@ class Stack(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Tokens) -> Tokens:
-        x = nn.Dropout(self.config.dropout, broadcast_dims=(2,),
-                       deterministic=self.deterministic)(tokens.x)
-        scanned = nn.scan(nn.remat(Layer, prevent_cse=False), length=self.config.layers,
-                          variable_axes={"params": 0}, in_axes=nn.broadcast,
-                          split_rngs={"params": True})
+        x = nn.Dropout(self.config.dropout, broadcast_dims=(2,), deterministic=self.deterministic)(
+            tokens.x
+        )
+        scanned = nn.scan(
+            nn.remat(Layer, prevent_cse=False),
+            length=self.config.layers,
+            variable_axes={"params": 0},
+            in_axes=nn.broadcast,
+            split_rngs={"params": True},
+        )
         x, _ = scanned(self.config, name="layers")(x, tokens.mask)
         return Tokens(RMSNorm(name="norm")(x), tokens.mask)

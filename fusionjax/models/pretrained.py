@@ -39,8 +39,9 @@ class _Layer(nn.Module):
             y = nn.Dense(c.hidden_size, name=name)(x)
             return rearrange(y, "b n (h d) -> b n h d", h=c.num_attention_heads)
 
-        y = jax.nn.dot_product_attention(split("query"), split("key"), split("value"),
-                                         mask=mask[:, None, None, :])
+        y = jax.nn.dot_product_attention(
+            split("query"), split("key"), split("value"), mask=mask[:, None, None, :]
+        )
         y = nn.Dense(c.hidden_size, name="attention_output")(rearrange(y, "b n h d -> b n (h d)"))
         x = nn.LayerNorm(c.layer_norm_eps, name="attention_norm")(x + y)
         y = nn.Dense(c.intermediate_size, name="intermediate")(x)
@@ -58,7 +59,8 @@ class SentenceEncoder(nn.Module):
         c = self.config
         x = nn.Embed(c.vocab_size, c.hidden_size, name="word")(ids)
         x += nn.Embed(c.max_position_embeddings, c.hidden_size, name="position")(
-            jnp.arange(ids.shape[1]))[None]
+            jnp.arange(ids.shape[1])
+        )[None]
         x += nn.Embed(2, c.hidden_size, name="token_type")(jnp.zeros_like(ids))
         x = nn.LayerNorm(c.layer_norm_eps, name="norm")(x)
         for i in range(c.num_hidden_layers):
@@ -83,14 +85,18 @@ def from_hugging_face(weights: Mapping[str, np.ndarray], config: BertConfig) -> 
 
     def layer(i: int) -> dict:
         p = f"encoder.layer.{i}"
-        return {**{n: dense(f"{p}.attention.self.{n}") for n in ("query", "key", "value")},
-                "attention_output": dense(f"{p}.attention.output.dense"),
-                "attention_norm": norm(f"{p}.attention.output.LayerNorm"),
-                "intermediate": dense(f"{p}.intermediate.dense"),
-                "output": dense(f"{p}.output.dense"),
-                "output_norm": norm(f"{p}.output.LayerNorm")}
+        return {
+            **{n: dense(f"{p}.attention.self.{n}") for n in ("query", "key", "value")},
+            "attention_output": dense(f"{p}.attention.output.dense"),
+            "attention_norm": norm(f"{p}.attention.output.LayerNorm"),
+            "intermediate": dense(f"{p}.intermediate.dense"),
+            "output": dense(f"{p}.output.dense"),
+            "output_norm": norm(f"{p}.output.LayerNorm"),
+        }
 
-    embeddings = {name: {"embedding": weights[f"embeddings.{name}_embeddings.weight"]}
-                  for name in ("word", "position", "token_type")}
+    embeddings = {
+        name: {"embedding": weights[f"embeddings.{name}_embeddings.weight"]}
+        for name in ("word", "position", "token_type")
+    }
     layers = {f"layer_{i}": layer(i) for i in range(config.num_hidden_layers)}
     return {"params": {**embeddings, "norm": norm("embeddings.LayerNorm"), **layers}}

@@ -35,8 +35,10 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     devices = jax.devices() if devices is None else devices
     found = f"found {len(devices)} {devices[0].platform.upper()} device(s)"
     if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
-        raise InputError(f"config.mesh is {dict(zip(AXES, sizes, strict=True))}; each axis is at "
-                         "least 1, and at most one is -1")
+        raise InputError(
+            f"config.mesh is {dict(zip(AXES, sizes, strict=True))}; each axis is at "
+            "least 1, and at most one is -1"
+        )
     fixed = math.prod(s for s in sizes if s != -1)
     if -1 in sizes and len(devices) % fixed == 0:
         sizes[sizes.index(-1)] = len(devices) // fixed
@@ -44,9 +46,11 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
         asked = " × ".join(f"{a} {s}" for a, s in zip(AXES, sizes, strict=True))
         raise InputError(
             f"config.mesh asks for {asked} = {abs(math.prod(sizes))} devices; {found}. Run where "
-            "those devices are, change config.mesh, or rehearse on this machine with --cpu_mesh")
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES),
-                         devices=devices)
+            "those devices are, change config.mesh, or rehearse on this machine with --cpu_mesh"
+        )
+    return jax.make_mesh(
+        tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
+    )
 
 
 def check_batch(config: Config, mesh: Mesh) -> None:
@@ -59,4 +63,5 @@ def check_batch(config: Config, mesh: Mesh) -> None:
             f"config.train: global_batch_size {config.train.global_batch_size} in "
             f"{config.train.grad_accum_steps} microbatch(es) gives {micro} rows, which do not "
             f"divide over data {mesh.shape['data']} × fsdp {mesh.shape['fsdp']} = {ways} devices; "
-            f"set global_batch_size to {nearest}")
+            f"set global_batch_size to {nearest}"
+        )

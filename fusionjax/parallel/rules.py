@@ -60,7 +60,8 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
                 raise InputError(
                     f"parameter {name} of shape {leaf.shape} does not divide over mesh axis "
                     f"{axis} = {mesh.shape[ways]}: {size} is no multiple. Change model.width or "
-                    f"config.mesh.{axis}")
+                    f"config.mesh.{axis}"
+                )
         return NamedSharding(mesh, spec)
 
     return jax.tree_util.tree_map_with_path(place, tree)

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state with what is needed to understand it, written whole or not at all."""
+"""Checkpoints: the whole state and what explains it, written whole or not at all."""
 
 import dataclasses
 import json
@@ -15,8 +15,19 @@ from fusionjax.parallel.rules import path_name
 from fusionjax.train.state import TrainState
 
 # Keys that may change between two starts of one run: they alter no number that training computes.
-_FREE = ("name", "mesh", "selection", "evaluate", "finetune", "toy", "data.root", "data.prepared",
-         "train.checkpoint_every", "train.keep_checkpoints", "train.log_every")
+_FREE = (
+    "name",
+    "mesh",
+    "selection",
+    "evaluate",
+    "finetune",
+    "toy",
+    "data.root",
+    "data.prepared",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+)
 _SHOWN = 50  # differing parameters listed before "… more"
 
 
@@ -31,30 +42,44 @@ class RunInfo:
     parent: str | None  # run folder and step it was fine-tuned from
 
     def to_json(self) -> dict[str, Any]:
-        return {"config": json.loads(self.config.to_json()), "fingerprint": self.fingerprint,
-                "scaler": dataclasses.asdict(self.scaler), "trained_until": self.trained_until,
-                "parent": self.parent}
+        return {
+            "config": json.loads(self.config.to_json()),
+            "fingerprint": self.fingerprint,
+            "scaler": dataclasses.asdict(self.scaler),
+            "trained_until": self.trained_until,
+            "parent": self.parent,
+        }
 
     @staticmethod
     def from_json(raw: dict[str, Any]) -> "RunInfo":
-        return RunInfo(Config.from_json(raw["config"]), raw["fingerprint"],
-                       Scaler(**raw["scaler"]), raw["trained_until"], raw["parent"])
+        return RunInfo(
+            Config.from_json(raw["config"]),
+            raw["fingerprint"],
+            Scaler(**raw["scaler"]),
+            raw["trained_until"],
+            raw["parent"],
+        )
 
 
 class Checkpoints:
-    """The checkpoints of one run folder. Use as a context manager; leaving waits for the last save."""
+    """The checkpoints of one run folder. A context manager; leaving waits for the last save."""
 
     def __init__(self, folder: Path, keep: int = 1, *, create: bool = False) -> None:
         if not create and not (folder / "checkpoints").is_dir():
-            raise InputError(f"{folder}: no checkpoints here; give the run folder that "
-                             "launch/train.py wrote (…/seed_0)")
+            raise InputError(
+                f"{folder}: no checkpoints here; give the run folder that "
+                "launch/train.py wrote (…/seed_0)"
+            )
         self.folder = folder
         self._manager = ocp.CheckpointManager(
             (folder / "checkpoints").absolute(),
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=create),
             item_names=("state", "info"),
-            item_handlers={"state": ocp.StandardCheckpointHandler(),
-                           "info": ocp.JsonCheckpointHandler()})
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "info": ocp.JsonCheckpointHandler(),
+            },
+        )
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -69,13 +94,18 @@ class Checkpoints:
     def save(self, step: int, state: TrainState, info: RunInfo) -> None:
         """Writes in the background; an interrupted save leaves the step before it in place."""
         if step != self.latest():
-            self._manager.save(step, args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), info=ocp.args.JsonSave(info.to_json())))
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), info=ocp.args.JsonSave(info.to_json())
+                ),
+            )
 
     def info(self) -> RunInfo:
         """What the newest checkpoint says about itself."""
-        restored = self._manager.restore(self._newest(), args=ocp.args.Composite(
-            info=ocp.args.JsonRestore()))
+        restored = self._manager.restore(
+            self._newest(), args=ocp.args.Composite(info=ocp.args.JsonRestore())
+        )
         return RunInfo.from_json(restored.info)
 
     def restore(self, abstract: TrainState) -> TrainState:
@@ -92,16 +122,30 @@ class Checkpoints:
         here = _signature(abstract)
         differing = sorted(set(there.items()) ^ set(here.items()))
         if differing:
-            paths = sorted({path for path, _ in differing if "/mu/" not in path and
-                            "/nu/" not in path and not path.startswith("ema_params/")})
-            lines = [f"  {p}: checkpoint {there.get(p, 'has none')}, model "
-                     f"{here.get(p, 'has none')}" for p in paths[:_SHOWN]]
+            paths = sorted(
+                {
+                    path
+                    for path, _ in differing
+                    if "/mu/" not in path
+                    and "/nu/" not in path
+                    and not path.startswith("ema_params/")
+                }
+            )
+            lines = [
+                f"  {p}: checkpoint {there.get(p, 'has none')}, model {here.get(p, 'has none')}"
+                for p in paths[:_SHOWN]
+            ]
             more = f"\n  … {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            raise InputError(f"{self.folder}: step {step} is of another model; "
-                             f"{len(paths)} parameters differ:\n" + "\n".join(lines) + more +
-                             "\nUse the config it was trained with, or another --workdir")
-        return self._manager.restore(step, args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract))).state
+            raise InputError(
+                f"{self.folder}: step {step} is of another model; "
+                f"{len(paths)} parameters differ:\n"
+                + "\n".join(lines)
+                + more
+                + "\nUse the config it was trained with, or another --workdir"
+            )
+        return self._manager.restore(
+            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        ).state
 
     def _newest(self) -> int:
         step = self.latest()
@@ -117,20 +161,30 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
       InputError: naming each differing key with both values.
     """
     if stored.fingerprint != new.fingerprint:
-        raise InputError(f"{folder}: was trained on data {stored.fingerprint[:12]}, now it is "
-                         f"{new.fingerprint[:12]}; fine-tune from it with launch/finetune.py, or "
-                         "start a new --workdir")
+        raise InputError(
+            f"{folder}: was trained on data {stored.fingerprint[:12]}, now it is "
+            f"{new.fingerprint[:12]}; fine-tune from it with launch/finetune.py, or "
+            "start a new --workdir"
+        )
     old, now = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
-    lines = [f"  {k}: was {old.get(k)}, now {now.get(k)}" for k in sorted(old | now)
-             if old.get(k) != now.get(k) and not k.startswith(_FREE)]
+    lines = [
+        f"  {k}: was {old.get(k)}, now {now.get(k)}"
+        for k in sorted(old | now)
+        if old.get(k) != now.get(k) and not k.startswith(_FREE)
+    ]
     if lines:
-        raise InputError(f"{folder}: holds a run of another config:\n" + "\n".join(lines) +
-                         "\nUse the same settings to resume, or another --workdir")
+        raise InputError(
+            f"{folder}: holds a run of another config:\n"
+            + "\n".join(lines)
+            + "\nUse the same settings to resume, or another --workdir"
+        )
 
 
 def _signature(tree: Any) -> dict[str, str]:
-    return {path_name(p): f"{tuple(x.shape)} {x.dtype}"
-            for p, x in jax.tree_util.tree_leaves_with_path(tree)}
+    return {
+        path_name(p): f"{tuple(x.shape)} {x.dtype}"
+        for p, x in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

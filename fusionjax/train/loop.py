@@ -12,14 +12,21 @@ from fusionjax.train.telemetry import CONSOLE, Reporter
 from fusionjax.types import Batch
 
 
-class Preempted(Exception):  # noqa: N818 - an event, not an error
+class Preempted(Exception):
     """Asked to stop by a signal; the state is saved and the same command goes on from there."""
 
 
-def fit(config: Config, program: Program, batches: Callable[[int], Iterator[Batch]], seed: int,
-        *, start: TrainState | None = None, label: str = "train",
-        run: tuple[Checkpoints, RunInfo] | None = None,
-        stop: Callable[[int], bool] = lambda step: False) -> TrainState:
+def fit(
+    config: Config,
+    program: Program,
+    batches: Callable[[int], Iterator[Batch]],
+    seed: int,
+    *,
+    start: TrainState | None = None,
+    label: str = "train",
+    run: tuple[Checkpoints, RunInfo] | None = None,
+    stop: Callable[[int], bool] = lambda step: False,
+) -> TrainState:
     """Trains to ``config.train.steps`` updates.
 
     Args:
@@ -65,8 +72,10 @@ def fit(config: Config, program: Program, batches: Callable[[int], Iterator[Batc
             if stopping:
                 break
     if int(state.step) < t.steps:
-        raise Preempted(f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
-                        "same command goes on from there")
+        raise Preempted(
+            f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
+            "same command goes on from there"
+        )
     return state
 
 

@@ -1,5 +1,7 @@
 """The training loss: one term a head, each a mean over its known labels."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,8 +20,11 @@ def label_counts(batch: Batch) -> Metrics:
     def count(mask: Bool[Array, "B H"]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(mask, batch.weight[:, None], 0.0))
 
-    return {"direction": count(t.direction_mask), "returns": count(t.returns_mask),
-            "volatility": count(t.volatility_mask)}
+    return {
+        "direction": count(t.direction_mask),
+        "returns": count(t.returns_mask),
+        "volatility": count(t.volatility_mask),
+    }
 
 
 def loss_terms(forecast: Forecast, batch: Batch, config: Config) -> Metrics:
@@ -35,16 +40,19 @@ def loss_terms(forecast: Forecast, batch: Batch, config: Config) -> Metrics:
         return jnp.sum(jnp.where(mask, loss, 0.0) * w)
 
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
-        forecast.direction_logits, t.direction)
+        forecast.direction_logits, t.direction
+    )
     horizon = jnp.sqrt(jnp.asarray(config.targets.returns, jnp.float32))[None, :]
     unit = jnp.exp(batch.log_scale)[:, None] * horizon
     error = (t.returns[..., None] - forecast.return_quantiles) / unit[..., None]
     q = jnp.asarray(config.targets.quantiles, jnp.float32)[None, None, :]
     pinball = jnp.maximum(q * error, (q - 1) * error).mean(-1)
     squared = (forecast.log_volatility - t.log_volatility) ** 2
-    return {"direction": total(cross_entropy, t.direction_mask),
-            "returns": total(pinball, t.returns_mask),
-            "volatility": total(squared, t.volatility_mask)}
+    return {
+        "direction": total(cross_entropy, t.direction_mask),
+        "returns": total(pinball, t.returns_mask),
+        "volatility": total(squared, t.volatility_mask),
+    }
 
 
 def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
@@ -56,4 +64,4 @@ def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
     here = jnp.stack([batch.present[n] for n in names], 1)
     kept = here & jax.random.bernoulli(key, 1 - rate, here.shape)
     kept = jnp.where(kept.any(1, keepdims=True), kept, here)
-    return batch.replace(present={n: kept[:, i] for i, n in enumerate(names)})
+    return dataclasses.replace(batch, present={n: kept[:, i] for i, n in enumerate(names)})

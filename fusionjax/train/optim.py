@@ -1,4 +1,4 @@
-"""The optimiser: clipped AdamW on a warm-up and cosine schedule, with layer groups that can be frozen."""
+"""The optimiser: clipped AdamW, warm-up and cosine, with layer groups that can be frozen."""
 
 import re
 from typing import Any
@@ -15,8 +15,9 @@ from fusionjax.parallel.rules import path_name
 def schedule(config: Config) -> optax.Schedule:
     """Learning rate by step: linear warm-up to the peak, cosine to zero at ``train.steps``."""
     t = config.train
-    return optax.warmup_cosine_decay_schedule(0.0, t.learning_rate, t.warmup_steps,
-                                              max(t.steps, t.warmup_steps + 1))
+    return optax.warmup_cosine_decay_schedule(
+        0.0, t.learning_rate, t.warmup_steps, max(t.steps, t.warmup_steps + 1)
+    )
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:
@@ -24,13 +25,17 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     t = config.train
     return optax.chain(
         optax.clip_by_global_norm(t.clip_norm),
-        optax.adamw(schedule(config), weight_decay=t.weight_decay,
-                    mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)),
-        _freeze(t.frozen))
+        optax.adamw(
+            schedule(config),
+            weight_decay=t.weight_decay,
+            mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
+        ),
+        _freeze(t.frozen),
+    )
 
 
 def _freeze(patterns: tuple[str, ...]) -> optax.GradientTransformation:
-    """Sets the updates of matching parameters to zero; the state keeps its shape, so checkpoints fit.
+    """Zeroes the updates of matching parameters; the state keeps its shape, so checkpoints fit.
 
     Raises (on use):
       InputError: a pattern matches no parameter.
@@ -42,10 +47,15 @@ def _freeze(patterns: tuple[str, ...]) -> optax.GradientTransformation:
         for pattern in patterns:
             if not any(re.match(pattern, n) for n in names):
                 groups = sorted({n.split("/")[0] for n in names})
-                raise InputError(f"frozen pattern {pattern!r} matches no parameter; top-level "
-                                 f"groups are {', '.join(groups)}")
+                raise InputError(
+                    f"frozen pattern {pattern!r} matches no parameter; top-level "
+                    f"groups are {', '.join(groups)}"
+                )
         return jax.tree_util.tree_map_with_path(
-            lambda p, u: jnp.zeros_like(u) if any(re.match(x, path_name(p)) for x in patterns)
-            else u, updates), state
+            lambda p, u: (
+                jnp.zeros_like(u) if any(re.match(x, path_name(p)) for x in patterns) else u
+            ),
+            updates,
+        ), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -31,31 +31,43 @@ class Program:
     def __init__(self, config: Config, mesh: Mesh, example: Batch) -> None:
         check_batch(config, mesh)
         self.mesh, self._config = mesh, config
-        self._example = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype),
-                                     example)
+        self._example = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), example
+        )
         fresh = partial(init_state, config)
         shapes = jax.eval_shape(fresh, jnp.uint32(0), self._zeros())
         split = rules.shardings(shapes, mesh)
         batch, whole = rules.batch_sharding(mesh), rules.replicated(mesh)
         self.abstract_state: TrainState = jax.tree.map(
-            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, split)
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, split
+        )
         # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here.
         options = {"xla_backend_optimization_level": 1} if _on_cpu(mesh) else None
-        self._init = jax.jit(lambda seed: fresh(seed, self._zeros()), out_shardings=split,
-                             compiler_options=options)
-        self._step = jax.jit(make_step(config), in_shardings=(split, batch, whole),
-                             out_shardings=(split, whole), donate_argnums=0,
-                             compiler_options=options)
-        self._predict = jax.jit(make_predict(config), in_shardings=(split.ema_params, batch),
-                                out_shardings=whole, compiler_options=options)
+        self._init = jax.jit(
+            lambda seed: fresh(seed, self._zeros()), out_shardings=split, compiler_options=options
+        )
+        self._step = jax.jit(
+            make_step(config),
+            in_shardings=(split, batch, whole),
+            out_shardings=(split, whole),
+            donate_argnums=0,
+            compiler_options=options,
+        )
+        self._predict = jax.jit(
+            make_predict(config),
+            in_shardings=(split.ema_params, batch),
+            out_shardings=whole,
+            compiler_options=options,
+        )
         self._compiled: Future | None = None
 
     def compile_step(self) -> None:
         """Starts to compile the step in the background, so that it overlaps with ``init``."""
         if self._compiled is None:
             rows = self._config.train.global_batch_size
-            batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype),
-                                 self._example)
+            batch = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), self._example
+            )
             seed = jax.ShapeDtypeStruct((), jnp.uint32)
 
             def work() -> Callable:
@@ -76,8 +88,9 @@ class Program:
         self.compile_step()
         assert self._compiled is not None
         with jax.set_mesh(self.mesh):
-            return self._compiled.result()(state, rules.to_devices(batch, self.mesh),
-                                           jnp.uint32(seed))
+            return self._compiled.result()(
+                state, rules.to_devices(batch, self.mesh), jnp.uint32(seed)
+            )
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""

@@ -72,18 +72,32 @@ class Trainer:
         CONSOLE.print(
             f"{self.config.name}: {len(self.samples):,} samples of {len(self.market.symbols)} "
             f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}",
-            highlight=False)
+            highlight=False,
+        )
 
     def batches(self, seed: int) -> Callable[[int], Iterator[Batch]]:
         """For ``fit``: the batches of a seed from any step on."""
         return lambda start: training_batches(
-            self.samples, self.windows, batch_size=self.config.train.global_batch_size, seed=seed,
-            start=start, process=(jax.process_index(), jax.process_count()))
+            self.samples,
+            self.windows,
+            batch_size=self.config.train.global_batch_size,
+            seed=seed,
+            start=start,
+            process=(jax.process_index(), jax.process_count()),
+        )
 
-    def train(self, seed: int, folder: Path,
-              stop: Callable[[int], bool] = lambda step: False) -> TrainState:
+    def train(
+        self, seed: int, folder: Path, stop: Callable[[int], bool] = lambda step: False
+    ) -> TrainState:
         """Trains one seed into ``folder``, or goes on with what it holds."""
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
             config = dataclasses.replace(self.config, seed=seed)
-            return fit(config, self.program, self.batches(seed), seed, label=f"seed {seed}",
-                       run=(checkpoints, dataclasses.replace(self.info, config=config)), stop=stop)
+            return fit(
+                config,
+                self.program,
+                self.batches(seed),
+                seed,
+                label=f"seed {seed}",
+                run=(checkpoints, dataclasses.replace(self.info, config=config)),
+                stop=stop,
+            )

@@ -27,9 +27,12 @@ class TrainState:
 
 
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
-    """Fresh state; jit it with output shardings to create it split. ``example`` gives shapes only."""
+    """Fresh state; jitted with output shardings it is made split. ``example`` gives shapes."""
     params = Forecaster(config).init(jax.random.key(seed), example)["params"]
-    return TrainState(step=jnp.zeros((), jnp.int32), params=params,
-                      opt_state=optimiser(config).init(params),
-                      # A copy: donated buffers must not be shared.
-                      ema_params=jax.tree.map(jnp.copy, params))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimiser(config).init(params),
+        # A copy: donated buffers must not be shared.
+        ema_params=jax.tree.map(jnp.copy, params),
+    )

@@ -8,8 +8,15 @@ from pathlib import Path
 
 import jax
 from rich.console import Console
-from rich.progress import (BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn,
-                           TimeElapsedColumn, TimeRemainingColumn)
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from tensorboardX import SummaryWriter
 
 # Everything a person reads goes through one console, so that bars and lines do not tear. A file
@@ -19,13 +26,20 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
 
 def progress_bar() -> Progress:
     """A bar with count, time spent, time left and a free text such as rate and loss."""
-    return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
-                    MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                    TextColumn("{task.fields[note]}"), console=CONSOLE)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=CONSOLE,
+    )
 
 
 class Reporter:
-    """One training's progress bar, ``metrics.jsonl`` and TensorBoard files. Use as a context manager.
+    """One training's progress bar, ``metrics.jsonl`` and TensorBoard files; a context manager.
 
     Args:
       label: shown on the bar.
@@ -45,7 +59,8 @@ class Reporter:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._open.enter_context((folder / "metrics.jsonl").open("a"))
             self._board = self._open.enter_context(
-                contextlib.closing(SummaryWriter(str(folder / "tensorboard"))))
+                contextlib.closing(SummaryWriter(str(folder / "tensorboard")))
+            )
 
     def __enter__(self) -> "Reporter":
         return self
@@ -65,8 +80,9 @@ class Reporter:
         (step, metrics), self._held = self._held, None
         scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
         rate = (step - self._first) / (time.perf_counter() - self._began)
-        self._progress.update(self._bar, completed=step,
-                              note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}")
+        self._progress.update(
+            self._bar, completed=step, note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}"
+        )
         scalars["steps_per_second"] = rate
         if self._file is not None and self._board is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}

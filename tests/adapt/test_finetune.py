@@ -23,19 +23,31 @@ from fusionjax.train.run import Trainer
 def config(prepared: Path, **changes: object) -> Config:
     c = base.get_config()
     with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 16, "patch": 4,
-                                         "channels": ("ret", "gap", "range", "vol5", "vol20")})
-        c.data.splits = ConfigDict({"train": ("1999-01-01", "2014-12-31"),
-                                    "stream": ("2014-06-01", "2016-12-31"),
-                                    "dev": ("2017-01-01", "2018-12-31")})
+        c.modalities.price = ConfigDict(
+            {
+                "kind": "numeric",
+                "sessions": 16,
+                "patch": 4,
+                "channels": ("ret", "gap", "range", "vol5", "vol20"),
+            }
+        )
+        c.data.splits = ConfigDict(
+            {
+                "train": ("1999-01-01", "2014-12-31"),
+                "stream": ("2014-06-01", "2016-12-31"),
+                "dev": ("2017-01-01", "2018-12-31"),
+            }
+        )
         c.finetune.split = "stream"
-    return small(c, prepared, model__layers=1, finetune__steps=3, finetune__warmup_steps=1,
-                 **changes)
+    return small(
+        c, prepared, model__layers=1, finetune__steps=3, finetune__warmup_steps=1, **changes
+    )
 
 
 def digest(folder: Path) -> str:
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.rglob("*"))
-                                   if p.is_file())).hexdigest()
+    return hashlib.sha256(
+        b"".join(p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file())
+    ).hexdigest()
 
 
 MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
@@ -66,17 +78,20 @@ def test_child_runs(parent: Path, prepared: Path, tmp_path: Path) -> None:
     with Checkpoints(parent / "seed_0") as old, Checkpoints(tmp_path / "child/seed_0") as new:
         assert new.latest() == 3
         had, has = (c.restore(program.abstract_state) for c in (old, new))
-    for x, y in zip(jax.tree.leaves(had.ema_params["encoders_price"]),
-                    jax.tree.leaves(has.params["encoders_price"]), strict=True):
+    for x, y in zip(
+        jax.tree.leaves(had.ema_params["encoders_price"]),
+        jax.tree.leaves(has.params["encoders_price"]),
+        strict=True,
+    ):
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
     head = "heads", "volatility", "kernel"
     moved = (np.asarray(t[head[0]][head[1]][head[2]]) for t in (had.ema_params, has.params))
     assert (next(moved) != next(moved)).any()
 
 
-def test_only_rows_after_the_parents_last_label_are_new(parent: Path, prepared: Path,
-                                                        tmp_path: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_rows_after_the_parents_last_label_are_new(
+    parent: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = {}
 
     def spy(samples: object, windows: object, **arguments: object) -> object:
@@ -85,14 +100,16 @@ def test_only_rows_after_the_parents_last_label_are_new(parent: Path, prepared: 
 
     monkeypatch.setattr("fusionjax.adapt.finetune.training_batches", spy)
     with pytest.raises(StopIteration):
-        finetune(parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x",
-                 lambda step: False)
+        finetune(
+            parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x", lambda step: False
+        )
     known_until = np.datetime64("2014-12-31")
     assert seen["new"].target_day.min() > known_until >= seen["old"].target_day.max()
 
 
-def test_nothing_new_and_no_parent_are_refused(parent: Path, prepared: Path,
-                                               tmp_path: Path) -> None:
+def test_nothing_new_and_no_parent_are_refused(
+    parent: Path, prepared: Path, tmp_path: Path
+) -> None:
     stale = config(prepared, finetune__split="train")
     with pytest.raises(InputError, match="no session after 2014-12-31, the last one the parent"):
         finetune(parent, seed_folders(parent), stale, MESH, tmp_path / "x", lambda step: False)
@@ -102,4 +119,6 @@ def test_nothing_new_and_no_parent_are_refused(parent: Path, prepared: Path,
     with pytest.raises(InputError, match="is of another model"):
         finetune(parent, seed_folders(parent), wider, MESH, tmp_path / "x", lambda step: False)
     assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
-    assert json.loads((parent / "seed_0" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 6
+    assert (
+        json.loads((parent / "seed_0" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 6
+    )

@@ -12,8 +12,11 @@ def test_half_days_and_daylight_saving() -> None:
     at = calendar.decision_times(days, "XNYS", 30)
     # 16:00 in New York is 20:00 UTC in summer, 21:00 in winter; the day after Thanksgiving ends at
     # 13:00.
-    assert at.astype(str).tolist() == ["2018-07-02T20:30:00", "2018-11-21T21:30:00",
-                                       "2018-11-23T18:30:00"]
+    assert at.astype(str).tolist() == [
+        "2018-07-02T20:30:00",
+        "2018-11-21T21:30:00",
+        "2018-11-23T18:30:00",
+    ]
 
 
 def test_a_bar_on_a_holiday_is_refused() -> None:
@@ -25,6 +28,7 @@ def test_a_bar_on_a_holiday_is_refused() -> None:
 
 def test_items_join_the_first_decision_at_or_after_them() -> None:
     decisions = np.array(["2018-07-02T20:30:00", "2018-07-03T17:30:00"], "datetime64[s]")
-    times = np.array(["2018-07-02T20:30:00", "2018-07-02T20:30:01", "2018-07-03T17:30:01"],
-                     "datetime64[s]")
+    times = np.array(
+        ["2018-07-02T20:30:00", "2018-07-02T20:30:01", "2018-07-03T17:30:01"], "datetime64[s]"
+    )
     assert calendar.first_session_after(times, decisions).tolist() == [0, 1, 2]

@@ -12,14 +12,17 @@ def test_two_candles_by_hand() -> None:
     bars = np.array([[[1, 4, 0, 3, 10], [3, 3, 2, 2, 5]]], np.float32)
     image = charts.draw(bars, np.ones((1, 2), bool), height=6)[0]
     u, d, v = charts.UP, charts.DOWN, charts.VOLUME
-    expected = np.array([
-        [0, u, 0, 0, 0, 0],  # 4
-        [u, u, u, d, d, d],  # 3
-        [u, u, u, d, d, d],  # 2
-        [u, u, u, 0, 0, 0],  # 1
-        [0, u, 0, 0, 0, 0],  # 0
-        [0, v, 0, 0, 0, 0],  # volume: 5 is half of one pixel, rounded to even
-    ], np.uint8)
+    expected = np.array(
+        [
+            [0, u, 0, 0, 0, 0],  # 4
+            [u, u, u, d, d, d],  # 3
+            [u, u, u, d, d, d],  # 2
+            [u, u, u, 0, 0, 0],  # 1
+            [0, u, 0, 0, 0, 0],  # 0
+            [0, v, 0, 0, 0, 0],  # volume: 5 is half of one pixel, rounded to even
+        ],
+        np.uint8,
+    )
     np.testing.assert_array_equal(image, expected)
 
 

@@ -11,10 +11,21 @@ from fusionjax.data.sources import sp500
 
 def test_by_hand() -> None:
     close = np.array([10.0, 11, 12, 9, 10, 10])
-    bars = schema.check_bars(pd.DataFrame({
-        "symbol": "A", "date": pd.bdate_range("2020-01-01", periods=6).astype(str),
-        "open": close, "high": close * 2, "low": close / 2, "close": close, "adj_close": close,
-        "volume": np.e - 1}), "f")
+    bars = schema.check_bars(
+        pd.DataFrame(
+            {
+                "symbol": "A",
+                "date": pd.bdate_range("2020-01-01", periods=6).astype(str),
+                "open": close,
+                "high": close * 2,
+                "low": close / 2,
+                "close": close,
+                "adj_close": close,
+                "volume": np.e - 1,
+            }
+        ),
+        "f",
+    )
     out = features.price_channels(bars)
     assert np.isnan(out["ret"][0])
     np.testing.assert_allclose(out["ret"][1], np.log(1.1))
@@ -31,8 +42,7 @@ def test_nothing_after_t_moves_a_feature_at_t() -> None:
     raw = sp500.read(Path())
     for cut in (40, 1500, 5000):
         again = features.price_channels(raw.bars.iloc[:cut])
-        pd.testing.assert_frame_equal(again, raw.channels[list(again)].iloc[:cut],
-                                      check_exact=True)
+        pd.testing.assert_frame_equal(again, raw.channels[list(again)].iloc[:cut], check_exact=True)
 
 
 def test_market_channels_by_hand() -> None:

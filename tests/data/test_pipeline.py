@@ -16,8 +16,9 @@ def setting() -> tuple[Samples, Windows]:
     market = tiny_market()
     config = config_of_all_kinds()
     s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-02-09"))
-    return s, Windows(market, config, Scaler({"ret": 0.0, "vol20": 0.0},
-                                             {"ret": 1.0, "vol20": 1.0}))
+    return s, Windows(
+        market, config, Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
+    )
 
 
 def ids(count: int, **changes: object) -> np.ndarray:
@@ -59,8 +60,9 @@ def test_replay_takes_its_share_of_every_batch() -> None:
     new_rows = set(s.row[10:].tolist())
     market_samples = s.take(np.arange(10, len(s)))
     _, windows = setting()
-    batches = training_batches(market_samples, windows, batch_size=8, seed=0, start=0, replay=old,
-                               replay_share=0.25)
+    batches = training_batches(
+        market_samples, windows, batch_size=8, seed=0, start=0, replay=old, replay_share=0.25
+    )
     for _ in range(12):
         drawn = next(batches).sample_id.tolist()
         assert sum(row in new_rows for row in drawn) == 6

@@ -41,8 +41,9 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no prepared set"):
         store.load(folder)
     with pytest.raises(InputError, match="data.source is 'moon'; expected one of sp500, acl18"):
-        prepare.prepare(small(demo.get_config(), prepared, data__source="moon").data,
-                        Progress(disable=True))
+        prepare.prepare(
+            small(demo.get_config(), prepared, data__source="moon").data, Progress(disable=True)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +59,9 @@ def small_acl18(acl18_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.mark.shared_data
-def test_tweets_are_joined_in_time_and_embedded_once(small_acl18: Path, prepared: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tweets_are_joined_in_time_and_embedded_once(
+    small_acl18: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = small(acl18.get_config(), prepared, data__root=str(small_acl18)).data
     folder = prepare.prepare(config, Progress(disable=True))
     market = store.load(folder)
@@ -72,26 +74,43 @@ def test_tweets_are_joined_in_time_and_embedded_once(small_acl18: Path, prepared
     before = texts.bar - 1
     same = market.symbol[before] == market.symbol[texts.bar]
     assert (texts.available_time[same] > decision[before][same]).all()
-    np.testing.assert_allclose(np.linalg.norm(texts.embedding.astype(np.float32), axis=1), 1,
-                               atol=2e-3)
+    np.testing.assert_allclose(
+        np.linalg.norm(texts.embedding.astype(np.float32), axis=1), 1, atol=2e-3
+    )
     # Preparing again under other settings computes no embedding: the cache is keyed by content.
     monkeypatch.setattr(text, "_Encoder", None)
-    again = small(acl18.get_config(), prepared, data__root=str(small_acl18),
-                  data__decision_delay_minutes=45).data
+    again = small(
+        acl18.get_config(), prepared, data__root=str(small_acl18), data__decision_delay_minutes=45
+    ).data
     assert prepare.prepare(again, Progress(disable=True)) != folder
 
 
 @pytest.mark.shared_data
-@pytest.mark.parametrize(("name", "damage", "message"), [
-    ("prices_raw.parquet", lambda t: t.drop(columns="adj_close"), "lacks column adj_close"),
-    ("prices_raw.parquet", lambda t: pd.concat([t, t.tail(1)]), "appeared before; keep one"),
-    ("prices_raw.parquet", lambda t: t.assign(symbol="NEW" + t["symbol"]), "is not in stock_table"),
-    ("tweets_preprocessed.parquet", lambda t: t.assign(created_at=pd.NaT), "expected timestamps"),
-    ("tweets_preprocessed.parquet",
-     lambda t: t.assign(created_at=t["created_at"] + pd.Timedelta(days=36500)), "in the future"),
-])
-def test_bad_raw_data_leaves_nothing_half_made(small_acl18: Path, tmp_path: Path, name: str,
-                                               damage: object, message: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("prices_raw.parquet", lambda t: t.drop(columns="adj_close"), "lacks column adj_close"),
+        ("prices_raw.parquet", lambda t: pd.concat([t, t.tail(1)]), "appeared before; keep one"),
+        (
+            "prices_raw.parquet",
+            lambda t: t.assign(symbol="NEW" + t["symbol"]),
+            "is not in stock_table",
+        ),
+        (
+            "tweets_preprocessed.parquet",
+            lambda t: t.assign(created_at=pd.NaT),
+            "expected timestamps",
+        ),
+        (
+            "tweets_preprocessed.parquet",
+            lambda t: t.assign(created_at=t["created_at"] + pd.Timedelta(days=36500)),
+            "in the future",
+        ),
+    ],
+)
+def test_bad_raw_data_leaves_nothing_half_made(
+    small_acl18: Path, tmp_path: Path, name: str, damage: object, message: str
+) -> None:
     root = tmp_path / "raw"
     shutil.copytree(small_acl18, root)
     table = pd.read_parquet(root / name)

@@ -17,19 +17,28 @@ from fusionjax.errors import InputError
 def test_labels_by_hand() -> None:
     market = tiny_market(days=12, symbols=("AA",))
     price = market.adj_close
-    config = small(demo.get_config(), Path(), data__min_history=2, targets__returns=(1, 3),
-                   targets__volatility=(2,))
+    config = small(
+        demo.get_config(),
+        Path(),
+        data__min_history=2,
+        targets__returns=(1, 3),
+        targets__volatility=(2,),
+    )
     s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-02-01"))
     assert s.row.tolist() == list(range(2, 11))
     assert (s.target_day == market.session[s.row + 1]).all()
     i, r = 3, 5
     assert s.row[i] == r
     assert s.targets.direction[i, 0] == (price[r + 1] >= price[r])
-    np.testing.assert_allclose(s.targets.returns[i], [np.log(price[r + 1] / price[r]),
-                                                      np.log(price[r + 3] / price[r])], rtol=1e-5)
+    np.testing.assert_allclose(
+        s.targets.returns[i],
+        [np.log(price[r + 1] / price[r]), np.log(price[r + 3] / price[r])],
+        rtol=1e-5,
+    )
     moves = np.diff(np.log(price))[r : r + 2]
-    np.testing.assert_allclose(s.targets.log_volatility[i, 0],
-                               0.5 * np.log((moves**2).mean() + 1e-8), rtol=1e-5)
+    np.testing.assert_allclose(
+        s.targets.log_volatility[i, 0], 0.5 * np.log((moves**2).mean() + 1e-8), rtol=1e-5
+    )
     # Nothing is known three sessions ahead of the last two samples.
     assert s.targets.returns_mask[:, 1].tolist() == [True] * 7 + [False] * 2
 
@@ -65,8 +74,11 @@ def test_thresholds_drop_the_middle() -> None:
 
 def test_split_outside_the_data_is_refused() -> None:
     config = small(demo.get_config(), Path())
-    with pytest.raises(InputError, match=r"splits.dev is 2017-01-01 to 2018-12-31.*no\s+sample: "
-                                         r"it runs from 2020-01-01 to 2020-02-09"):
+    with pytest.raises(
+        InputError,
+        match=r"splits.dev is 2017-01-01 to 2018-12-31.*no\s+sample: "
+        r"it runs from 2020-01-01 to 2020-02-09",
+    ):
         samples.split(tiny_market(), config, "dev")
 
 
@@ -76,17 +88,32 @@ def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
     bars = raw.bars
     symbols, symbol = np.unique(bars["symbol"], return_inverse=True)
     market = Market(
-        "0" * 64, tuple(symbols), tuple(raw.channels), symbol.astype(np.int32),
-        bars["date"].to_numpy().astype("datetime64[D]"), np.zeros(len(bars), np.int64),
-        np.zeros((len(bars), 5), np.float32), bars["adj_close"].to_numpy(), raw.subset,
-        raw.channels.to_numpy(np.float32), np.searchsorted(symbol, symbol), None)
+        "0" * 64,
+        tuple(symbols),
+        tuple(raw.channels),
+        symbol.astype(np.int32),
+        bars["date"].to_numpy().astype("datetime64[D]"),
+        np.zeros(len(bars), np.int64),
+        np.zeros((len(bars), 5), np.float32),
+        bars["adj_close"].to_numpy(),
+        raw.subset,
+        raw.channels.to_numpy(np.float32),
+        np.searchsorted(symbol, symbol),
+        None,
+    )
     config = small(acl18_config.get_config(), Path())
     counts = {}
     for name in ("train", "dev"):
         s = samples.split(market, config, name)
         scored, up = s.targets.direction_mask[:, 0], s.targets.direction[:, 0] == 1
         aligned = scored & s.subset
-        counts[name] = (scored.sum(), (scored & up).sum(), (scored & ~up).sum(),
-                        aligned.sum(), (aligned & up).sum(), (aligned & ~up).sum())
+        counts[name] = (
+            scored.sum(),
+            (scored & up).sum(),
+            (scored & ~up).sum(),
+            aligned.sum(),
+            (aligned & up).sum(),
+            (aligned & ~up).sum(),
+        )
     assert counts["train"] == (20339, 10318, 10021, 4987, 2580, 2407)
     assert counts["dev"] == (2555, 1139, 1416, 656, 320, 336)

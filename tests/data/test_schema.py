@@ -11,10 +11,18 @@ from fusionjax.errors import InputError
 
 
 def bars() -> pd.DataFrame:
-    return pd.DataFrame({"symbol": ["A", "A", "A"], "date": ["2020-01-02", "2020-01-03",
-                                                            "2020-01-06"],
-                         "open": [1.0, 2, 3], "high": [2.0, 3, 4], "low": [0.5, 1, 2],
-                         "close": [1.5, 2, 3], "adj_close": [1.5, 2, 3], "volume": [10.0, 0, 5]})
+    return pd.DataFrame(
+        {
+            "symbol": ["A", "A", "A"],
+            "date": ["2020-01-02", "2020-01-03", "2020-01-06"],
+            "open": [1.0, 2, 3],
+            "high": [2.0, 3, 4],
+            "low": [0.5, 1, 2],
+            "close": [1.5, 2, 3],
+            "adj_close": [1.5, 2, 3],
+            "volume": [10.0, 0, 5],
+        }
+    )
 
 
 def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
@@ -24,21 +32,31 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
     assert out["date"].dt.day.tolist()[:3] == [2, 3, 6]
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda b: b.drop(columns="close"), "prices.csv: lacks column close; it has symbol"),
-    (lambda b: b.assign(date=["2020-01-02", "2020-01-03", "2020-01-03"]),
-     "row 2 .symbol=A.*appeared before"),
-    (lambda b: b.assign(date=["2020-01-02", "2020-01-06", "2020-01-03"]),
-     "row 2.*dates must rise within a symbol"),
-    (lambda b: b.assign(high=[2.0, np.nan, 4]), "row 1.*high must be a finite number"),
-    (lambda b: b.assign(close=[1.5, 2, 0.0]), "row 2.*close must be a finite number above zero"),
-    (lambda b: b.assign(low=[-1.0, 1, 2]), "row 0.*low"),
-    (lambda b: b.assign(open=["1", "x", "3"]), "column open holds .*expected numbers"),
-    (lambda b: b.assign(volume=[1.0, -5, 1]), "row 1.*volume"),
-    (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*needs a date"),
-    (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not YYYY-MM-DD"),
-    (lambda b: b.iloc[:0], "holds no rows"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.drop(columns="close"), "prices.csv: lacks column close; it has symbol"),
+        (
+            lambda b: b.assign(date=["2020-01-02", "2020-01-03", "2020-01-03"]),
+            "row 2 .symbol=A.*appeared before",
+        ),
+        (
+            lambda b: b.assign(date=["2020-01-02", "2020-01-06", "2020-01-03"]),
+            "row 2.*dates must rise within a symbol",
+        ),
+        (lambda b: b.assign(high=[2.0, np.nan, 4]), "row 1.*high must be a finite number"),
+        (
+            lambda b: b.assign(close=[1.5, 2, 0.0]),
+            "row 2.*close must be a finite number above zero",
+        ),
+        (lambda b: b.assign(low=[-1.0, 1, 2]), "row 0.*low"),
+        (lambda b: b.assign(open=["1", "x", "3"]), "column open holds .*expected numbers"),
+        (lambda b: b.assign(volume=[1.0, -5, 1]), "row 1.*volume"),
+        (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*needs a date"),
+        (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not YYYY-MM-DD"),
+        (lambda b: b.iloc[:0], "holds no rows"),
+    ],
+)
 def test_bad_bars(change: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         schema.check_bars(change(bars()), "prices.csv")  # type: ignore[operator]
@@ -46,23 +64,36 @@ def test_bad_bars(change: object, message: str) -> None:
 
 def documents() -> pd.DataFrame:
     at = pd.to_datetime(["2020-01-02 10:00", "2020-01-03 11:00"]).tz_localize("UTC")
-    return pd.DataFrame({"symbol": "A", "event_time": at, "available_time": at, "author": "x",
-                         "text": "hello"})
+    return pd.DataFrame(
+        {"symbol": "A", "event_time": at, "available_time": at, "author": "x", "text": "hello"}
+    )
 
 
 NOW = pd.Timestamp("2020-02-01", tz="UTC")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda d: d.assign(available_time=d["available_time"] + pd.Timedelta(days=90)),
-     "row 0.*in the future .now 2020-02-01"),
-    (lambda d: d.assign(available_time=[d["available_time"][0], pd.NaT]),
-     "row 1.*available_time is missing; an undated text"),
-    (lambda d: d.assign(event_time=d["event_time"] + pd.Timedelta(days=1)),
-     "row 0.*available before it happened"),
-    (lambda d: d.assign(available_time=["2020-01-01", "2020-01-02"]), "expected timestamps with"),
-    (lambda d: d.drop(columns="author"), "lacks column author"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda d: d.assign(available_time=d["available_time"] + pd.Timedelta(days=90)),
+            "row 0.*in the future .now 2020-02-01",
+        ),
+        (
+            lambda d: d.assign(available_time=[d["available_time"][0], pd.NaT]),
+            "row 1.*available_time is missing; an undated text",
+        ),
+        (
+            lambda d: d.assign(event_time=d["event_time"] + pd.Timedelta(days=1)),
+            "row 0.*available before it happened",
+        ),
+        (
+            lambda d: d.assign(available_time=["2020-01-01", "2020-01-02"]),
+            "expected timestamps with",
+        ),
+        (lambda d: d.drop(columns="author"), "lacks column author"),
+    ],
+)
 def test_bad_documents(change: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         schema.check_documents(change(documents()), NOW, "t")  # type: ignore[operator]

@@ -11,9 +11,16 @@ from fusionjax.errors import InputError
 
 
 def test_like_texts_have_like_vectors_and_repeats_cost_nothing(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = np.array(["the company raised its profit forecast", "earnings guidance was increased",
-                      "a recipe for tomato soup", "the company raised its profit forecast"])
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = np.array(
+        [
+            "the company raised its profit forecast",
+            "earnings guidance was increased",
+            "a recipe for tomato soup",
+            "the company raised its profit forecast",
+        ]
+    )
     vectors, scores = text.featurise(texts, tmp_path, Progress(disable=True))
     likeness = vectors.astype(np.float32) @ vectors.astype(np.float32).T
     assert likeness[0, 1] > 0.4 > likeness[0, 2]
@@ -32,8 +39,11 @@ def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch() -> None:
 
 
 def _flat(batches: object) -> list[tuple[int, np.ndarray]]:
-    return [(int(r), v) for rows, vectors in batches  # type: ignore[attr-defined]
-            for r, v in zip(rows, vectors, strict=True)]
+    return [
+        (int(r), v)
+        for rows, vectors in batches  # type: ignore[attr-defined]
+        for r, v in zip(rows, vectors, strict=True)
+    ]
 
 
 def test_lexicon_by_hand() -> None:

@@ -20,20 +20,24 @@ from fusionjax.types import Batch
 def config_of_all_kinds() -> Config:
     c = base.get_config()
     with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
-                                         "channels": ("ret", "vol20")})
-        c.modalities.text = ConfigDict({"kind": "text", "sessions": 3, "max_documents": 4,
-                                        "author_buckets": 16})
-        c.modalities.chart = ConfigDict({"kind": "image", "sessions": 8, "height": 20,
-                                         "patch_height": 10, "patch_sessions": 4})
+        c.modalities.price = ConfigDict(
+            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
+        )
+        c.modalities.text = ConfigDict(
+            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
+        )
+        c.modalities.chart = ConfigDict(
+            {"kind": "image", "sessions": 8, "height": 20, "patch_height": 10, "patch_sessions": 4}
+        )
     return small(c, Path())
 
 
 def build(market: Market, rows: np.ndarray, hidden: frozenset[str] = frozenset()) -> Batch:
     config = config_of_all_kinds()
     scaler = Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
-    return Windows(market, config, scaler)(rows, unlabelled(config, len(rows)),
-                                           np.ones(len(rows), np.float32), hidden)
+    return Windows(market, config, scaler)(
+        rows, unlabelled(config, len(rows)), np.ones(len(rows), np.float32), hidden
+    )
 
 
 def truncated(market: Market, row: int) -> Market:
@@ -41,8 +45,11 @@ def truncated(market: Market, row: int) -> Market:
     texts = market.texts
     assert texts is not None
     known = texts.bar <= row
-    cut = {f.name: getattr(market, f.name)[: row + 1] for f in dataclasses.fields(market)
-           if isinstance(getattr(market, f.name), np.ndarray)}
+    cut = {
+        f.name: getattr(market, f.name)[: row + 1]
+        for f in dataclasses.fields(market)
+        if isinstance(getattr(market, f.name), np.ndarray)
+    }
     old = {f.name: getattr(texts, f.name)[known] for f in dataclasses.fields(texts)}
     return dataclasses.replace(market, **cut, texts=dataclasses.replace(texts, **old))
 
@@ -53,6 +60,7 @@ def test_deleting_the_future_changes_no_bit(row: int) -> None:
     whole = build(market, np.array([row]))
     past = build(truncated(market, row), np.array([row]))
     import jax
+
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(past), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -20,14 +20,21 @@ from fusionjax.evaluate.selection import rolling_folds
 def config() -> Config:
     c = base.get_config()
     with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
-                                         "channels": ("ret", "vol20")})
-        c.modalities.text = ConfigDict({"kind": "text", "sessions": 3, "max_documents": 4,
-                                        "author_buckets": 16})
-    return small(c, Path(), data__splits={"train": ("2020-01-01", "2020-10-01"),
-                                          "dev": ("2020-10-02", "2021-01-20")},
-                 selection__folds=3, selection__fold_sessions=20, evaluate__market_channel="ret",
-                 targets__volatility=(1,))
+        c.modalities.price = ConfigDict(
+            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
+        )
+        c.modalities.text = ConfigDict(
+            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
+        )
+    return small(
+        c,
+        Path(),
+        data__splits={"train": ("2020-01-01", "2020-10-01"), "dev": ("2020-10-02", "2021-01-20")},
+        selection__folds=3,
+        selection__fold_sessions=20,
+        evaluate__market_channel="ret",
+        targets__volatility=(1,),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +62,9 @@ def test_rules_by_hand(market: Market) -> None:
     share = (train.targets.direction[:, 0] == 1).mean()
     np.testing.assert_allclose(said["majority"], share)
     past = baselines.volatility_rules(market, c, rows)["persistence: last 1 sessions"]
-    np.testing.assert_allclose(past, 0.5 * np.log(market.channels[rows, 0].astype(float)**2 + 1e-8),
-                               rtol=1e-4)
+    np.testing.assert_allclose(
+        past, 0.5 * np.log(market.channels[rows, 0].astype(float) ** 2 + 1e-8), rtol=1e-4
+    )
 
 
 def test_learners_find_a_planted_signal(market: Market) -> None:

@@ -62,8 +62,9 @@ def test_coverage_of_the_interval_over_repeated_worlds() -> None:
         rng = np.random.default_rng(world)
         right = (rng.uniform(size=250) < 0.53).astype(float)
         days = metrics.direction_sums(np.ones(250, int), right)
-        low, high = bootstrap.interval(metrics.accuracy,
-                                       bootstrap.resampled_sums(days, 5, 500, seed=world))
+        low, high = bootstrap.interval(
+            metrics.accuracy, bootstrap.resampled_sums(days, 5, 500, seed=world)
+        )
         covered += low <= 0.53 <= high
     assert 0.88 <= covered / 200 <= 0.99
 
@@ -76,8 +77,9 @@ def test_blocks_are_consecutive_days() -> None:
     assert (np.abs(np.diff(drawn, axis=1, append=drawn[:, :1])) > 0).sum(1).max() <= 8
 
 
-@pytest.mark.parametrize(("skill", "expected"), [(0.9, "better"), (0.5, "not distinguishable"),
-                                                 (0.1, "worse")])
+@pytest.mark.parametrize(
+    ("skill", "expected"), [(0.9, "better"), (0.5, "not distinguishable"), (0.1, "worse")]
+)
 def test_verdicts(skill: float, expected: str) -> None:
     rng = np.random.default_rng(1)
     label = rng.integers(0, 2, 500)

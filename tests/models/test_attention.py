@@ -50,8 +50,11 @@ def test_nothing_real_to_see_gives_zeros_and_finite_gradients(form: str) -> None
     nothing = jnp.zeros((2, 10), bool)
 
     def total(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-        out = (sliding_window_attention(q, k, v, nothing, 3) if form == "window"
-               else linear_attention(q, k, v, nothing))
+        out = (
+            sliding_window_attention(q, k, v, nothing, 3)
+            if form == "window"
+            else linear_attention(q, k, v, nothing)
+        )
         return (out**2).sum()
 
     value, grads = jax.value_and_grad(total, (0, 1, 2))(q, k, v)
@@ -64,8 +67,11 @@ def test_cost_grows_linearly_with_length(form: str) -> None:
     def flops(n: int) -> float:
         shape = jax.ShapeDtypeStruct((1, n, 2, 8), jnp.float32)
         mask = jax.ShapeDtypeStruct((1, n), bool)
-        f = ((lambda q, k, v, m: sliding_window_attention(q, k, v, m, 16)) if form == "window"
-             else linear_attention)
+        f = (
+            (lambda q, k, v, m: sliding_window_attention(q, k, v, m, 16))
+            if form == "window"
+            else linear_attention
+        )
         return jax.jit(f).lower(shape, shape, shape, mask).cost_analysis()["flops"]
 
     assert flops(4096) / flops(1024) < 4.1

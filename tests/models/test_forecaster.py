@@ -24,18 +24,22 @@ NAMES = ("price", "text", "chart")
 def config(**changes: object) -> Config:
     c = base.get_config()
     with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
-                                         "channels": ("ret", "vol20")})
-        c.modalities.text = ConfigDict({"kind": "text", "sessions": 3, "max_documents": 4,
-                                        "author_buckets": 16})
-        c.modalities.chart = ConfigDict({"kind": "image", "sessions": 8, "height": 20,
-                                         "patch_height": 10, "patch_sessions": 4})
+        c.modalities.price = ConfigDict(
+            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
+        )
+        c.modalities.text = ConfigDict(
+            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
+        )
+        c.modalities.chart = ConfigDict(
+            {"kind": "image", "sessions": 8, "height": 20, "patch_height": 10, "patch_sessions": 4}
+        )
     return small(c, Path(), **changes)
 
 
 def batch(c: Config) -> Batch:
-    windows = Windows(tiny_market(), c, Scaler({"ret": 0.0, "vol20": -4.6},
-                                               {"ret": 0.01, "vol20": 1.0}))
+    windows = Windows(
+        tiny_market(), c, Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
+    )
     rows = np.array([5, 20, 30, 60])
     b = windows(rows, unlabelled(c, 4), np.ones(4, np.float32))
     return jax.tree.map(jnp.asarray, b)
@@ -48,8 +52,9 @@ def trained_like() -> dict:
     params = Forecaster(c).init(jax.random.key(0), batch(c))["params"]
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(tree, [x + 0.1 * jax.random.normal(k, x.shape)
-                                     for x, k in zip(leaves, keys, strict=True)])
+    return jax.tree.unflatten(
+        tree, [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("fusion", ["equal", "softmax_gate"])
@@ -73,14 +78,23 @@ def test_masked_values_are_never_seen(trained_like: dict) -> None:
     b = batch(c)
 
     def loud(x: jax.Array, mask: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x,
-                         jnp.asarray(7, x.dtype))
+        return jnp.where(
+            mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.asarray(7, x.dtype)
+        )
 
     price, text = b.inputs["price"], b.inputs["text"]
-    changed = b.replace(inputs=b.inputs | {
-        "price": price.replace(x=loud(price.x, price.mask)),
-        "text": text.replace(**{k: loud(getattr(text, k), text.mask)
-                                for k in ("embedding", "lexicon", "age", "author")})})
+    changed = b.replace(
+        inputs=b.inputs
+        | {
+            "price": price.replace(x=loud(price.x, price.mask)),
+            "text": text.replace(
+                **{
+                    k: loud(getattr(text, k), text.mask)
+                    for k in ("embedding", "lexicon", "age", "author")
+                }
+            ),
+        }
+    )
     apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
     for x, y in zip(jax.tree.leaves(apply(b)), jax.tree.leaves(apply(changed)), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-6)
@@ -89,8 +103,9 @@ def test_masked_values_are_never_seen(trained_like: dict) -> None:
 def test_with_nothing_present_every_sample_gets_the_base_rate(trained_like: dict) -> None:
     c = config()
     b = batch(c)
-    f = Forecaster(c).apply({"params": trained_like},
-                            b.replace(present={n: jnp.zeros(4, bool) for n in NAMES}))
+    f = Forecaster(c).apply(
+        {"params": trained_like}, b.replace(present={n: jnp.zeros(4, bool) for n in NAMES})
+    )
     for x in (f.direction_logits, f.return_quantiles, f.log_volatility):
         np.testing.assert_allclose(x, jnp.broadcast_to(x[:1], x.shape), rtol=1e-6)
 
@@ -131,7 +146,8 @@ def test_depth_does_not_grow_the_program() -> None:
         b = batch(c)
         lowered = jax.jit(lambda k: Forecaster(c).init(k, b)).lower(jax.random.key(0))
         apply = jax.jit(lambda p: Forecaster(c).apply(p, b)).lower(
-            jax.eval_shape(lambda k: Forecaster(c).init(k, b), jax.random.key(0)))
+            jax.eval_shape(lambda k: Forecaster(c).init(k, b), jax.random.key(0))
+        )
         return len((lowered.as_text() + apply.as_text()).splitlines())
 
     assert lines(8) < 1.05 * lines(2)

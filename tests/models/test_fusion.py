@@ -13,15 +13,20 @@ from fusionjax.types import Fused, Tokens
 
 
 def config(name: str) -> ModelConfig:
-    return resolve(demo.get_config()).override({"model.width": 8, "model.heads": 2,
-                                                "model.fusion": name}).model
+    return (
+        resolve(demo.get_config())
+        .override({"model.width": 8, "model.heads": 2, "model.fusion": name})
+        .model
+    )
 
 
 def tokens() -> dict[str, Tokens]:
     key = jax.random.key(0)
     mask = jnp.array([[True, True, False], [True, False, False], [True, True, True]])
-    return {"a": Tokens(jax.random.normal(key, (3, 3, 8)), mask),
-            "b": Tokens(jax.random.normal(jax.random.key(1), (3, 3, 8)), mask)}
+    return {
+        "a": Tokens(jax.random.normal(key, (3, 3, 8)), mask),
+        "b": Tokens(jax.random.normal(jax.random.key(1), (3, 3, 8)), mask),
+    }
 
 
 PRESENT = {"a": jnp.array([True, True, False]), "b": jnp.array([True, False, False])}
@@ -33,8 +38,9 @@ def run(name: str, present: dict = PRESENT, change: float = 0.0) -> Fused:
     given["b"] = Tokens(given["b"].x + change, given["b"].mask)
     variables = module.init(jax.random.key(2), given, present)
     # Parameters that are not at their start, so that the gate is not flat.
-    variables = jax.tree.map(lambda x: x + 0.5 * jax.random.normal(jax.random.key(3), x.shape),
-                             variables)
+    variables = jax.tree.map(
+        lambda x: x + 0.5 * jax.random.normal(jax.random.key(3), x.shape), variables
+    )
     return module.apply(variables, given, present)
 
 

@@ -34,7 +34,8 @@ def trainers(config: Config) -> dict[int, Trainer]:
 
 @pytest.mark.slow
 def test_twenty_steps_give_the_same_losses_on_1_8_and_64_devices(
-        trainers: dict[int, Trainer]) -> None:
+    trainers: dict[int, Trainer],
+) -> None:
     losses = {}
     for n, trainer in trainers.items():
         state = trainer.program.init(3)
@@ -74,7 +75,8 @@ def test_batch_rows_land_on_their_devices(trainers: dict[int, Trainer]) -> None:
     for shard in placed.sample_id.addressable_shards:
         np.testing.assert_array_equal(shard.data, batch.sample_id[shard.index])
     assert {s.data.shape for s in placed.inputs["chart"].pixels.addressable_shards} == {
-        (1, *batch.inputs["chart"].pixels.shape[1:])}
+        (1, *batch.inputs["chart"].pixels.shape[1:])
+    }
     # Device (d, f) of the mesh holds row 8 d + f.
     grid = trainer.program.mesh.devices[:, :, 0]
     where = {s.device: s.index[0].start for s in placed.sample_id.addressable_shards}
@@ -87,13 +89,16 @@ def test_the_cluster_config_maps_8_nodes_of_8() -> None:
     assert make_mesh(config.mesh).shape == {"data": 8, "fsdp": 8, "tensor": 1}
 
 
-@pytest.mark.parametrize(("mesh", "devices", "message"), [
-    (MeshConfig(8, 8, 2), 64, r"data 8 × fsdp 8 × tensor 2 = 128 devices; found 64 CPU"),
-    (MeshConfig(8, 8, 1), 1, r"= 64 devices; found 1 CPU device.s.*rehearse .* --cpu_mesh"),
-    (MeshConfig(-1, 3, 1), 64, r"found 64 CPU device"),
-    (MeshConfig(-1, -1, 1), 64, r"at most one is -1"),
-    (MeshConfig(0, 8, 1), 64, r"each axis is at least 1"),
-])
+@pytest.mark.parametrize(
+    ("mesh", "devices", "message"),
+    [
+        (MeshConfig(8, 8, 2), 64, r"data 8 × fsdp 8 × tensor 2 = 128 devices; found 64 CPU"),
+        (MeshConfig(8, 8, 1), 1, r"= 64 devices; found 1 CPU device.s.*rehearse .* --cpu_mesh"),
+        (MeshConfig(-1, 3, 1), 64, r"found 64 CPU device"),
+        (MeshConfig(-1, -1, 1), 64, r"at most one is -1"),
+        (MeshConfig(0, 8, 1), 64, r"each axis is at least 1"),
+    ],
+)
 def test_meshes_that_do_not_fit(mesh: MeshConfig, devices: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_mesh(mesh, jax.devices()[:devices])
@@ -101,20 +106,29 @@ def test_meshes_that_do_not_fit(mesh: MeshConfig, devices: int, message: str) ->
 
 def test_a_batch_that_does_not_divide_is_refused_with_the_numbers(prepared: Path) -> None:
     config = small(demo.get_config(), prepared, train__global_batch_size=96)
-    with pytest.raises(InputError, match=r"96 in 1 microbatch.*data 8 × fsdp 8 = 64.*set "
-                                         r"global_batch_size to 128"):
+    with pytest.raises(
+        InputError,
+        match=r"96 in 1 microbatch.*data 8 × fsdp 8 = 64.*set "
+        r"global_batch_size to 128",
+    ):
         Trainer.from_config(config, mesh_of(64))
 
 
 def test_a_parameter_that_does_not_divide_is_named(prepared: Path) -> None:
     config = small(demo.get_config(), prepared, model__width=12)
-    with pytest.raises(InputError, match=r"parameter params/\S+ of shape .* does not divide over "
-                                         r"mesh axis fsdp = 8: 12 is no multiple"):
+    with pytest.raises(
+        InputError,
+        match=r"parameter params/\S+ of shape .* does not divide over "
+        r"mesh axis fsdp = 8: 12 is no multiple",
+    ):
         Trainer.from_config(config, mesh_of(64))
 
 
 def test_every_matrix_has_a_rule(trainers: dict[int, Trainer]) -> None:
     params = trainers[64].program.abstract_state.params
-    whole = [rules.path_name(p) for p, x in jax.tree_util.tree_leaves_with_path(params)
-             if "kernel" in rules.path_name(p) and not any(x.sharding.spec)]
+    whole = [
+        rules.path_name(p)
+        for p, x in jax.tree_util.tree_leaves_with_path(params)
+        if "kernel" in rules.path_name(p) and not any(x.sharding.spec)
+    ]
     assert not whole, f"replicated matrices: {whole}"

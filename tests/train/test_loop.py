@@ -23,17 +23,25 @@ from fusionjax.train.state import TrainState
 def config(prepared: Path, **changes: object) -> Config:
     c = base.get_config()
     with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "numeric", "sessions": 16, "patch": 4,
-                                         "channels": ("ret", "gap", "range", "vol5", "vol20")})
-        c.modalities.vix = ConfigDict({"kind": "numeric", "sessions": 8, "patch": 4,
-                                       "channels": ("vix_level", "vix_change")})
+        c.modalities.price = ConfigDict(
+            {
+                "kind": "numeric",
+                "sessions": 16,
+                "patch": 4,
+                "channels": ("ret", "gap", "range", "vol5", "vol20"),
+            }
+        )
+        c.modalities.vix = ConfigDict(
+            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("vix_level", "vix_change")}
+        )
     return small(c, prepared, model__layers=1, **changes)
 
 
 def trainer(prepared: Path, devices: int = 1, **changes: object) -> Trainer:
     mesh = MeshConfig(-1, 8 if devices > 1 else 1, 1)
-    return Trainer.from_config(config(prepared, **changes),
-                               make_mesh(mesh, jax.devices()[:devices]))
+    return Trainer.from_config(
+        config(prepared, **changes), make_mesh(mesh, jax.devices()[:devices])
+    )
 
 
 def at(step: int) -> Callable[[int], bool]:
@@ -57,7 +65,9 @@ def test_stopping_and_going_on_changes_no_bit(one: Trainer, tmp_path: Path) -> N
             one.train(0, tmp_path / "parts", at(stop))
     same(one.train(0, tmp_path / "parts"), whole)
     # Six logged rows, each step once, in both folders.
-    rows = [json.loads(line) for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (tmp_path / "parts/metrics.jsonl").read_text().splitlines()
+    ]
     assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
     assert list((tmp_path / "parts/tensorboard").glob("events*"))
 
@@ -75,13 +85,16 @@ def test_a_background_save_is_not_torn_by_the_next_step(one: Trainer, tmp_path: 
 
 def _restore_args(t: Trainer) -> object:
     import orbax.checkpoint as ocp
+
     return ocp.args.Composite(state=ocp.args.StandardRestore(t.program.abstract_state))
 
 
 @pytest.mark.slow
-def test_a_run_saved_on_8_devices_goes_on_on_64_and_on_1(prepared: Path, one: Trainer,
-                                                         tmp_path: Path) -> None:
+def test_a_run_saved_on_8_devices_goes_on_on_64_and_on_1(
+    prepared: Path, one: Trainer, tmp_path: Path
+) -> None:
     import shutil
+
     eight = trainer(prepared, 8)
     whole = one.train(0, tmp_path / "whole")
     with pytest.raises(Preempted):
@@ -92,23 +105,28 @@ def test_a_run_saved_on_8_devices_goes_on_on_64_and_on_1(prepared: Path, one: Tr
         with Checkpoints(folder) as checkpoints:
             restored = checkpoints.restore(other.program.abstract_state)
         assert len(restored.params["heads"]["direction"]["kernel"].sharding.device_set) == devices
-        np.testing.assert_array_equal(next(other.batches(0)(int(restored.step))).sample_id,
-                                      next(eight.batches(0)(3)).sample_id)
+        np.testing.assert_array_equal(
+            next(other.batches(0)(int(restored.step))).sample_id,
+            next(eight.batches(0)(3)).sample_id,
+        )
         state = other.train(0, folder)
         for x, y in zip(jax.tree.leaves(state.params), jax.tree.leaves(whole.params), strict=True):
             np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=1e-5)
 
 
-def test_another_model_is_refused_with_the_differing_paths(one: Trainer, prepared: Path,
-                                                           tmp_path: Path) -> None:
+def test_another_model_is_refused_with_the_differing_paths(
+    one: Trainer, prepared: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Preempted):
         one.train(0, tmp_path / "run", at(1))
     wider = trainer(prepared, model__width=32)
     with pytest.raises(InputError) as e:
         wider.train(0, tmp_path / "run")
     assert "is of another model" in str(e.value)
-    assert ("params/heads/direction/kernel: checkpoint (16, 2) float32, model (32, 2) float32"
-            in str(e.value))
+    assert (
+        "params/heads/direction/kernel: checkpoint (16, 2) float32, model (32, 2) float32"
+        in str(e.value)
+    )
 
 
 def test_other_settings_are_refused_by_key(one: Trainer, prepared: Path, tmp_path: Path) -> None:
@@ -139,21 +157,30 @@ def test_frozen_groups_keep_every_bit(prepared: Path) -> None:
     for batch, _ in zip(t.batches(0)(0), range(3), strict=False):
         state, _ = t.program.step(state, batch, 0)
     after = jax.device_get(state.params)
-    for x, y in zip(jax.tree.leaves(before["encoders_price"]),
-                    jax.tree.leaves(after["encoders_price"]), strict=True):
+    for x, y in zip(
+        jax.tree.leaves(before["encoders_price"]),
+        jax.tree.leaves(after["encoders_price"]),
+        strict=True,
+    ):
         np.testing.assert_array_equal(x, y)
     assert (before["heads"]["direction"]["kernel"] != after["heads"]["direction"]["kernel"]).any()
-    with pytest.raises(InputError, match="'encoder/.*' matches no parameter; top-level groups are"):
-        wrong = trainer(prepared, train__frozen=("encoder/.*",))
-        wrong.program.step(wrong.program.init(0), next(wrong.batches(0)(0)), 0)
+    wrong = trainer(prepared, train__frozen=("encoder/.*",))
+    state, batch = wrong.program.init(0), next(wrong.batches(0)(0))
+    with pytest.raises(InputError, match=r"'encoder/.*' matches no parameter; top-level groups"):
+        wrong.program.step(state, batch, 0)
 
 
 def test_it_can_learn_a_few_samples_by_heart(prepared: Path) -> None:
     """If it cannot overfit, something between data and loss is broken."""
-    t = trainer(prepared, model__dropout=0.0, train__modality_dropout=0.0, train__steps=300,
-                train__learning_rate=5e-3, train__weight_decay=0.0,
-                data__splits={"train": ("2000-01-03", "2000-02-28"),
-                              "dev": ("2001-01-01", "2001-02-01")})
+    t = trainer(
+        prepared,
+        model__dropout=0.0,
+        train__modality_dropout=0.0,
+        train__steps=300,
+        train__learning_rate=5e-3,
+        train__weight_decay=0.0,
+        data__splits={"train": ("2000-01-03", "2000-02-28"), "dev": ("2001-01-01", "2001-02-01")},
+    )
     assert len(t.samples) < 45
     state = t.program.init(0)
     for batch, _ in zip(t.batches(0)(0), range(300), strict=False):

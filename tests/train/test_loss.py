@@ -16,14 +16,29 @@ CONFIG = small(demo.get_config(), Path(), targets__returns=(4,), targets__quanti
 
 def example() -> tuple[Forecast, Batch]:
     on = jnp.ones((2, 1), bool)
-    targets = Targets(jnp.array([[1], [0]]), on, jnp.array([[0.04], [0.0]]), on,
-                      jnp.array([[-4.0], [-5.0]]), jnp.array([[True], [False]]))
-    forecast = Forecast(jnp.log(jnp.array([[[0.25, 0.75]], [[0.5, 0.5]]])),
-                        jnp.array([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
-                        jnp.array([[-4.5], [0.0]]), jnp.ones((2, 3)), jnp.ones((3, 4)))
-    batch = Batch(inputs={}, present={"a": jnp.ones(2, bool), "b": jnp.array([True, False])},
-                  targets=targets, log_scale=jnp.log(jnp.array([0.01, 0.01])),
-                  weight=jnp.ones(2), sample_id=jnp.arange(2))
+    targets = Targets(
+        jnp.array([[1], [0]]),
+        on,
+        jnp.array([[0.04], [0.0]]),
+        on,
+        jnp.array([[-4.0], [-5.0]]),
+        jnp.array([[True], [False]]),
+    )
+    forecast = Forecast(
+        jnp.log(jnp.array([[[0.25, 0.75]], [[0.5, 0.5]]])),
+        jnp.array([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
+        jnp.array([[-4.5], [0.0]]),
+        jnp.ones((2, 3)),
+        jnp.ones((3, 4)),
+    )
+    batch = Batch(
+        inputs={},
+        present={"a": jnp.ones(2, bool), "b": jnp.array([True, False])},
+        targets=targets,
+        log_scale=jnp.log(jnp.array([0.01, 0.01])),
+        weight=jnp.ones(2),
+        sample_id=jnp.arange(2),
+    )
     return forecast, batch
 
 
@@ -34,7 +49,10 @@ def test_by_hand() -> None:
     # Unit 0.01·√4 = 0.02. First: errors 3 and 1, pinball 0.3 and 0.9; second: 1 and -1, 0.1 each.
     np.testing.assert_allclose(terms["returns"], (0.3 + 0.9) / 2 + (0.1 + 0.1) / 2, rtol=1e-5)
     assert {k: float(v) for k, v in label_counts(example()[1]).items()} == {
-        "direction": 2, "returns": 2, "volatility": 1}
+        "direction": 2,
+        "returns": 2,
+        "volatility": 1,
+    }
 
 
 def test_padding_rows_weigh_nothing() -> None:

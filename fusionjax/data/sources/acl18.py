@@ -33,21 +33,34 @@ def read(root: Path) -> Raw:
     if unknown:
         raise InputError(f"{root / _PRICES}: symbol {unknown[0]} is not in {_STOCKS}; add it")
     tweets = schema.read_table(root / _TWEETS)
-    schema.require_columns(tweets, ("symbol", "day", "created_at", "user_id", "tokens"),
-                           root / _TWEETS)
-    documents = pd.DataFrame({
-        "symbol": tweets["symbol"], "event_time": tweets["created_at"],
-        "available_time": tweets["created_at"], "author": tweets["user_id"],
-        "text": tweets["tokens"]})
+    schema.require_columns(
+        tweets, ("symbol", "day", "created_at", "user_id", "tokens"), root / _TWEETS
+    )
+    documents = pd.DataFrame(
+        {
+            "symbol": tweets["symbol"],
+            "event_time": tweets["created_at"],
+            "available_time": tweets["created_at"],
+            "author": tweets["user_id"],
+            "text": tweets["tokens"],
+        }
+    )
     documents = schema.check_documents(documents, pd.Timestamp.now(tz="UTC"), root / _TWEETS)
     priced = documents["symbol"].isin(bars["symbol"].unique())
-    notes = tuple(f"{n} texts of {s}: no prices"
-                  for s, n in documents.loc[~priced, "symbol"].value_counts().items())
+    notes = tuple(
+        f"{n} texts of {s}: no prices"
+        for s, n in documents.loc[~priced, "symbol"].value_counts().items()
+    )
 
     own = features.price_channels(bars)
     market = features.market_channels(bars, own["ret"], bars["symbol"].map(sector))
-    return Raw(bars, pd.concat([own, market], axis=1), documents[priced].reset_index(drop=True),
-               _tweet_aligned(bars, tweets), notes)
+    return Raw(
+        bars,
+        pd.concat([own, market], axis=1),
+        documents[priced].reset_index(drop=True),
+        _tweet_aligned(bars, tweets),
+        notes,
+    )
 
 
 def _tweet_aligned(bars: pd.DataFrame, tweets: pd.DataFrame) -> np.ndarray:

@@ -27,17 +27,30 @@ def files(root: Path) -> list[Path]:
 def read(root: Path) -> Raw:
     """Reads the four series. VIX begins in 2014; before that its channels are missing (NaN)."""
     index = arch.data.sp500.load()
-    bars = pd.DataFrame({
-        "symbol": SYMBOL, "date": index.index, "open": index["Open"], "high": index["High"],
-        "low": index["Low"], "close": index["Close"], "adj_close": index["Adj Close"],
-        "volume": index["Volume"].astype(float)})
+    bars = pd.DataFrame(
+        {
+            "symbol": SYMBOL,
+            "date": index.index,
+            "open": index["Open"],
+            "high": index["High"],
+            "low": index["Low"],
+            "close": index["Close"],
+            "adj_close": index["Adj Close"],
+            "volume": index["Volume"].astype(float),
+        }
+    )
     bars = schema.check_bars(bars, "arch.data.sp500")
     nasdaq = _as_of(arch.data.nasdaq.load()["Adj Close"], bars["date"])
     wti = _as_of(arch.data.wti.load().iloc[:, 0], bars["date"])
     vix = _as_of(arch.data.vix.load().iloc[:, 0], bars["date"])
-    context = pd.DataFrame({
-        "nasdaq_ret": np.log(nasdaq).diff(), "wti_ret": np.log(wti).diff(),
-        "vix_level": np.log(vix / 100 / np.sqrt(252)), "vix_change": np.log(vix).diff()})
+    context = pd.DataFrame(
+        {
+            "nasdaq_ret": np.log(nasdaq).diff(),
+            "wti_ret": np.log(wti).diff(),
+            "vix_level": np.log(vix / 100 / np.sqrt(252)),
+            "vix_change": np.log(vix).diff(),
+        }
+    )
     channels = pd.concat([features.price_channels(bars), context], axis=1)
     return Raw(bars, channels, None, np.ones(len(bars), bool), ())
 

@@ -18,16 +18,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         f = tfds.features
-        return self.dataset_info_from_configs(disable_shuffling=True, features=f.FeaturesDict({
-            "symbol": f.Text(),
-            "session": f.Scalar(np.int64),  # days since 1970-01-01
-            "decision_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC
-            "ohlcv": f.Tensor(shape=(5,), dtype=np.float32, encoding="bytes"),
-            # As bytes: a plain scalar passes through tf.Example's float32 and loses digits.
-            "adj_close": f.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
-            "subset": f.Scalar(np.bool_),
-            "channels": f.Tensor(shape=(self._channels,), dtype=np.float32, encoding="bytes"),
-        }))
+        return self.dataset_info_from_configs(
+            disable_shuffling=True,
+            features=f.FeaturesDict(
+                {
+                    "symbol": f.Text(),
+                    "session": f.Scalar(np.int64),  # days since 1970-01-01
+                    "decision_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC
+                    "ohlcv": f.Tensor(shape=(5,), dtype=np.float32, encoding="bytes"),
+                    # As bytes: a plain scalar passes through tf.Example's float32 and loses digits.
+                    "adj_close": f.Tensor(shape=(), dtype=np.float64, encoding="bytes"),
+                    "subset": f.Scalar(np.bool_),
+                    "channels": f.Tensor(
+                        shape=(self._channels,), dtype=np.float32, encoding="bytes"
+                    ),
+                }
+            ),
+        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         return {"rows": self._generate_examples()}
