@@ -34,9 +34,16 @@ def run(main: Callable[[Config], None]) -> None:
     app.run(lambda argv: _guarded(lambda: main(_config())), flags_parser=_parse)
 
 
+def config_flag() -> str:
+    """The ``--config=…`` of this command, for telling the user the next one."""
+    return f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
+
+
 def _parse(argv: list[str]) -> list[str]:
     def parse() -> list[str]:
         rest = flags.FLAGS(argv)
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}; flags start with --")
         return rest
@@ -47,8 +54,6 @@ def _parse(argv: list[str]) -> list[str]:
 def _config() -> Config:
     if _CONFIG.value is None:
         raise InputError("--config is missing; for example --config=configs/demo.py")
-    if flags.FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
     config = resolve(_CONFIG.value)
     if _CPU_MESH.value:
         config = config.override(dict(config.toy))

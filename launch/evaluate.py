@@ -16,7 +16,7 @@ from fusionjax.evaluate import table
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE
+from fusionjax.train.telemetry import CONSOLE, say
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
@@ -52,15 +52,14 @@ def main(config: Config) -> None:
         _SUBSET.value,
     )
     for line in table.headline(scores):
-        CONSOLE.print(line, highlight=False)
+        say(line)
     for made in table.tables(scores, config):
         CONSOLE.print(made)
     scores.save(run)
-    CONSOLE.print(
+    say(
         f"written to {run}/scores_{config.evaluate.split}*.md and .json\n"
-        f"next: python launch/predict.py --config=… --run={run} "
-        f"--symbol={market.symbols[0]} --at={scored.target_day.max()}",
-        highlight=False,
+        f"next: python launch/predict.py {app.config_flag()} --run={run} "
+        f"--symbol={market.symbols[0]} --at={scored.target_day.max()}"
     )
 
 

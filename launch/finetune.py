@@ -13,7 +13,7 @@ from fusionjax.config import Config
 from fusionjax.evaluate.inference import seed_folders
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.telemetry import CONSOLE
+from fusionjax.train.telemetry import say
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned if not given")
@@ -24,10 +24,9 @@ def main(config: Config) -> None:
     parent = Path(_FROM.value)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
     finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
-    CONSOLE.print(
-        f"run folder: {folder}\nnext: python launch/evaluate.py --config=… "
-        f"--run={folder} --also={parent}",
-        highlight=False,
+    say(
+        f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} "
+        f"--run={folder} --also={parent}"
     )
 
 

@@ -8,20 +8,19 @@ import json
 from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.data import prepare
-from fusionjax.train.telemetry import CONSOLE, progress_bar
+from fusionjax.train.telemetry import progress_bar, say
 
 
 def main(config: Config) -> None:
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     manifest = json.loads((folder / "manifest.json").read_text())
-    CONSOLE.print(
+    say(
         f"{folder}: {manifest['rows']:,} bars of {manifest['symbols']} symbol(s), "
-        f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts",
-        highlight=False,
+        f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts"
     )
     for note in manifest["notes"]:
-        CONSOLE.print(f"  left out: {note}", highlight=False)
+        say(f"  left out: {note}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from fusionjax.config import Config
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
 from fusionjax.train.run import Trainer, open_market
-from fusionjax.train.telemetry import CONSOLE
+from fusionjax.train.telemetry import say
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
@@ -27,10 +27,9 @@ def main(config: Config) -> None:
         from fusionjax.evaluate import selection
 
         for c in selection.select(open_market(config), config, mesh):
-            CONSOLE.print(
+            say(
                 f"objective {c.objective:.4f}  log loss {c.log_loss:.4f}  MCC {c.mcc:+.3f}"
-                f"  volatility MSE {c.volatility_mse:.4f}  {c.changes}",
-                highlight=False,
+                f"  volatility MSE {c.volatility_mse:.4f}  {c.changes}"
             )
         return
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
@@ -39,10 +38,7 @@ def main(config: Config) -> None:
     stop = StopOnSignal()
     for seed in range(config.seed, config.seed + _SEEDS.value):
         trainer.train(seed, folder / f"seed_{seed}", stop)
-    CONSOLE.print(
-        f"run folder: {folder}\nnext: python launch/evaluate.py --config=… --run={folder}",
-        highlight=False,
-    )
+    say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
 
 
 if __name__ == "__main__":

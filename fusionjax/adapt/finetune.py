@@ -17,7 +17,7 @@ from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program, open_market
-from fusionjax.train.telemetry import CONSOLE
+from fusionjax.train.telemetry import say
 from fusionjax.types import Batch
 
 
@@ -72,11 +72,10 @@ def finetune(
     old = samples.between(market, config, first, known_until)
     windows = Windows(market, config, info.scaler)
     program = make_program(config, mesh, windows)
-    CONSOLE.print(
+    say(
         f"{config.name}: {len(new):,} new samples, targets {new.target_day.min()} to "
         f"{new.target_day.max()}; {f.replay_share:.0%} of each batch replayed from "
-        f"{len(old):,}; {f.steps} steps against the parent's {info.config.train.steps}",
-        highlight=False,
+        f"{len(old):,}; {f.steps} steps against the parent's {info.config.train.steps}"
     )
     for seed_folder in seeds:
         with Checkpoints(seed_folder) as checkpoints:

@@ -8,7 +8,7 @@ from fusionjax.config import Config
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
 from fusionjax.train.program import Program
 from fusionjax.train.state import TrainState
-from fusionjax.train.telemetry import CONSOLE, Reporter
+from fusionjax.train.telemetry import Reporter, say
 from fusionjax.types import Batch
 
 
@@ -52,7 +52,7 @@ def fit(
         checkpoints, info = run
         state = checkpoints.restore(program.abstract_state)
         require_same_run(checkpoints.info(), info, checkpoints.folder)
-        CONSOLE.print(f"{checkpoints.folder}: going on from step {int(state.step)}")
+        say(f"{checkpoints.folder}: going on from step {int(state.step)}")
     else:
         state = start if start is not None else program.init(seed)
     first = int(state.step)

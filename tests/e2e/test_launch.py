@@ -1,0 +1,236 @@
+"""The commands as a person types them: the whole flow, and what every mistake is answered with."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+SMALL = [
+    "--config.model.width=16",
+    "--config.model.layers=1",
+    "--config.model.heads=2",
+    "--config.train.global_batch_size=32",
+    "--config.train.log_every=1",
+    "--config.train.warmup_steps=2",
+]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def command(script: str, config: str, *flags: str) -> list[str]:
+    return [
+        sys.executable,
+        str(ROOT / "launch" / f"{script}.py"),
+        f"--config={ROOT / 'configs' / config}.py",
+        *flags,
+    ]
+
+
+def launch(folder: Path, script: str, config: str, *flags: str, status: int = 0) -> str:
+    done = subprocess.run(
+        command(script, config, *flags),
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    assert status == 0 or "Traceback" not in output, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where one story happens: two seeds are trained on the demo, then used."""
+    folder = tmp_path_factory.mktemp("story")
+    said = launch(folder, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
+    assert re.search(r"demo: 4,523 samples of 1 symbol.*mesh data 1 × fsdp 1 × tensor 1", said)
+    assert "run folder: runs/demo" in said
+    assert re.search(r"next: python launch/evaluate.py --config=\S+demo.py --run=runs/demo", said)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_run_is_scored_beside_its_floors(folder: Path) -> None:
+    fast = ["--config.evaluate.bootstrap_samples=200"]
+    said = launch(folder, "evaluate", "demo", *fast, "--run=runs/demo")
+    table = (folder / "runs/demo/scores_dev.md").read_text()
+    for floor in (
+        "majority",
+        "momentum",
+        "reversal of the stock's",
+        "reversal of the market's",
+        "logistic regression",
+        "LightGBM",
+        "persistence",
+        "historical",
+        "ridge",
+    ):
+        assert f"| {floor}" in table
+    assert "2017-01-03 to 2018-12-31" in said
+    assert "IN SAMPLE" not in said
+    scores = json.loads((folder / "runs/demo/scores_dev.json").read_text())
+    assert scores["samples"] == 502
+    ours = scores["direction"][0]
+    assert ours["seed_std"], "two seeds have a spread"
+    for row in scores["direction"] + scores["volatility"]:
+        for name, (low, high) in row["intervals"].items():
+            assert low <= row["values"][name] <= high
+
+
+def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
+    flags = ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29,2018-07-02T12:00"]
+    launch(folder, "predict", "demo", *flags, "--without=vix", "--out=out/f.csv")
+    rows = list(csv.DictReader((folder / "out/f.csv").read_text().splitlines()))
+    # At noon of July 2nd the last decision was still Friday's.
+    assert [r["session"] for r in rows] == ["2018-06-29", "2018-06-29"]
+    assert float(rows[0]["modality_weight.vix"]) == 0
+    said = launch(folder, "predict", "demo", *flags, "--out=out/f.json")
+    record = json.loads((folder / "out/f.json").read_text())[0]
+    assert json.loads(said[said.index("[") : said.rindex("]") + 1])[0] == record
+    assert record["decision_time"] == "2018-06-29 20:30:00Z"
+    assert abs(sum(record["direction"]["1d"].values()) - 1) < 1e-5
+    quantiles = list(record["return_quantiles"]["5d"].values())
+    assert quantiles == sorted(quantiles)
+    assert 0 < record["daily_volatility"]["5d"] < 0.1
+    assert record["modality_weight"]["vix"] > 0
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Path) -> None:
+    shutil.copytree(folder / "prepared", tmp_path / "prepared")
+    flags = [*SMALL, "--config.train.steps=1000000"]
+    reached = []
+    for _ in range(2):
+        with subprocess.Popen(
+            command("train", "demo", *flags),
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            log = tmp_path / "runs/demo/seed_0/metrics.jsonl"
+            before = log.stat().st_size if log.exists() else 0
+            deadline = time.monotonic() + 120
+            while not (log.exists() and log.stat().st_size > before + 2000):
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=60)
+        assert process.returncode == 75, said
+        match = re.search(r"stopped at step (\d+) of 1000000; the state is saved", said)
+        assert match, said
+        reached.append(int(match[1]))
+        if len(reached) == 2:
+            assert f"going on from step {reached[0]}" in said
+    assert reached[1] > reached[0]
+
+
+@pytest.mark.slow
+def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
+    said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")
+    assert "mesh data 8 × fsdp 8 × tensor 1" in said
+    rows = (tmp_path / "runs/h100_64/seed_0/metrics.jsonl").read_text().splitlines()
+    assert len(rows) == 20
+    assert json.loads(rows[-1])["loss"] < json.loads(rows[0])["loss"]
+
+
+@pytest.mark.parametrize(
+    ("script", "config", "flags", "message"),
+    [
+        ("train", "h100_64", [], "= 64 devices; found 1 CPU device.*rehearse .* with --cpu_mesh"),
+        ("train", "demo", ["--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
+        ("train", "demo", ["--config.train.steps=many"], "steps=many.*invalid literal"),
+        ("train", "nosuch", [], "nosuch.py"),
+        ("train", "demo", ["--stepz=1"], "Unknown command line flag 'stepz'"),
+        ("train", "demo", ["more"], "unexpected argument 'more'"),
+        ("train", "demo", ["--config.mesh.data=4"], "data 4 .* = 4 devices; found 1 CPU"),
+        ("train", "demo", ["--config.mesh.fsdp=3", "--cpu_mesh"], "found 8 CPU device"),
+        ("evaluate", "demo", [], "--run.*required|Flag --run must have a value"),
+        ("evaluate", "demo", ["--run=nowhere"], "nowhere: no run here"),
+        ("evaluate", "demo", ["--run=runs/demo", "--split=later"], "data.splits has train, dev"),
+        ("evaluate", "acl18", ["--run=runs/demo"], "was trained with other modalities"),
+        ("predict", "demo", ["--run=runs/demo", "--symbol=spx", "--at=2018-06-29"],
+         "--symbol=spx: not in the data; it has SPX"),
+        ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2030-01-01"],
+         "no data for SPX then; forecasts can be made from 1999-01-11 to 2018-12-31"),
+        ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=soon"], "not a date"),
+        ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29",
+                             "--without=sound"], "name some, not all, of price, vix, chart"),
+        ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29",
+                             "--out=f.xls"], "end it with .json or .csv"),
+        ("finetune", "demo", ["--from=runs/none"], "runs/none: no run here"),
+        ("prepare", "acl18", ["--config.data.root=nowhere"], "nowhere: no such folder"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_answered_in_one_message(
+    folder: Path, script: str, config: str, flags: list[str], message: str
+) -> None:
+    said = launch(folder, script, config, *flags, status=2)
+    assert re.search(message, " ".join(said.split())), said
+    assert "error: " in said
+
+
+def test_a_missing_config_is_asked_for(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch/train.py")],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--config is missing; for example --config=configs/demo.py" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.shared_data
+def test_a_withheld_period_is_scored_without_touching_code(
+    acl18_root: Path, tmp_path: Path
+) -> None:
+    """Train on data that ends in July, then score September from another folder of one layout."""
+    kept = ["AAPL", "GOOG", "KO", "XOM", "CHL"]
+    for name, until in (("known", "2015-07-31"), ("withheld", "2015-09-30")):
+        root = tmp_path / name
+        root.mkdir()
+        shutil.copyfile(acl18_root / "stock_table.csv", root / "stock_table.csv")
+        prices = pd.read_parquet(acl18_root / "prices_raw.parquet")
+        prices = prices[prices["symbol"].isin(kept) & (prices["date"] <= until)]
+        prices.to_parquet(root / "prices_raw.parquet")
+        tweets = pd.read_parquet(acl18_root / "tweets_preprocessed.parquet")
+        few = tweets["symbol"].isin(["XOM", "CHL"]) & tweets["day"].between("2015-07-20", until)
+        tweets[few].to_parquet(root / "tweets_preprocessed.parquet")
+    known = [f"--config.data.root={tmp_path / 'known'}"]
+    launch(tmp_path, "train", "acl18", *SMALL, "--config.train.steps=3", *known)
+    fast = ["--config.evaluate.bootstrap_samples=100", "--config.selection.folds=1"]
+    missing = launch(tmp_path, "evaluate", "acl18", "--run=runs/acl18", *fast, *known, status=2)
+    assert "splits.dev is 2015-08-01 to 2015-09-30, where the data has no sample" in missing
+    said = launch(
+        tmp_path, "evaluate", "acl18", "--run=runs/acl18", "--split=dev", *fast,
+        f"--data.root={tmp_path / 'withheld'}",
+    )  # fmt: skip
+    assert "2015-08-03 to 2015-09-30" in said
+    subset = launch(
+        tmp_path, "evaluate", "acl18", "--run=runs/acl18", "--split=dev", "--subset", *fast,
+        f"--data.root={tmp_path / 'withheld'}",
+    )  # fmt: skip
+    scores = [
+        json.loads((tmp_path / f"runs/acl18/scores_dev{s}.json").read_text())
+        for s in ("", "_subset")
+    ]
+    assert 0 < scores[1]["samples"] < scores[0]["samples"], subset
