@@ -74,8 +74,8 @@ def get_config() -> ConfigDict:
     c.train.learning_rate, c.model.dropout, c.train.modality_dropout = 1e-3, 0.3, 0.3
     c.selection.grid = tuple(
         {"loss.direction": weight, "model.width": width, "train.steps": steps}
-        for weight in (0.1, 0.3)
-        for width in (16, 64)
+        for weight in (0.03, 0.1)
+        for width in (16, 32)
         for steps in (200, 400)
     )
     return c

@@ -44,8 +44,7 @@ def get_config() -> ConfigDict:
     c.model.attention_window = 16  # tokens seen to each side
     c.model.fusion = "equal"  # equal | softmax_gate
     c.model.dropout = 0.1
-    c.model.param_dtype = "float32"
-    c.model.compute_dtype = "float32"  # bfloat16 on GPU; softmax, norms and losses stay float32
+    c.model.compute_dtype = "float32"  # of activations; bfloat16 on GPU. The rest is float32
 
     c.loss = ConfigDict()  # weight of each head's loss
     c.loss.direction = 1.0  # cross-entropy, nats
@@ -87,23 +86,22 @@ def get_config() -> ConfigDict:
     c.evaluate.market_channel = "nasdaq_ret"  # what "reverse the market's last day" looks at
 
     c.finetune = ConfigDict()
-    c.finetune.split = "dev"  # new rows: targets after the parent's last matured label
+    c.finetune.split = "train"  # its rows after the parent's last matured label are the new ones
     c.finetune.steps = 40
     c.finetune.learning_rate = 2e-4
     c.finetune.warmup_steps = 4
     c.finetune.replay_share = 0.5  # share of each batch drawn from the parent's rows
     c.finetune.frozen = ()  # regexes over parameter paths, e.g. "encoders_text/.*"
 
-    # What --cpu_mesh changes: the same program, mesh names and rules at toy widths.
+    # What --cpu_mesh changes, unless a flag says otherwise: the same program, precision, mesh names
+    # and rules at toy widths.
     c.toy = (
-        ("model.width", 64),
+        ("model.width", 32),
         ("model.layers", 2),
         ("model.heads", 4),
-        ("model.compute_dtype", "float32"),
         ("train.steps", 20),
         ("train.warmup_steps", 2),
-        ("train.global_batch_size", 64),
-        ("train.grad_accum_steps", 1),
+        ("train.global_batch_size", 128),
         ("train.log_every", 1),
     )
     return c.lock()

@@ -4,6 +4,7 @@
 
 price: the index's own bars with NASDAQ and WTI as context. vix: implied volatility, which exists
 only from 2014 on and is missing before. chart: candlesticks drawn from the look-back window.
+Fine-tuning: --from a run on 2017, then score 2018 with --split=late.
 Targets: the next session's direction and the volatility of the next five. Trains on 1999-2016,
 scores 2017-2018.
 """
@@ -17,6 +18,8 @@ def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "demo"
     with c.unlocked():
+        c.data.splits.stream = ("2017-01-01", "2017-12-31")
+        c.data.splits.late = ("2018-01-01", "2018-12-31")
         c.modalities.price = ConfigDict(
             {
                 "kind": "numeric",
@@ -46,4 +49,5 @@ def get_config() -> ConfigDict:
         c.modalities.chart = ConfigDict(
             {"kind": "image", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
         )
+    c.finetune.split = "stream"
     return c

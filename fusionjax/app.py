@@ -56,7 +56,9 @@ def _config() -> Config:
         raise InputError("--config is missing; for example --config=configs/demo.py")
     config = resolve(_CONFIG.value)
     if _CPU_MESH.value:
-        config = config.override(dict(config.toy))
+        asked = config_flags.get_override_values(flags.FLAGS["config"])
+        toy = {key: value for key, value in config.toy if key not in asked}
+        config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
         use_virtual_cpu_devices(device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES)
     return config
 

@@ -1,10 +1,11 @@
 """A run's settings: ConfigDict at the edge, frozen dataclasses inside. Values live in configs/."""
 
 import dataclasses
+import datetime
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import dacite
 from ml_collections import ConfigDict
@@ -14,7 +15,7 @@ from fusionjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class NumericConfig:
-    kind: str
+    kind: Literal["numeric"]
     channels: tuple[str, ...]
     sessions: int
     patch: int
@@ -22,7 +23,7 @@ class NumericConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
-    kind: str
+    kind: Literal["text"]
     sessions: int
     max_documents: int
     author_buckets: int
@@ -30,7 +31,7 @@ class TextConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ImageConfig:
-    kind: str
+    kind: Literal["image"]
     sessions: int
     height: int
     patch_height: int
@@ -68,12 +69,11 @@ class ModelConfig:
     layers: int
     heads: int
     mlp_ratio: int
-    attention: str
+    attention: Literal["window", "linear"]
     attention_window: int
-    fusion: str
+    fusion: Literal["equal", "softmax_gate"]
     dropout: float
-    param_dtype: str
-    compute_dtype: str
+    compute_dtype: Literal["float32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +185,21 @@ def resolve(config: ConfigDict) -> Config:
     return _build(json.loads(config.to_json_best_effort()))
 
 
+def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) -> None:
+    """Refuses a config that describes another task than a run was trained for.
+
+    Raises:
+      InputError: naming the first of ``keys`` that differs, and how.
+    """
+    for key in keys:
+        mine, theirs = getattr(config, key), getattr(trained, key)
+        if mine != theirs:
+            raise InputError(
+                f"the run was trained with other {key} than --config has: {theirs} against {mine}. "
+                "Give the config it was trained with"
+            )
+
+
 def _child(node: Any, name: str, key: str) -> Any:
     if not isinstance(node, dict) or name not in node:
         known = node if isinstance(node, dict) else ()
@@ -231,8 +246,32 @@ def _check(c: Config) -> None:
         if not ok:
             raise InputError(f"config: {message}")
 
+    for key in (
+        *("data.min_history", "model.width", "model.layers", "model.heads", "model.mlp_ratio"),
+        *("model.attention_window", "train.steps", "train.global_batch_size"),
+        *("train.grad_accum_steps", "train.checkpoint_every", "train.keep_checkpoints"),
+        *("train.log_every", "selection.folds", "selection.fold_sessions", "finetune.steps"),
+        *("evaluate.bootstrap_samples", "evaluate.block_sessions"),
+    ):
+        section, name = key.split(".")
+        value = getattr(getattr(c, section), name)
+        need(value >= 1, f"{key} is {value}; expected at least 1")
+    need(
+        c.data.decision_delay_minutes >= 0,
+        f"data.decision_delay_minutes is {c.data.decision_delay_minutes}; a decision before the "
+        "close would see the close",
+    )
+    for key in ("direction", "returns", "volatility"):
+        horizons = getattr(c.targets, key)
+        need(
+            len(horizons) > 0 and min(horizons) >= 1,
+            f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
+        )
+    need(len(c.targets.quantiles) > 0, "targets.quantiles is empty")
     need(bool(c.modalities), "modalities is empty; give at least one")
     for name, m in c.modalities.items():
+        sizes = {k: v for k, v in dataclasses.asdict(m).items() if isinstance(v, int)}
+        need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
         if isinstance(m, NumericConfig):
             need(bool(m.channels), f"modalities.{name}.channels is empty")
             need(
@@ -259,6 +298,8 @@ def _check(c: Config) -> None:
             f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
         )
     for name, span in c.data.splits.items():
+        for day in span:
+            need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
         need(
             len(span) == 2 and span[0] <= span[1],
             f"data.splits.{name} is {span}; expected (first day, last day)",
@@ -275,3 +316,10 @@ def _check(c: Config) -> None:
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
     need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

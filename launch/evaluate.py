@@ -6,7 +6,6 @@ A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
 
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from fusionjax import app
@@ -31,33 +30,21 @@ def main(config: Config) -> None:
     changes = {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value}
     config = config.override({k: v for k, v in changes.items() if v is not None})
     run = Path(_RUN.value)
-    info = read_info(run)
-    config = merged(config, info.config)
+    config = merged(config, read_info(run).config)
     market = open_market(config)
-    first = np.datetime64(info.config.data.splits["train"][0], "D")
-    train = samples.between(market, config, first, np.datetime64(info.trained_until, "D"))
     scored = samples.split(market, config, config.evaluate.split)
-    others = {
-        also: Ensemble(Path(also), merged(config, read_info(Path(also)).config), market)
-        for also in _ALSO.value
+    runs = {
+        name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
+        for name in (_RUN.value, *_ALSO.value)
     }
-    scores = table.score_run(
-        Ensemble(run, config, market),
-        others,
-        market,
-        config,
-        train,
-        scored,
-        str(run),
-        _SUBSET.value,
-    )
-    for line in table.headline(scores):
+    scores = table.score_runs(runs, market, config, scored, _SUBSET.value)
+    for line in scores.headline:
         say(line)
-    for made in table.tables(scores, config):
+    for made in table.for_screen(scores):
         CONSOLE.print(made)
     scores.save(run)
     say(
-        f"written to {run}/scores_{config.evaluate.split}*.md and .json\n"
+        f"written to {run}/{scores.name}.md and .json\n"
         f"next: python launch/predict.py {app.config_flag()} --run={run} "
         f"--symbol={market.symbols[0]} --at={scored.target_day.max()}"
     )

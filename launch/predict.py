@@ -11,6 +11,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.errors import InputError
 from fusionjax.evaluate.forecast import forecast, merged, row_at, write
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
@@ -23,6 +24,8 @@ _OUT = flags.DEFINE_string("out", None, "File to write, .json or .csv")
 
 
 def main(config: Config) -> None:
+    if not _SYMBOL.value or not _AT.value:
+        raise InputError("--symbol and --at each need a value, e.g. --symbol=SPX --at=2018-06-29")
     run = Path(_RUN.value)
     config = merged(config, read_info(run).config)
     market = open_market(config)

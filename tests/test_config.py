@@ -45,6 +45,18 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("train.grad_accum_steps", 3, "256 is not a multiple"),
         ("modalities.price.kind", "sound", "expected one of numeric, text, image"),
         ("finetune.replay_share", 1.0, "must be in"),
+        ("model.attention", "full", "config.model.attention is 'full'; expected .*window.*linear"),
+        ("model.fusion", "mean", "expected .*equal.*softmax_gate"),
+        ("model.compute_dtype", "flaot32", "expected .*float32.*bfloat16"),
+        ("train.log_every", 0, "train.log_every is 0; expected at least 1"),
+        ("train.grad_accum_steps", 0, "train.grad_accum_steps is 0"),
+        ("data.decision_delay_minutes", -1, "a decision before the close"),
+        ("targets.returns", (-1,), "targets.returns is .*at least 1 session"),
+        ("targets.volatility", (), "expected one or more horizons"),
+        ("targets.quantiles", (), "quantiles is empty"),
+        ("data.splits.dev", ("2017-1-1", "2018-01-01"), "holds '2017-1-1'; expected YYYY-MM-DD"),
+        ("data.splits.dev", ("2017-01-01", "2018-02-30"), "holds '2018-02-30'"),
+        ("modalities.price.patch", 0, "each is at least 1"),
     ],
 )
 def test_bad_values_are_named(key: str, value: object, message: str) -> None:

@@ -12,14 +12,15 @@ PACKAGE = ROOT / "fusionjax"
 # What a room may import of the others; itself and what is listed.
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "config": {"errors"},
     "types": set(),
     "parallel": {"config", "errors"},
     "models": {"config", "errors", "types", "parallel"},
-    "data": {"config", "errors", "types", "models"},  # models: the frozen text encoder
-    "train": {"config", "errors", "types", "parallel", "models", "data"},
+    "data": {"config", "errors", "files", "types", "models"},  # models: the frozen text encoder
+    "train": {"config", "errors", "files", "types", "parallel", "models", "data"},
     "adapt": {"config", "errors", "types", "parallel", "models", "data", "train"},
-    "evaluate": {"config", "errors", "types", "parallel", "models", "data", "train"},
+    "evaluate": {"config", "errors", "files", "types", "parallel", "models", "data", "train"},
     "app": {"config", "errors", "parallel", "train"},
 }
 # A library that lives in one place only.

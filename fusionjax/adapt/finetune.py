@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from fusionjax.config import Config
+from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.pipeline import training_batches
 from fusionjax.data.windows import Windows
@@ -49,6 +49,7 @@ def finetune(
     """
     with Checkpoints(seeds[0]) as checkpoints:
         info = checkpoints.info()
+    require_same_task(config, info.config, ("modalities", "targets", "model"))
     f = config.finetune
     config = config.override(
         {
@@ -68,8 +69,12 @@ def finetune(
             f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
             f"session after {known_until}, the last one the parent {parent} knew"
         )
-    first = np.datetime64(info.config.data.splits[info.config.train.split][0], "D")
-    old = samples.between(market, config, first, known_until)
+    old = samples.between(market, config, np.datetime64(info.trained_from, "D"), known_until)
+    if f.replay_share > 0 and not len(old):
+        raise InputError(
+            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
+            f"parent's rows ({info.trained_from} to {known_until}); add them or set it to 0"
+        )
     windows = Windows(market, config, info.scaler)
     program = make_program(config, mesh, windows)
     say(
@@ -102,6 +107,7 @@ def finetune(
             dataclasses.replace(config, seed=seed),
             market.fingerprint,
             info.scaler,
+            info.trained_from,
             config.data.splits[f.split][1],
             parent=origin,
         )

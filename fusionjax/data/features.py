@@ -24,8 +24,6 @@ MARKET_CHANNELS = (
     "market_vol20",
     "sector_ret",
 )
-# A channel that needs more history than this many sessions does not exist.
-WARM_UP = 30
 
 
 def price_channels(bars: pd.DataFrame) -> pd.DataFrame:
@@ -77,13 +75,14 @@ def market_channels(bars: pd.DataFrame, ret: pd.Series, sectors: pd.Series) -> p
     return of the stock's sector.
     """
     by_day = ret.groupby(bars["date"])
+    rose = (ret > 0).astype(float).where(ret.notna())
     market = by_day.mean()
     rolling = (market**2).rolling(20).mean()
     day = pd.DataFrame(
         {
             "market_ret": market,
             "market_dispersion": by_day.std(),
-            "market_breadth": (ret > 0).groupby(bars["date"]).mean() - 0.5,
+            "market_breadth": rose.groupby(bars["date"]).mean() - 0.5,
             "market_vol20": 0.5 * np.log(rolling + 1e-8),
         }
     )

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ import pandas as pd
 import tensorflow_datasets as tfds
 from rich.progress import Progress
 
+from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, text
 from fusionjax.data.builder.bars import bars_dataset_builder
@@ -95,9 +95,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         }
         if late:
             manifest["notes"].append(f"{late} texts after their symbol's last decision: not used")
-    temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=2))
-    os.replace(temporary, folder / "manifest.json")
+    files.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
     return folder
 
 
@@ -141,6 +139,7 @@ def _join(
     """
     available = (
         documents["available_time"]
+        .dt.ceil("s")  # never usable before its last fraction of a second
         .dt.tz_convert("UTC")
         .dt.tz_localize(None)
         .to_numpy()

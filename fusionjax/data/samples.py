@@ -127,11 +127,11 @@ def realised_log_volatility(
     """Log of the root mean square daily log return of the ``horizon`` sessions after each row.
 
     A negative horizon looks back instead: the sessions up to and including the row. Sessions
-    outside the symbol's bars count as unmoved. A floor of 0.01 % a day keeps the log finite.
+    outside the symbol's bars do not count. A floor of 0.01 % a day keeps the log finite.
     """
     steps = np.arange(1, horizon + 1) if horizon > 0 else np.arange(horizon + 1, 1)
-    at = np.clip(
-        rows[:, None] + steps, market.first_row[rows][:, None] + 1, market.last_row[rows][:, None]
-    )
-    r = np.log(market.adj_close[at] / market.adj_close[at - 1])
-    return 0.5 * np.log(np.mean(r**2, axis=1) + 1e-8)
+    at = rows[:, None] + steps
+    exists = (at > market.first_row[rows][:, None]) & (at <= market.last_row[rows][:, None])
+    at = np.where(exists, at, 1)
+    r = np.where(exists, np.log(market.adj_close[at] / market.adj_close[at - 1]), 0.0)
+    return 0.5 * np.log((r**2).sum(1) / np.maximum(exists.sum(1), 1) + 1e-8)

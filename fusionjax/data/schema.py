@@ -10,6 +10,7 @@ from fusionjax.errors import InputError
 
 BARS = ("symbol", "date", "open", "high", "low", "close", "adj_close", "volume")
 DOCUMENTS = ("symbol", "event_time", "available_time", "author", "text")
+_SLACK = 1.001  # printed prices are rounded
 _PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
@@ -63,9 +64,12 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     bars = bars.reset_index(drop=True)
     try:
         dates = pd.to_datetime(bars["date"], format="ISO8601").astype("datetime64[s]")
-    except ValueError as e:
-        raise InputError(f"{where}: a date is not YYYY-MM-DD ({e})") from e
+    except (ValueError, TypeError) as e:
+        raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({e})") from e
     bars = bars.assign(date=dates)
+    _refuse(bars, dates.isna(), where, "a bar needs a date")
+    _refuse(bars, ~_is_text(bars["symbol"]), where, "symbol must be text")
+    _refuse(bars, dates.dt.normalize() != dates, where, "one bar a session: a time of day is extra")
     for column in [*_PRICES, "volume"]:
         if not pd.api.types.is_numeric_dtype(bars[column]):
             raise InputError(
@@ -76,9 +80,16 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
             bars,
             ~np.isfinite(bars[column].to_numpy(float)) | low_is_bad,
             where,
-            f"{column} must be a finite number above zero; drop the row or repair it",
+            f"{column} must be a finite number {'of at least' if column == 'volume' else 'above'} "
+            "zero; drop the row or repair it",
         )
-    _refuse(bars, bars["date"].isna(), where, "a bar needs a date")
+    ends = bars[["open", "close"]]
+    _refuse(
+        bars,
+        (bars["low"] > ends.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < ends.max(axis=1)),
+        where,
+        "open and close must lie between low and high",
+    )
     _refuse(
         bars,
         bars.duplicated(["symbol", "date"]),
@@ -107,6 +118,8 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
     """
     require_columns(documents, DOCUMENTS, where)
     documents = documents.reset_index(drop=True)
+    for column in ("symbol", "text"):
+        _refuse(documents, ~_is_text(documents[column]), where, f"{column} must be text")
     for column in ("event_time", "available_time"):
         if not isinstance(documents[column].dtype, pd.DatetimeTZDtype):
             raise InputError(
@@ -132,6 +145,10 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
         "available before it happened; swap or repair the times",
     )
     return documents
+
+
+def _is_text(column: pd.Series) -> np.ndarray:
+    return column.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
 
 
 def _refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:

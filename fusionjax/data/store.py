@@ -60,10 +60,6 @@ class Market:
             )
         return [self.channel_names.index(n) for n in names]
 
-    def sample_name(self, row: int) -> str:
-        """``SYMBOL@session`` of a row, for messages and files."""
-        return f"{self.symbols[self.symbol[row]]}@{self.session[row]}"
-
 
 def load(folder: Path) -> Market:
     """Reads a prepared set.

@@ -3,8 +3,8 @@
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import Progress
 
+from fusionjax import files
 from fusionjax.errors import InputError
 from fusionjax.models import pretrained
 
@@ -156,9 +157,9 @@ class _Cache:
                 np.zeros((0, len(LEXICON)), np.float32),
             )
         try:
-            with np.load(path, allow_pickle=False) as f:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:
                 return _Cache(path, f["keys"], f["embedding"], f["lexicon"])
-        except (OSError, ValueError, KeyError, EOFError) as e:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as e:
             raise InputError(
                 f"{path}: damaged embedding cache ({e}); delete it and prepare again"
             ) from e
@@ -172,8 +173,6 @@ class _Cache:
             np.concatenate([self.embedding, embedding])[order],
             np.concatenate([self.lexicon, lexicon])[order],
         )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".tmp", delete=False) as f:
+        with files.replaced(self.path) as f:
             np.savez(f, keys=new.keys, embedding=new.embedding, lexicon=new.lexicon)
-        os.replace(f.name, self.path)
         return new

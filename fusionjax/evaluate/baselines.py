@@ -6,6 +6,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 from jaxtyping import Float, Int64
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -15,6 +16,7 @@ from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.samples import Samples, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
 from fusionjax.evaluate.metrics import known
 from fusionjax.types import Documents, Series
 
@@ -22,7 +24,7 @@ Fold = tuple[Samples, Samples]
 _RECENT = 5  # sessions whose mean stands beside the last value
 _BATCH = 1024
 # As many candidates for each as the model's own grid has.
-_PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
+_PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _TREES = tuple(
     {"num_leaves": leaves, "n_estimators": rounds, "learning_rate": rate}
     for leaves in (4, 15)
@@ -52,6 +54,8 @@ def _pool(inputs: dict) -> np.ndarray:
                 _mean(np.where(shown, value.lexicon, np.nan)),
                 _mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
             ]
+    if not columns:
+        raise InputError("the floors need a numeric or text modality; the config has images only")
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
@@ -101,9 +105,7 @@ class Floors:
         """Probability of up at ``rows``, tuned by log loss on the folds."""
 
         def logistic(penalty: float) -> Any:
-            return make_pipeline(
-                StandardScaler(), LogisticRegression(C=1e-3 / penalty, max_iter=500)
-            )
+            return _linear(LogisticRegression(C=1e-3 / penalty, max_iter=500))
 
         def trees(settings: dict) -> Any:
             return lightgbm.LGBMClassifier(**settings, random_state=0, verbose=-1, n_jobs=2)
@@ -118,15 +120,15 @@ class Floors:
             return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)).mean())
 
         return {
-            "logistic regression": self._tuned(logistic, _PENALTIES, True, labels, up, loss),
-            "LightGBM": self._tuned(trees, _TREES, False, labels, up, loss),
+            "logistic regression": self._tuned(logistic, _PENALTIES, labels, up, loss),
+            "LightGBM": self._tuned(trees, _TREES, labels, up, loss),
         }
 
     def volatility(self) -> dict[str, Float[np.ndarray, "S"]]:
         """Log volatility at ``rows``, tuned by squared error on the folds."""
 
         def ridge(penalty: float) -> Any:
-            return make_pipeline(StandardScaler(), Ridge(alpha=1e3 * penalty))
+            return _linear(Ridge(alpha=1e3 * penalty))
 
         def trees(settings: dict) -> Any:
             return lightgbm.LGBMRegressor(**settings, random_state=0, verbose=-1, n_jobs=2)
@@ -141,15 +143,14 @@ class Floors:
             return float(np.mean((p - y) ** 2))
 
         return {
-            "ridge": self._tuned(ridge, _PENALTIES, True, labels, forecast, loss),
-            "LightGBM": self._tuned(trees, _TREES, False, labels, forecast, loss),
+            "ridge": self._tuned(ridge, _PENALTIES, labels, forecast, loss),
+            "LightGBM": self._tuned(trees, _TREES, labels, forecast, loss),
         }
 
     def _tuned(
         self,
         make: Callable,
         grid: tuple,
-        fill: bool,
         labels: Callable,
         forecast: Callable,
         loss: Callable,
@@ -157,9 +158,9 @@ class Floors:
         """Fits every setting on every fold, keeps the best mean, refits on the training set."""
 
         def features(rows: np.ndarray) -> np.ndarray:
-            x = self._features[np.searchsorted(self._all, rows)]
-            # Linear models need a number where trees take NaN; channels are scaled, 0 is the mean.
-            return np.nan_to_num(x) if fill else x
+            at = np.searchsorted(self._all, rows)
+            assert (self._all[at] == rows).all(), "a fold outside the training set"
+            return self._features[at]
 
         def table(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
             keep, y = labels(samples)
@@ -179,3 +180,8 @@ class Floors:
 
         model = make(min(grid, key=score)).fit(*table(self._train))
         return forecast(model, features(self._rows))
+
+
+def _linear(model: Any) -> Any:
+    """A linear model needs a number where trees take NaN: the column's mean, on a common scale."""
+    return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import datetime
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fusionjax.config import Config
+from fusionjax import files
+from fusionjax.config import Config, require_same_task
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble
@@ -38,7 +41,7 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
             f"{' …' if len(market.symbols) > 8 else ''}"
         )
     try:
-        moment = pd.Timestamp(at)
+        moment = pd.Timestamp(datetime.datetime.fromisoformat(at))
     except ValueError as e:
         raise InputError(f"--at={at}: not a date or ISO timestamp, e.g. 2018-06-29") from e
     if len(at) <= len("2018-06-29"):
@@ -113,17 +116,18 @@ def write(records: list[dict[str, Any]], path: Path) -> None:
     Raises:
       InputError: another ending.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".json":
-        path.write_text(json.dumps(records, indent=2))
+        text = json.dumps(records, indent=2)
     elif path.suffix == ".csv":
         flat = [_flat(r) for r in records]
-        with path.open("w", newline="") as f:
-            writer = csv.DictWriter(f, fieldnames=list(flat[0]))
-            writer.writeheader()
-            writer.writerows(flat)
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(flat[0]))
+        writer.writeheader()
+        writer.writerows(flat)
+        text = buffer.getvalue()
     else:
         raise InputError(f"--out={path}: end it with .json or .csv")
+    files.write_text(path, text)
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -137,18 +141,13 @@ def _round(values: list[float]) -> list[float]:
     return [round(float(v), 6) for v in values]
 
 
-def merged(config: Config, ensemble_config: Config) -> Config:
+def merged(config: Config, trained: Config) -> Config:
     """The run's own model with the given config's data and evaluation settings.
 
     Raises:
       InputError: the two describe different inputs or targets.
     """
-    for key in ("modalities", "targets"):
-        if getattr(config, key) != getattr(ensemble_config, key):
-            raise InputError(
-                f"the run was trained with other {key} than --config has; give the "
-                "config it was trained with"
-            )
+    require_same_task(config, trained, ("modalities", "targets"))
     return dataclasses.replace(
-        ensemble_config, data=config.data, evaluate=config.evaluate, selection=config.selection
+        trained, data=config.data, evaluate=config.evaluate, selection=config.selection
     )

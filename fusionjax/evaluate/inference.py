@@ -62,7 +62,8 @@ class Ensemble:
         """Restores the averaged parameters of every seed.
 
         Raises:
-          InputError: no run in the folder, or one of another model than ``config``.
+          InputError: no run in the folder, one of another model than ``config``, an unfinished
+            seed, or seeds that differ in more than the seed.
         """
         self.info = read_info(run)
         self.windows = Windows(market, config, self.info.scaler)
@@ -72,7 +73,27 @@ class Ensemble:
             {"train.global_batch_size": self._batch, "train.grad_accum_steps": 1}
         )
         self._program = make_program(sized, mesh, self.windows)
-        self.seeds = [_restore(folder, self._program) for folder in seed_folders(run)]
+        self.seeds = [self._restore(folder) for folder in seed_folders(run)]
+
+    def _restore(self, folder: Path) -> dict:
+        with Checkpoints(folder) as checkpoints:
+            info, step = checkpoints.info(), checkpoints.latest()
+            if step != info.config.train.steps:
+                raise InputError(
+                    f"{folder}: stopped at step {step} of {info.config.train.steps}; run the "
+                    "command that trained it again to finish it"
+                )
+            alike = dataclasses.replace(
+                info,
+                parent=self.info.parent,
+                config=dataclasses.replace(info.config, seed=self.info.config.seed),
+            )
+            if alike != self.info:
+                raise InputError(
+                    f"{folder}: differs from its neighbours in more than the seed (config, data or "
+                    "scaler); score it by itself or move it out of the run folder"
+                )
+            return checkpoints.restore(self._program.abstract_state).ema_params
 
     def predict_each(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
@@ -118,8 +139,3 @@ def predict(
     )
     up = jax.nn.softmax(f.direction_logits, axis=-1)[..., 1]
     return Prediction(np.asarray(up), f.return_quantiles, f.log_volatility, f.modality_weight)
-
-
-def _restore(folder: Path, program: Program) -> dict:
-    with Checkpoints(folder) as checkpoints:
-        return checkpoints.restore(program.abstract_state).ema_params

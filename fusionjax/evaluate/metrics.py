@@ -3,10 +3,6 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-# Columns of ``direction_sums``.
-DIRECTION = ("true_up", "true_down", "false_up", "false_down", "log_loss", "brier")
-# Columns of ``volatility_sums``.
-VOLATILITY = ("count", "squared_error")
 _EPS = 1e-7
 
 # One score a resampling, or a plain number for one set of sums.
@@ -15,8 +11,10 @@ Scores = Float[np.ndarray, "*runs"] | float
 
 def direction_sums(
     label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
-) -> Float[np.ndarray, "S 6"]:
-    """What each sample adds to ``DIRECTION``. Up is called where its probability is above half.
+) -> Float[np.ndarray, "S 5"]:
+    """What each sample adds: true up, true down, false up, false down, log loss.
+
+    Up is called where its probability is above half.
 
     Args:
       label: 1 up, 0 down.
@@ -25,14 +23,7 @@ def direction_sums(
     called, rose = up > 0.5, label == 1
     p = np.clip(np.where(rose, up, 1 - up), _EPS, 1.0)
     return np.stack(
-        [
-            called & rose,
-            ~called & ~rose,
-            called & ~rose,
-            ~called & rose,
-            -np.log(p),
-            (up - label) ** 2,
-        ],
+        [called & rose, ~called & ~rose, called & ~rose, ~called & rose, -np.log(p)],
         axis=1,
     ).astype(np.float64)
 
@@ -40,7 +31,7 @@ def direction_sums(
 def volatility_sums(
     target: Float[np.ndarray, "S"], forecast: Float[np.ndarray, "S"]
 ) -> Float[np.ndarray, "S 2"]:
-    """What each sample adds to ``VOLATILITY``; both arguments are logs of daily volatility."""
+    """What each sample adds: one, squared error; both arguments are logs of daily volatility."""
     return np.stack([np.ones(len(target)), (forecast - target) ** 2], axis=1)
 
 
@@ -54,26 +45,21 @@ def by_day(
     return out
 
 
-def accuracy(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
+def accuracy(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
     """Share of right calls."""
     return (sums[..., 0] + sums[..., 1]) / np.maximum(sums[..., :4].sum(-1), 1)
 
 
-def mcc(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
+def mcc(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
     """Matthews correlation coefficient (1975); 0 where a class is never called or never occurs."""
     tp, tn, fp, fn = np.moveaxis(sums[..., :4], -1, 0)
     scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     return (tp * tn - fp * fn) / np.where(scale > 0, scale, 1.0)
 
 
-def log_loss(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
+def log_loss(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
     """Mean negative log probability of what happened, nats."""
     return sums[..., 4] / np.maximum(sums[..., :4].sum(-1), 1)
-
-
-def brier(sums: Float[np.ndarray, "*runs 6"]) -> Scores:
-    """Mean squared error of the probability of up (Brier, 1950)."""
-    return sums[..., 5] / np.maximum(sums[..., :4].sum(-1), 1)
 
 
 def mean_squared_error(sums: Float[np.ndarray, "*runs 2"]) -> Scores:

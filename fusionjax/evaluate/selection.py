@@ -23,21 +23,22 @@ from fusionjax.train.run import make_program
 from fusionjax.types import Batch
 
 
-def rolling_folds(market: Market, config: Config) -> list[tuple[Samples, Samples]]:
-    """(train, next) pairs: the last windows of the training split, each after all it learns from.
+def rolling_folds(
+    market: Market, config: Config, first: np.datetime64, last: np.datetime64
+) -> list[tuple[Samples, Samples]]:
+    """(train, next) pairs: the last windows of a training period, each after all it learns from.
 
     A fold's training labels are known before its window begins.
 
     Raises:
-      InputError: the split is too short for the folds.
+      InputError: the period is too short for the folds.
     """
-    first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
     days = np.unique(between(market, config, first, last).target_day)
     s = config.selection
     if s.folds < 1 or len(days) < 2 * s.folds * s.fold_sessions:
         raise InputError(
             f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
-            f"twice as many in data.splits.{config.train.split}; it has {len(days)}"
+            f"twice as many between {first} and {last}; there are {len(days)}"
         )
     edges = [len(days) - k * s.fold_sessions for k in range(s.folds, -1, -1)]
     return [
@@ -54,12 +55,13 @@ class Candidate:
     log_loss: float  # direction, nats
     mcc: float
     volatility_mse: float
-    objective: float  # what is minimised: the heads' losses, weighted as in training
+    objective: float  # what is minimised: direction and volatility, weighted as in the config
 
 
 def select(market: Market, config: Config, mesh: Mesh) -> list[Candidate]:
     """Trains every entry of ``config.selection.grid`` on every fold; best first."""
-    folds = rolling_folds(market, config)
+    first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+    folds = rolling_folds(market, config, first, last)
     candidates = [
         _candidate(market, config, config.override(changes), changes, folds, mesh)
         for changes in config.selection.grid

@@ -1,4 +1,4 @@
-"""One table: the model beside its floors, every number with its interval."""
+"""One table a target: the model beside its floors, every number with its interval."""
 
 import dataclasses
 import json
@@ -8,66 +8,76 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples
+from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
+from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, bootstrap, metrics
 from fusionjax.evaluate.inference import Ensemble, Prediction, mean
 from fusionjax.evaluate.selection import rolling_folds
 
 # Accuracy on daily direction above this is a leak until proven otherwise (EVALUATION).
 LEAK_ALARM = 0.65
+# With fewer blocks than this, resampling them says nothing.
+_MIN_BLOCKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One forecaster's scores on one target: point values, intervals, seed spread, comparison."""
+    """One forecaster's scores on one target."""
 
     name: str
     values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    seed_std: dict[str, float]  # empty for a single run
-    verdict: str  # the model against this row; empty for the model itself
+    spread: dict[str, tuple[float, float]]  # 95 % interval, or (mean - std, mean + std) over seeds
+    over_seeds: bool  # what ``spread`` is
+    verdict: str  # the model against this row
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetTable:
+    """All rows of one target."""
+
+    target: str
+    horizon: int
+    samples: int  # scored; the protocol's middle and immature labels are left out
+    compared: str  # the column that decides better or worse
+    rows: list[Row]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """The rows of both targets, with what was scored."""
+    """The tables of a run, with what a reader must know before them."""
 
-    run: str
-    split: str
-    first: str
-    last: str
-    subset: bool
-    in_sample: bool
-    samples: int
-    direction: list[Row]
-    volatility: list[Row]
+    name: str  # of the files
+    headline: list[str]
+    tables: list[TargetTable]
 
     def save(self, folder: Path) -> None:
-        """Writes ``scores_<split>.json`` and the table as Markdown."""
-        name = f"scores_{self.split}{'_subset' if self.subset else ''}"
-        (folder / f"{name}.json").write_text(json.dumps(dataclasses.asdict(self), indent=2))
-        (folder / f"{name}.md").write_text(markdown(self))
+        """Writes the scores as JSON and as Markdown."""
+        files.write_text(folder / f"{self.name}.json", json.dumps(dataclasses.asdict(self)))
+        files.write_text(folder / f"{self.name}.md", markdown(self))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
-    """One target of the table: which samples count, how they add up, what is shown and compared."""
+    """One target: which samples count, how they add up, what is shown and compared."""
 
+    horizon: int
     keep: np.ndarray
     label: np.ndarray
     said: Callable[[Prediction], np.ndarray]
     add: Callable[[np.ndarray, np.ndarray], np.ndarray]
     columns: dict[str, bootstrap.Metric]
-    compared: str  # the column that decides better or worse
+    compared: str
     higher_is_better: bool
 
 
-def _tasks(scored: Samples) -> dict[str, _Task]:
-    t = scored.targets
+def _tasks(scored: Samples, config: Config) -> dict[str, _Task]:
+    t, horizons = scored.targets, config.targets
     return {
         "direction": _Task(
+            horizons.direction[0],
             metrics.known(t.direction_mask),
             t.direction[:, 0],
             lambda p: p.up[:, 0],
@@ -77,6 +87,7 @@ def _tasks(scored: Samples) -> dict[str, _Task]:
             True,
         ),
         "volatility": _Task(
+            horizons.volatility[0],
             metrics.known(t.volatility_mask),
             t.log_volatility[:, 0],
             lambda p: p.log_volatility[:, 0],
@@ -88,57 +99,66 @@ def _tasks(scored: Samples) -> dict[str, _Task]:
     }
 
 
-_TITLE = {
-    "direction": "{h}-session direction, {n} samples: model against floor by paired MCC",
-    "volatility": "{h}-session volatility, MSE of its log: model against floor, paired",
-}
-
-
-def score_run(
-    ensemble: Ensemble,
-    others: dict[str, Ensemble],
-    market: Market,
-    config: Config,
-    train: Samples,
-    scored: Samples,
-    name: str,
-    subset: bool,
+def score_runs(
+    runs: dict[str, Ensemble], market: Market, config: Config, scored: Samples, subset: bool
 ) -> Scores:
-    """Scores a run, other runs and every floor on the same samples and the same resampled days.
+    """Scores runs and every floor on the same samples and the same resampled days.
 
     Args:
-      ensemble: the run in question; its seeds are averaged, their spread is reported.
-      others: more runs to show, by name, e.g. a stale parent.
+      runs: by name; the first is the one the verdicts are about. Its seeds are averaged into one
+        forecast, and their spread is shown too. The floors learn from what it learned from.
       market: the data.
-      config: of the run.
-      train: what the run learned from: the floors learn from the same.
+      config: of the first run.
       scored: the samples to score.
-      name: of the run.
       subset: score only the published sub-protocol.
+
+    Raises:
+      InputError: no label to score, or too few days for an interval.
     """
     if subset:
         scored = scored.take(scored.subset)
-    each = ensemble.predict_each(scored.row)
-    runs = {name: each, **{k: e.predict_each(scored.row) for k, e in others.items()}}
-    folds = rolling_folds(market, config)
-    floors = baselines.Floors(ensemble.windows, train, folds, scored.row)
-    rules = baselines.direction_rules(market, config, train, scored.row)
-    direction = {**rules, **floors.direction()}
-    volatility = {**baselines.volatility_rules(market, config, scored.row), **floors.volatility()}
-    certain = frozenset(rules) - {"majority"}
-    tasks = _tasks(scored)
-    first, last = scored.target_day.min(), scored.target_day.max()
-    return Scores(
-        name,
-        config.evaluate.split,
-        str(first),
-        str(last),
-        subset,
-        bool(first <= np.datetime64(ensemble.info.trained_until)),
-        len(scored),
-        _rows(tasks["direction"], runs, direction, certain, scored, config),
-        _rows(tasks["volatility"], runs, volatility, frozenset(), scored, config),
+    info = next(iter(runs.values())).info
+    period = np.datetime64(info.trained_from, "D"), np.datetime64(info.trained_until, "D")
+    train = between(market, config, *period)
+    floors = baselines.Floors(
+        next(iter(runs.values())).windows,
+        train,
+        rolling_folds(market, config, *period),
+        scored.row,
     )
+    rules = baselines.direction_rules(market, config, train, scored.row)
+    said_by = {
+        "direction": rules | floors.direction(),
+        "volatility": baselines.volatility_rules(market, config, scored.row) | floors.volatility(),
+    }
+    said = {name: run.predict_each(scored.row) for name, run in runs.items()}
+    tables = [
+        TargetTable(
+            target,
+            task.horizon,
+            int(task.keep.sum()),
+            task.compared,
+            _rows(task, said, said_by[target], frozenset(rules) - {"majority"}, scored, config),
+        )
+        for target, task in _tasks(scored, config).items()
+    ]
+    split = config.evaluate.split
+    first, last = scored.target_day.min(), scored.target_day.max()
+    headline = [
+        f"{next(iter(runs))}: {split}{' (sub-protocol)' if subset else ''} {first} to {last}, "
+        "95 % intervals from a day-block bootstrap"
+    ]
+    headline += [
+        f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored here"
+        for name, run in runs.items()
+        if first <= np.datetime64(run.info.trained_until, "D")
+    ]
+    if tables[0].horizon == 1 and tables[0].rows[0].values["accuracy"] > LEAK_ALARM:
+        headline.append(
+            f"LEAK ALARM: accuracy above {LEAK_ALARM:.0%} on daily direction; find "
+            "what knows the future before believing it"
+        )
+    return Scores(f"scores_{split}{'_subset' if subset else ''}", headline, tables)
 
 
 def _rows(
@@ -150,102 +170,101 @@ def _rows(
     config: Config,
 ) -> list[Row]:
     """Model rows, then floor rows. ``certain`` floors give no probability to score."""
-    e = config.evaluate
+    # Labels that overlap in time are resampled together.
+    block = max(config.evaluate.block_sessions, 2 * task.horizon if task.horizon > 1 else 1)
+    day = scored.target_day[task.keep]
+    if len(np.unique(day)) < _MIN_BLOCKS * block:
+        raise InputError(
+            f"config.data.splits.{config.evaluate.split}: {len(np.unique(day))} days with a known "
+            f"{task.horizon}-session label; intervals from blocks of {block} need at least "
+            f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
+        )
+
+    def day_sums(forecast: np.ndarray) -> np.ndarray:
+        return metrics.by_day(task.add(task.label[task.keep], forecast[task.keep]), day)
+
+    def draw(forecast: np.ndarray) -> np.ndarray:
+        count = config.evaluate.bootstrap_samples
+        return bootstrap.resampled_sums(day_sums(forecast), block, count)
+
     compare = task.columns[task.compared]
-
-    def sums(forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        added = task.add(task.label[task.keep], forecast[task.keep])
-        days = metrics.by_day(added, scored.target_day[task.keep])
-        return days.sum(0), bootstrap.resampled_sums(days, e.block_sessions, e.bootstrap_samples)
-
-    # Each row's own forecast last; a run of several seeds has them before their mean.
-    forecasts = {
-        name: [task.said(p) for p in each] + [task.said(mean(each))] for name, each in runs.items()
-    } | {name: [floor] for name, floor in floors.items()}
+    together = {name: task.said(mean(each)) for name, each in runs.items()} | floors
+    ours = draw(next(iter(together.values())))
     rows: list[Row] = []
-    ours: np.ndarray | None = None
-    for name, each in forecasts.items():
-        total, drawn = sums(each[-1])
-        seeds = [sums(f)[0] for f in each[:-1]]
+    for name, forecast in together.items():
+        total, drawn = day_sums(forecast).sum(0), draw(forecast)
         shown = {k: m for k, m in task.columns.items() if k != "log loss" or name not in certain}
-        spread = {} if len(seeds) < 2 else {k: _spread(m, seeds) for k, m in shown.items()}
+        seeds = len(runs.get(name, ()))
         rows.append(
             Row(
-                name,
+                f"{name} ({seeds} seeds averaged)" if seeds > 1 else name,
                 {k: float(m(total)) for k, m in shown.items()},
                 {k: bootstrap.interval(m, drawn) for k, m in shown.items()},
-                spread,
-                ""
-                if ours is None
-                else bootstrap.verdict(compare, ours, drawn, task.higher_is_better),
+                False,
+                bootstrap.verdict(compare, ours, drawn, task.higher_is_better) if rows else "",
             )
         )
-        ours = drawn if ours is None else ours
+        if seeds > 1:
+            sums = [day_sums(task.said(p)).sum(0) for p in runs[name]]
+            rows.append(_single_seeds(sums, shown))
     return rows
 
 
-def _spread(metric: bootstrap.Metric, seeds: list[np.ndarray]) -> float:
-    return float(np.std([float(metric(s)) for s in seeds], ddof=1))
+def _single_seeds(sums: list[np.ndarray], shown: dict[str, bootstrap.Metric]) -> Row:
+    """What one seed alone scores: mean and standard deviation over seeds."""
+    each = {k: [float(m(s)) for s in sums] for k, m in shown.items()}
+    means = {k: float(np.mean(v)) for k, v in each.items()}
+    stds = {k: float(np.std(v, ddof=1)) for k, v in each.items()}
+    spread = {k: (means[k] - stds[k], means[k] + stds[k]) for k in means}
+    return Row("  one seed alone: mean ± std", means, spread, True, "")
 
 
-def tables(scores: Scores, config: Config) -> list[Table]:
-    """For the screen."""
-    made = []
-    for target, rows, horizon in (
-        ("direction", scores.direction, config.targets.direction[0]),
-        ("volatility", scores.volatility, config.targets.volatility[0]),
-    ):
-        table = Table(
-            title=_TITLE[target].format(h=horizon, n=f"{scores.samples:,}"),
-            title_justify="left",
-            title_style="bold",
+def _cells(table: TargetTable, row: Row) -> list[str]:
+    cells = []
+    for column in table.rows[0].values:
+        if column not in row.values:
+            cells.append("–")
+            continue
+        low, high = row.spread[column]
+        value = f"{row.values[column]:.3f}"
+        cells.append(
+            f"{value} ±{(high - low) / 2:.3f}"
+            if row.over_seeds
+            else f"{value} [{low:.3f}, {high:.3f}]"
         )
-        columns = list(rows[0].values)
-        for column in ("", *columns, "model is"):
-            table.add_column(column, justify="left" if column in ("", "model is") else "right")
-        for row in rows:
-            table.add_row(
-                row.name,
-                *(_cell(row, c) for c in columns),
-                row.verdict,
-                style="bold" if row is rows[0] else None,
+    return [row.name, *cells, row.verdict]
+
+
+def _columns(table: TargetTable) -> list[str]:
+    return ["", *table.rows[0].values, f"model is (paired {table.compared})"]
+
+
+def _title(table: TargetTable) -> str:
+    what = "direction" if table.target == "direction" else "volatility, squared error of its log"
+    sessions = "next session's" if table.horizon == 1 else f"next {table.horizon} sessions'"
+    return f"{sessions} {what}: {table.samples:,} samples"
+
+
+def for_screen(scores: Scores) -> list[Table]:
+    """The tables for a terminal."""
+    made = []
+    for target in scores.tables:
+        table = Table(title=_title(target), title_justify="left", title_style="bold")
+        for i, column in enumerate(_columns(target)):
+            table.add_column(
+                column, justify="right" if 0 < i <= len(target.rows[0].values) else "left"
             )
+        for i, row in enumerate(target.rows):
+            table.add_row(*_cells(target, row), style="bold" if i == 0 else None)
         made.append(table)
     return made
 
 
-def headline(scores: Scores) -> list[str]:
-    """What a reader must know before the table: split, dates, alarms."""
-    lines = [
-        f"{scores.run}: {scores.split} {scores.first} to {scores.last}; 95 % intervals from a "
-        "day-block bootstrap; ± is the standard deviation over seeds"
-    ]
-    if scores.in_sample:
-        lines.append("IN SAMPLE: the run was trained on days that are scored here")
-    if scores.direction[0].values["accuracy"] > LEAK_ALARM:
-        lines.append(
-            f"LEAK ALARM: accuracy above {LEAK_ALARM:.0%} on daily direction; look for "
-            "what knows the future before believing it"
-        )
-    return lines
-
-
 def markdown(scores: Scores) -> str:
-    """For files."""
-    text = "\n".join(headline(scores)) + "\n"
-    for title, rows in (("direction", scores.direction), ("volatility", scores.volatility)):
-        columns = list(rows[0].values)
-        text += f"\n| {title} | {' | '.join(columns)} | model is |\n"
-        text += "|---" * (len(columns) + 2) + "|\n"
-        for row in rows:
-            cells = " | ".join(_cell(row, c) for c in columns)
-            text += f"| {row.name} | {cells} | {row.verdict} |\n"
+    """The tables for a file."""
+    text = "\n".join(scores.headline) + "\n"
+    for target in scores.tables:
+        columns = _columns(target)
+        text += f"\n{_title(target)}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+        text += "".join(f"| {' | '.join(_cells(target, row))} |\n" for row in target.rows)
     return text
-
-
-def _cell(row: Row, column: str) -> str:
-    if column not in row.values:
-        return "–"
-    low, high = row.intervals[column]
-    spread = f" ±{row.seed_std[column]:.3f}" if row.seed_std else ""
-    return f"{row.values[column]:.3f}{spread} [{low:.3f}, {high:.3f}]"

@@ -70,7 +70,7 @@ class TextEncoder(nn.Module):
             c.width,
             name="author",
             dtype=jnp.dtype(c.compute_dtype),
-            param_dtype=jnp.dtype(c.param_dtype),
+            param_dtype=jnp.float32,
         )(documents.author)
         embedding = documents.embedding.astype(jnp.float32) * np.float32(
             np.sqrt(documents.embedding.shape[-1])
@@ -122,7 +122,7 @@ def _positions(module: nn.Module, count: int, config: ModelConfig) -> Float[Arra
         "positions",
         nn.initializers.normal(0.02),
         (count, config.width),
-        jnp.dtype(config.param_dtype),
+        jnp.float32,
     )
     return table[None].astype(jnp.dtype(config.compute_dtype))
 

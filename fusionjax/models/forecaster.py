@@ -22,6 +22,7 @@ class Heads(nn.Module):
     """
 
     config: Config
+    deterministic: bool
 
     @nn.compact
     def __call__(
@@ -29,7 +30,7 @@ class Heads(nn.Module):
     ) -> tuple[Float[Array, "B H1 C"], Float[Array, "B H2 Q"], Float[Array, "B H3"]]:
         t = self.config.targets
         z = RMSNorm(name="norm")(z.astype(jnp.float32))
-        z = nn.Dropout(self.config.model.dropout, deterministic=not self.has_rng("dropout"))(z)
+        z = nn.Dropout(self.config.model.dropout, deterministic=self.deterministic)(z)
 
         def head(name: str, features: int) -> Array:
             return nn.Dense(features, name=name, kernel_init=nn.initializers.zeros)(z)
@@ -66,7 +67,9 @@ class Forecaster(nn.Module):
         }
         fused = fusion(c.model, "fusion")(tokens, batch.present)
         log_scale = self._log_scale(batch)
-        direction, quantiles, volatility = Heads(c, name="heads")(fused.z, log_scale)
+        direction, quantiles, volatility = Heads(c, self.deterministic, name="heads")(
+            fused.z, log_scale
+        )
         return Forecast(direction, quantiles, volatility, fused.modality, fused.feature)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:

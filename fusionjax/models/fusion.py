@@ -9,8 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import ModelConfig
-from fusionjax.errors import InputError
 from fusionjax.models.layers import RMSNorm, dense
+from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Fused, Tokens
 
 
@@ -25,7 +25,7 @@ def pool(
         mean = (t.x.astype(jnp.float32) * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
         pooled.append(mean.astype(t.x.dtype))
         shown.append(mask.any(1))
-    return jnp.stack(pooled, 1), jnp.stack(shown, 1)
+    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(shown, 1)
 
 
 class EqualWeight(nn.Module):
@@ -61,15 +61,7 @@ _FUSIONS: dict[str, type[nn.Module]] = {"equal": EqualWeight, "softmax_gate": So
 
 
 def fusion(config: ModelConfig, name: str) -> nn.Module:
-    """The fusion that ``config.model.fusion`` names.
-
-    Raises:
-      InputError: there is none of that name.
-    """
-    if config.fusion not in _FUSIONS:
-        raise InputError(
-            f"config.model.fusion is {config.fusion!r}; expected one of {', '.join(_FUSIONS)}"
-        )
+    """The fusion that ``config.model.fusion`` names."""
     return _FUSIONS[config.fusion](config, name=name)
 
 

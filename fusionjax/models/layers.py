@@ -7,8 +7,8 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import ModelConfig
-from fusionjax.errors import InputError
 from fusionjax.models.attention import linear_attention, sliding_window_attention
+from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Tokens
 
 
@@ -19,7 +19,7 @@ def dense(config: ModelConfig, features: int, name: str, *, bias: bool = True) -
         use_bias=bias,
         name=name,
         dtype=jnp.dtype(config.compute_dtype),
-        param_dtype=jnp.dtype(config.param_dtype),
+        param_dtype=jnp.float32,
     )
 
 
@@ -51,16 +51,12 @@ class Layer(nn.Module):
         )
         if c.attention == "window":
             y = sliding_window_attention(q, k, v, mask, c.attention_window)
-        elif c.attention == "linear":
-            y = linear_attention(q, k, v, mask)
         else:
-            raise InputError(
-                f"config.model.attention is {c.attention!r}; expected window or linear"
-            )
+            y = linear_attention(q, k, v, mask)
         y = dense(c, c.width, "attention_out", bias=False)(rearrange(y, "b n h d -> b n (h d)"))
-        x = x + y
+        x = constrain_batch(x + y)
         y = dense(c, c.mlp_ratio * c.width, "mlp_in")(RMSNorm(name="mlp_norm")(x))
-        return x + dense(c, c.width, "mlp_out")(nn.gelu(y)), None
+        return constrain_batch(x + dense(c, c.width, "mlp_out")(nn.gelu(y))), None
 
 
 class Stack(nn.Module):
@@ -84,5 +80,7 @@ class Stack(nn.Module):
             in_axes=nn.broadcast,
             split_rngs={"params": True},
         )
-        x, _ = scanned(self.config, name="layers")(x, tokens.mask)
+        # Rows stay on their devices and weights come to them; without this the embedding's split
+        # over D would spread through the layers and activations would travel instead.
+        x, _ = scanned(self.config, name="layers")(constrain_batch(x), tokens.mask)
         return Tokens(RMSNorm(name="norm")(x), tokens.mask)

@@ -53,13 +53,13 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
     def place(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         name = path_name(path)
         spec = next(s for pattern, s in RULES if re.search(pattern, name))
-        if len(leaf.shape) < len(spec):  # scalars beside the moments, e.g. Adam's count
-            spec = PartitionSpec()
-        for axis, size, ways in zip(spec, leaf.shape, spec, strict=False):
-            if axis is not None and size % mesh.shape[ways]:
+        if len(leaf.shape) < len(spec):
+            raise ValueError(f"rule {spec} does not fit {name} of shape {leaf.shape}")
+        for axis, size in zip(spec, leaf.shape, strict=False):
+            if axis is not None and size % mesh.shape[axis]:
                 raise InputError(
                     f"parameter {name} of shape {leaf.shape} does not divide over mesh axis "
-                    f"{axis} = {mesh.shape[ways]}: {size} is no multiple. Change model.width or "
+                    f"{axis} = {mesh.shape[axis]}: {size} is no multiple. Change model.width or "
                     f"config.mesh.{axis}"
                 )
         return NamedSharding(mesh, spec)

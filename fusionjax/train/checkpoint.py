@@ -20,8 +20,13 @@ _FREE = (
     "mesh",
     "selection",
     "evaluate",
-    "finetune",
     "toy",
+    # Copied into train.* when they take effect; replay_share is not.
+    "finetune.split",
+    "finetune.steps",
+    "finetune.learning_rate",
+    "finetune.warmup_steps",
+    "finetune.frozen",
     "data.root",
     "data.prepared",
     "train.checkpoint_every",
@@ -38,6 +43,7 @@ class RunInfo:
     config: Config
     fingerprint: str  # of the prepared data it was trained on
     scaler: Scaler
+    trained_from: str  # first target day of all it learned from, its parents' rows included
     trained_until: str  # last day whose labels it may have seen
     parent: str | None  # run folder and step it was fine-tuned from
 
@@ -46,6 +52,7 @@ class RunInfo:
             "config": json.loads(self.config.to_json()),
             "fingerprint": self.fingerprint,
             "scaler": dataclasses.asdict(self.scaler),
+            "trained_from": self.trained_from,
             "trained_until": self.trained_until,
             "parent": self.parent,
         }
@@ -56,6 +63,7 @@ class RunInfo:
             Config.from_json(raw["config"]),
             raw["fingerprint"],
             Scaler(**raw["scaler"]),
+            raw["trained_from"],
             raw["trained_until"],
             raw["parent"],
         )
@@ -166,6 +174,12 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
             f"{new.fingerprint[:12]}; fine-tune from it with launch/finetune.py, or "
             "start a new --workdir"
         )
+    for name in ("parent", "scaler", "trained_from", "trained_until"):
+        was, asked = getattr(stored, name), getattr(new, name)
+        if was != asked:
+            raise InputError(
+                f"{folder}: holds a run with {name} {was}, asked for {asked}; use another --workdir"
+            )
     old, now = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
     lines = [
         f"  {k}: was {old.get(k)}, now {now.get(k)}"

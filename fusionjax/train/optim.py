@@ -24,13 +24,17 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
     return optax.chain(
+        _freeze(t.frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
-        optax.adamw(
-            schedule(config),
-            weight_decay=t.weight_decay,
-            mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params),
-        ),
-        _freeze(t.frozen),
+        optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
+        _freeze(t.frozen),  # and after: no decay either
+    )
+
+
+def decayed(params: Any) -> Any:
+    """Which parameters decay: matrices, by name, as scanned norms and biases have 2 axes too."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
     )
 
 

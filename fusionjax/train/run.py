@@ -56,11 +56,11 @@ class Trainer:
         """
         market = open_market(config)
         chosen = samples.split(market, config, config.train.split)
-        last = config.data.splits[config.train.split][1]
+        first, last = config.data.splits[config.train.split]
         scaler = Scaler.fit(market, np.datetime64(last, "D"))
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows)
-        info = RunInfo(config, market.fingerprint, scaler, last, parent=None)
+        info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
         return Trainer(config, market, windows, chosen, program, info)
 
     def describe(self) -> None:

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+from fusionjax import files
+
 # Everything a person reads goes through one console, so that bars and lines do not tear. A file
 # or a pipe has no width: give it room for the widest table.
 CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
@@ -54,7 +56,7 @@ class Reporter:
     """
 
     def __init__(self, label: str, steps: int, first: int, folder: Path | None) -> None:
-        self._first, self._began = first, time.perf_counter()
+        self._last = first, time.perf_counter()  # step and time of the last report
         self._held: tuple[int, dict] | None = None
         self._open = contextlib.ExitStack()
         self._progress = self._open.enter_context(progress_bar())
@@ -62,9 +64,10 @@ class Reporter:
         self._file = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            _drop_after(folder / "metrics.jsonl", first)
             self._file = self._open.enter_context((folder / "metrics.jsonl").open("a"))
             self._board = self._open.enter_context(
-                contextlib.closing(SummaryWriter(str(folder / "tensorboard")))
+                contextlib.closing(SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1))
             )
 
     def __enter__(self) -> "Reporter":
@@ -84,7 +87,9 @@ class Reporter:
             return
         (step, metrics), self._held = self._held, None
         scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        rate = (step - self._first) / (time.perf_counter() - self._began)
+        now = time.perf_counter()
+        rate = (step - self._last[0]) / (now - self._last[1])
+        self._last = step, now
         self._progress.update(
             self._bar, completed=step, note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}"
         )
@@ -95,3 +100,17 @@ class Reporter:
             self._file.flush()
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Removes the rows of steps that a killed run logged but did not save."""
+    if path.exists():
+        rows = [r for r in path.read_text().splitlines() if _step_of(r) <= step]
+        files.write_text(path, "".join(f"{row}\n" for row in rows))
+
+
+def _step_of(row: str) -> float:
+    try:
+        return json.loads(row)["step"]
+    except (json.JSONDecodeError, KeyError):
+        return float("inf")  # a line that a kill cut short

@@ -116,7 +116,7 @@ def test_nothing_new_and_no_parent_are_refused(
     with pytest.raises(InputError, match="no run here"):
         seed_folders(tmp_path)
     wider = config(prepared, model__width=32)
-    with pytest.raises(InputError, match="is of another model"):
+    with pytest.raises(InputError, match="was trained with other model than --config"):
         finetune(parent, seed_folders(parent), wider, MESH, tmp_path / "x", lambda step: False)
     assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
     assert (

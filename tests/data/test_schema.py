@@ -53,8 +53,13 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
         (lambda b: b.assign(open=["1", "x", "3"]), "column open holds .*expected numbers"),
         (lambda b: b.assign(volume=[1.0, -5, 1]), "row 1.*volume"),
         (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*needs a date"),
-        (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not YYYY-MM-DD"),
+        (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not a plain YYYY-MM-DD"),
         (lambda b: b.iloc[:0], "holds no rows"),
+        (lambda b: b.assign(symbol=[1, 2, 3]), "row 0.*symbol must be text"),
+        (lambda b: b.assign(symbol=["A", None, "A"]), "row 1.*symbol must be text"),
+        (lambda b: b.assign(low=[0.5, 2.5, 2]), "row 1.*between low and high"),
+        (lambda b: b.assign(date=pd.to_datetime(b["date"]).dt.tz_localize("UTC")), "not a plain"),
+        (lambda b: b.assign(date=b["date"] + "T10:00"), "row 0.*a time of day is extra"),
     ],
 )
 def test_bad_bars(change: object, message: str) -> None:
@@ -92,6 +97,7 @@ NOW = pd.Timestamp("2020-02-01", tz="UTC")
             "expected timestamps with",
         ),
         (lambda d: d.drop(columns="author"), "lacks column author"),
+        (lambda d: d.assign(text=["hello", None]), "row 1.*text must be text"),
     ],
 )
 def test_bad_documents(change: object, message: str) -> None:

@@ -57,6 +57,7 @@ def test_lexicon_by_hand() -> None:
 
 def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     path = tmp_path / f"{text.ENCODER}.npz"
-    path.write_bytes(b"not a zip")
+    text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
+    path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
         text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))

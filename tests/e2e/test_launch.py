@@ -83,11 +83,11 @@ def test_the_run_is_scored_beside_its_floors(folder: Path) -> None:
     assert "2017-01-03 to 2018-12-31" in said
     assert "IN SAMPLE" not in said
     scores = json.loads((folder / "runs/demo/scores_dev.json").read_text())
-    assert scores["samples"] == 502
-    ours = scores["direction"][0]
-    assert ours["seed_std"], "two seeds have a spread"
-    for row in scores["direction"] + scores["volatility"]:
-        for name, (low, high) in row["intervals"].items():
+    direction, volatility = scores["tables"]
+    assert (direction["samples"], volatility["samples"]) == (502, 498)
+    assert direction["rows"][1]["over_seeds"], "two seeds have a spread"
+    for row in direction["rows"] + volatility["rows"]:
+        for name, (low, high) in row["spread"].items():
             assert low <= row["values"][name] <= high
 
 
@@ -144,7 +144,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Pat
 def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
     said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")
     assert "mesh data 8 × fsdp 8 × tensor 1" in said
-    rows = (tmp_path / "runs/h100_64/seed_0/metrics.jsonl").read_text().splitlines()
+    rows = (tmp_path / "runs/h100_64_cpu_mesh/seed_0/metrics.jsonl").read_text().splitlines()
     assert len(rows) == 20
     assert json.loads(rows[-1])["loss"] < json.loads(rows[0])["loss"]
 
@@ -233,4 +233,5 @@ def test_a_withheld_period_is_scored_without_touching_code(
         json.loads((tmp_path / f"runs/acl18/scores_dev{s}.json").read_text())
         for s in ("", "_subset")
     ]
-    assert 0 < scores[1]["samples"] < scores[0]["samples"], subset
+    counts = [s["tables"][0]["samples"] for s in scores]
+    assert 0 < counts[1] < counts[0], subset

@@ -48,6 +48,7 @@ def market() -> Market:
     return m
 
 
+PERIOD = np.datetime64("2020-01-01"), np.datetime64("2020-10-01")
 SCALER = Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
 
 
@@ -71,7 +72,7 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
     c = config()
     train, dev = (samples.split(market, c, n) for n in ("train", "dev"))
     windows = Windows(market, c, SCALER)
-    floors = baselines.Floors(windows, train, rolling_folds(market, c), dev.row)
+    floors = baselines.Floors(windows, train, rolling_folds(market, c, *PERIOD), dev.row)
     for name, up in floors.direction().items():
         right = ((up > 0.5) == (dev.targets.direction[:, 0] == 1)).mean()
         assert right > 0.65, f"{name} found {right:.2f}"
@@ -80,7 +81,7 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
 
 def test_folds_learn_only_from_before_their_window(market: Market) -> None:
     c = config()
-    folds = rolling_folds(market, c)
+    folds = rolling_folds(market, c, *PERIOD)
     last_train_day = np.datetime64(c.data.splits["train"][1])
     for before, after in folds:
         assert before.target_day.max() < after.target_day.min()
@@ -89,4 +90,4 @@ def test_folds_learn_only_from_before_their_window(market: Market) -> None:
     assert [f[1].target_day.min() for f in folds] == sorted(f[1].target_day.min() for f in folds)
     too_many = c.override({"selection.fold_sessions": 80})
     with pytest.raises(InputError, match="3 folds of 80 sessions need twice as many"):
-        rolling_folds(market, too_many)
+        rolling_folds(market, too_many, *PERIOD)

@@ -121,13 +121,27 @@ def test_quantiles_rise_and_scale_with_the_stocks_volatility(trained_like: dict)
     np.testing.assert_allclose(twice.log_volatility, f.log_volatility + np.log(2), rtol=1e-5)
 
 
-def test_half_precision_stays_close_and_keeps_float32_parameters_and_outputs() -> None:
-    c = config(model__compute_dtype="bfloat16")
-    b = batch(c)
-    params = Forecaster(c).init(jax.random.key(0), b)["params"]
-    assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    f = Forecaster(c).apply({"params": params}, b)
-    assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
+def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: dict) -> None:
+    def run(dtype: str) -> tuple[object, object]:
+        c = config(model__compute_dtype=dtype)
+        b = batch(c)
+
+        def outputs(params: dict) -> tuple[jax.Array, ...]:
+            f = Forecaster(c).apply({"params": params}, b)
+            assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
+            return f.direction_logits, f.log_volatility
+
+        with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward
+            grads = jax.grad(lambda p: sum((x**2).sum() for x in outputs(p)))(trained_like)
+        assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
+        return outputs(trained_like), grads["fusion"]
+
+    for full, half in zip(
+        jax.tree.leaves(run("float32")), jax.tree.leaves(run("bfloat16")), strict=True
+    ):
+        scale = jnp.abs(full).max()
+        np.testing.assert_allclose(half / scale, full / scale, atol=0.05)
+        assert (half != full).any()
 
 
 def test_instance_normalisation_by_hand_and_back() -> None:

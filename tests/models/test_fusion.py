@@ -7,7 +7,6 @@ import pytest
 
 from configs import demo
 from fusionjax.config import ModelConfig, resolve
-from fusionjax.errors import InputError
 from fusionjax.models.fusion import fusion, pool
 from fusionjax.types import Fused, Tokens
 
@@ -69,8 +68,3 @@ def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str) -> None
     np.testing.assert_array_equal(quiet.z[1:], loud.z[1:])
     assert (quiet.z[0] != loud.z[0]).any()
     assert not np.asarray(quiet.z[2]).any(), "nothing present: the heads must say the base rate"
-
-
-def test_unknown_fusion_is_named() -> None:
-    with pytest.raises(InputError, match="'mean'; expected one of equal, softmax_gate"):
-        fusion(config("mean"), "fusion")

@@ -1,5 +1,6 @@
 """The same training on 1, 8 and 64 devices; arrays live where the rules say."""
 
+import re
 from pathlib import Path
 
 import jax
@@ -132,3 +133,23 @@ def test_every_matrix_has_a_rule(trainers: dict[int, Trainer]) -> None:
         if "kernel" in rules.path_name(p) and not any(x.sharding.spec)
     ]
     assert not whole, f"replicated matrices: {whole}"
+
+
+def test_weights_travel_and_activations_stay(config: Config) -> None:
+    """Fully sharded data parallelism: inside the layers no collective moves an activation."""
+    trainer = Trainer.from_config(config, make_mesh(MeshConfig(2, 4, 1), jax.devices()[:8]))
+    program = trainer.program
+    program.compile_step()
+    assert program._compiled is not None
+    hlo = program._compiled.result().as_text()
+    tokens = 1 + config.modalities["price"].sessions // config.modalities["price"].patch
+    moves = [
+        line
+        for line in hlo.splitlines()
+        if re.search(r" (all-reduce|all-gather|all-to-all|reduce-scatter)(-start)?\(", line)
+    ]
+    assert any(f",{config.model.width},{config.model.width}]" in m for m in moves), (
+        "weights do move"
+    )
+    moved = [m.strip()[:120] for m in moves if re.search(rf"\[\d+,{tokens},\d+\]", m.split("=")[1])]
+    assert not moved, moved

@@ -189,11 +189,76 @@ def test_it_can_learn_a_few_samples_by_heart(prepared: Path) -> None:
     assert float(metrics["loss_volatility"]) < 0.01
 
 
-def test_the_step_is_compiled_once_and_reads_nothing_back(one: Trainer) -> None:
+def test_metrics_are_read_only_after_the_next_step_was_sent_off(
+    one: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    step, read = one.program.step, jax.device_get
+
+    def sent(*arguments: object) -> object:
+        events.append("step")
+        return step(*arguments)  # type: ignore[arg-type]
+
+    def got(tree: object) -> object:
+        events.append("read")
+        return read(tree)
+
+    monkeypatch.setattr(one.program, "step", sent)
+    monkeypatch.setattr("fusionjax.train.telemetry.jax.device_get", got)
+    one.train(0, tmp_path / "run")
+    assert events == ["step"] + ["step", "read"] * 5 + ["read"]
+
+
+def test_nothing_is_compiled_after_the_first_step(one: Trainer) -> None:
     state = one.program.init(0)
     batches = one.batches(0)(0)
     state, _ = one.program.step(state, next(batches), 0)
-    with jax.log_compiles(), jax.transfer_guard_device_to_host("disallow"):
-        for _ in range(3):
-            state, _ = one.program.step(state, next(batches), 0)
-    assert one.program._step._cache_size() == 0, "only the ahead-of-time program runs"
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    for _ in range(3):
+        state, _ = one.program.step(state, next(batches), 0)
+    jax.block_until_ready(state)
+    assert not compiled
+    jax.jit(lambda x: x * 3 + 1)(jax.numpy.ones(7)).block_until_ready()
+    assert compiled, "the listener hears a compilation when there is one"
+
+
+def test_only_matrices_decay(one: Trainer) -> None:
+    from fusionjax.parallel.rules import path_name
+    from fusionjax.train.optim import decayed
+
+    mask = decayed(one.program.abstract_state.params)
+    spared = {path_name(p) for p, on in jax.tree_util.tree_leaves_with_path(mask) if not on}
+    assert {n.split("/")[-1] for n in spared} == {"scale", "bias", "typical_log_scale"}
+    assert "encoders_price/stack/layers/attention_norm/scale" in spared
+
+
+def test_what_is_frozen_does_not_shrink_the_rest(prepared: Path) -> None:
+    from fusionjax.train.optim import optimiser
+
+    tx = optimiser(config(prepared, train__frozen=("a",), train__clip_norm=1.0))
+    params = {"a": jax.numpy.ones((2, 2)), "b": jax.numpy.ones((2, 2))}
+    moved = []
+    for loud in (1.0, 1e6):
+        grads = {"a": jax.numpy.full((2, 2), loud), "b": jax.numpy.full((2, 2), 0.1)}
+        with jax.numpy_dtype_promotion("standard"):
+            state = tx.init(params)
+            for _ in range(2):  # the first step of the warm-up has rate zero
+                updates, state = tx.update(grads, state, params)
+        assert not updates["a"].any()
+        moved.append(updates["b"])
+    assert moved[0].any()
+    np.testing.assert_array_equal(*moved)
+
+
+def test_a_killed_runs_extra_rows_are_dropped(one: Trainer, tmp_path: Path) -> None:
+    with pytest.raises(Preempted):
+        one.train(0, tmp_path / "run", at(2))
+    log = tmp_path / "run/metrics.jsonl"
+    log.write_text(log.read_text() + '{"step": 3, "loss": 9}\n{"step": 4, "lo')
+    one.train(0, tmp_path / "run")
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[2]["loss"] != 9

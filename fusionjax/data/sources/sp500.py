@@ -14,7 +14,7 @@ from fusionjax.data.sources import Raw
 
 SYMBOL = "SPX"
 CONTEXT_CHANNELS = ("nasdaq_ret", "wti_ret", "vix_level", "vix_change")
-# A context value older than this many sessions is missing, not current.
+# A context value older than this many calendar days is missing, not current.
 _STALE_AFTER = 5
 
 
@@ -41,7 +41,8 @@ def read(root: Path) -> Raw:
     )
     bars = schema.check_bars(bars, "arch.data.sp500")
     nasdaq = _as_of(arch.data.nasdaq.load()["Adj Close"], bars["date"])
-    wti = _as_of(arch.data.wti.load().iloc[:, 0], bars["date"])
+    # The oil price is published by date only: it counts from the next session on.
+    wti = _as_of(arch.data.wti.load().iloc[:, 0], bars["date"], same_day=False)
     vix = _as_of(arch.data.vix.load().iloc[:, 0], bars["date"])
     context = pd.DataFrame(
         {
@@ -55,10 +56,17 @@ def read(root: Path) -> Raw:
     return Raw(bars, channels, None, np.ones(len(bars), bool), ())
 
 
-def _as_of(values: pd.Series, dates: pd.Series) -> pd.Series:
-    """The last value known on each date; never one from after it."""
+def _as_of(values: pd.Series, dates: pd.Series, *, same_day: bool = True) -> pd.Series:
+    """The last value available at each date's decision.
+
+    Args:
+      values: by date; NaN where the market was closed.
+      dates: sessions.
+      same_day: whether a value is out by the decision of its own day. NASDAQ closes at 16:00 and
+        the VIX at 16:15, before the decision at 16:30.
+    """
     known = values.dropna()
-    positions = known.index.searchsorted(dates, side="right") - 1
+    positions = known.index.searchsorted(dates, side="right" if same_day else "left") - 1
     age = dates.to_numpy() - known.index.to_numpy()[np.maximum(positions, 0)]
     fresh = (positions >= 0) & (age <= np.timedelta64(_STALE_AFTER, "D"))
     return pd.Series(np.where(fresh, known.to_numpy()[np.maximum(positions, 0)], np.nan))
