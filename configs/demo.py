@@ -50,4 +50,12 @@ def get_config() -> ConfigDict:
             {"kind": "image", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
         )
     c.finetune.split = "stream"
+    c.train.steps, c.train.warmup_steps = 200, 20
+    c.model.dropout, c.train.modality_dropout = 0.3, 0.3
+    c.selection.fold_sessions = 252
+    c.selection.grid = tuple(
+        {"loss.direction": weight, "model.width": width}
+        for weight in (0.1, 0.3)
+        for width in (16, 64)
+    )
     return c
