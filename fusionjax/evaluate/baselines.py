@@ -56,7 +56,7 @@ def _pool(inputs: dict) -> np.ndarray:
             ]
     if not columns:
         raise InputError("the floors need a numeric or text modality; the config has images only")
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    return np.concatenate(columns, axis=1).astype(np.float64)
 
 
 def _mean(x: Float[np.ndarray, "B T F"]) -> Float[np.ndarray, "B F"]:

@@ -117,6 +117,9 @@ def score_runs(
     """
     if subset:
         scored = scored.take(scored.subset)
+    tasks = _tasks(scored, config)
+    for task in tasks.values():
+        _require_days(task, scored, config)
     info = next(iter(runs.values())).info
     period = np.datetime64(info.trained_from, "D"), np.datetime64(info.trained_until, "D")
     train = between(market, config, *period)
@@ -140,7 +143,7 @@ def score_runs(
             task.compared,
             _rows(task, said, said_by[target], frozenset(rules) - {"majority"}, scored, config),
         )
-        for target, task in _tasks(scored, config).items()
+        for target, task in tasks.items()
     ]
     split = config.evaluate.split
     first, last = scored.target_day.min(), scored.target_day.max()
@@ -161,6 +164,21 @@ def score_runs(
     return Scores(f"scores_{split}{'_subset' if subset else ''}", headline, tables)
 
 
+def _block(task: _Task, config: Config) -> int:
+    """Days resampled together: at least the horizon, within which labels overlap."""
+    return max(config.evaluate.block_sessions, task.horizon)
+
+
+def _require_days(task: _Task, scored: Samples, config: Config) -> None:
+    days, block = len(np.unique(scored.target_day[task.keep])), _block(task, config)
+    if days < _MIN_BLOCKS * block:
+        raise InputError(
+            f"config.data.splits.{config.evaluate.split}: {days} days with a known "
+            f"{task.horizon}-session label; intervals from blocks of {block} need at least "
+            f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
+        )
+
+
 def _rows(
     task: _Task,
     runs: dict[str, list[Prediction]],
@@ -170,15 +188,7 @@ def _rows(
     config: Config,
 ) -> list[Row]:
     """Model rows, then floor rows. ``certain`` floors give no probability to score."""
-    # Labels that overlap in time are resampled together.
-    block = max(config.evaluate.block_sessions, 2 * task.horizon if task.horizon > 1 else 1)
-    day = scored.target_day[task.keep]
-    if len(np.unique(day)) < _MIN_BLOCKS * block:
-        raise InputError(
-            f"config.data.splits.{config.evaluate.split}: {len(np.unique(day))} days with a known "
-            f"{task.horizon}-session label; intervals from blocks of {block} need at least "
-            f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
-        )
+    day, block = scored.target_day[task.keep], _block(task, config)
 
     def day_sums(forecast: np.ndarray) -> np.ndarray:
         return metrics.by_day(task.add(task.label[task.keep], forecast[task.keep]), day)

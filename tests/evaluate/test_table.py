@@ -1,0 +1,69 @@
+"""The table says what it knows: counts, spread, verdicts; and refuses what it cannot know."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import tiny_market
+from test_floors import config
+
+from fusionjax.data import samples
+from fusionjax.errors import InputError
+from fusionjax.evaluate import table
+from fusionjax.evaluate.inference import Prediction
+
+
+def made(days: int, right: float, seeds: int = 3) -> table.TargetTable:
+    """The direction table of a run that calls a share ``right`` of the samples rightly."""
+    c = config()
+    market = tiny_market(days=days + 10, symbols=("AA", "BB"))
+    scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
+    label = scored.targets.direction[:, 0]
+    each = []
+    for seed in range(seeds):
+        hit = np.random.default_rng(seed).uniform(size=len(scored)) < right
+        up = np.where(hit, label, 1 - label)[:, None].astype(float)
+        none = np.zeros((len(scored), 1))
+        each.append(Prediction(up, none[..., None], none, none))
+    task = table._tasks(scored, c)["direction"]
+    floors = {"coin": np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
+    rows = table._rows(task, {"ours": each}, floors, frozenset({"coin"}), scored, c)
+    return table.TargetTable("direction", 1, int(task.keep.sum()), "MCC", rows)
+
+
+def test_rows_of_a_good_run() -> None:
+    t = made(100, right=0.9)
+    ours, alone, coin = t.rows
+    assert ours.name == "ours (3 seeds averaged)"
+    assert alone.over_seeds
+    low, high = alone.spread["accuracy"]
+    assert low < 0.9 < high or abs(alone.values["accuracy"] - 0.9) < 0.05
+    assert coin.verdict == "better"
+    assert ours.verdict == ""
+    assert "log loss" in ours.values
+    assert "log loss" not in coin.values, "a rule that is certain has no probability to score"
+    text = table.markdown(table.Scores("x", ["head"], [t]))
+    assert "| coin | 0." in text
+    assert "±" in text
+    assert "next session's direction" in text
+    assert len(table.for_screen(table.Scores("x", [], [t]))[0].rows) == 3
+
+
+def test_a_single_run_has_an_interval_and_no_seed_row() -> None:
+    t = made(100, right=0.5, seeds=1)
+    assert [r.name for r in t.rows] == ["ours", "coin"]
+    assert t.rows[1].verdict == "not distinguishable"
+
+
+def test_too_few_days_are_refused() -> None:
+    c = config()
+    market = tiny_market(days=20)
+    scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
+    task = table._tasks(scored, c)["direction"]
+    with pytest.raises(InputError, match=r"14 days with a known 1-session label; .* least 20"):
+        table._require_days(task, scored, c)
+
+
+def test_scores_are_plain_data() -> None:
+    t = made(60, right=0.6)
+    assert dataclasses.asdict(t)["rows"][0]["values"]["accuracy"] == t.rows[0].values["accuracy"]
