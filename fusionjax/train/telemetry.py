@@ -111,6 +111,6 @@ def _drop_after(path: Path, step: int) -> None:
 
 def _step_of(row: str) -> float:
     try:
-        return json.loads(row)["step"]
+        return float(json.loads(row)["step"])
     except (json.JSONDecodeError, KeyError):
         return float("inf")  # a line that a kill cut short

@@ -148,8 +148,6 @@ def test_weights_travel_and_activations_stay(config: Config) -> None:
         for line in hlo.splitlines()
         if re.search(r" (all-reduce|all-gather|all-to-all|reduce-scatter)(-start)?\(", line)
     ]
-    assert any(f",{config.model.width},{config.model.width}]" in m for m in moves), (
-        "weights do move"
-    )
+    assert any(re.search(r"\[(1,)?16,16\]\S* all-gather", m) for m in moves), "weights do move"
     moved = [m.strip()[:120] for m in moves if re.search(rf"\[\d+,{tokens},\d+\]", m.split("=")[1])]
     assert not moved, moved
