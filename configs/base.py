@@ -101,6 +101,7 @@ def get_config() -> ConfigDict:
         ("model.heads", 4),
         ("train.steps", 20),
         ("train.warmup_steps", 2),
+        ("train.learning_rate", 1e-3),
         ("train.global_batch_size", 128),
         ("train.log_every", 1),
     )
