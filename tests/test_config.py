@@ -36,7 +36,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("train.stepz", 3, "no key 'train.stepz'; did you mean 'steps'"),
         ("trian.steps", 3, "did you mean 'train'"),
         ("train.steps", "many", "config.train.steps is 'many'; expected"),
-        ("model.heads", 7, "model.width 64 is not a multiple of model.heads 7"),
+        ("model.heads", 7, "model.width 32 is not a multiple of model.heads 7"),
         ("modalities.price.patch", 7, "sessions 64 is not a multiple of patch 7"),
         ("modalities.chart.patch_height", 7, "do not divide"),
         ("train.split", "trian", "data.splits has train, dev"),
