@@ -214,7 +214,8 @@ def test_a_withheld_period_is_scored_without_touching_code(
         prices = prices[prices["symbol"].isin(kept) & (prices["date"] <= until)]
         prices.to_parquet(root / "prices_raw.parquet")
         tweets = pd.read_parquet(acl18_root / "tweets_preprocessed.parquet")
-        few = tweets["symbol"].isin(["XOM", "CHL", "KO", "GOOG"]) & tweets["day"].between("2015-07-20", until)
+        few = tweets["symbol"].isin(["XOM", "CHL", "KO", "GOOG"])
+        few &= tweets["day"].between("2015-07-20", until)
         tweets[few].to_parquet(root / "tweets_preprocessed.parquet")
     known = [f"--config.data.root={tmp_path / 'known'}"]
     launch(tmp_path, "train", "acl18", *SMALL, "--config.train.steps=3", *known)
