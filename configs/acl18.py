@@ -17,6 +17,7 @@ of them only learns the training days by heart. README has the table that these 
 from ml_collections import ConfigDict
 
 from configs import base
+from fusionjax.data.features import MARKET_CHANNELS, PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:
@@ -37,20 +38,7 @@ def get_config() -> ConfigDict:
                 "kind": "numeric",
                 "sessions": 32,
                 "patch": 4,
-                "channels": (
-                    "ret",
-                    "gap",
-                    "range",
-                    "close_location",
-                    "volume_change",
-                    "volume_level",
-                    "ma5",
-                    "ma10",
-                    "ma20",
-                    "ma30",
-                    "vol5",
-                    "vol20",
-                ),
+                "channels": PRICE_CHANNELS,
             }
         )
         c.modalities.market = ConfigDict(
@@ -58,13 +46,7 @@ def get_config() -> ConfigDict:
                 "kind": "numeric",
                 "sessions": 32,
                 "patch": 4,
-                "channels": (
-                    "market_ret",
-                    "market_dispersion",
-                    "market_breadth",
-                    "market_vol20",
-                    "sector_ret",
-                ),
+                "channels": MARKET_CHANNELS,
             }
         )
         c.modalities.text = ConfigDict(

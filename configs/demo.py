@@ -13,6 +13,7 @@ rolling origin selected.
 from ml_collections import ConfigDict
 
 from configs import base
+from fusionjax.data.features import PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:
@@ -26,22 +27,7 @@ def get_config() -> ConfigDict:
                 "kind": "numeric",
                 "sessions": 64,
                 "patch": 8,
-                "channels": (
-                    "ret",
-                    "gap",
-                    "range",
-                    "close_location",
-                    "volume_change",
-                    "volume_level",
-                    "ma5",
-                    "ma10",
-                    "ma20",
-                    "ma30",
-                    "vol5",
-                    "vol20",
-                    "nasdaq_ret",
-                    "wti_ret",
-                ),
+                "channels": (*PRICE_CHANNELS, "nasdaq_ret", "wti_ret"),
             }
         )
         c.modalities.vix = ConfigDict(

@@ -32,8 +32,7 @@ def open_market(config: Config) -> Market:
 
 def make_program(config: Config, mesh: Mesh, windows: Windows) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
-    local = config.train.global_batch_size // jax.process_count()
-    return Program(config, mesh, next(evaluation_batches(np.zeros(1, int), windows, local)))
+    return Program(config, mesh, next(evaluation_batches(np.zeros(1, int), windows, 1)))
 
 
 @dataclasses.dataclass(frozen=True)

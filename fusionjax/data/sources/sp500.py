@@ -13,7 +13,6 @@ from fusionjax.data import features, schema
 from fusionjax.data.sources import Raw
 
 SYMBOL = "SPX"
-CONTEXT_CHANNELS = ("nasdaq_ret", "wti_ret", "vix_level", "vix_change")
 # A context value older than this many calendar days is missing, not current.
 _STALE_AFTER = 5
 
