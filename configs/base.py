@@ -24,10 +24,12 @@ def get_config() -> ConfigDict:
 
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
     # text: sessions looked back, documents kept (the latest), author hash buckets;
-    # image: sessions drawn, pixel height, patch in pixels (height) and sessions (width).
+    # image: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
+    # vector: features, computed elsewhere.
     c.modalities = ConfigDict()
 
     c.targets = ConfigDict()
+    c.targets.classes = ("down", "up")  # of the direction
     c.targets.direction = (1,)  # horizons in sessions
     c.targets.up = 0.0  # class up if the simple return >= this ...
     c.targets.down = 0.0  # ... down if < this; between them a sample is not scored
@@ -42,7 +44,10 @@ def get_config() -> ConfigDict:
     c.model.mlp_ratio = 2  # hidden width of the feed-forward block / D
     c.model.attention = "window"  # window | linear; both cost O(N)
     c.model.attention_window = 16  # tokens seen to each side
-    c.model.fusion = "equal"  # equal | softmax_gate
+    # distilled, or a rival: equal | concat | late | softmax_gate | attention_gate | confidence |
+    # ogm_ge | qmf. docs/fusion.md says what each does.
+    c.model.fusion = "distilled"
+    c.model.confidence_threshold = 0.6  # of fusion "confidence": the share of the best class
     c.model.dropout = 0.1
     c.model.compute_dtype = "float32"  # of activations; bfloat16 on GPU. The rest is float32
 
@@ -50,6 +55,24 @@ def get_config() -> ConfigDict:
     c.loss.direction = 1.0  # cross-entropy, nats
     c.loss.returns = 1.0  # pinball, in units of the trailing volatility
     c.loss.volatility = 1.0  # squared error of log volatility
+    c.loss.quality_rank = 0.1  # of fusion "qmf": confidence must fall where the loss rises
+    c.loss.gradient_modulation = 0.3  # of fusion "ogm_ge": how hard a leading encoder is slowed
+
+    # Fusion "distilled": its weights learn from the anchor, the latest sessions of the training
+    # split, which the encoders and heads do not train on until the weights are settled.
+    c.distill = ConfigDict()
+    c.distill.anchor_share = 0.4  # of the training split's sessions
+    c.distill.absorb_share = 0.3  # of the steps, at the end: weights fixed, all rows trained on
+    c.distill.warmup_steps = 60  # steps before the weights move
+    c.distill.burst_steps = 200  # then they move every step for so long ...
+    c.distill.every = 8  # ... and every so many steps afterwards
+    c.distill.learning_rate = 0.03  # of the weights (Adam)
+    c.distill.soft_labels = 0.3  # share of the teacher in the training labels
+    c.distill.label_noise = 0.0  # share of wrong directions to reckon with; 0 takes them as given
+    c.distill.modality_cost = 0.01  # nats that a modality of full weight must earn
+    c.distill.feature_cost = 0.002  # nats that a modality's features must earn together
+    c.distill.prior = 3.0  # pull of equal weights, in anchor sessions
+    c.distill.elimination_margin = 1.0  # standard errors that a modality must earn to be kept
 
     c.train = ConfigDict()
     c.train.split = "train"

@@ -38,8 +38,30 @@ class ImageConfig:
     patch_sessions: int
 
 
-ModalityConfig = NumericConfig | TextConfig | ImageConfig
-_KINDS: dict[str, type] = {"numeric": NumericConfig, "text": TextConfig, "image": ImageConfig}
+@dataclasses.dataclass(frozen=True)
+class VectorConfig:
+    kind: Literal["vector"]
+    features: int
+
+
+ModalityConfig = NumericConfig | TextConfig | ImageConfig | VectorConfig
+_KINDS: dict[str, type] = {
+    "numeric": NumericConfig,
+    "text": TextConfig,
+    "image": ImageConfig,
+    "vector": VectorConfig,
+}
+FusionName = Literal[
+    "distilled",
+    "equal",
+    "concat",
+    "late",
+    "softmax_gate",
+    "attention_gate",
+    "confidence",
+    "ogm_ge",
+    "qmf",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +77,7 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TargetsConfig:
+    classes: tuple[str, ...]
     direction: tuple[int, ...]
     up: float
     down: float
@@ -71,7 +94,8 @@ class ModelConfig:
     mlp_ratio: int
     attention: Literal["window", "linear"]
     attention_window: int
-    fusion: Literal["equal", "softmax_gate"]
+    fusion: FusionName
+    confidence_threshold: float
     dropout: float
     compute_dtype: Literal["float32", "bfloat16"]
 
@@ -81,6 +105,24 @@ class LossConfig:
     direction: float
     returns: float
     volatility: float
+    quality_rank: float
+    gradient_modulation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    anchor_share: float
+    absorb_share: float
+    warmup_steps: int
+    burst_steps: int
+    every: int
+    learning_rate: float
+    soft_labels: float
+    label_noise: float
+    modality_cost: float
+    feature_cost: float
+    prior: float
+    elimination_margin: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +186,7 @@ class Config:
     targets: TargetsConfig
     model: ModelConfig
     loss: LossConfig
+    distill: DistillConfig
     train: TrainConfig
     mesh: MeshConfig
     selection: SelectionConfig

@@ -3,7 +3,8 @@
 The same classes hold numpy arrays on the host and JAX arrays on devices.
 
 B batch rows · M modalities · T sessions in a window · F channels · K documents · E embedding width
-· X lexicon scores · N tokens · D model width · H horizons · Q quantiles · C classes (down, up)
+· X lexicon scores · N tokens · D model width · H horizons · Q quantiles · C classes · O all head
+outputs of a sample in one row · X clues about a modality's quality in one sample
 """
 
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 from flax import struct
 from jaxtyping import Bool, Float, Int, UInt8
 
-CLASSES = ("down", "up")
 PIXELS_PER_SESSION = 3  # of a chart: open, wick and close columns
 
 
@@ -41,7 +41,14 @@ class Image:
     pixels: UInt8[Any, "B height width"]
 
 
-Input = Series | Documents | Image
+@struct.dataclass
+class Vector:
+    """Features computed elsewhere, one row a sample."""
+
+    x: Float[Any, "B F"]
+
+
+Input = Series | Documents | Image | Vector
 
 
 @struct.dataclass
@@ -69,28 +76,57 @@ class Batch:
 
 
 @struct.dataclass
+class Feed:
+    """What one update needs: rows to learn from and, for distillation, rows that come after them."""
+
+    batch: Batch
+    anchor: Batch | None
+
+
+@struct.dataclass
 class Tokens:
-    """What an encoder gives: tokens of the shared width and which of them are real."""
+    """What an encoder gives: tokens of the shared width, which are real, and how loud the input is."""
 
     x: Float[Any, "B N D"]
     mask: Bool[Any, "B N"]
+    energy: Float[Any, "B"]  # log mean square of the embedded input, before any normalisation
+
+
+@struct.dataclass
+class Encoded:
+    """Every modality of every sample as one vector."""
+
+    h: Float[Any, "B M D"]
+    shown: Bool[Any, "B M"]
+    energy: Float[Any, "B M"]
+    log_scale: Float[Any, "B"]
 
 
 @struct.dataclass
 class Fused:
-    """One representation and the weights that made it (1 = a plain member of the mean)."""
+    """The head outputs and the weights that made them (1 = a plain member of the mean)."""
 
-    z: Float[Any, "B D"]
+    outputs: Float[Any, "B O"]
     modality: Float[Any, "B M"]
     feature: Float[Any, "M D"]
+    shown: Bool[Any, "B M"]
+    experts: Float[Any, "B M O"] | None  # what each modality says alone, if the fusion asks
+    clues: Float[Any, "B M X"] | None  # what the weights were read from, if they were
+
+
+@struct.dataclass
+class Outcome:
+    """The three heads' forecasts."""
+
+    direction_logits: Float[Any, "*rows H1 C"]
+    return_quantiles: Float[Any, "*rows H2 Q"]  # log returns, non-decreasing in Q
+    log_volatility: Float[Any, "*rows H3"]
 
 
 @struct.dataclass
 class Forecast:
     """What the model says, with the fusion weights that led to it."""
 
-    direction_logits: Float[Any, "B H1 C"]
-    return_quantiles: Float[Any, "B H2 Q"]  # log returns, non-decreasing in Q
-    log_volatility: Float[Any, "B H3"]
+    outcome: Outcome
     modality_weight: Float[Any, "B M"]
     feature_weight: Float[Any, "M D"]

@@ -1,7 +1,7 @@
 """Fine-tuning: a parent's parameters, the rows after its last matured label, and some old ones."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,14 +11,13 @@ from jax.sharding import Mesh
 
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
-from fusionjax.data.pipeline import training_batches
+from fusionjax.data.samples import Lesson
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program, open_market
 from fusionjax.train.telemetry import say
-from fusionjax.types import Batch
 
 
 def finetune(
@@ -58,6 +57,8 @@ def finetune(
             "train.learning_rate": f.learning_rate,
             "train.warmup_steps": f.warmup_steps,
             "train.frozen": f.frozen,
+            # The new rows are too few to judge a modality: the parent's fusion weights stay.
+            "distill.absorb_share": 1.0,
         }
     )
     market = open_market(config)
@@ -88,18 +89,6 @@ def finetune(
             origin = f"{seed_folder}@{checkpoints.latest()}"
             seed = checkpoints.info().config.seed
 
-        def batches(start: int, seed: int = seed) -> Iterator[Batch]:
-            return training_batches(
-                new,
-                windows,
-                batch_size=config.train.global_batch_size,
-                seed=seed,
-                start=start,
-                process=(jax.process_index(), jax.process_count()),
-                replay=old,
-                replay_share=f.replay_share,
-            )
-
         start = dataclasses.replace(
             program.init(seed), params=inherited, ema_params=jax.tree.map(jnp.copy, inherited)
         )
@@ -115,12 +104,14 @@ def finetune(
             folder / seed_folder.name, config.train.keep_checkpoints, create=True
         ) as checkpoints:
             fit(
-                config,
+                child.config,
                 program,
-                batches,
-                seed,
+                Lesson(new, None, None),
+                windows,
                 start=start,
                 label=f"fine-tune {seed_folder.name}",
                 run=(checkpoints, child),
+                replay=old,
+                replay_share=f.replay_share,
                 stop=stop,
             )

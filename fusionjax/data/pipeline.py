@@ -7,9 +7,9 @@ import grain
 import numpy as np
 from jaxtyping import Int64
 
-from fusionjax.data.samples import Samples, take_targets, unlabelled
+from fusionjax.data.samples import Lesson, Samples, unlabelled
 from fusionjax.data.windows import Windows
-from fusionjax.types import Batch
+from fusionjax.types import Batch, Feed
 
 _PREFETCH = 4  # batches made ahead of the step that uses them
 
@@ -36,7 +36,18 @@ class _Stream:
         )
 
 
-class _Batches:
+class _Draw:
+    """A fixed number of samples a step, from a stream of its own."""
+
+    def __init__(self, samples: Samples, count: int, seed: int) -> None:
+        self._samples, self._count = samples, count
+        self._stream = _Stream(len(samples), seed)
+
+    def __call__(self, step: int) -> Samples:
+        return self._samples.take(self._stream(step * self._count, (step + 1) * self._count))
+
+
+class _Feeds:
     """Random access to this process's rows of every global batch.
 
     The global batch is the same for any number of processes: process p of P makes rows
@@ -45,69 +56,95 @@ class _Batches:
 
     def __init__(
         self,
-        samples: Samples,
+        lesson: Lesson,
         windows: Windows,
-        batch_size: int,
+        sizes: tuple[int, int],
+        absorb_start: int,
         seed: int,
         process: tuple[int, int],
         replay: Samples | None,
         replay_share: float,
     ) -> None:
-        self._windows = windows
-        self._old = round(batch_size * replay_share) if replay is not None else 0
-        self._new = batch_size - self._old
-        self._pool = samples if replay is None else _concatenate(samples, replay)
-        self._fresh = _Stream(len(samples), seed)
-        self._replay = _Stream(len(self._pool) - len(samples), seed + 1) if self._old else None
-        self._offset = len(samples)
-        index, count = process
-        self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
+        size, anchor_size = sizes
+        old = round(size * replay_share) if replay is not None else 0
+        self._windows, self._process, self._absorb_start = windows, process, absorb_start
+        self._whole = _Draw(lesson.whole, size - old, seed)
+        self._base = None if lesson.base is None else _Draw(lesson.base, size - old, seed)
+        self._anchor = (
+            None if lesson.anchor is None else _Draw(lesson.anchor, anchor_size, seed + 2)
+        )
+        self._replay = _Draw(replay, old, seed + 1) if replay is not None and old else None
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length
 
-    def __getitem__(self, step: int) -> Batch:
-        at = self._fresh(step * self._new, (step + 1) * self._new)
+    def __getitem__(self, step: int) -> Feed:
+        early = self._base is not None and step < self._absorb_start
+        drawn = (self._base if self._base is not None and early else self._whole)(step)
         if self._replay is not None:
-            old = self._offset + self._replay(step * self._old, (step + 1) * self._old)
-            at = np.concatenate([at, old])
-        at = at[self._rows]
-        return self._windows(
-            self._pool.row[at], take_targets(self._pool.targets, at), np.ones(len(at), np.float32)
-        )
+            drawn = _concatenate(drawn, self._replay(step))
+        anchor = None if self._anchor is None else self._build(self._anchor(step))
+        return Feed(self._build(drawn), anchor)
+
+    def _build(self, drawn: Samples) -> Batch:
+        index, count = self._process
+        size = len(drawn)
+        mine = drawn.take(np.arange(index * size // count, (index + 1) * size // count))
+        return self._windows(mine.row, mine.targets, np.ones(len(mine), np.float32))
 
 
-def training_batches(
-    samples: Samples,
+def training_feeds(
+    lesson: Lesson,
     windows: Windows,
     *,
     batch_size: int,
+    anchor_size: int,
+    absorb_start: int,
     seed: int,
     start: int,
     process: tuple[int, int] = (0, 1),
     replay: Samples | None = None,
     replay_share: float = 0.0,
-) -> Iterator[Batch]:
-    """Batches from step ``start`` on, made in the background.
+) -> Iterator[Feed]:
+    """Feeds from step ``start`` on, made in the background.
 
     Args:
-      samples: what to learn from.
+      lesson: what to learn from.
       windows: builds the inputs.
       batch_size: global batch size, in samples.
+      anchor_size: anchor samples beside each batch, where the lesson has an anchor.
+      absorb_start: the step from which batches are drawn from the anchor too.
       seed: of the order.
       start: first step, so that a resumed run sees the batch it would have seen.
       process: (this process, number of processes).
       replay: older samples to mix in, or None.
       replay_share: share of each batch that comes from ``replay``.
     """
-    source = _Batches(samples, windows, batch_size, seed, process, replay, replay_share)
-    batches = iter(
+    source = _Feeds(
+        lesson,
+        windows,
+        (batch_size, anchor_size),
+        absorb_start,
+        seed,
+        process,
+        replay,
+        replay_share,
+    )
+    feeds = iter(
         grain.MapDataset.source(source).to_iter_dataset(
             grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
         )
     )
-    batches.set_state({"next_index": start})
-    return batches
+    feeds.set_state({"next_index": start})
+    return feeds
+
+
+def labelled_batches(samples: Samples, windows: Windows, batch_size: int) -> Iterator[Batch]:
+    """Every sample once, in order and with its labels; padding rows at the end have weight 0."""
+    for start in range(0, len(samples), batch_size):
+        at = np.arange(start, start + batch_size)
+        part = samples.take(np.minimum(at, len(samples) - 1))
+        yield windows(part.row, part.targets, (at < len(samples)).astype(np.float32))
 
 
 def evaluation_batches(

@@ -36,6 +36,63 @@ class Samples:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a run learns from: all its samples, cut in time where fusion weights are distilled."""
+
+    whole: Samples
+    base: Samples | None  # labels known before the anchor begins
+    anchor: Samples | None  # strictly later than every base label
+
+    @property
+    def anchor_sessions(self) -> int:
+        """How many sessions the anchor has: its stocks of one day count as one."""
+        return 0 if self.anchor is None else len(np.unique(self.anchor.target_day))
+
+
+def lesson(
+    market: Market,
+    config: Config,
+    first: np.datetime64,
+    last: np.datetime64,
+    anchor_share: float,
+) -> Lesson:
+    """The samples of a period; the latest ``anchor_share`` of its sessions are the anchor.
+
+    Args:
+      market: the data.
+      config: of the run.
+      first: first target day.
+      last: last day, of targets and of their labels.
+      anchor_share: 0 makes no cut.
+
+    Raises:
+      InputError: one side of the cut is empty, or a class is missing from the anchor.
+    """
+    whole = between(market, config, first, last)
+    if anchor_share == 0:
+        return Lesson(whole, None, None)
+    days = np.unique(whole.target_day)
+    cut = days[min(round(len(days) * (1 - anchor_share)), len(days) - 1)] if len(days) else last
+    base = between(market, config, first, cut - 1)
+    anchor = whole.take(whole.target_day >= cut)
+    if not len(base) or not len(anchor):
+        raise InputError(
+            f"config.distill.anchor_share is {anchor_share}: of the {len(days)} sessions from "
+            f"{first} to {last} it leaves {len(base)} samples before the anchor and "
+            f"{len(anchor)} in it; train on a longer period or choose another share"
+        )
+    known = anchor.targets.direction[anchor.targets.direction_mask]
+    missing = set(np.unique(base.targets.direction)) - set(np.unique(known))
+    if missing and len(known):
+        names = ", ".join(config.targets.classes[int(c)] for c in sorted(missing))
+        raise InputError(
+            f"config.distill.anchor_share is {anchor_share}: no sample of class {names} is in the "
+            f"anchor, {cut} to {last}, so its weights cannot be learned; choose a larger share"
+        )
+    return Lesson(whole, base, anchor)
+
+
 def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
     """Rows of every label array."""
     return Targets(**{f.name: getattr(targets, f.name)[keep] for f in dataclasses.fields(targets)})

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from fusionjax.config import Config, ImageConfig, NumericConfig, TextConfig
+from fusionjax.config import Config, ImageConfig, ModalityConfig, NumericConfig, TextConfig, VectorConfig
 from fusionjax.data import charts
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -42,6 +42,11 @@ class Windows:
 
     def __init__(self, market: Market, config: Config, scaler: Scaler) -> None:
         for name, modality in config.modalities.items():
+            if isinstance(modality, VectorConfig):
+                raise InputError(
+                    f"config.modalities.{name} is a vector: those are for studies of the fusion "
+                    "(launch/evaluate.py --ladder); a market has numeric, text and image"
+                )
             if isinstance(modality, TextConfig) and market.texts is None:
                 raise InputError(
                     f"config.modalities.{name} wants texts; data.source "
@@ -80,7 +85,7 @@ class Windows:
         )
 
     def _input(
-        self, name: str, modality: NumericConfig | TextConfig | ImageConfig, rows: np.ndarray
+        self, name: str, modality: ModalityConfig, rows: np.ndarray
     ) -> tuple[Input, Bool[np.ndarray, "B"]]:
         if isinstance(modality, NumericConfig):
             values, known = self._series[name]
@@ -91,6 +96,7 @@ class Windows:
             at, exists = self._look_back(rows, modality.sessions)
             pixels = charts.draw(self._market.ohlcv[at], exists, modality.height)
             return Image(pixels), np.ones(len(rows), bool)
+        assert isinstance(modality, TextConfig), "checked when the windows are made"
         return self._documents(modality, rows)
 
     def _look_back(

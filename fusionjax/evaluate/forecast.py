@@ -16,7 +16,6 @@ from fusionjax.config import Config, require_same_task
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble
-from fusionjax.types import CLASSES
 
 # A forecast may be asked for until the next bar is due: a long week-end after the last one.
 _VALID_DAYS = 5
@@ -91,7 +90,7 @@ def forecast(
                 "session": str(market.session[row]),
                 "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
                 "direction": {
-                    f"{h}d": dict(zip(CLASSES, _round([1 - p, p]), strict=True))
+                    f"{h}d": dict(zip(t.classes, _round([1 - p, p]), strict=True))
                     for h, p in zip(t.direction, said.up[i].tolist(), strict=True)
                 },
                 "return_quantiles": {

@@ -137,5 +137,7 @@ def predict(
         lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
         *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts],
     )
-    up = jax.nn.softmax(f.direction_logits, axis=-1)[..., 1]
-    return Prediction(np.asarray(up), f.return_quantiles, f.log_volatility, f.modality_weight)
+    up = jax.nn.softmax(f.outcome.direction_logits, axis=-1)[..., 1]
+    return Prediction(
+        np.asarray(up), f.outcome.return_quantiles, f.outcome.log_volatility, f.modality_weight
+    )

@@ -2,25 +2,22 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data.pipeline import training_batches
-from fusionjax.data.samples import Samples, between
+from fusionjax.data.samples import Samples, between, lesson
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate import metrics
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
-from fusionjax.types import Batch
 
 
 def rolling_folds(
@@ -83,12 +80,15 @@ def _candidate(
     scores = []
     for k, (before, after) in enumerate(folds):
         windows = Windows(market, tried, Scaler.fit(market, after.target_day.min() - 1))
-        program = program or make_program(tried, mesh, windows)
+        share = tried.distill.anchor_share if weights.anchored(tried) else 0.0
+        days = before.target_day.min(), after.target_day.min() - 1
+        learnt = lesson(market, tried, *days, share)
+        program = program or make_program(tried, mesh, windows, learnt.anchor_sessions)
         state = fit(
             tried,
             program,
-            partial(_batches, before, windows, batch_size, tried.seed),
-            tried.seed,
+            learnt,
+            windows,
             label=f"{changes} fold {k + 1}",
         )
         said = predict(program, state.ema_params, windows, after.row, batch_size)
@@ -96,12 +96,6 @@ def _candidate(
     log_loss, mcc, mse = np.mean(scores, axis=0).tolist()
     objective = config.loss.direction * log_loss + config.loss.volatility * mse
     return Candidate(changes, log_loss, mcc, mse, objective)
-
-
-def _batches(
-    samples: Samples, windows: Windows, batch_size: int, seed: int, start: int
-) -> Iterator[Batch]:
-    return training_batches(samples, windows, batch_size=batch_size, seed=seed, start=start)
 
 
 def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:

@@ -7,9 +7,16 @@ from einops import rearrange, reduce
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from fusionjax.config import ImageConfig, ModelConfig, NumericConfig, TextConfig
-from fusionjax.models.layers import Stack, dense
-from fusionjax.types import PIXELS_PER_SESSION, Documents, Image, Series, Tokens
+from fusionjax.config import (
+    ImageConfig,
+    ModalityConfig,
+    ModelConfig,
+    NumericConfig,
+    TextConfig,
+    VectorConfig,
+)
+from fusionjax.models.layers import RMSNorm, Stack, dense, energy
+from fusionjax.types import PIXELS_PER_SESSION, Documents, Image, Series, Tokens, Vector
 
 
 def instance_normalise(
@@ -48,11 +55,10 @@ class NumericEncoder(nn.Module):
         statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
         level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
         mask = reduce(series.mask, "b (n p) -> b n", "any", p=patch)
-        tokens = Tokens(
+        return Stack(c, self.deterministic, name="stack")(
             jnp.concatenate([level, x], axis=1),
             jnp.concatenate([mask.any(1, keepdims=True), mask], axis=1),
         )
-        return Stack(c, self.deterministic, name="stack")(tokens)
 
 
 class TextEncoder(nn.Module):
@@ -81,7 +87,7 @@ class TextEncoder(nn.Module):
             + dense(c, c.width, "embed_scalars")(scalars)
             + author
         )
-        return Stack(c, self.deterministic, name="stack")(Tokens(x, documents.mask))
+        return Stack(c, self.deterministic, name="stack")(x, documents.mask)
 
 
 class ImageEncoder(nn.Module):
@@ -103,18 +109,42 @@ class ImageEncoder(nn.Module):
         )
         x = dense(c, c.width, "embed")(patches)
         x = x + _positions(self, x.shape[1], c)
-        return Stack(c, self.deterministic, name="stack")(Tokens(x, jnp.ones(x.shape[:2], bool)))
+        return Stack(c, self.deterministic, name="stack")(
+            x, jnp.ones(x.shape[:2], bool)
+        )
+
+
+class VectorEncoder(nn.Module):
+    """A two-layer perceptron over features computed elsewhere; one token."""
+
+    spec: VectorConfig
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, vector: Vector) -> Tokens:
+        c = self.config
+        x = vector.x.astype(jnp.dtype(c.compute_dtype))
+        x = nn.Dropout(c.dropout, deterministic=self.deterministic)(x)
+        x = dense(c, c.mlp_ratio * c.width, "embed")(x)[:, None]
+        mask = jnp.ones(x.shape[:2], bool)
+        y = RMSNorm(name="norm")(dense(c, c.width, "mlp_out")(nn.gelu(x)))
+        return Tokens(y, mask, energy(x, mask))
 
 
 def encoder(
-    spec: NumericConfig | TextConfig | ImageConfig,
+    spec: ModalityConfig,
     config: ModelConfig,
     deterministic: bool,
-    name: str,
 ) -> nn.Module:
     """The encoder of a modality's kind."""
-    kind = {NumericConfig: NumericEncoder, TextConfig: TextEncoder, ImageConfig: ImageEncoder}
-    return kind[type(spec)](spec, config, deterministic, name=name)
+    kind: dict[type, type[nn.Module]] = {
+        NumericConfig: NumericEncoder,
+        TextConfig: TextEncoder,
+        ImageConfig: ImageEncoder,
+        VectorConfig: VectorEncoder,
+    }
+    return kind[type(spec)](spec, config, deterministic)
 
 
 def _positions(module: nn.Module, count: int, config: ModelConfig) -> Float[Array, "1 N D"]:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
@@ -59,6 +60,14 @@ class Layer(nn.Module):
         return constrain_batch(x + dense(c, c.width, "mlp_out")(nn.gelu(y))), None
 
 
+def energy(x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "B"]:
+    """Log mean square of the real tokens; what an embedded input loses when it is normalised."""
+    shown = mask[..., None].astype(jnp.float32)
+    square = jnp.square(x.astype(jnp.float32)) * shown
+    count = jnp.maximum(shown.sum((1, 2)), 1) * np.float32(x.shape[-1])
+    return jnp.log(square.sum((1, 2)) / count + 1e-6)
+
+
 class Stack(nn.Module):
     """All layers as one scanned, rematerialised layer: compile time does not grow with depth.
 
@@ -69,9 +78,10 @@ class Stack(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, tokens: Tokens) -> Tokens:
+    def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Tokens:
+        loud = energy(x, mask)
         x = nn.Dropout(self.config.dropout, broadcast_dims=(2,), deterministic=self.deterministic)(
-            tokens.x
+            x
         )
         scanned = nn.scan(
             nn.remat(Layer, prevent_cse=False),
@@ -82,5 +92,5 @@ class Stack(nn.Module):
         )
         # Rows stay on their devices and weights come to them; without this the embedding's split
         # over D would spread through the layers and activations would travel instead.
-        x, _ = scanned(self.config, name="layers")(constrain_batch(x), tokens.mask)
-        return Tokens(RMSNorm(name="norm")(x), tokens.mask)
+        x, _ = scanned(self.config, name="layers")(constrain_batch(x), mask)
+        return Tokens(RMSNorm(name="norm")(x), mask, loud)

@@ -19,9 +19,9 @@ RULES: tuple[tuple[str, PartitionSpec], ...] = (
     (r"layers/mlp_in/bias", PartitionSpec(None, "tensor")),
     (r"fusion/mlp_in/kernel", PartitionSpec("fsdp", "tensor")),
     (r"fusion/mlp_out/kernel", PartitionSpec("tensor", "fsdp")),
-    (r"fusion/gate/kernel", PartitionSpec("fsdp", None)),
+    (r"fusion/(gate|key|readout)/kernel", PartitionSpec("fsdp", None)),
+    (r"fusion/expert_kernel", PartitionSpec(None, "fsdp", None)),
     (r"(embed\w*/kernel|author/embedding|positions)", PartitionSpec(None, "fsdp")),
-    (r"heads/\w+/kernel", PartitionSpec("fsdp", None)),
     (r".*", PartitionSpec()),
 )
 

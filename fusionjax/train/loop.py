@@ -4,12 +4,21 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+import jax
+import numpy as np
+
 from fusionjax.config import Config
+from fusionjax.data.pipeline import labelled_batches, training_feeds
+from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.windows import Windows
+from fusionjax.distill import weights
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
-from fusionjax.train.program import Program
+from fusionjax.train.program import Program, anchor_size
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import Reporter, say
-from fusionjax.types import Batch
+from fusionjax.types import Feed
+
+_MOST_ANCHOR_ROWS = 8192  # asked when modalities are dropped; evenly spaced if there are more
 
 
 class Preempted(Exception):
@@ -19,12 +28,14 @@ class Preempted(Exception):
 def fit(
     config: Config,
     program: Program,
-    batches: Callable[[int], Iterator[Batch]],
-    seed: int,
+    lesson: Lesson,
+    windows: Windows,
     *,
     start: TrainState | None = None,
     label: str = "train",
     run: tuple[Checkpoints, RunInfo] | None = None,
+    replay: Samples | None = None,
+    replay_share: float = 0.0,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> TrainState:
     """Trains to ``config.train.steps`` updates.
@@ -32,11 +43,13 @@ def fit(
     Args:
       config: what to train; ``train.*`` governs the loop.
       program: the compiled step for it.
-      batches: gives the iterator of batches from a step on.
-      seed: of parameters and dropout.
+      lesson: what to learn from.
+      windows: builds its inputs.
       start: initial state, e.g. a parent's; fresh parameters if None.
       label: shown on the progress bar.
       run: where to save and what to save beside the state; None keeps nothing.
+      replay: older samples to mix in, or None.
+      replay_share: share of each batch that comes from ``replay``.
       stop: asked after each step; True saves and raises.
 
     Returns:
@@ -47,7 +60,7 @@ def fit(
       InputError: the run folder holds another run.
     """
     program.compile_step()
-    t = config.train
+    t, seed = config.train, config.seed
     if run is not None and run[0].latest() is not None:
         checkpoints, info = run
         state = checkpoints.restore(program.abstract_state)
@@ -56,9 +69,11 @@ def fit(
     else:
         state = start if start is not None else program.init(seed)
     first = int(state.step)
-    source = batches(first)
+    source = feeds(config, lesson, windows, first, replay, replay_share)
     with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
         for step in range(first, t.steps):
+            if lesson.anchor is not None and step == weights.absorb_start(config):
+                state = _settle(program, state, lesson.anchor, windows, config, label)
             state, metrics = program.step(state, next(source), seed)
             done = step + 1
             # This step is dispatched before the metrics of an earlier one are read, so the device
@@ -76,6 +91,54 @@ def fit(
             f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
             "same command goes on from there"
         )
+    return state
+
+
+def feeds(
+    config: Config,
+    lesson: Lesson,
+    windows: Windows,
+    start: int,
+    replay: Samples | None = None,
+    replay_share: float = 0.0,
+) -> Iterator[Feed]:
+    """What ``fit`` trains on, from a step on: a function of the config's seed and the step."""
+    return training_feeds(
+        lesson,
+        windows,
+        batch_size=config.train.global_batch_size,
+        anchor_size=anchor_size(config),
+        absorb_start=weights.absorb_start(config),
+        seed=config.seed,
+        start=start,
+        process=(jax.process_index(), jax.process_count()),
+        replay=replay,
+        replay_share=replay_share,
+    )
+
+
+def _settle(
+    program: Program,
+    state: TrainState,
+    anchor: Samples,
+    windows: Windows,
+    config: Config,
+    label: str,
+) -> TrainState:
+    """Fixes the fusion's weights: what the anchor does not miss is dropped, and said so."""
+    size = anchor_size(config)
+    if len(anchor) > _MOST_ANCHOR_ROWS:
+        anchor = anchor.take(np.linspace(0, len(anchor) - 1, _MOST_ANCHOR_ROWS).astype(int))
+    padded = np.minimum(np.arange(-(-len(anchor) // size) * size), len(anchor) - 1)
+    _, session = np.unique(anchor.target_day[padded], return_inverse=True)
+    state, said = program.eliminate(state, labelled_batches(anchor, windows, size), session)
+    worth = ", ".join(
+        f"{name} {w:+.4f} ± {e:.4f}{'' if k else ' (dropped)'}"
+        for name, w, e, k in zip(
+            config.modalities, said["worth"], said["error"], said["kept"], strict=True
+        )
+    )
+    say(f"{label}: worth to {len(anchor):,} later samples, in loss: {worth}")
     return state
 
 

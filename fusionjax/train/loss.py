@@ -4,54 +4,47 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
-from fusionjax.types import Batch, Forecast
+from fusionjax.distill.labels import Labels
+from fusionjax.types import Batch, Outcome
 
 Metrics = dict[str, Float[Array, ""]]
 
 
 def label_counts(batch: Batch) -> Metrics:
     """How much label weight each head has in a batch: what its summed loss is divided by."""
-    t = batch.targets
-
-    def count(mask: Bool[Array, "B H"]) -> Float[Array, ""]:
-        return jnp.sum(jnp.where(mask, batch.weight[:, None], 0.0))
-
-    return {
-        "direction": count(t.direction_mask),
-        "returns": count(t.returns_mask),
-        "volatility": count(t.volatility_mask),
-    }
+    return {name: jnp.sum(mask * batch.weight[:, None]) for name, mask in _masks(batch).items()}
 
 
-def loss_terms(forecast: Forecast, batch: Batch, config: Config) -> Metrics:
-    """Summed loss of each head over a batch; divide by ``label_counts`` for means.
+def row_losses(
+    outcome: Outcome, labels: Labels, batch: Batch, config: Config
+) -> dict[str, Float[Array, "B"]]:
+    """Each sample's loss in each head, summed over horizons; 0 where the label is unknown.
 
     Direction: cross-entropy in nats. Returns: pinball loss (Koenker & Bassett, 1978) in units of
     the trailing volatility over the horizon, mean over quantiles. Volatility: squared error of
-    the log.
+    the log. Not weighted by ``batch.weight``.
     """
-    t, w = batch.targets, batch.weight[:, None]
-
-    def total(loss: Float[Array, "B H"], mask: Bool[Array, "B H"]) -> Float[Array, ""]:
-        return jnp.sum(jnp.where(mask, loss, 0.0) * w)
-
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(
-        forecast.direction_logits, t.direction
-    )
+    cross_entropy = -(labels.direction * jax.nn.log_softmax(outcome.direction_logits)).sum(-1)
     horizon = jnp.sqrt(jnp.asarray(config.targets.returns, jnp.float32))[None, :]
     unit = jnp.exp(batch.log_scale)[:, None] * horizon
-    error = (t.returns[..., None] - forecast.return_quantiles) / unit[..., None]
+    error = (labels.returns[..., None] - outcome.return_quantiles) / unit[..., None]
     q = jnp.asarray(config.targets.quantiles, jnp.float32)[None, None, :]
     pinball = jnp.maximum(q * error, (q - 1) * error).mean(-1)
-    squared = (forecast.log_volatility - t.log_volatility) ** 2
+    squared = (outcome.log_volatility - labels.log_volatility) ** 2
+    losses = {"direction": cross_entropy, "returns": pinball, "volatility": squared}
+    masks = _masks(batch)
+    return {name: jnp.where(masks[name], loss, 0.0).sum(-1) for name, loss in losses.items()}
+
+
+def head_weights(config: Config) -> dict[str, float]:
+    """What each head's mean counts for."""
     return {
-        "direction": total(cross_entropy, t.direction_mask),
-        "returns": total(pinball, t.returns_mask),
-        "volatility": total(squared, t.volatility_mask),
+        "direction": config.loss.direction,
+        "returns": config.loss.returns,
+        "volatility": config.loss.volatility,
     }
 
 
@@ -65,3 +58,12 @@ def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
     kept = here & jax.random.bernoulli(key, 1 - rate, here.shape)
     kept = jnp.where(kept.any(1, keepdims=True), kept, here)
     return dataclasses.replace(batch, present={n: kept[:, i] for i, n in enumerate(names)})
+
+
+def _masks(batch: Batch) -> dict[str, Bool[Array, "B _"]]:
+    t = batch.targets
+    return {
+        "direction": t.direction_mask,
+        "returns": t.returns_mask,
+        "volatility": t.volatility_mask,
+    }

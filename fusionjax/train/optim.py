@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from fusionjax.config import Config
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.rules import path_name
 
@@ -23,11 +24,12 @@ def schedule(config: Config) -> optax.Schedule:
 def optimiser(config: Config) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
+    frozen = t.frozen + (weights.OWN if config.model.fusion == "distilled" else ())
     return optax.chain(
-        _freeze(t.frozen),  # before clipping: what is frozen must not shrink the rest
+        _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
-        _freeze(t.frozen),  # and after: no decay either
+        _freeze(frozen),  # and after: no decay either
     )
 
 

@@ -1,34 +1,40 @@
 """The compiled functions of one config on one mesh, shared by all seeds and folds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Int64
 
 from fusionjax.config import Config
+from fusionjax.distill import weights
 from fusionjax.parallel import rules
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_predict, make_step
-from fusionjax.types import Batch, Forecast
+from fusionjax.train.step import make_elimination, make_encode, make_predict, make_step
+from fusionjax.types import Batch, Encoded, Feed, Forecast
 
 
 class Program:
-    """init, step and predict, each compiled once.
+    """init, step, elimination and predict, each compiled once.
 
     Args:
       config: the seed in it is ignored; seeds are arguments.
       mesh: over which everything is split.
       example: a batch of this process's rows, for its shapes.
+      anchor_sessions: of the lesson; 0 for a program that only predicts.
 
     Raises:
       InputError: the batch or a parameter does not divide over the mesh.
     """
 
-    def __init__(self, config: Config, mesh: Mesh, example: Batch) -> None:
+    def __init__(
+        self, config: Config, mesh: Mesh, example: Batch, anchor_sessions: int = 0
+    ) -> None:
         check_batch(config, mesh)
         self.mesh, self._config = mesh, config
         self._example = jax.tree.map(
@@ -47,16 +53,25 @@ class Program:
             lambda seed: fresh(seed, self._zeros()), out_shardings=split, compiler_options=options
         )
         self._step = jax.jit(
-            make_step(config),
+            make_step(config, float(anchor_sessions)),
             in_shardings=(split, batch, whole),
             out_shardings=(split, whole),
             donate_argnums=0,
             compiler_options=options,
         )
-        self._predict = jax.jit(
-            make_predict(config),
-            in_shardings=(split.ema_params, batch),
-            out_shardings=whole,
+        self._predict, self._encode = (
+            jax.jit(
+                make(config),
+                in_shardings=(split.ema_params, batch),
+                out_shardings=whole,
+                compiler_options=options,
+            )
+            for make in (make_predict, make_encode)
+        )
+        self._eliminate = jax.jit(
+            make_elimination(config),
+            in_shardings=(split, whole, whole, whole),
+            out_shardings=(split, whole),
             compiler_options=options,
         )
         self._compiled: Future | None = None
@@ -64,15 +79,19 @@ class Program:
     def compile_step(self) -> None:
         """Starts to compile the step in the background, so that it overlaps with ``init``."""
         if self._compiled is None:
-            rows = self._config.train.global_batch_size
-            batch = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype), self._example
+            sizes = self._config.train.global_batch_size, anchor_size(self._config)
+            batch, anchor = (
+                jax.tree.map(
+                    lambda x, n=n: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), self._example
+                )
+                for n in sizes
             )
+            feed = Feed(batch, anchor if weights.anchored(self._config) else None)
             seed = jax.ShapeDtypeStruct((), jnp.uint32)
 
             def work() -> Callable:
                 with jax.set_mesh(self.mesh):
-                    return self._step.lower(self.abstract_state, batch, seed).compile()
+                    return self._step.lower(self.abstract_state, feed, seed).compile()
 
             pool = ThreadPoolExecutor(1)
             self._compiled = pool.submit(work)
@@ -83,14 +102,33 @@ class Program:
         with jax.set_mesh(self.mesh):
             return self._init(jnp.uint32(seed))
 
-    def step(self, state: TrainState, batch: Batch, seed: int) -> tuple[TrainState, dict]:
-        """One update on this process's rows of a batch. ``state`` is donated."""
+    def step(self, state: TrainState, feed: Feed, seed: int) -> tuple[TrainState, dict]:
+        """One update on this process's rows. ``state`` is donated."""
         self.compile_step()
         assert self._compiled is not None
         with jax.set_mesh(self.mesh):
             return self._compiled.result()(
-                state, rules.to_devices(batch, self.mesh), jnp.uint32(seed)
+                state, rules.to_devices(feed, self.mesh), jnp.uint32(seed)
             )
+
+    def eliminate(
+        self, state: TrainState, anchor: Iterable[Batch], session: Int64[np.ndarray, "N"]
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """Drops the modalities that the anchor does not miss; see ``make_elimination``.
+
+        Args:
+          state: of the run; its averaged parameters are asked.
+          anchor: every anchor sample once, in equal batches of this process's rows.
+          session: of every sample, padding included, as a number in [0, N).
+        """
+        parts: list[tuple[Encoded, Batch]] = []
+        with jax.set_mesh(self.mesh):
+            for batch in anchor:
+                encoded = self._encode(state.ema_params, rules.to_devices(batch, self.mesh))
+                parts.append((jax.device_get(encoded), batch))
+            whole = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+            state, said = self._eliminate(state, *whole, session.astype(np.int32))
+        return state, jax.device_get(said)
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""
@@ -99,6 +137,11 @@ class Program:
 
     def _zeros(self) -> Batch:
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._example)
+
+
+def anchor_size(config: Config) -> int:
+    """Anchor samples a step: a microbatch, so that memory does not grow."""
+    return config.train.global_batch_size // config.train.grad_accum_steps
 
 
 def _on_cpu(mesh: Mesh) -> bool:

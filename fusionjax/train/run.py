@@ -1,26 +1,25 @@
 """A run from config to checkpoint: data, windows, program and loop put together."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
 from fusionjax.data import prepare, samples, store
-from fusionjax.data.pipeline import evaluation_batches, training_batches
-from fusionjax.data.samples import Samples
+from fusionjax.data.pipeline import evaluation_batches
+from fusionjax.data.samples import Lesson
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
+from fusionjax.distill import weights
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import progress_bar, say
-from fusionjax.types import Batch
 
 
 def open_market(config: Config) -> Market:
@@ -30,9 +29,12 @@ def open_market(config: Config) -> Market:
     return store.load(folder)
 
 
-def make_program(config: Config, mesh: Mesh, windows: Windows) -> Program:
+def make_program(
+    config: Config, mesh: Mesh, windows: Windows, anchor_sessions: int = 0
+) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
-    return Program(config, mesh, next(evaluation_batches(np.zeros(1, int), windows, 1)))
+    example = next(evaluation_batches(np.zeros(1, int), windows, 1))
+    return Program(config, mesh, example, anchor_sessions)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Trainer:
     config: Config
     market: Market
     windows: Windows
-    samples: Samples
+    lesson: Lesson
     program: Program
     info: RunInfo
 
@@ -54,35 +56,33 @@ class Trainer:
           InputError: anything wrong with data, config or mesh.
         """
         market = open_market(config)
-        chosen = samples.split(market, config, config.train.split)
+        samples.split(market, config, config.train.split)  # says what is wrong with an empty one
         first, last = config.data.splits[config.train.split]
+        share = config.distill.anchor_share if weights.anchored(config) else 0.0
+        chosen = samples.lesson(
+            market, config, np.datetime64(first, "D"), np.datetime64(last, "D"), share
+        )
         scaler = Scaler.fit(market, np.datetime64(last, "D"))
         windows = Windows(market, config, scaler)
-        program = make_program(config, mesh, windows)
+        program = make_program(config, mesh, windows, chosen.anchor_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
         return Trainer(config, market, windows, chosen, program, info)
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
         mesh = self.program.mesh
-        days = self.samples.target_day
+        days, anchor = self.lesson.whole.target_day, self.lesson.anchor
         axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))
         say(
-            f"{self.config.name}: {len(self.samples):,} samples of {len(self.market.symbols)} "
+            f"{self.config.name}: {len(self.lesson.whole):,} samples of {len(self.market.symbols)} "
             f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}"
         )
-
-    def batches(self, seed: int) -> Callable[[int], Iterator[Batch]]:
-        """For ``fit``: the batches of a seed from any step on."""
-        return lambda start: training_batches(
-            self.samples,
-            self.windows,
-            batch_size=self.config.train.global_batch_size,
-            seed=seed,
-            start=start,
-            process=(jax.process_index(), jax.process_count()),
-        )
+        if anchor is not None:
+            say(
+                f"fusion weights learn from the anchor: {len(anchor):,} samples from "
+                f"{anchor.target_day.min()} on"
+            )
 
     def train(
         self, seed: int, folder: Path, stop: Callable[[int], bool] = lambda step: False
@@ -93,8 +93,8 @@ class Trainer:
             return fit(
                 config,
                 self.program,
-                self.batches(seed),
-                seed,
+                self.lesson,
+                self.windows,
                 label=f"seed {seed}",
                 run=(checkpoints, dataclasses.replace(self.info, config=config)),
                 stop=stop,

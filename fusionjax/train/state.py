@@ -8,6 +8,7 @@ from flax import struct
 from jaxtyping import Array, Int, UInt32
 
 from fusionjax.config import Config
+from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.train.optim import optimiser
 from fusionjax.types import Batch
@@ -23,16 +24,19 @@ class TrainState:
     step: Int[Array, ""]  # completed updates
     params: Any
     opt_state: Any
-    ema_params: Any  # averaged parameters: what evaluate and predict use
+    weights_opt_state: Any  # of the distilled fusion's weights; () for other fusions
+    ema_params: Any  # averaged parameters: the teacher, and what evaluate and predict use
 
 
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
     """Fresh state; jitted with output shardings it is made split. ``example`` gives shapes."""
     params = Forecaster(config).init(jax.random.key(seed), example)["params"]
+    distilled = config.model.fusion == "distilled"
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimiser(config).init(params),
+        weights_opt_state=weights.optimiser(config).init(weights.get(params)) if distilled else (),
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
     )

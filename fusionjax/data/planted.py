@@ -1,0 +1,121 @@
+"""A planted market: every part's worth is known, so that learned weights have a truth to meet.
+
+Six modalities: ``numeric`` and ``text`` are informative (text is missing from 30 % of samples),
+``chart`` is informative but 30 % of it is corrupted with heavy tails and two of its features repeat
+numeric ones, ``audio`` is noise and half missing, ``video`` is noise, and ``source`` is a shortcut: it
+gives the label away early in the training period and nothing in its last quarter.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from fusionjax.data.views import Views, views
+from fusionjax.types import Targets
+
+MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
+_FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "source": 4}
+_INFORMATIVE = {"numeric": 3, "text": 3, "chart": 3}  # leading features of each
+_MISSING = {"text": 0.3, "audio": 0.5}
+_CORRUPTED = 0.3  # of charts
+_SHORTCUT_STRENGTH, _SHORTCUT_ENDS = 2.0, 0.75  # at the start; share of training at which it is gone
+
+
+@dataclasses.dataclass(frozen=True)
+class Regime:
+    """What is hard about a planted market."""
+
+    signal: float = 1.0  # scale of the label's log odds
+    label_noise: float = 0.0  # share of training labels that are flipped
+    drift: bool = False  # the chart's meaning reverses half-way through training
+
+
+REGIMES = {
+    "full": Regime(),
+    "weak": Regime(signal=0.5),
+    "noisy_labels": Regime(label_noise=0.25),
+    "drift": Regime(drift=True),
+    "clear": Regime(signal=4.0, label_noise=0.25),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What the generator knows and no model is told."""
+
+    probability: Float[np.ndarray, "S"]  # of up, given all that was drawn
+    flipped: Bool[np.ndarray, "S"]  # the training label is the wrong one
+    corrupted: Bool[np.ndarray, "S"]  # the chart is
+    informative: dict[str, Bool[np.ndarray, "_"]]  # by modality, each feature
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """A market with its truth."""
+
+    views: Views
+    truth: Truth
+
+
+def plant(
+    regime: Regime, seed: int, *, train: int = 2500, dev: int = 500, test: int = 4000
+) -> Planted:
+    """Draws a market. Rows are in time order: train, then dev, then test.
+
+    The label's log odds are a sum of one part of each informative modality and one product of
+    numeric and text, so that neither late nor early fusion alone is right.
+    """
+    rng = np.random.default_rng([seed, 17])
+    count = train + dev + test
+    time = np.arange(count)
+    x = {name: rng.normal(size=(count, _FEATURES[name])) for name in MODALITIES}
+    x["chart"][:, 3:5] = 0.9 * x["numeric"][:, :2] + np.sqrt(1 - 0.81) * x["chart"][:, 3:5]
+    n, t, c = x["numeric"], x["text"], x["chart"]
+    reverse = np.where(regime.drift & (time < train // 2), -1.0, 1.0)
+    log_odds = regime.signal * (
+        (0.7 * n[:, 0] - 0.6 * n[:, 1] + 0.4 * n[:, 2])
+        + (0.7 * t[:, 0] + 0.5 * np.tanh(2 * t[:, 1]) - 0.4 * t[:, 2])
+        + reverse * (0.7 * c[:, 0] - 0.5 * c[:, 1] + 0.4 * c[:, 2])
+        + 0.5 * n[:, 0] * t[:, 0]
+    )
+    probability = 1 / (1 + np.exp(-log_odds))
+    up = rng.random(count) < probability
+    fades = np.clip(1 - time / (_SHORTCUT_ENDS * train), 0, 1)
+    x["source"][:, 0] += _SHORTCUT_STRENGTH * fades * np.where(up, 1, -1)
+    corrupted = rng.random(count) < _CORRUPTED
+    x["chart"][corrupted] = 3 * rng.standard_t(1.5, size=(int(corrupted.sum()), _FEATURES["chart"]))
+    for name, rate in _MISSING.items():
+        x[name][rng.random(count) < rate] = np.nan
+    flipped = (rng.random(count) < regime.label_noise) & (time < train)
+    rows = np.split(time, [train, train + dev])
+    return Planted(
+        views(
+            x,
+            _direction_only(up ^ flipped),
+            time,
+            dict(zip(("train", "dev", "test"), rows, strict=True)),
+            where="planted market",
+        ),
+        Truth(
+            probability,
+            flipped,
+            corrupted,
+            {
+                name: np.arange(size) < _INFORMATIVE.get(name, 0)
+                for name, size in _FEATURES.items()
+            },
+        ),
+    )
+
+
+def _direction_only(up: Bool[np.ndarray, "S"]) -> Targets:
+    none = np.zeros((len(up), 1), np.float32)
+    return Targets(
+        direction=up[:, None].astype(np.int32),
+        direction_mask=np.ones((len(up), 1), bool),
+        returns=none,
+        returns_mask=none.astype(bool),
+        log_volatility=none,
+        volatility_mask=none.astype(bool),
+    )

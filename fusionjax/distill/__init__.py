@@ -1,0 +1,1 @@
+"""What later data teaches the fusion: weights, labels, and which modality to drop."""

@@ -1,0 +1,68 @@
+"""φ, the fusion's weights: which parameters they are, when they move, what they minimise."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from fusionjax.config import Config
+
+# Parameters of the distilled fusion that training rows never move: φ learns from the anchor, the
+# rest are statistics and decisions.
+OWN = ("fusion/weights/.*", "fusion/kept", "fusion/(presence|clue_(mean|std))")
+
+
+def get(params: Any) -> Any:
+    """φ out of all parameters."""
+    return params["fusion"]["weights"]
+
+
+def put(params: Any, phi: Any) -> Any:
+    """All parameters with another φ."""
+    return {**params, "fusion": {**params["fusion"], "weights": phi}}
+
+
+def anchored(config: Config) -> bool:
+    """Whether this run moves fusion weights on an anchor (a fine-tuning keeps its parent's)."""
+    return config.model.fusion == "distilled" and config.distill.absorb_share < 1
+
+
+def absorb_start(config: Config) -> int:
+    """The step from which the weights are fixed and the anchor is trained on too."""
+    return round(config.train.steps * (1 - config.distill.absorb_share))
+
+
+def due(config: Config, step: Int[Array, ""]) -> Bool[Array, ""]:
+    """Whether the weights move in this step: never at first, in a burst, then now and then."""
+    d = config.distill
+    since = step - d.warmup_steps
+    moves = (since < d.burst_steps) | (since % d.every == 0)
+    return (since >= 0) & moves & (step < absorb_start(config))
+
+
+def optimiser(config: Config) -> optax.GradientTransformation:
+    """Adam; its state is part of the run's."""
+    return optax.adam(config.distill.learning_rate)
+
+
+def penalty(phi: Any, config: Config, anchor_sessions: float) -> Float[Array, ""]:
+    """What a weight costs, and the pull toward plain fusion (FUSION, φ-step).
+
+    Costs are in nats of the anchor loss. The prior is Gaussian and its strength falls with the
+    number of *sessions* in the anchor: the stocks of one day share its noise and count as one.
+    """
+    d = config.distill
+    sigmoid = jax.nn.sigmoid
+    cost = d.modality_cost * sigmoid(phi["modality"]).sum()
+    cost += d.feature_cost * sigmoid(phi["feature"]).mean(-1).sum()
+    prior = (
+        (phi["modality"] ** 2).sum() / 8
+        + (phi["rater"] ** 2).sum() / 2
+        + 2 * (phi["feature"] ** 2).sum()
+        + phi["joint"] ** 2 / 8
+        + (phi["bias"] ** 2).sum() / 2
+        + phi["log_temperature"] ** 2 / 2
+    )
+    return cost + jnp.float32(d.prior / max(anchor_sessions, 1.0)) * prior
