@@ -64,18 +64,23 @@ def get_config() -> ConfigDict:
     c.distill.anchor_share = 0.4  # of the training split's sessions
     c.distill.absorb_share = 0.3  # of the steps, at the end: weights fixed, all rows trained on
     c.distill.warmup_steps = 60  # steps before the weights move
-    c.distill.burst_steps = 200  # then they move every step for so long ...
-    c.distill.every = 8  # ... and every so many steps afterwards
+    c.distill.burst_steps = 150  # then they move every step for so long, again once modalities
+    # were dropped (half-way to the absorption) ...
+    c.distill.every = 8  # ... and every so many steps otherwise
+    # Which of the weights learn; the others stay 1 (bias 0), which is how parts are ablated.
+    c.distill.learned = ("modality", "rater", "feature", "joint", "bias", "log_temperature")
     c.distill.learning_rate = 0.03  # of the weights (Adam)
     c.distill.soft_labels = 0.3  # share of the teacher in the training labels
     c.distill.label_noise = 0.0  # share of wrong directions to reckon with; 0 takes them as given
     c.distill.modality_cost = 0.01  # nats that a modality of full weight must earn
     c.distill.feature_cost = 0.002  # nats that a modality's features must earn together
     c.distill.prior = 3.0  # pull of equal weights, in anchor sessions
-    c.distill.elimination_margin = 1.0  # standard errors that a modality must earn to be kept
+    c.distill.elimination_margin = (
+        0.0  # standard errors that a modality must be missed by to be kept
+    )
 
     c.train = ConfigDict()
-    c.train.split = "train"
+    c.train.split = "train"  # of data.splits
     c.train.steps = 400  # optimiser updates
     c.train.global_batch_size = 256  # samples an update, over all devices
     c.train.grad_accum_steps = 1  # microbatches an update
@@ -115,6 +120,17 @@ def get_config() -> ConfigDict:
     c.finetune.warmup_steps = 4
     c.finetune.replay_share = 0.5  # share of each batch drawn from the parent's rows
     c.finetune.frozen = ()  # regexes over parameter paths, e.g. "encoders_text/.*"
+
+    # A study of the fusion alone, on vectors: `launch/evaluate.py --ladder`.
+    c.ladder = ConfigDict()
+    c.ladder.data = "planted"  # planted | maec | digits
+    c.ladder.variant = "full"  # planted: regime; maec: year; digits: corruption
+    c.ladder.root = ""  # folder of the raw data, or the file of the digits
+    c.ladder.rungs = ()  # modalities of each rung
+    c.ladder.oracle = ()  # the informative ones, where that is known
+    c.ladder.seeds = 10
+    c.ladder.first_seed = 0
+    c.ladder.fusions = ()  # (row name, dotted overrides), the first being ours
 
     # What --cpu_mesh changes, unless a flag says otherwise: the same program, precision, mesh names
     # and rules at toy widths.

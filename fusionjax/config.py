@@ -113,6 +113,7 @@ class LossConfig:
 class DistillConfig:
     anchor_share: float
     absorb_share: float
+    learned: tuple[str, ...]
     warmup_steps: int
     burst_steps: int
     every: int
@@ -176,6 +177,18 @@ class FinetuneConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LadderConfig:
+    data: Literal["planted", "maec", "digits"]
+    variant: str
+    root: str
+    rungs: tuple[tuple[str, ...], ...]
+    oracle: tuple[str, ...]
+    seeds: int
+    first_seed: int
+    fusions: tuple[tuple[str, dict[str, Any]], ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """The whole of a run. ``configs/base.py`` explains every key and its unit."""
 
@@ -192,6 +205,7 @@ class Config:
     selection: SelectionConfig
     evaluate: EvaluateConfig
     finetune: FinetuneConfig
+    ladder: LadderConfig
     toy: tuple[tuple[str, Any], ...]
 
     def override(self, changes: dict[str, Any]) -> "Config":

@@ -77,7 +77,7 @@ class Batch:
 
 @struct.dataclass
 class Feed:
-    """What one update needs: rows to learn from and, for distillation, rows that come after them."""
+    """What an update needs: rows to learn from and, for distillation, rows that come after them."""
 
     batch: Batch
     anchor: Batch | None
@@ -85,7 +85,7 @@ class Feed:
 
 @struct.dataclass
 class Tokens:
-    """What an encoder gives: tokens of the shared width, which are real, and how loud the input is."""
+    """What an encoder gives: tokens of the shared width, which are real, how loud the input is."""
 
     x: Float[Any, "B N D"]
     mask: Bool[Any, "B N"]
@@ -100,6 +100,7 @@ class Encoded:
     shown: Bool[Any, "B M"]
     energy: Float[Any, "B M"]
     log_scale: Float[Any, "B"]
+    gain: Float[Any, "B M D"] | None = None  # a diagnosis turns features up by it
 
 
 @struct.dataclass

@@ -1,6 +1,7 @@
 """Scores a run beside its floors, with intervals.
 
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
+python launch/evaluate.py --config=configs/planted.py --ladder    # fusions, 2 to 6 modalities
 A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
 """
 
@@ -11,22 +12,29 @@ from absl import flags
 from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.data import samples
-from fusionjax.evaluate import table
+from fusionjax.errors import InputError
+from fusionjax.evaluate import ladder, table
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE, say
+from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
-_RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
+_RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's")
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
 _SPLIT = flags.DEFINE_string(
     "split", None, "Split of the config; config.evaluate.split if not given"
 )
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
+_LADDER = flags.DEFINE_bool("ladder", False, "Train and score config.ladder instead of a run")
 
 
 def main(config: Config) -> None:
+    if _LADDER.value:
+        climb(config)
+        return
+    if _RUN.value is None:
+        raise InputError("--run is missing; give the folder that launch/train.py named at its end")
     changes = {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value}
     config = config.override({k: v for k, v in changes.items() if v is not None})
     run = Path(_RUN.value)
@@ -48,6 +56,19 @@ def main(config: Config) -> None:
         f"next: python launch/predict.py {app.config_flag()} --run={run} "
         f"--symbol={market.symbols[0]} --at={scored.target_day.max()}"
     )
+
+
+def climb(config: Config) -> None:
+    """The modality ladder of ``config.ladder``, into runs/<config name>."""
+    split = _SPLIT.value or config.evaluate.split
+    with progress_bar() as progress:
+        first = ladder.load(config, progress)[0]
+        cells = list(ladder.climb(config, split, progress))
+    made = ladder.report(
+        config, cells, ladder.clusters(config, first, split), f"{config.name}, {split}"
+    )
+    CONSOLE.print(ladder.for_screen(made))
+    say(f"written to {ladder.save(made, config, first.names, Path('runs') / config.name, split)}")
 
 
 if __name__ == "__main__":

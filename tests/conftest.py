@@ -1,6 +1,8 @@
 """Every test runs with checked shapes, strict dtypes and 64 virtual CPU devices."""
 
+import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -22,14 +24,48 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
+from configs import base  # noqa: E402
 from fusionjax.config import Config, resolve  # noqa: E402
 from fusionjax.data.store import Market, Texts  # noqa: E402
 from fusionjax.parallel.mesh import use_virtual_cpu_devices  # noqa: E402
+from fusionjax.train.loop import feeds  # noqa: E402
+from fusionjax.train.run import Trainer  # noqa: E402
+from fusionjax.types import Feed  # noqa: E402
 
 use_virtual_cpu_devices(64)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
+FUSIONS = (
+    *("distilled", "equal", "concat", "late", "softmax_gate", "attention_gate", "confidence"),
+    *("ogm_ge", "qmf"),
+)
+# Modalities of a ``tiny_market``, one of each kind, and of the embedded S&P 500.
+TINY = {
+    "price": {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")},
+    "text": {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16},
+    "chart": {
+        "kind": "image",
+        "sessions": 8,
+        "height": 20,
+        "patch_height": 10,
+        "patch_sessions": 4,
+    },
+}
+SP500 = {
+    "price": {
+        "kind": "numeric",
+        "sessions": 16,
+        "patch": 4,
+        "channels": ("ret", "gap", "range", "vol5", "vol20"),
+    },
+    "vix": {
+        "kind": "numeric",
+        "sessions": 8,
+        "patch": 4,
+        "channels": ("vix_level", "vix_change"),
+    },
+}
 ACL18 = ROOT.parent / "shared" / "datasets" / "acl18"
 
 
@@ -46,6 +82,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("prepared")
 
 
+def seeing(modalities: dict[str, dict]) -> ConfigDict:
+    """The base config with these modalities."""
+    c = base.get_config()
+    with c.unlocked():
+        for name, spec in modalities.items():
+            c.modalities[name] = ConfigDict(spec)
+    return c
+
+
 def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
     """A config at test size: everything real but the widths."""
     return resolve(config_dict).override(
@@ -60,9 +105,16 @@ def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
             "train.global_batch_size": 64,
             "train.log_every": 1,
             "train.checkpoint_every": 3,
+            "distill.warmup_steps": 1,
             **{k.replace("__", "."): v for k, v in changes.items()},
         }
     )
+
+
+def feeds_of(trainer: Trainer, seed: int, start: int = 0) -> Iterator[Feed]:
+    """What ``trainer.train(seed, ...)`` learns from, from step ``start`` on."""
+    config = dataclasses.replace(trainer.config, seed=seed)
+    return feeds(config, trainer.lesson, trainer.windows, start)
 
 
 def tiny_market(

@@ -2,8 +2,8 @@
 
 Six modalities: ``numeric`` and ``text`` are informative (text is missing from 30 % of samples),
 ``chart`` is informative but 30 % of it is corrupted with heavy tails and two of its features repeat
-numeric ones, ``audio`` is noise and half missing, ``video`` is noise, and ``source`` is a shortcut: it
-gives the label away early in the training period and nothing in its last quarter.
+numeric ones, ``audio`` is noise and half missing, ``video`` is noise, and ``source`` is a shortcut:
+it gives the label away early in the training period and nothing in its last quarter.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ _FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "sou
 _INFORMATIVE = {"numeric": 3, "text": 3, "chart": 3}  # leading features of each
 _MISSING = {"text": 0.3, "audio": 0.5}
 _CORRUPTED = 0.3  # of charts
-_SHORTCUT_STRENGTH, _SHORTCUT_ENDS = 2.0, 0.75  # at the start; share of training at which it is gone
+_SHORTCUT_STRENGTH = 2.0  # at the start
+_SHORTCUT_ENDS = 0.75  # share of training at which it is gone: there concat loses six points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +102,7 @@ def plant(
             probability,
             flipped,
             corrupted,
-            {
-                name: np.arange(size) < _INFORMATIVE.get(name, 0)
-                for name, size in _FEATURES.items()
-            },
+            {name: np.arange(size) < _INFORMATIVE.get(name, 0) for name, size in _FEATURES.items()},
         ),
     )
 

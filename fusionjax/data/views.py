@@ -1,16 +1,16 @@
 """One feature vector a modality and sample, all in memory: what studies of the fusion run on.
 
-Encoders of real media cost far more than the fusion they feed. Here each modality is a short vector,
-so that a fusion is trained hundreds of times in minutes, by the same step as everything else.
+Encoders of real media cost far more than the fusion they feed. Here each modality is a short
+vector, so that a fusion is trained hundreds of times in minutes, by the step all training uses.
 """
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 
 from fusionjax.errors import InputError
-from fusionjax.types import Batch, Targets, Vector
+from fusionjax.types import Batch, Input, Targets, Vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,12 @@ class Views:
     def names(self) -> tuple[str, ...]:
         """The modalities, in order."""
         return tuple(self.batch.inputs)
+
+    @property
+    def features(self) -> dict[str, int]:
+        """Width of each modality's vector."""
+        vectors = self.batch.inputs.items()
+        return {name: v.x.shape[1] for name, v in vectors if isinstance(v, Vector)}
 
 
 def views(
@@ -61,7 +67,8 @@ def views(
     if (np.diff(time) < 0).any():
         raise InputError(f"{where}: row {int(np.diff(time).argmin()) + 1} is earlier than the last")
     train = split["train"]
-    inputs, present = {}, {}
+    inputs: dict[str, Input] = {}
+    present = {}
     for name, x in vectors.items():
         here = np.isfinite(x).all(1)
         seen = x[train][here[train]]

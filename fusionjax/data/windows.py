@@ -5,7 +5,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from fusionjax.config import Config, ImageConfig, ModalityConfig, NumericConfig, TextConfig, VectorConfig
+from fusionjax.config import (
+    Config,
+    ImageConfig,
+    ModalityConfig,
+    NumericConfig,
+    TextConfig,
+    VectorConfig,
+)
 from fusionjax.data import charts
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError

@@ -8,42 +8,53 @@ from jaxtyping import Array, Float, Int
 
 
 def eliminate(
-    loss_of: Callable[[Float[Array, "M"]], Float[Array, "N"]],
+    loss_of: Callable[[Float[Array, "M"], Float[Array, "M"]], Float[Array, "N"]],
     kept: Float[Array, "M"],
     session: Int[Array, "N"],
     margin: float,
 ) -> tuple[Float[Array, "M"], Float[Array, "M"], Float[Array, "M"]]:
     """Drops the least useful modality again and again, while its loss is not missed.
 
-    A modality is missed if the anchor loss without it is higher by more than ``margin`` standard
-    errors, clustered by session. The last one always stays.
+    A modality is missed if the anchor loss is higher by more than ``margin`` standard errors,
+    clustered by session, without it; higher too with the modality of another sample in its place,
+    as noise may help merely by damping the others; and so in the later half of the anchor: what
+    fades out inside the anchor will be gone when it is needed. The last modality always stays.
 
     Args:
-      loss_of: loss of every anchor sample when only the modalities with 1 are used.
+      loss_of: ``loss_of(used, swapped)``: loss of every anchor sample when only the modalities with
+        1 in ``used`` are, and those with 1 in ``swapped`` come from another sample.
       kept: where to start, 1 or 0.
-      session: which session each sample belongs to, in [0, N).
+      session: which session each sample belongs to, in [0, N), in time order.
       margin: standard errors.
 
     Returns:
-      What is kept, what each modality was worth when last asked (the rise of the mean loss without
-      it), and the standard error of that.
+      What is kept, what each modality was worth when last asked (the smaller rise of the mean loss,
+      without it or with another's), and the standard error of that.
     """
     count = kept.shape[0]
     others = 1.0 - jnp.eye(count)
+    late = (session > session.max() // 2).astype(jnp.float32)
 
-    def ask(kept: Array) -> tuple[Array, Array]:
-        rise = jax.vmap(loss_of)(kept * others) - loss_of(kept)[None]
+    def ask(kept: Array) -> tuple[Array, Array, Array]:
+        none = jnp.zeros(count)
+        now = loss_of(kept, none)[None]
+        without = jax.vmap(loss_of, in_axes=(0, None))(kept[None] * others, none) - now
+        swapped = jax.vmap(loss_of, in_axes=(None, 0))(kept, 1.0 - others) - now
+        less = without.mean(1, keepdims=True) < swapped.mean(1, keepdims=True)
+        rise = jnp.where(less, without, swapped)
         days = jax.vmap(lambda r: jax.ops.segment_sum(r, session, rise.shape[1]))(
             rise - rise.mean(1, keepdims=True)
         )
-        return rise.mean(1), jnp.sqrt(jnp.square(days).sum(1)) / rise.shape[1]
+        recent = (rise * late[None]).sum(1) / jnp.maximum(late.sum(), 1)
+        return rise.mean(1), jnp.sqrt(jnp.square(days).sum(1)) / rise.shape[1], recent
 
     def drop_one(_: Array, carry: tuple) -> tuple:
         kept, worth, error = carry
-        new_worth, new_error = ask(kept)
+        new_worth, new_error, recent = ask(kept)
         worth = jnp.where(kept > 0, new_worth, worth)
         error = jnp.where(kept > 0, new_error, error)
-        excess = jnp.where(kept > 0, new_worth - margin * new_error, jnp.inf)
+        excess = jnp.minimum(new_worth - margin * new_error, recent)
+        excess = jnp.where(kept > 0, excess, jnp.inf)
         drop = (excess.min() <= 0) & (kept.sum() > 1)
         least = jax.nn.one_hot(excess.argmin(), count)
         return jnp.where(drop, kept * (1 - least), kept), worth, error

@@ -53,8 +53,8 @@ def rank_loss(
     """
     assert fused.experts is not None
     score = jax.nn.logsumexp(fused.experts[..., :classes], axis=-1).T
-    here = fused.shown.T & (weight > 0)
+    here = fused.shown.T & (weight > 0)[None]
     other = here & here[:, ::-1]
     harder = jax.lax.stop_gradient(loss - loss[:, ::-1])
     wrong = jnp.maximum(0.0, jnp.sign(harder) * (score - score[:, ::-1]) + jnp.abs(harder))
-    return jnp.sum(jnp.where(other, wrong, 0.0)) / jnp.maximum(other.sum(), 1)
+    return jnp.sum(jnp.where(other, wrong, 0.0)) / jnp.maximum(other.sum(), 1).astype(wrong.dtype)

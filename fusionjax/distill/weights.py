@@ -34,12 +34,35 @@ def absorb_start(config: Config) -> int:
     return round(config.train.steps * (1 - config.distill.absorb_share))
 
 
+def elimination_step(config: Config) -> int:
+    """The step before which modalities are dropped: half-way from the warm-up to the absorption.
+
+    The weights move on afterwards, as what is left must fill the gap.
+    """
+    end = absorb_start(config)
+    return (min(config.distill.warmup_steps, end) + end) // 2
+
+
 def due(config: Config, step: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether the weights move in this step: never at first, in a burst, then now and then."""
+    """Whether the weights move in this step: in a burst after the warm-up and again after the
+    elimination, now and then between, never before nor in the absorption."""
     d = config.distill
-    since = step - d.warmup_steps
-    moves = (since < d.burst_steps) | (since % d.every == 0)
+    since, after = step - d.warmup_steps, step - elimination_step(config)
+    burst = (since < d.burst_steps) | ((after >= 0) & (after < d.burst_steps))
+    moves = burst | (since % d.every == 0)
     return (since >= 0) & moves & (step < absorb_start(config))
+
+
+def only_learned(grads: Any, config: Config, step: Int[Array, ""]) -> Any:
+    """Gradients of φ with those of unlearned parts set to zero, so that Adam never moves them.
+
+    Until the elimination a modality has one weight only: with a weight for each feature as well,
+    noise would fit the anchor well enough to look useful there.
+    """
+    fine = jnp.asarray(step >= elimination_step(config), jnp.float32)
+    scale = {k: jnp.float32(k in config.distill.learned) for k in grads}
+    scale |= {k: scale[k] * fine for k in ("rater", "feature")}
+    return {k: g * scale[k] for k, g in grads.items()}
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:

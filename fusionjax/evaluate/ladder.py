@@ -1,110 +1,291 @@
-"""The modality ladder: the same fusion with ever more modalities, many seeds side by side."""
+"""The modality ladder: every fusion with ever more modalities, scored on the same samples.
+
+A fusion does no harm if no rung is worse than the best smaller one beyond the paired interval.
+"""
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float, Int64
+from rich.progress import Progress
+from rich.table import Table
+from scipy import stats
 
+from fusionjax import files
 from fusionjax.config import Config
+from fusionjax.data import digits, maec, planted
 from fusionjax.data.views import Views
-from fusionjax.distill import weights
-from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_elimination, make_encode, make_predict, make_step
-from fusionjax.types import Batch, Feed, Forecast
+from fusionjax.errors import InputError
+from fusionjax.evaluate.study import Study
 
-_CHUNK = 20  # steps a call
+_BINS = 10  # of the calibration error
 
 
-class Study:
-    """One config's fusion on views, all seeds at once on one device.
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One fusion on one rung. ``loss`` is what is compared; lower is better.
 
-    The step is the one that every other training uses; only the feeding differs, as all rows lie
-    on the device.
+    Attributes:
+      loss: of every seed and sample: 100 if wrong, or squared errors of log volatility by horizon.
+      summary: metric -> (mean over seeds, standard deviation over seeds).
+      weights: mean fusion weight of each modality where present, a row a seed.
+      kept: which modalities elimination kept, a row a seed; None for other fusions.
     """
 
-    def __init__(self, config: Config, views: list[Views]) -> None:
-        first = views[0]
-        self.config = config
-        self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
-        self.splits = first.split
-        train = first.split["train"]
-        cut = len(train) - round(len(train) * config.distill.anchor_share)
-        self.anchor = train[cut:]
-        begin = first.time[self.anchor[0]]
-        self.base = train[:cut][first.known[train[:cut]] <= begin]
-        self.train = train
-        sessions, self.anchor_session = np.unique(first.time[self.anchor], return_inverse=True)
-        step = make_step(config, float(len(sessions)))
-        axes = TrainState(None, 0, 0, 0, 0)
-        self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
-        self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
-        self._run = jax.jit(self._chunk, donate_argnums=0)
-        self._init = jax.jit(
-            jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes)
-        )
-        self._predict = jax.jit(jax.vmap(make_predict(config)))
-        self._eliminate = jax.jit(
-            jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
-        )
+    fusion: str
+    rung: tuple[str, ...]
+    loss: Float[np.ndarray, "seeds samples K"]
+    summary: dict[str, tuple[float, float]]
+    weights: Float[np.ndarray, "seeds M"]
+    kept: Float[np.ndarray, "seeds M"] | None
 
-    def _chunk(self, state: TrainState, data: Batch, seeds: Array) -> tuple[TrainState, dict]:
-        size = self.config.train.global_batch_size
 
-        def pick(rows: np.ndarray, seed: Array, step: Array, salt: int) -> Array:
-            key = jax.random.fold_in(jax.random.key(seed + np.uint32(1000 * salt)), step)
-            return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A paired difference of losses in %-points or squared error; positive = the first is worse."""
 
-        def feed(data: Batch, seed: Array, step: Array) -> Feed:
-            whole = pick(self.train, seed, step, 1)
-            rows = whole
-            anchor = None
-            if self.config.model.fusion == "distilled":
-                absorbing = step >= weights.absorb_start(self.config)
-                rows = jnp.where(absorbing, whole, pick(self.base, seed, step, 2))
-                later = pick(self.anchor, seed, step, 3)
-                anchor = jax.tree.map(lambda x: x[later], data)
-            return Feed(jax.tree.map(lambda x: x[rows], data), anchor)
+    mean: float
+    low: float
+    high: float
 
-        def one(state: TrainState, _: None) -> tuple[TrainState, dict]:
-            feeds = jax.vmap(feed, in_axes=(0, 0, None))(data, seeds, state.step)
-            return self._step(state, feeds, seeds)
 
-        return jax.lax.scan(one, state, None, length=_CHUNK)
+def load(config: Config, progress: Progress) -> list[Views]:
+    """The views of every seed."""
+    c = config.ladder
+    seeds = range(c.first_seed, c.first_seed + c.seeds)
+    if c.data == "planted":
+        if c.variant not in planted.REGIMES:
+            raise InputError(
+                f"config.ladder.variant is {c.variant!r}; expected {', '.join(planted.REGIMES)}"
+            )
+        return [planted.plant(planted.REGIMES[c.variant], s).views for s in seeds]
+    if c.data == "digits":
+        return [digits.load(Path(c.root), s, c.variant) for s in seeds]  # type: ignore[arg-type]
+    cache = Path(config.data.prepared) / "text_cache"
+    junk = sum(name.startswith("junk") for name in c.rungs[-1])
+    return [
+        maec.load(Path(c.root), cache, progress, year=c.variant, junk=junk, seed=s)  # type: ignore[arg-type]
+        for s in seeds
+    ]
 
-    def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
-        anchor = jax.tree.map(lambda x: x[self.anchor], data)
-        encoded = make_encode(self.config)(state.ema_params, anchor)
-        session = jnp.asarray(self.anchor_session)
-        return make_elimination(self.config)(state, encoded, anchor, session)
 
-    def fit(self, rung: tuple[str, ...]) -> tuple[TrainState, dict[str, Any]]:
-        """Trains all seeds with the modalities of ``rung``; the others are absent."""
-        data = self.rows(rung)
-        example = jax.tree.map(lambda x: x[:, :2], data)
-        state = self._init(self._seeds, example)
-        notes: dict[str, Any] = {}
-        pending = self.config.model.fusion == "distilled"
-        for start in range(0, self.config.train.steps, _CHUNK):
-            if pending and start >= weights.absorb_start(self.config):
-                pending = False
-                notes["phi"] = jax.device_get(weights.get(state.ema_params))
-                state, said = self._eliminate(state, data)
-                notes |= jax.device_get(said)
-            state, metrics = self._run(state, data, self._seeds)
-        notes["loss"] = metrics["loss"][-1]
-        return state, notes
+def with_vectors(config: Config, views: Views) -> Config:
+    """The config with one vector modality a view and the views' classes."""
+    raw = json.loads(config.to_json())
+    raw["modalities"] = {
+        name: {"kind": "vector", "features": size} for name, size in views.features.items()
+    }
+    raw["targets"]["classes"] = views.classes
+    for head in ("direction", "volatility"):
+        width = getattr(views.batch.targets, f"{head}_mask").shape[1]
+        raw["targets"][head] = tuple(range(1, width + 1))
+    raw["targets"]["returns"] = (1,)
+    return Config.from_json(raw)
 
-    def rows(self, rung: tuple[str, ...]) -> Batch:
-        """The data with only ``rung`` present."""
-        present = {k: v & (k in rung) for k, v in self._data.present.items()}
-        return dataclasses.replace(self._data, present=present)
 
-    def predict(self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray) -> Forecast:
-        """Forecasts of every seed for some rows."""
-        data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
-        return self._predict(state.ema_params, data)
+def climb(config: Config, split: str, progress: Progress) -> Iterator[Cell]:
+    """Trains and scores every fusion on every rung.
+
+    Raises:
+      InputError: a rung names a modality that the data has not.
+    """
+    views = load(config, progress)
+    config = with_vectors(config, views[0])
+    for rung in (*config.ladder.rungs, *([config.ladder.oracle] if config.ladder.oracle else [])):
+        unknown = set(rung) - set(views[0].names)
+        if unknown:
+            raise InputError(
+                f"config.ladder: {', '.join(sorted(unknown))} is no modality of "
+                f"{config.ladder.data}; it has {', '.join(views[0].names)}"
+            )
+    total = len(config.ladder.fusions) * len(config.ladder.rungs)
+    bar = progress.add_task("ladder", total=total, note="")
+    for name, changes in config.ladder.fusions:
+        study = Study(config.override(changes), views)
+        for rung in config.ladder.rungs:
+            progress.update(bar, note=f"{name}, {len(rung)} modalities")
+            yield _cell(name, study, views, rung, split)
+            progress.advance(bar)
+
+
+def clusters(config: Config, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
+    """What moves together: a seed's whole market or shuffle; a day's calls, over all seeds."""
+    rows, seeds = views.split[split], config.ladder.seeds
+    if config.ladder.data == "maec":
+        return np.tile(views.time[rows], (seeds, 1))
+    return np.repeat(np.arange(seeds)[:, None], len(rows), axis=1)
+
+
+def paired(
+    ours: Float[np.ndarray, "seeds samples"],
+    theirs: Float[np.ndarray, "seeds samples"],
+    cluster: Int64[np.ndarray, "seeds samples"],
+) -> Difference:
+    """Mean difference with its 95 % interval: Student's t over cluster means of the pairs."""
+    d = (ours - theirs).ravel()
+    _, at = np.unique(cluster.ravel(), return_inverse=True)
+    groups = at.max() + 1
+    excess = np.bincount(at, d - d.mean(), groups)
+    error = np.sqrt((excess**2).sum() * groups / (groups - 1)) / len(d)
+    half = float(stats.t.ppf(0.975, groups - 1) * error)
+    return Difference(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+
+
+def _cell(name: str, study: Study, views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
+    state, notes = study.fit(rung)
+    rows = views[0].split[split]
+    f = jax.device_get(study.predict(state, rung, rows))
+    targets = [jax.tree.map(lambda x: x[rows], v.batch.targets) for v in views]
+    weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
+    with np.errstate(invalid="ignore"):
+        seen = np.isfinite(weight).sum(1)
+        weights = np.nansum(weight, 1) / np.maximum(seen, 1)
+    if targets[0].volatility_mask.any():
+        label = np.stack([t.log_volatility for t in targets])
+        loss = (f.outcome.log_volatility - label) ** 2
+        summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
+    else:
+        digit = np.stack([t.direction[:, 0] for t in targets])
+        log_p = np.asarray(jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0]))
+        right = log_p.argmax(-1) == digit
+        nll = -np.take_along_axis(log_p, digit[..., None], -1)[..., 0]
+        sure = np.exp(log_p.max(-1))
+        loss = 100.0 * (~right)[..., None]
+        summary = {
+            "accuracy": _mean_std(100 * right.mean(1)),
+            "NLL": _mean_std(nll.mean(1)),
+            "ECE": _mean_std(np.array([calibration_error(s, r) for s, r in zip(sure, right)])),  # noqa: B905
+        }
+    kept = notes.get("kept")
+    return Cell(name, rung, loss.astype(float), summary, weights, kept)
+
+
+def calibration_error(confidence: Float[np.ndarray, "S"], right: np.ndarray) -> float:
+    """Expected calibration error of the top class, %, in ten equal bins (Guo et al., 2017)."""
+    at = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gap = np.bincount(at, confidence - right, _BINS)
+    return float(100 * np.abs(gap).sum() / len(confidence))
+
+
+def _mean_std(x: np.ndarray) -> tuple[float, float]:
+    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All cells and what they say together."""
+
+    title: str
+    cells: list[Cell]
+    harm: dict[str, list[Difference | None]]  # by fusion, each rung against its best smaller rung
+    rivals: dict[str, Difference]  # the first fusion against each other one, on the last rung
+
+
+def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -> Report:
+    """Compares rung with rung and, on the last one, the first fusion with all others.
+
+    With several horizons the loss is their mean.
+    """
+    names = [name for name, _ in config.ladder.fusions]
+    by = {n: [c for c in cells if c.fusion == n] for n in names}
+    harm: dict[str, list[Difference | None]] = {}
+    for name, row in by.items():
+        losses = [c.loss.mean(-1) for c in row]
+        harm[name] = [None]
+        for i in range(1, len(losses)):
+            best = min(losses[:i], key=np.mean)
+            harm[name].append(paired(losses[i], best, cluster))
+    ours = by[names[0]][-1].loss.mean(-1)
+    rivals = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
+    return Report(title, cells, harm, rivals)
+
+
+def columns(r: Report) -> tuple[list[str], list[list[str]]]:
+    """The table's header and rows: scores, last rung against best smaller, ours against each."""
+    names = list(dict.fromkeys(c.fusion for c in r.cells))
+    rungs = [c.rung for c in r.cells if c.fusion == names[0]]
+    metrics = list(r.cells[0].summary)
+    head = ["fusion", *(_rung(rungs, i) for i in range(len(rungs)))]
+    head += ["harm of the last rung", "ours minus this"]
+    rows = []
+    for name in names:
+        mine = [c for c in r.cells if c.fusion == name]
+        cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in mine]
+        last = r.harm[name][-1]
+        rows.append([name, *cells, _interval(last), _interval(r.rivals.get(name))])
+    return head, rows
+
+
+def for_screen(r: Report) -> Table:
+    """The table for a terminal."""
+    head, rows = columns(r)
+    table = Table(title=r.title, title_justify="left", title_style="bold")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for i, row in enumerate(rows):
+        table.add_row(*row, style="bold" if i == 0 else None)
+    return table
+
+
+def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str) -> Path:
+    """Writes the table as Markdown and everything as JSON; returns the Markdown's path."""
+    head, rows = columns(r)
+    text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
+    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    ours = [c for c in r.cells if c.kept is not None]
+    if ours:
+        text += f"\nweights and share of seeds that keep it\n\n| rung | {' | '.join(names)} |\n"
+        text += f"{'|---' * (len(names) + 1)}|\n"
+        for c in ours:
+            assert c.kept is not None
+            cells = [
+                f"{w:.2f} ± {s:.2f}, {k:.0%}" if n in c.rung else "–"
+                for n, w, s, k in zip(
+                    names, c.weights.mean(0), c.weights.std(0), c.kept.mean(0), strict=True
+                )
+            ]
+            text += f"| {len(c.rung)} ({c.fusion}) | {' | '.join(cells)} |\n"
+    path = folder / f"ladder_{split}.md"
+    files.write_text(path, text)
+    raw = {
+        "config": json.loads(config.to_json()),
+        "cells": [
+            {
+                "fusion": c.fusion,
+                "rung": c.rung,
+                "summary": c.summary,
+                "weights": c.weights.tolist(),
+                "kept": None if c.kept is None else c.kept.tolist(),
+            }
+            for c in r.cells
+        ],
+        "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
+        "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
+    }
+    files.write_text(folder / f"ladder_{split}.json", json.dumps(raw))
+    return path
+
+
+def _rung(rungs: list[tuple[str, ...]], i: int) -> str:
+    if i == 0:
+        return ", ".join(rungs[0])
+    added = [n for n in rungs[i] if n not in rungs[i - 1]]
+    gone = [n for n in rungs[i - 1] if n not in rungs[i]]
+    return f"+ {', '.join(added)}" if not gone else ", ".join(rungs[i])
+
+
+def _score(metric: str, mean: float, std: float) -> str:
+    digits = 1 if metric in ("accuracy", "ECE") else 3
+    name = {"accuracy": "", "NLL": "nll ", "ECE": "ece "}.get(metric, "")
+    return f"{name}{mean:.{digits}f}" + (f"±{std:.{digits}f}" if metric == "accuracy" else "")
+
+
+def _interval(d: Difference | None) -> str:
+    if d is None:
+        return "–"
+    digits = 2 if abs(d.high - d.low) > 0.5 else 4
+    return f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"

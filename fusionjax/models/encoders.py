@@ -109,9 +109,7 @@ class ImageEncoder(nn.Module):
         )
         x = dense(c, c.width, "embed")(patches)
         x = x + _positions(self, x.shape[1], c)
-        return Stack(c, self.deterministic, name="stack")(
-            x, jnp.ones(x.shape[:2], bool)
-        )
+        return Stack(c, self.deterministic, name="stack")(x, jnp.ones(x.shape[:2], bool))
 
 
 class VectorEncoder(nn.Module):

@@ -1,7 +1,7 @@
 """Many modalities to one forecast, with the weights that did it, behind one interface.
 
-``fuse(encoded) -> Fused``. ``Distilled`` is ours; the others are the fusions it must beat. docs/fusion.md
-has the method, its sources and the comparison.
+``fuse(encoded) -> Fused``. ``Distilled`` is ours; the others are the fusions it must beat.
+docs/fusion.md has the method, its sources and the comparison.
 """
 
 import jax
@@ -47,6 +47,8 @@ class _Fusion(nn.Module):
 
     def _normed(self, e: Encoded) -> Float[Array, "B M D"]:
         h = RMSNorm(name="norm")(e.h)
+        if e.gain is not None:
+            h = h * e.gain.astype(h.dtype)
         return jnp.where(e.shown[..., None], h, jnp.zeros((), h.dtype))
 
     def _drop(self, x: Array) -> Array:
@@ -79,7 +81,7 @@ class _Fusion(nn.Module):
             "expert_kernel", nn.initializers.zeros, (*h.shape[1:], size), jnp.float32
         )
         bias = self.param("expert_bias", nn.initializers.zeros, (h.shape[1], size), jnp.float32)
-        said = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias
+        said = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias[None]
         return jnp.where(shown[..., None], said, 0.0)
 
     def _entropy(self, experts: Float[Array, "B M O"]) -> Float[Array, "B M"]:
@@ -132,7 +134,7 @@ class SoftmaxGate(_Fusion):
 
 
 class AttentionGate(_Fusion):
-    """One learned query attends to the modalities (Bahdanau et al., 2015); weights as in the gate."""
+    """A learned query attends to the modalities (Bahdanau et al., 2015); weights as in the gate."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
@@ -214,7 +216,7 @@ class Weights(nn.Module):
             return self.param(name, nn.initializers.zeros, shape, jnp.float32)
 
         beta, rater = phi("modality", (count,)), phi("rater", (count, len(CLUES)))
-        logit = beta + jnp.einsum("bmx,mx->bm", clues, rater)
+        logit = beta[None] + jnp.einsum("bmx,mx->bm", clues, rater)
         weight = jnp.where(shown, 2 * jax.nn.sigmoid(logit), 0.0)
         feature = 2 * jax.nn.sigmoid(phi("feature", (count, width)))
         joint = 2 * jax.nn.sigmoid(phi("joint", ()))
@@ -223,10 +225,10 @@ class Weights(nn.Module):
 
 
 class Distilled(_Fusion):
-    """Distillation-weighted fusion: a joint path and a late one, weighted by what later data taught.
+    """Distillation-weighted fusion: a joint path and a late one, weighted by what later data say.
 
-    ``2σ(b_j)·MLP(concat w·g·h) + e^τ·Σ w·sg(expert) / Σ present + b_0`` (docs/fusion.md). Modalities
-    that elimination dropped (``kept`` = 0) count as absent, exactly.
+    ``2σ(b_j)·MLP(concat w·g·h) + e^τ·Σ w·sg(expert) / E[present] + b_0`` (docs/fusion.md).
+    Modalities that elimination dropped (``kept`` = 0) count as absent, exactly.
     """
 
     @nn.compact
@@ -239,25 +241,28 @@ class Distilled(_Fusion):
         share = self.param("presence", ones, (m,), jnp.float32)
         h = self._normed(e)
         experts = self._experts(h, e.shown)
-        said = jax.lax.stop_gradient(experts)
-        used = e.shown & (kept > 0)
-        clues = jax.lax.stop_gradient(self._clues(e, said))
-        read = jnp.clip((clues - centre) / jnp.maximum(spread, 1e-3), -4, 4)
+        # In training the experts learn from their own loss alone; a diagnosis looks through them.
+        said = experts if self.deterministic else jax.lax.stop_gradient(experts)
+        used = e.shown & (kept > 0)[None]
+        clues = jax.lax.stop_gradient(self._clues(e, said, used))
+        read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
         weight, feature, joint, temperature, bias = Weights(said.shape[-1], name="weights")(
             jnp.where(e.shown[..., None], read, 0.0), used, h.shape[-1]
         )
-        scaled = h * (weight[..., None] * feature).astype(h.dtype)
+        scaled = h * (weight[..., None] * feature[None]).astype(h.dtype)
         late = (weight[..., None] * said).sum(1)
         # The number of modalities that a sample has on average: a missing one says nothing, it does
         # not make the others louder.
         late = late / jnp.maximum(share.sum(), 1.0)
         some = used.any(1, keepdims=True).astype(late.dtype)  # nobody there: the base rate
-        outputs = some * (joint * self._joint(scaled) + temperature * late) + bias
+        outputs = some * (joint * self._joint(scaled) + temperature * late) + bias[None]
         return Fused(outputs, weight, feature, e.shown, experts, clues)
 
-    def _clues(self, e: Encoded, said: Float[Array, "B M O"]) -> Float[Array, "B M X"]:
-        """How loud the input is, how unsure its expert, and how far from the mean expert."""
-        mean = _mean(said, e.shown.astype(jnp.float32))
+    def _clues(
+        self, e: Encoded, said: Float[Array, "B M O"], used: Bool[Array, "B M"]
+    ) -> Float[Array, "B M X"]:
+        """How loud the input is, how unsure its expert, and how far from the mean of those used."""
+        mean = _mean(said, used.astype(jnp.float32))
         apart = jnp.log(jnp.square(said - mean[:, None]).mean(-1) + 1e-6)
         return jnp.stack([e.energy, self._entropy(said), apart], -1)
 
@@ -282,7 +287,7 @@ def fusion(config: Config, deterministic: bool) -> nn.Module:
 
 def _share(logits: Float[Array, "B M"], shown: Bool[Array, "B M"]) -> Float[Array, "B M"]:
     share = nn.softmax(jnp.where(shown, logits, -1e9), axis=-1)
-    return jnp.where(shown, share * shown.sum(-1, keepdims=True), 0.0)
+    return jnp.where(shown, share * shown.sum(-1, keepdims=True).astype(share.dtype), 0.0)
 
 
 def _mean(experts: Float[Array, "B M O"], weight: Float[Array, "B M"]) -> Float[Array, "B O"]:

@@ -1,4 +1,4 @@
-"""From a fusion's outputs to the three heads' forecasts. Everything a head learns is in the fusion."""
+"""From a fusion's outputs to the three heads' forecasts; what heads learn is in the fusion."""
 
 import jax.numpy as jnp
 from flax import linen as nn

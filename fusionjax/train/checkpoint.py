@@ -20,6 +20,7 @@ _FREE = (
     "mesh",
     "selection",
     "evaluate",
+    "ladder",
     "toy",
     # Copied into train.* when they take effect; replay_share is not.
     "finetune.split",

@@ -72,7 +72,7 @@ def fit(
     source = feeds(config, lesson, windows, first, replay, replay_share)
     with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
         for step in range(first, t.steps):
-            if lesson.anchor is not None and step == weights.absorb_start(config):
+            if lesson.anchor is not None and step == weights.elimination_step(config):
                 state = _settle(program, state, lesson.anchor, windows, config, label)
             state, metrics = program.step(state, next(source), seed)
             done = step + 1
@@ -125,7 +125,7 @@ def _settle(
     config: Config,
     label: str,
 ) -> TrainState:
-    """Fixes the fusion's weights: what the anchor does not miss is dropped, and said so."""
+    """Drops what the anchor does not miss, and says so."""
     size = anchor_size(config)
     if len(anchor) > _MOST_ANCHOR_ROWS:
         anchor = anchor.take(np.linspace(0, len(anchor) - 1, _MOST_ANCHOR_ROWS).astype(int))

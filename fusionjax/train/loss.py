@@ -15,7 +15,8 @@ Metrics = dict[str, Float[Array, ""]]
 
 def label_counts(batch: Batch) -> Metrics:
     """How much label weight each head has in a batch: what its summed loss is divided by."""
-    return {name: jnp.sum(mask * batch.weight[:, None]) for name, mask in _masks(batch).items()}
+    weight = batch.weight[:, None]
+    return {name: jnp.sum(jnp.where(m, weight, 0.0)) for name, m in _masks(batch).items()}
 
 
 def row_losses(

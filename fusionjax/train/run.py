@@ -29,9 +29,7 @@ def open_market(config: Config) -> Market:
     return store.load(folder)
 
 
-def make_program(
-    config: Config, mesh: Mesh, windows: Windows, anchor_sessions: int = 0
-) -> Program:
+def make_program(config: Config, mesh: Mesh, windows: Windows, anchor_sessions: int = 0) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
     example = next(evaluation_batches(np.zeros(1, int), windows, 1))
     return Program(config, mesh, example, anchor_sessions)

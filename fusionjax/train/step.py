@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from einops import rearrange
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from fusionjax.config import Config
 from fusionjax.distill import rivals, weights
+from fusionjax.distill.contribution import contributions
 from fusionjax.distill.elimination import eliminate
 from fusionjax.distill.labels import Labels, believe, hard, soften
 from fusionjax.models.forecaster import Forecaster
@@ -50,9 +51,7 @@ def make_step(
         fused: Fused, labels: Labels, batch: Batch, log_scale: Array, total: Metrics
     ) -> tuple[Array, Metrics]:
         """The weighted sum over heads, and each head's share of the mean."""
-        losses = row_losses(
-            decode(fused.outputs, log_scale, config.targets), labels, batch, config
-        )
+        losses = row_losses(decode(fused.outputs, log_scale, config.targets), labels, batch, config)
         means = {
             k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()
         }
@@ -63,7 +62,8 @@ def make_step(
 
         def one(said: Array, here: Array) -> Array:
             losses = row_losses(decode(said, log_scale, config.targets), labels, batch, config)
-            return sum((losses[k] * w for k, w in heads.items()), jnp.zeros(())) * here
+            total = sum((losses[k] * w for k, w in heads.items()), jnp.zeros(()))
+            return jnp.where(here, total, 0.0)
 
         assert fused.experts is not None
         return jax.vmap(one, in_axes=(1, 1))(fused.experts, fused.shown)
@@ -89,7 +89,7 @@ def make_step(
         if fused.experts is not None and config.model.fusion != "ogm_ge":
             alone = expert_losses(fused, labels, batch, encoded.log_scale)
             biggest = jnp.maximum(jnp.stack(list(total.values())).max(), 1.0)
-            loss = loss + jnp.sum(alone * batch.weight) / biggest
+            loss = loss + jnp.sum(alone * batch.weight[None]) / biggest
             if config.model.fusion == "qmf":
                 rank = rivals.rank_loss(fused, alone, batch.weight, classes)
                 loss = loss + config.loss.quality_rank * rank / micro_count
@@ -122,7 +122,7 @@ def make_step(
 
         return jax.lax.scan(accumulate, zero, (micros, keys))[0]
 
-    def distil(params: Any, opt_state: Any, anchor: Batch) -> tuple[Any, Any]:
+    def distil(params: Any, opt_state: Any, anchor: Batch, step: Array) -> tuple[Any, Any]:
         """One move of the fusion's weights on the anchor."""
         encoded: Any = jax.lax.stop_gradient(
             still.apply({"params": params}, anchor, method="encode")
@@ -136,9 +136,8 @@ def make_step(
 
         phi = weights.get(params)
         with jax.numpy_dtype_promotion("standard"):
-            updates, opt_state = weights.optimiser(config).update(
-                jax.grad(anchor_loss)(phi), opt_state, phi
-            )
+            grads = weights.only_learned(jax.grad(anchor_loss)(phi), config, step)
+            updates, opt_state = weights.optimiser(config).update(grads, opt_state, phi)
         return weights.put(params, optax.apply_updates(phi, updates)), opt_state
 
     def step(state: TrainState, feed: Feed, seed: Array) -> tuple[TrainState, Metrics]:
@@ -157,10 +156,11 @@ def make_step(
             params, weights_opt_state = jax.lax.cond(
                 weights.due(config, state.step),
                 distil,
-                lambda params, opt_state, _: (params, opt_state),
+                lambda params, opt_state, *_: (params, opt_state),
                 params,
                 weights_opt_state,
                 feed.anchor,
+                state.step,
             )
         metrics = {
             "loss": loss,
@@ -174,28 +174,60 @@ def make_step(
     return step
 
 
+def sample_losses(
+    config: Config, params: Any, encoded: Encoded, batch: Batch
+) -> tuple[Float[Array, "B"], Fused]:
+    """Each sample's weighted loss from its own row alone, without dropout, and what was fused."""
+    fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
+    labels = hard(batch.targets, len(config.targets.classes))
+    outcome = decode(fused.outputs, encoded.log_scale, config.targets)
+    losses = row_losses(outcome, labels, batch, config)
+    total = sum((losses[k] * w for k, w in head_weights(config).items()), jnp.zeros(()))
+    return total * batch.weight, fused
+
+
+def make_diagnosis(
+    config: Config,
+) -> Callable[[Any, Encoded, Batch], tuple[Float[Array, "B M D"], Fused]]:
+    """Builds ``diagnose(params, encoded, batch)``: contributions, and what was fused."""
+
+    def diagnose(
+        params: Any, encoded: Encoded, batch: Batch
+    ) -> tuple[Float[Array, "B M D"], Fused]:
+        kappa = contributions(lambda e: sample_losses(config, params, e, batch)[0], encoded)
+        return kappa, sample_losses(config, params, encoded, batch)[1]
+
+    return diagnose
+
+
 def make_elimination(
     config: Config,
-) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
     """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole anchor.
 
     Drops from the state, exactly, the modalities that the anchor does not miss, and tells what each
     was worth (``worth``), its standard error (``error``) and what stayed (``kept``), each [M].
     """
-    model, heads = Forecaster(config), head_weights(config)
 
     def run(
         state: TrainState, encoded: Encoded, batch: Batch, session: Array
-    ) -> tuple[TrainState, Metrics]:
-        labels = hard(batch.targets, len(config.targets.classes))
+    ) -> tuple[TrainState, dict[str, Float[Array, "M"]]]:
         fusion = state.ema_params["fusion"]
 
-        def loss_of(kept: Array) -> Array:
+        def swap(x: Array, swapped: Array) -> Array:
+            """Modalities of the sample a third of the anchor away: of another time."""
+            there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
+            return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
+
+        def loss_of(kept: Array, swapped: Array) -> Array:
             tree = {**state.ema_params, "fusion": {**fusion, "kept": kept}}
-            fused: Any = model.apply({"params": tree}, encoded, method="fuse")
-            outcome = decode(fused.outputs, encoded.log_scale, config.targets)
-            losses = row_losses(outcome, labels, batch, config)
-            return sum((losses[k] * w for k, w in heads.items()), jnp.zeros(())) * batch.weight
+            seen = dataclasses.replace(
+                encoded,
+                h=swap(encoded.h, swapped),
+                shown=swap(encoded.shown, swapped),
+                energy=swap(encoded.energy, swapped),
+            )
+            return sample_losses(config, tree, seen, batch)[0]
 
         seen = jnp.where(encoded.shown.any(0), fusion["kept"], 0.0)
         kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
@@ -233,8 +265,8 @@ def make_predict(config: Config) -> Callable[[dict, Batch], Forecast]:
 def _average(ema: Any, params: Any, step: Array, decay: float) -> Any:
     """Early on the average follows closely, so that a short run is not held at its start."""
     count = step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1 + count) / (10 + count))
-    return jax.tree.map(lambda e, p: e * decay + p * (1 - decay), ema, params)
+    share = jnp.minimum(decay, (1 + count) / (10 + count))
+    return jax.tree.map(lambda e, p: e * share + p * (1 - share), ema, params)
 
 
 def _clue_sums(fused: Fused) -> tuple[Array, Array, Array, Array]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import small
+from conftest import SP500, seeing, small
 from ml_collections import ConfigDict
 
-from configs import base
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import Config, MeshConfig
+from fusionjax.data.samples import Lesson
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import read_info, seed_folders
 from fusionjax.parallel.mesh import make_mesh
@@ -21,16 +21,8 @@ from fusionjax.train.run import Trainer
 
 
 def config(prepared: Path, **changes: object) -> Config:
-    c = base.get_config()
+    c = seeing(SP500)
     with c.unlocked():
-        c.modalities.price = ConfigDict(
-            {
-                "kind": "numeric",
-                "sessions": 16,
-                "patch": 4,
-                "channels": ("ret", "gap", "range", "vol5", "vol20"),
-            }
-        )
         c.data.splits = ConfigDict(
             {
                 "train": ("1999-01-01", "2014-12-31"),
@@ -78,14 +70,18 @@ def test_child_runs(parent: Path, prepared: Path, tmp_path: Path) -> None:
     with Checkpoints(parent / "seed_0") as old, Checkpoints(tmp_path / "child/seed_0") as new:
         assert new.latest() == 3
         had, has = (c.restore(program.abstract_state) for c in (old, new))
-    for x, y in zip(
-        jax.tree.leaves(had.ema_params["encoders_price"]),
-        jax.tree.leaves(has.params["encoders_price"]),
-        strict=True,
+    was, now = had.ema_params, has.params
+    for inherited in (
+        lambda p: p["encoders_price"],  # as asked
+        lambda p: p["fusion"]["weights"],  # always: the new rows are too few to judge by
+        lambda p: p["fusion"]["kept"],
     ):
-        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
-    head = "heads", "volatility", "kernel"
-    moved = (np.asarray(t[head[0]][head[1]][head[2]]) for t in (had.ema_params, has.params))
+        for x, y in zip(
+            jax.tree.leaves(inherited(was)), jax.tree.leaves(inherited(now)), strict=True
+        ):
+            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    assert any(np.asarray(x).any() for x in jax.tree.leaves(was["fusion"]["weights"]))
+    moved = (np.asarray(p["fusion"]["readout"]["kernel"]) for p in (was, now))
     assert (next(moved) != next(moved)).any()
 
 
@@ -94,11 +90,12 @@ def test_only_rows_after_the_parents_last_label_are_new(
 ) -> None:
     seen = {}
 
-    def spy(samples: object, windows: object, **arguments: object) -> object:
-        seen["new"], seen["old"] = samples, arguments["replay"]
+    def spy(lesson: Lesson, windows: object, **arguments: object) -> object:
+        assert lesson.anchor is None
+        seen["new"], seen["old"] = lesson.whole, arguments["replay"]
         return iter(())
 
-    monkeypatch.setattr("fusionjax.adapt.finetune.training_batches", spy)
+    monkeypatch.setattr("fusionjax.train.loop.training_feeds", spy)
     with pytest.raises(StopIteration):
         finetune(
             parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x", lambda step: False

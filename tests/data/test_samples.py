@@ -1,5 +1,6 @@
 """Labels by hand, maturity at the split's edge, and the published counts of ACL18."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,90 @@ def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
         )
     assert counts["train"] == (20339, 10318, 10021, 4987, 2580, 2407)
     assert counts["dev"] == (2555, 1139, 1416, 656, 320, 336)
+
+
+FIRST, LAST = np.datetime64("2020-01-01"), np.datetime64("2020-02-29")
+TASK = {"targets__returns": (1, 3), "targets__volatility": (2,), "targets__direction": (1, 2)}
+
+
+def ends(market: Market, s: samples.Samples, horizons: tuple[int, ...]) -> np.ndarray:
+    """The day on which each label is known."""
+    last = market.last_row[s.row]
+    return np.stack([market.session[np.minimum(s.row + h, last)] for h in horizons], axis=1)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+def test_the_anchor_is_later_than_every_label_before_it(share: float) -> None:
+    market = tiny_market(days=60)
+    config = small(demo.get_config(), Path(), **TASK)
+    cut = samples.lesson(market, config, FIRST, LAST, share)
+    assert cut.base is not None
+    assert cut.anchor is not None
+    begin = cut.anchor.target_day.min()
+    for mask, horizons in (
+        (cut.base.targets.direction_mask, (1, 2)),
+        (cut.base.targets.returns_mask, (1, 3)),
+        (cut.base.targets.volatility_mask, (2,)),
+    ):
+        known = ends(market, cut.base, horizons)[mask]
+        assert known.max() < begin, "a base label is known only inside the anchor"
+        assert known.max() == begin - 1, "no label is given up that need not be"
+    # Labels are cut there, samples are not: the day before the anchor is still a sample.
+    assert cut.base.target_day.max() == begin - 1
+    assert not cut.base.targets.returns_mask[cut.base.target_day == begin - 1, 1].any()
+
+
+def test_the_anchor_is_the_latest_share_of_the_sessions() -> None:
+    market = tiny_market(days=60, symbols=("AA", "BB", "CC"))
+    config = small(demo.get_config(), Path(), **TASK)
+    cut = samples.lesson(market, config, FIRST, LAST, 0.4)
+    assert cut.base is not None
+    assert cut.anchor is not None
+    days = np.unique(cut.whole.target_day)
+    assert len(days) == 54
+    assert cut.anchor_sessions == 54 - round(0.6 * 54) == 22, "three stocks, and each day once"
+    assert len(cut.anchor) == 3 * 22
+    np.testing.assert_array_equal(np.unique(cut.anchor.target_day), days[-22:])
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([cut.base.row, cut.anchor.row])), np.sort(cut.whole.row)
+    )
+    # The anchor's own labels are what they are in the whole.
+    at = np.searchsorted(cut.whole.row, cut.anchor.row)
+    np.testing.assert_array_equal(
+        cut.anchor.targets.returns_mask, cut.whole.targets.returns_mask[at]
+    )
+
+
+def test_a_share_of_nothing_makes_no_cut() -> None:
+    market = tiny_market(days=60)
+    cut = samples.lesson(market, small(demo.get_config(), Path()), FIRST, LAST, 0.0)
+    assert (cut.base, cut.anchor, cut.anchor_sessions) == (None, None, 0)
+    assert len(cut.whole) == 2 * 54
+
+
+def test_too_short_a_period_is_refused_with_the_numbers() -> None:
+    market = tiny_market(days=60)
+    config = small(demo.get_config(), Path())
+    one_day = np.datetime64("2020-01-07")
+    with pytest.raises(
+        InputError,
+        match=r"anchor_share is 0.4: of the 1 sessions from 2020-01-07 to 2020-01-07 it leaves 0 "
+        r"samples before the anchor and 2 in it; train on a longer period",
+    ):
+        samples.lesson(market, config, one_day, one_day, 0.4)
+    with pytest.raises(InputError, match=r"of the 0 sessions .* leaves 0 samples before .* 0 in"):
+        samples.lesson(market, config, FIRST, FIRST, 0.4)
+
+
+def test_a_class_that_the_anchor_lacks_is_named() -> None:
+    market = tiny_market(days=60, symbols=("AA",))
+    config = small(demo.get_config(), Path(), **TASK)
+    rising = market.adj_close.copy()
+    rising[-30:] = rising[-31] * 1.01 ** np.arange(1, 31)
+    market = dataclasses.replace(market, adj_close=rising)
+    with pytest.raises(
+        InputError, match=r"no sample of class down is in the anchor, 2020-02-\d\d to 2020-02-29"
+    ):
+        samples.lesson(market, config, FIRST, LAST, 0.4)
+    cut = samples.lesson(market, config, FIRST, LAST, 0.8)  # reaches further back
+    assert cut.anchor is not None

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small, tiny_market
-from ml_collections import ConfigDict
+from conftest import TINY, seeing, small, tiny_market
 
-from configs import acl18, base, demo
+from configs import acl18, demo
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
@@ -18,18 +17,7 @@ from fusionjax.types import Batch
 
 
 def config_of_all_kinds() -> Config:
-    c = base.get_config()
-    with c.unlocked():
-        c.modalities.price = ConfigDict(
-            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
-        )
-        c.modalities.text = ConfigDict(
-            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
-        )
-        c.modalities.chart = ConfigDict(
-            {"kind": "image", "sessions": 8, "height": 20, "patch_height": 10, "patch_sessions": 4}
-        )
-    return small(c, Path())
+    return small(seeing(TINY), Path())
 
 
 def build(market: Market, rows: np.ndarray, hidden: frozenset[str] = frozenset()) -> Batch:
@@ -112,5 +100,8 @@ def test_what_the_data_lacks_is_refused_by_name() -> None:
     scaler = Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
     with pytest.raises(InputError, match="channel 'gap' is not in the prepared data; it has ret"):
         Windows(tiny_market(), small(demo.get_config(), Path()), scaler)
+    vector = small(seeing({"audio": {"kind": "vector", "features": 3}}), Path())
+    with pytest.raises(InputError, match="config.modalities.audio is a vector: .* --ladder"):
+        Windows(tiny_market(), vector, scaler)
     with pytest.raises(InputError, match="modalities.text wants texts"):
         Windows(tiny_market(texts=False), small(acl18.get_config(), Path()), scaler)

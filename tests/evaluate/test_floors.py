@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small, tiny_market
-from ml_collections import ConfigDict
+from conftest import TINY, seeing, small, tiny_market
 
-from configs import base
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
@@ -18,16 +16,8 @@ from fusionjax.evaluate.selection import rolling_folds
 
 
 def config() -> Config:
-    c = base.get_config()
-    with c.unlocked():
-        c.modalities.price = ConfigDict(
-            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
-        )
-        c.modalities.text = ConfigDict(
-            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
-        )
     return small(
-        c,
+        seeing({k: TINY[k] for k in ("price", "text")}),
         Path(),
         data__splits={"train": ("2020-01-01", "2020-10-01"), "dev": ("2020-10-02", "2021-01-20")},
         selection__folds=3,

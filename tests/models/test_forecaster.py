@@ -7,10 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small, tiny_market
-from ml_collections import ConfigDict
+from conftest import TINY, seeing, small, tiny_market
 
-from configs import base
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.windows import Scaler, Windows
@@ -18,22 +16,11 @@ from fusionjax.models.encoders import instance_normalise
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.types import Batch
 
-NAMES = ("price", "text", "chart")
+NAMES = tuple(TINY)
 
 
 def config(**changes: object) -> Config:
-    c = base.get_config()
-    with c.unlocked():
-        c.modalities.price = ConfigDict(
-            {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")}
-        )
-        c.modalities.text = ConfigDict(
-            {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16}
-        )
-        c.modalities.chart = ConfigDict(
-            {"kind": "image", "sessions": 8, "height": 20, "patch_height": 10, "patch_sessions": 4}
-        )
-    return small(c, Path(), **changes)
+    return small(seeing(TINY), Path(), **changes)
 
 
 def batch(c: Config) -> Batch:
@@ -57,8 +44,10 @@ def trained_like() -> dict:
     )
 
 
-@pytest.mark.parametrize("fusion", ["equal", "softmax_gate"])
-@pytest.mark.parametrize("attention", ["window", "linear"])
+@pytest.mark.parametrize(
+    ("fusion", "attention"),
+    [("distilled", "window"), ("softmax_gate", "window"), ("distilled", "linear")],
+)
 def test_any_subset_of_modalities_gives_a_finite_forecast(fusion: str, attention: str) -> None:
     c = config(model__fusion=fusion, model__attention=attention)
     b = batch(c)
@@ -106,7 +95,7 @@ def test_with_nothing_present_every_sample_gets_the_base_rate(trained_like: dict
     f = Forecaster(c).apply(
         {"params": trained_like}, b.replace(present={n: jnp.zeros(4, bool) for n in NAMES})
     )
-    for x in (f.direction_logits, f.return_quantiles, f.log_volatility):
+    for x in jax.tree.leaves(f.outcome):
         np.testing.assert_allclose(x, jnp.broadcast_to(x[:1], x.shape), rtol=1e-6)
 
 
@@ -114,9 +103,9 @@ def test_quantiles_rise_and_scale_with_the_stocks_volatility(trained_like: dict)
     c = config()
     b = batch(c)
     apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
-    f = apply(b)
+    f = apply(b).outcome
     assert (jnp.diff(f.return_quantiles, axis=-1) > 0).all()
-    twice = apply(b.replace(log_scale=b.log_scale + jnp.log(2.0)))
+    twice = apply(b.replace(log_scale=b.log_scale + jnp.log(2.0))).outcome
     np.testing.assert_allclose(twice.return_quantiles, 2 * f.return_quantiles, rtol=1e-5)
     np.testing.assert_allclose(twice.log_volatility, f.log_volatility + np.log(2), rtol=1e-5)
 
@@ -129,11 +118,12 @@ def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: d
         def outputs(params: dict) -> tuple[jax.Array, ...]:
             f = Forecaster(c).apply({"params": params}, b)
             assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
-            return f.direction_logits, f.log_volatility
+            return f.outcome.direction_logits, f.outcome.log_volatility
 
         with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward
             grads = jax.grad(lambda p: sum((x**2).sum() for x in outputs(p)))(trained_like)
         assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
+        assert not grads["fusion"].pop("kept").any()  # a decision is no number to learn
         return outputs(trained_like), grads["fusion"]
 
     for full, half in zip(

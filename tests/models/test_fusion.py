@@ -1,70 +1,272 @@
 """Fusion by hand: who counts, how much, and what happens when nobody is there."""
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import FUSIONS, TINY, seeing, small
 
-from configs import demo
-from fusionjax.config import ModelConfig, resolve
+from fusionjax.config import Config
 from fusionjax.models.fusion import fusion, pool
-from fusionjax.types import Fused, Tokens
+from fusionjax.models.heads import output_size
+from fusionjax.types import Encoded, Fused, Tokens
+
+LATE = ("distilled", "late", "confidence", "ogm_ge", "qmf")  # fusions with experts
 
 
-def config(name: str) -> ModelConfig:
-    return (
-        resolve(demo.get_config())
-        .override({"model.width": 8, "model.heads": 2, "model.fusion": name})
-        .model
-    )
+def config(name: str, **changes: object) -> Config:
+    return small(seeing(TINY), Path(), model__width=8, model__fusion=name, **changes)
 
 
 def tokens() -> dict[str, Tokens]:
     key = jax.random.key(0)
     mask = jnp.array([[True, True, False], [True, False, False], [True, True, True]])
+    loud = jnp.array([0.5, 1.5, 2.5])
     return {
-        "a": Tokens(jax.random.normal(key, (3, 3, 8)), mask),
-        "b": Tokens(jax.random.normal(jax.random.key(1), (3, 3, 8)), mask),
+        "a": Tokens(jax.random.normal(key, (3, 3, 8)), mask, loud),
+        "b": Tokens(jax.random.normal(jax.random.key(1), (3, 3, 8)), mask, -loud),
     }
 
 
 PRESENT = {"a": jnp.array([True, True, False]), "b": jnp.array([True, False, False])}
+# Four samples of three modalities: all, the first two, the last, none.
+SHOWN = jnp.array([[1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
 
 
-def run(name: str, present: dict = PRESENT, change: float = 0.0) -> Fused:
-    module = fusion(config(name), "fusion")
-    given = tokens()
-    given["b"] = Tokens(given["b"].x + change, given["b"].mask)
-    variables = module.init(jax.random.key(2), given, present)
-    # Parameters that are not at their start, so that the gate is not flat.
-    variables = jax.tree.map(
-        lambda x: x + 0.5 * jax.random.normal(jax.random.key(3), x.shape), variables
+def encoded(shown: jax.Array = SHOWN, absent: float = 0.0) -> Encoded:
+    """Vectors that are ``absent`` where a modality is not there."""
+    rows, count = shown.shape
+    h = jax.random.normal(jax.random.key(0), (rows, count, 8))
+    loud = jax.random.normal(jax.random.key(1), (rows, count))
+    return Encoded(
+        jnp.where(shown[..., None], h, absent),
+        shown,
+        jnp.where(shown, loud, absent),
+        jnp.full(rows, np.log(0.01), jnp.float32),
     )
-    return module.apply(variables, given, present)
+
+
+def start(c: Config) -> dict[str, Any]:
+    return fusion(c, True).init(jax.random.key(2), encoded())["params"]
+
+
+def moved(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters away from their start, where gates are flat and heads say nothing."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(3), len(leaves))
+    noise = [0.5 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    away = jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise, strict=True)])
+    return away | {k: params[k] for k in ("kept", "clue_std", "presence") if k in params}
+
+
+def run(c: Config, params: dict[str, Any], e: Encoded) -> Fused:
+    return fusion(c, True).apply({"params": params}, e)
 
 
 def test_pool_takes_the_mean_of_real_tokens_only() -> None:
-    h, shown = pool(tokens(), PRESENT)
+    h, shown, loud = pool(tokens(), PRESENT)
     np.testing.assert_allclose(h[0, 0], tokens()["a"].x[0, :2].mean(0), rtol=1e-6)
     np.testing.assert_allclose(h[1, 0], tokens()["a"].x[1, 0], rtol=1e-6)
     assert not np.asarray(h[2]).any()
     assert shown.tolist() == [[True, True], [True, False], [False, False]]
+    assert loud.tolist() == [[0.5, -0.5], [1.5, 0], [0, 0]]
 
 
-def test_equal_weight_gives_one_to_the_present() -> None:
-    assert run("equal").modality.tolist() == [[1, 1], [1, 0], [0, 0]]
+def test_pool_is_not_poisoned_by_what_is_not_real() -> None:
+    t = tokens()
+    t["b"] = t["b"].replace(
+        x=jnp.where((t["b"].mask & PRESENT["b"][:, None])[..., None], t["b"].x, jnp.nan),
+        energy=jnp.where(PRESENT["b"], t["b"].energy, jnp.nan),
+    )
+    for got, wanted in zip(pool(t, PRESENT), pool(tokens(), PRESENT), strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
-def test_softmax_gate_shares_out_the_number_present() -> None:
-    w = np.asarray(run("softmax_gate").modality)
-    np.testing.assert_allclose(w.sum(1), [2, 1, 0], atol=1e-6)
-    assert w[1].tolist() == [1, 0]
-    assert abs(w[0, 0] - w[0, 1]) > 1e-3
+@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("absent", [0.0, 100.0, float("nan")])
+def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str, absent: float) -> None:
+    c = config(name)
+    params = moved(start(c))
+    quiet, loud = run(c, params, encoded()), run(c, params, encoded(absent=absent))
+    np.testing.assert_array_equal(quiet.outputs, loud.outputs)
+    np.testing.assert_array_equal(quiet.modality, loud.modality)
+    assert np.isfinite(quiet.outputs).all()
+    assert not np.asarray(quiet.modality)[~np.asarray(SHOWN)].any()
+    assert quiet.outputs.shape == (4, output_size(c.targets))
 
 
-@pytest.mark.parametrize("name", ["equal", "softmax_gate"])
-def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str) -> None:
-    quiet, loud = run(name), run(name, change=100.0)
-    np.testing.assert_array_equal(quiet.z[1:], loud.z[1:])
-    assert (quiet.z[0] != loud.z[0]).any()
-    assert not np.asarray(quiet.z[2]).any(), "nothing present: the heads must say the base rate"
+@pytest.mark.parametrize("name", FUSIONS)
+def test_a_present_modality_changes_what_is_said(name: str) -> None:
+    c = config(name)
+    params, e = moved(start(c)), encoded()
+    here, other = run(c, params, e), run(c, params, e.replace(h=-e.h))
+    assert (here.outputs[:3] != other.outputs[:3]).any(-1).all()
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_with_nothing_present_every_sample_gets_the_same_outputs(name: str) -> None:
+    c = config(name)
+    nobody = jnp.zeros((4, 3), bool)
+    said = np.asarray(run(c, moved(start(c)), encoded(nobody, absent=float("nan"))).outputs)
+    assert np.isfinite(said).all()
+    np.testing.assert_array_equal(said, np.broadcast_to(said[:1], said.shape))
+    # ... and it is what a sample of a mixed batch with nothing present gets.
+    np.testing.assert_allclose(run(c, moved(start(c)), encoded()).outputs[3], said[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_a_batch_of_one_says_what_a_larger_batch_says(name: str) -> None:
+    c = config(name)
+    params, e = moved(start(c)), encoded()
+    whole = run(c, params, e)
+    for i in range(4):
+        alone = run(c, params, jax.tree.map(lambda x, i=i: x[i : i + 1], e))
+        np.testing.assert_allclose(alone.outputs[0], whole.outputs[i], atol=1e-5)
+        np.testing.assert_allclose(alone.modality[0], whole.modality[i], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FUSIONS)
+def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
+    c = config(name)
+    said = run(c, moved(start(c)), encoded())
+    assert (said.experts is not None) == (name in LATE)
+    assert (said.clues is not None) == (name == "distilled")
+    if said.experts is not None:
+        assert not np.asarray(said.experts)[~np.asarray(SHOWN)].any()
+
+
+@pytest.mark.parametrize("name", ["equal", "concat", "late", "ogm_ge"])
+def test_plain_fusions_give_one_to_the_present(name: str) -> None:
+    c = config(name)
+    assert run(c, moved(start(c)), encoded()).modality.tolist() == SHOWN.astype(float).tolist()
+
+
+@pytest.mark.parametrize("name", ["softmax_gate", "attention_gate"])
+def test_gates_share_out_the_number_present(name: str) -> None:
+    c = config(name)
+    w = np.asarray(run(c, moved(start(c)), encoded()).modality)
+    np.testing.assert_allclose(w.sum(1), [3, 2, 1, 0], atol=1e-6)
+    assert w[2].tolist() == [0, 0, 1]
+    assert abs(w[1, 0] - w[1, 1]) > 1e-3
+
+
+def experts_of(said: Fused) -> np.ndarray:
+    assert said.experts is not None
+    return np.asarray(said.experts)
+
+
+def test_late_and_on_the_fly_are_mean_and_sum_of_the_experts() -> None:
+    for name, by in (("late", [3, 2, 1, 1]), ("ogm_ge", [1, 1, 1, 1])):
+        c = config(name)
+        said = run(c, moved(start(c)), encoded())
+        np.testing.assert_allclose(
+            said.outputs, experts_of(said).sum(1) / np.array(by)[:, None], atol=1e-6
+        )
+
+
+def test_confidence_takes_the_sure_and_all_where_none_is() -> None:
+    c = config("confidence", model__confidence_threshold=0.7)
+    params = start(c)
+    # Modality m says the logits (bias[m], 0) whatever it sees: probabilities 0.88, 0.5 and 0.12.
+    bias = jnp.zeros_like(params["expert_bias"]).at[:, 0].set(jnp.array([2.0, 0.0, -2.0]))
+    said = run(c, params | {"expert_bias": bias}, encoded())
+    assert said.modality.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    np.testing.assert_allclose(said.outputs[:, 0], [0, 2, -2, 0], atol=1e-6)
+    unsure = run(c, params | {"expert_bias": bias / 4}, encoded())  # at most 0.62
+    assert unsure.modality.tolist() == SHOWN.astype(float).tolist()
+
+
+def test_quality_is_the_energy_score_of_an_expert() -> None:
+    c = config("qmf")
+    params = start(c)
+    bias = jnp.zeros_like(params["expert_bias"]).at[:, 0].set(jnp.array([2.0, 0.0, -2.0]))
+    said = run(c, params | {"expert_bias": bias}, encoded())
+    weight = np.log1p(np.exp([2.0, 0.0, -2.0]) + 1.0)  # softplus(log Σ exp) = log(1 + Σ exp)
+    np.testing.assert_allclose(said.modality[0], weight, rtol=1e-6)
+    np.testing.assert_allclose(said.outputs[0, 0], 2 * weight[0] - 2 * weight[2], rtol=1e-6)
+
+
+def test_distilled_starts_as_plain_fusion() -> None:
+    c = config("distilled")
+    params = start(c)
+    said = run(c, params, encoded())
+    assert said.modality.tolist() == SHOWN.astype(float).tolist(), "each exactly 1"
+    assert (said.feature == 1).all()
+    assert not np.asarray(said.outputs).any(), "and every head at its start"
+    # The late path by hand: experts over the number of modalities that samples have on average.
+    away = moved(params) | {"weights": params["weights"], "readout": params["readout"]}
+    away = away | {"presence": jnp.array([1.0, 1.0, 0.5])}
+    said = run(c, away, encoded())
+    np.testing.assert_allclose(said.outputs, experts_of(said).sum(1) / 2.5, atol=1e-6)
+
+
+def weights_of(params: dict[str, Any], **values: object) -> dict[str, Any]:
+    phi = params["weights"]
+    new = {k: jnp.asarray(v, jnp.float32) for k, v in values.items()}
+    assert all(new[k].shape == phi[k].shape for k in new)
+    return params | {"weights": phi | new}
+
+
+def test_distilled_weights_by_hand() -> None:
+    """2σ(ln 3) = 1.5; a clue one standard deviation above its mean adds the rater's ln 3."""
+    c = config("distilled")
+    params, e = start(c), encoded()
+    three = np.log(3.0)
+    said = run(c, weights_of(params, modality=[three, 0, -three]), e)
+    np.testing.assert_allclose(said.modality[0], [1.5, 1, 0.5], rtol=1e-6)
+    assert said.modality[3].tolist() == [0, 0, 0]
+    clues = jnp.zeros((3, 3)).at[0, 0].set(e.energy[0, 0] - 2.0)
+    seen = params | {"clue_mean": clues, "clue_std": jnp.full((3, 3), 2.0)}
+    rater = jnp.zeros((3, 3)).at[0, 0].set(three)
+    said = run(c, weights_of(seen, rater=rater), e)
+    np.testing.assert_allclose(said.modality[0], [1.5, 1, 1], rtol=1e-6)
+    feature = jnp.zeros((3, 8)).at[1, 2].set(-three)
+    np.testing.assert_allclose(run(c, weights_of(params, feature=feature), e).feature[1, 2], 0.5)
+
+
+def test_distilled_scales_its_two_paths_and_shifts_them() -> None:
+    c = config("distilled")
+    params, e = moved(start(c)), encoded()
+    params = params | {"weights": start(c)["weights"]}
+    bias = jnp.arange(output_size(c.targets), dtype=jnp.float32)
+    both = run(c, params, e).outputs
+    joint = run(c, weights_of(params, log_temperature=-50.0), e).outputs
+    late = run(c, weights_of(params, joint=-50.0), e).outputs
+    np.testing.assert_allclose(both, joint + late, atol=1e-5)
+    weighted = run(c, weights_of(params, joint=np.log(3), log_temperature=np.log(2), bias=bias), e)
+    np.testing.assert_allclose(weighted.outputs, 1.5 * joint + 2 * late + bias[None], atol=1e-5)
+    np.testing.assert_allclose(weighted.outputs[3], bias, atol=1e-6)  # nobody there: the base rate
+
+
+@pytest.mark.parametrize("dropped", [0, 1, 2])
+@pytest.mark.parametrize("taught", [False, True], ids=["at its start", "taught"])
+def test_a_dropped_modality_counts_as_absent_exactly(dropped: int, taught: bool) -> None:
+    """For outputs and weights; a taught rater must not read the dropped one through a clue."""
+    c = config("distilled")
+    params = moved(start(c))
+    if not taught:
+        params = params | {"weights": start(c)["weights"]}
+    without = run(c, params | {"kept": jnp.ones(3).at[dropped].set(0)}, encoded())
+    absent = SHOWN & (jnp.arange(3) != dropped)[None]
+    wanted = run(c, params, dataclasses.replace(encoded(), shown=absent))
+    np.testing.assert_array_equal(without.modality, wanted.modality)
+    np.testing.assert_array_equal(without.outputs, wanted.outputs)
+
+
+def test_training_rows_reach_experts_but_not_through_the_late_path() -> None:
+    """The late path reads experts as they are: only their own loss teaches them."""
+    c = config("distilled")
+    params = moved(start(c))
+    rngs = {"dropout": jax.random.key(4)}
+
+    def trained(p: dict[str, Any]) -> jax.Array:
+        return (fusion(c, False).apply({"params": p}, encoded(), rngs=rngs).outputs ** 2).sum()
+
+    grads = jax.grad(trained)(params)
+    assert not np.asarray(grads["expert_kernel"]).any()
+    assert np.asarray(grads["mlp_in"]["kernel"]).any()
+    assert all(np.asarray(g).any() for g in jax.tree.leaves(grads["weights"]))

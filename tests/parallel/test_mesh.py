@@ -6,11 +6,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import small
+from conftest import feeds_of, small
 from jax.sharding import Mesh, PartitionSpec
 
 from configs import demo, h100_64
 from fusionjax.config import Config, MeshConfig, resolve
+from fusionjax.data.pipeline import labelled_batches
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel import rules
 from fusionjax.parallel.mesh import device_count, make_mesh
@@ -25,7 +27,7 @@ def mesh_of(count: int) -> Mesh:
 
 @pytest.fixture(scope="module")
 def config(prepared: Path) -> Config:
-    return small(demo.get_config(), prepared, train__steps=20)
+    return small(demo.get_config(), prepared, train__steps=20, distill__warmup_steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +39,31 @@ def trainers(config: Config) -> dict[int, Trainer]:
 def test_twenty_steps_give_the_same_losses_on_1_8_and_64_devices(
     trainers: dict[int, Trainer],
 ) -> None:
-    losses = {}
+    """In 3 to 13 the fusion's weights learn; before 14 it is asked what each modality is worth."""
+    losses, worth, weight = {}, {}, {}
     for n, trainer in trainers.items():
+        anchor = trainer.lesson.anchor
+        assert anchor is not None
+        anchor = anchor.take(np.arange(256))
+        _, session = np.unique(anchor.target_day, return_inverse=True)
         state = trainer.program.init(3)
-        batches = trainer.batches(3)(0)
+        feeds = feeds_of(trainer, 3)
         curve = []
-        for _ in range(20):
-            state, metrics = trainer.program.step(state, next(batches), 3)
+        for step in range(20):
+            if step == weights.absorb_start(trainer.config):
+                asked = labelled_batches(anchor, trainer.windows, 64)
+                state, said = trainer.program.eliminate(state, asked, session)
+                worth[n] = np.stack([said["worth"], said["error"]])
+            state, metrics = trainer.program.step(state, next(feeds), 3)
             curve.append(metrics["loss"])
         losses[n] = np.array(jax.device_get(curve))
+        weight[n] = np.array(weights.get(state.params)["modality"])
     assert losses[1][-1] < losses[1][0]
+    assert (np.abs(weight[1]) > 0.1).all(), "eleven steps of 0.03"
     for n in (8, 64):
         np.testing.assert_allclose(losses[n], losses[1], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(worth[n], worth[1], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(weight[n], weight[1], atol=1e-3, rtol=0)
 
 
 def test_state_is_really_split(trainers: dict[int, Trainer]) -> None:
@@ -70,7 +85,7 @@ def test_state_is_really_split(trainers: dict[int, Trainer]) -> None:
 
 def test_batch_rows_land_on_their_devices(trainers: dict[int, Trainer]) -> None:
     trainer = trainers[64]
-    batch = next(trainer.batches(0)(0))
+    batch = next(feeds_of(trainer, 0)).batch
     placed = rules.to_devices(batch, trainer.program.mesh)
     assert placed.sample_id.sharding.spec == PartitionSpec(("data", "fsdp"))
     for shard in placed.sample_id.addressable_shards:

@@ -1,0 +1,79 @@
+"""Contributions by hand, and the words for what is odd about them."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from fusionjax.distill.contribution import Diagnosis, anomalies, contributions, diagnose
+from fusionjax.types import Encoded, Fused
+
+H = jnp.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
+ENCODED = Encoded(H, jnp.ones((2, 2), bool), jnp.zeros((2, 2)), jnp.zeros(2))
+
+
+def test_contributions_by_hand() -> None:
+    """ℓ_n = Σ a·g·h: its slope by log g at g = 1 is a·h, and κ the negative of it."""
+    a = jnp.array([[1.0, 0.0], [-2.0, 0.5]])
+
+    def loss_of(e: Encoded) -> Array:
+        assert e.gain is not None
+        return (a[None] * e.gain * e.h).sum((1, 2))
+
+    np.testing.assert_allclose(contributions(loss_of, ENCODED), -a[None] * H, rtol=1e-6)
+
+
+def test_indicators_by_hand() -> None:
+    kappa = np.array([[[1.0, 3.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]])
+    shown = np.array([[True, True], [True, False]])
+    experts = np.zeros((2, 2, 2))
+    experts[:, 0, 1] = experts[0, 1, 0] = 1.0  # the first says class 1, the second class 0
+    outputs = np.array([[0.0, 1.0], [0.0, 1.0]])
+    fused = Fused(
+        outputs, np.array([[1.5, 0.5], [0.5, 0.0]]), np.ones((2, 2)), shown, experts, None
+    )
+    d = diagnose(kappa, fused, 2)
+    assert d.share.tolist() == [1, 0]
+    assert d.worth.tolist() == [3, 0]  # sums over features 4 and 2
+    np.testing.assert_allclose(d.error[0], 1 / np.sqrt(2))
+    np.testing.assert_allclose(d.within, [0.25 / 1.5**2, 0])  # means 1 and 2
+    np.testing.assert_allclose(d.across, np.var([1, 2, 0, 0]) / 0.75**2)
+    assert d.weight.tolist() == [1.0, 0.5]
+    p = np.array([2, 1]) / 3
+    np.testing.assert_allclose(d.entropy, -(p * np.log(p)).sum() / np.log(2))
+    np.testing.assert_allclose(d.agreement, 2 / 3)
+
+
+NAMES = ("price", "text", "source")
+HEALTHY = Diagnosis(
+    share=np.array([0.5, 0.3, 0.2]),
+    worth=np.array([0.05, 0.03, 0.02]),
+    error=np.full(3, 0.005),
+    within=np.full(3, 0.3),
+    across=0.5,
+    weight=np.array([1.2, 0.8, 0.4]),
+    entropy=0.9,
+    agreement=0.8,
+)
+
+
+def odd(**later: object) -> str:
+    return "\n".join(anomalies(NAMES, HEALTHY, dataclasses.replace(HEALTHY, **later)))
+
+
+def test_a_healthy_fusion_is_not_remarked_upon() -> None:
+    assert odd() == ""
+    assert odd(entropy=1.0) == "", "alike is fine where all earn their place"
+
+
+def test_each_anomaly_names_the_modality_and_the_cause() -> None:
+    assert "text is dead" in odd(share=np.array([0.7, 0.001, 0.299]))
+    assert "price dominates" in odd(share=np.array([0.9, 0.05, 0.05]))
+    assert "text is in no sample" in odd(weight=np.array([1.0, np.nan, 1.0]))
+    leak = odd(worth=np.array([0.05, 0.03, -0.1]))
+    assert "source helps in training (+0.0200) and hurts later (-0.1000): a leak" in leak
+    alike = odd(entropy=1.0, worth=np.array([0.05, 0.001, -0.001]))
+    assert "weighted alike" in alike
+    assert "text, source earn nothing" in alike
+    assert "feature-dimension contribution variance" in alike

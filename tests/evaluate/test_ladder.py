@@ -1,0 +1,98 @@
+"""The ladder on a small planted market: same samples, paired intervals, sensible weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.progress import Progress
+
+from configs import planted as planted_config
+from fusionjax.config import Config, resolve
+from fusionjax.data.planted import MODALITIES, REGIMES, plant
+from fusionjax.data.views import Views
+from fusionjax.errors import InputError
+from fusionjax.evaluate import ladder
+from fusionjax.evaluate.study import Study
+
+
+def config(**changes: object) -> Config:
+    small = {"train.steps": 120, "distill.warmup_steps": 20, "distill.burst_steps": 40}
+    return resolve(planted_config.get_config()).override(small | changes)
+
+
+def markets(count: int = 2) -> list[Views]:
+    return [plant(REGIMES["full"], s, train=400, dev=60, test=300).views for s in range(count)]
+
+
+def test_paired_difference_by_hand() -> None:
+    ours, theirs = np.array([[1.0, 2.0], [4.0, 5.0]]), np.zeros((2, 2))
+    by_seed = ladder.paired(ours, theirs, np.array([[0, 0], [1, 1]]))
+    # Cluster sums of the deviations from 3: -3 and 3; √(18 · 2) / 4 = 1.5; t(1) = 12.706.
+    np.testing.assert_allclose(
+        [by_seed.mean, by_seed.low, by_seed.high],
+        [3, 3 - 12.706 * 1.5, 3 + 12.706 * 1.5],
+        rtol=1e-4,
+    )
+    same = ladder.paired(ours, ours, np.array([[0, 1], [0, 1]]))
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence, right = np.array([0.95, 0.95, 0.55, 0.55]), np.array([True, True, True, False])
+    # Bins at 0.95 (right 1.0) and 0.55 (right 0.5): gaps of 0.05, both half of the samples.
+    np.testing.assert_allclose(ladder.calibration_error(confidence, right), 5.0)
+
+
+def test_the_anchor_is_later_than_every_label_it_is_kept_from() -> None:
+    views = markets(1)
+    study = Study(ladder.with_vectors(config(**{"model.fusion": "distilled"}), views[0]), views)
+    begin = views[0].time[study.anchor].min()
+    assert views[0].known[study.base].max() <= begin
+    assert set(study.base) | set(study.anchor) <= set(views[0].split["train"])
+    assert views[0].time[study.anchor].max() < views[0].time[views[0].split["dev"]].min()
+
+
+@pytest.mark.slow
+def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    views = markets()
+    monkeypatch.setattr(ladder, "load", lambda config, progress: views)
+    c = config(
+        **{
+            "ladder.seeds": 2,
+            "ladder.rungs": (MODALITIES[:2], MODALITIES),
+            "ladder.fusions": (
+                ("distilled", {"model.fusion": "distilled"}),
+                ("concat", {"model.fusion": "concat"}),
+            ),
+        }
+    )
+    with Progress() as progress:
+        cells = list(ladder.climb(c, "test", progress))
+    assert [(x.fusion, len(x.rung)) for x in cells] == [
+        ("distilled", 2),
+        ("distilled", 6),
+        ("concat", 2),
+        ("concat", 6),
+    ]
+    assert all(50 < x.summary["accuracy"][0] < 80 for x in cells)
+    kept = cells[1].kept
+    assert kept is not None
+    assert kept[:, 0].all(), "numeric is informative"
+    assert not kept[:, 5].any(), "the shortcut has faded"
+    assert cells[0].kept is not None
+    assert not cells[0].kept[:, 2:].any(), "what a rung does not show cannot be kept"
+    made = ladder.report(c, cells, ladder.clusters(c, views[0], "test"), "small")
+    path = ladder.save(made, c, views[0].names, tmp_path, "test")
+    text = path.read_text()
+    assert "| distilled |" in text
+    assert "| concat |" in text
+    assert (tmp_path / "ladder_test.json").exists()
+
+
+def test_unknown_names_are_refused() -> None:
+    with Progress() as progress:
+        with pytest.raises(InputError, match="ladder.variant is 'fulll'; expected full, weak"):
+            ladder.load(config(**{"ladder.variant": "fulll"}), progress)
+        wrong = config(**{"ladder.rungs": (("numeric", "smell"),), "ladder.seeds": 1})
+        with pytest.raises(InputError, match="smell is no modality of planted; it has numeric"):
+            next(ladder.climb(wrong, "dev", progress))
