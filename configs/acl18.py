@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
     c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
+    c.model.fusion = "equal"  # what the grid below and README's table were measured with
     c.loss.direction, c.model.width, c.train.steps = 0.1, 32, 400  # the grid's best
     c.selection.grid = tuple(
         {"loss.direction": weight, "model.width": width, "train.steps": steps}

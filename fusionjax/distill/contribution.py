@@ -123,7 +123,7 @@ def anomalies(names: tuple[str, ...], training: Diagnosis, later: Diagnosis) -> 
     if later.entropy > _ALIKE and useless:
         found.append(
             f"the modalities are weighted alike (entropy {later.entropy:.3f} of 1), though on "
-            f"later rows {', '.join(useless)} earn nothing: feature-dimension contribution variance "
-            f"across modalities is {later.across:.2f}. Try model.fusion = distilled"
+            f"later rows {', '.join(useless)} earn nothing: feature-dimension contribution "
+            f"variance across modalities is {later.across:.2f}. Try model.fusion = distilled"
         )
     return found

@@ -287,5 +287,5 @@ def _score(metric: str, mean: float, std: float) -> str:
 def _interval(d: Difference | None) -> str:
     if d is None:
         return "–"
-    digits = 2 if abs(d.high - d.low) > 0.5 else 4
+    digits = 2 if max(abs(d.low), abs(d.high)) > 0.3 else 4  # points, or squared error
     return f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"

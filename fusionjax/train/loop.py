@@ -1,24 +1,29 @@
 """The training loop: dispatch, log, save, stop when asked, go on where it stopped."""
 
+import dataclasses
+import json
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
 import jax
 import numpy as np
 
+from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data.pipeline import labelled_batches, training_feeds
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
+from fusionjax.distill.contribution import anomalies
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
 from fusionjax.train.program import Program, anchor_size
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import Reporter, say
 from fusionjax.types import Feed
 
-_MOST_ANCHOR_ROWS = 8192  # asked when modalities are dropped; evenly spaced if there are more
+_MOST_ROWS = 8192  # of the training and of the anchor rows that a diagnosis looks at
 
 
 class Preempted(Exception):
@@ -73,7 +78,8 @@ def fit(
     with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
         for step in range(first, t.steps):
             if lesson.anchor is not None and step == weights.elimination_step(config):
-                state = _settle(program, state, lesson.anchor, windows, config, label)
+                folder = None if run is None else run[0].folder
+                state = _settle(program, state, lesson, windows, config, folder, label)
             state, metrics = program.step(state, next(source), seed)
             done = step + 1
             # This step is dispatched before the metrics of an earlier one are read, so the device
@@ -120,26 +126,55 @@ def feeds(
 def _settle(
     program: Program,
     state: TrainState,
-    anchor: Samples,
+    lesson: Lesson,
     windows: Windows,
     config: Config,
+    folder: Path | None,
     label: str,
 ) -> TrainState:
-    """Drops what the anchor does not miss, and says so."""
-    size = anchor_size(config)
-    if len(anchor) > _MOST_ANCHOR_ROWS:
-        anchor = anchor.take(np.linspace(0, len(anchor) - 1, _MOST_ANCHOR_ROWS).astype(int))
-    padded = np.minimum(np.arange(-(-len(anchor) // size) * size), len(anchor) - 1)
-    _, session = np.unique(anchor.target_day[padded], return_inverse=True)
-    state, said = program.eliminate(state, labelled_batches(anchor, windows, size), session)
+    """Says what is odd about the fusion, and drops what the anchor does not miss.
+
+    Now, while the encoders have not seen the anchor and before anything is dropped. Indicators go
+    to ``fusion.json`` in the run's folder.
+    """
+    assert lesson.base is not None
+    assert lesson.anchor is not None
+    names, size = tuple(config.modalities), anchor_size(config)
+    base, anchor = (_thinned(s) for s in (lesson.base, lesson.anchor))
+    before, later = (
+        program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (base, anchor)
+    )
+    seen = {
+        "training": program.diagnose(state.ema_params, *before),
+        "anchor": program.diagnose(state.ema_params, *later),
+    }
+    _, session = np.unique(anchor.target_day, return_inverse=True)
+    padding = len(later[1].weight) - len(anchor)
+    session = np.concatenate([session, np.repeat(session[-1:], padding)])
+    state, said = program.eliminate(state, *later, session)
     worth = ", ".join(
         f"{name} {w:+.4f} ± {e:.4f}{'' if k else ' (dropped)'}"
-        for name, w, e, k in zip(
-            config.modalities, said["worth"], said["error"], said["kept"], strict=True
-        )
+        for name, w, e, k in zip(names, said["worth"], said["error"], said["kept"], strict=True)
     )
-    say(f"{label}: worth to {len(anchor):,} later samples, in loss: {worth}")
+    found = anomalies(names, seen["training"], seen["anchor"])
+    for line in (f"worth to {len(anchor):,} later samples, in loss: {worth}", *found):
+        say(f"{label}: {line}")
+    if folder is not None:
+        record = {
+            "modalities": names,
+            **{name: dataclasses.asdict(d) for name, d in seen.items()},
+            **said,
+            "anomalies": found,
+        }
+        files.write_text(folder / "fusion.json", json.dumps(record, default=np.ndarray.tolist))
     return state
+
+
+def _thinned(samples: Samples) -> Samples:
+    """Evenly spaced samples where there are more than a diagnosis needs."""
+    if len(samples) <= _MOST_ROWS:
+        return samples
+    return samples.take(np.linspace(0, len(samples) - 1, _MOST_ROWS).astype(int))
 
 
 class StopOnSignal:

@@ -12,10 +12,17 @@ from jaxtyping import Int64
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
+from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.parallel import rules
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_elimination, make_encode, make_predict, make_step
+from fusionjax.train.step import (
+    make_diagnosis,
+    make_elimination,
+    make_encode,
+    make_predict,
+    make_step,
+)
 from fusionjax.types import Batch, Encoded, Feed, Forecast
 
 
@@ -74,6 +81,12 @@ class Program:
             out_shardings=(split, whole),
             compiler_options=options,
         )
+        self._diagnose = jax.jit(
+            make_diagnosis(config),
+            in_shardings=(split.ema_params, whole, whole),
+            out_shardings=whole,
+            compiler_options=options,
+        )
         self._compiled: Future | None = None
 
     def compile_step(self) -> None:
@@ -111,24 +124,35 @@ class Program:
                 state, rules.to_devices(feed, self.mesh), jnp.uint32(seed)
             )
 
+    def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
+        """All rows of some equal batches, encoded, with the rows themselves; on the host."""
+        parts = []
+        with jax.set_mesh(self.mesh):
+            for batch in batches:
+                encoded = self._encode(params, rules.to_devices(batch, self.mesh))
+                parts.append((jax.device_get(encoded), batch))
+        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+
     def eliminate(
-        self, state: TrainState, anchor: Iterable[Batch], session: Int64[np.ndarray, "N"]
+        self, state: TrainState, encoded: Encoded, batch: Batch, session: Int64[np.ndarray, "N"]
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Drops the modalities that the anchor does not miss; see ``make_elimination``.
 
         Args:
           state: of the run; its averaged parameters are asked.
-          anchor: every anchor sample once, in equal batches of this process's rows.
+          encoded: every anchor sample.
+          batch: the same.
           session: of every sample, padding included, as a number in [0, N).
         """
-        parts: list[tuple[Encoded, Batch]] = []
         with jax.set_mesh(self.mesh):
-            for batch in anchor:
-                encoded = self._encode(state.ema_params, rules.to_devices(batch, self.mesh))
-                parts.append((jax.device_get(encoded), batch))
-            whole = jax.tree.map(lambda *x: np.concatenate(x), *parts)
-            state, said = self._eliminate(state, *whole, session.astype(np.int32))
+            state, said = self._eliminate(state, encoded, batch, session.astype(np.int32))
         return state, jax.device_get(said)
+
+    def diagnose(self, params: dict, encoded: Encoded, batch: Batch) -> Diagnosis:
+        """The fusion's indicators on some encoded samples."""
+        with jax.set_mesh(self.mesh):
+            kappa, fused = jax.device_get(self._diagnose(params, encoded, batch))
+        return diagnose(kappa, fused, len(self._config.targets.classes))
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""
