@@ -307,7 +307,13 @@ def _check(c: Config) -> None:
         *("data.min_history", "model.width", "model.layers", "model.heads", "model.mlp_ratio"),
         *("model.attention_window", "train.steps", "train.global_batch_size"),
         *("train.grad_accum_steps", "train.checkpoint_every", "train.keep_checkpoints"),
-        *("train.log_every", "selection.folds", "selection.fold_sessions", "finetune.steps"),
+        *(
+            "train.log_every",
+            "distill.every",
+            "selection.folds",
+            "selection.fold_sessions",
+            "finetune.steps",
+        ),
         *("evaluate.bootstrap_samples", "evaluate.block_sessions"),
     ):
         section, name = key.split(".")
@@ -372,6 +378,11 @@ def _check(c: Config) -> None:
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
+    d = c.distill
+    need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
+    need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
+    need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
+    need(0 <= d.label_noise < 0.5, f"distill.label_noise is {d.label_noise}; expected in [0, .5)")
     need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
 
 

@@ -2,16 +2,17 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
 from fusionjax.models.encoders import encoder
 from fusionjax.models.fusion import fusion, pool
 from fusionjax.models.heads import decode
-from fusionjax.types import Batch, Encoded, Forecast, Fused
+from fusionjax.types import Batch, Encoded, Forecast, Fused, Input
 
 
 class Forecaster(nn.Module):
@@ -41,7 +42,7 @@ class Forecaster(nn.Module):
     def encode(self, batch: Batch) -> Encoded:
         """Every modality by itself."""
         tokens = {
-            name: getattr(self, f"encoders_{name}")(batch.inputs[name])
+            name: getattr(self, f"encoders_{name}")(_shown(batch.inputs[name], batch.present[name]))
             for name in self.config.modalities
         }
         h, shown, energy = pool(tokens, batch.present)
@@ -67,3 +68,13 @@ class Forecaster(nn.Module):
             return batch.log_scale
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, self.typical_log_scale)
+
+
+def _shown(given: Input, present: Bool[Array, "B"]) -> Input:
+    """The input with zeros where it is absent: a NaN there would reach every gradient."""
+
+    def clean(x: Array) -> Array:
+        here = jnp.expand_dims(present, range(1, x.ndim))
+        return jnp.where(here, x, jnp.zeros((), x.dtype))
+
+    return jax.tree.map(clean, given)

@@ -149,8 +149,6 @@ def _settle(
         "anchor": program.diagnose(state.ema_params, *later),
     }
     _, session = np.unique(anchor.target_day, return_inverse=True)
-    padding = len(later[1].weight) - len(anchor)
-    session = np.concatenate([session, np.repeat(session[-1:], padding)])
     state, said = program.eliminate(state, *later, session)
     worth = ", ".join(
         f"{name} {w:+.4f} ± {e:.4f}{'' if k else ' (dropped)'}"

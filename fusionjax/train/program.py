@@ -125,13 +125,17 @@ class Program:
             )
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
-        """All rows of some equal batches, encoded, with the rows themselves; on the host."""
+        """All rows of some equal batches, encoded, with the rows themselves; on the host.
+
+        Rows that only pad the last batch are left out.
+        """
         parts = []
         with jax.set_mesh(self.mesh):
             for batch in batches:
                 encoded = self._encode(params, rules.to_devices(batch, self.mesh))
                 parts.append((jax.device_get(encoded), batch))
-        return jax.tree.map(lambda *x: np.concatenate(x), *parts)
+        real = np.concatenate([batch.weight for _, batch in parts]) > 0
+        return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
 
     def eliminate(
         self, state: TrainState, encoded: Encoded, batch: Batch, session: Int64[np.ndarray, "N"]
@@ -142,7 +146,7 @@ class Program:
           state: of the run; its averaged parameters are asked.
           encoded: every anchor sample.
           batch: the same.
-          session: of every sample, padding included, as a number in [0, N).
+          session: of every sample, as a number in [0, N), in time order.
         """
         with jax.set_mesh(self.mesh):
             state, said = self._eliminate(state, encoded, batch, session.astype(np.int32))

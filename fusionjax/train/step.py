@@ -149,10 +149,9 @@ def make_step(
             learning_rate = jnp.asarray(schedule(config)(state.step))
         params = optax.apply_updates(state.params, updates)
         weights_opt_state = state.weights_opt_state
-        if distilled:
-            params = _follow_clues(params, clues, state.step)
-        if weights.anchored(config):
+        if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
             assert feed.anchor is not None
+            params = _follow_clues(params, clues, state.step)
             params, weights_opt_state = jax.lax.cond(
                 weights.due(config, state.step),
                 distil,

@@ -27,7 +27,8 @@ def mesh_of(count: int) -> Mesh:
 
 @pytest.fixture(scope="module")
 def config(prepared: Path) -> Config:
-    return small(demo.get_config(), prepared, train__steps=20, distill__warmup_steps=3)
+    taught = {"model__fusion": "distilled", "distill__warmup_steps": 3}
+    return small(demo.get_config(), prepared, train__steps=20, **taught)
 
 
 @pytest.fixture(scope="module")

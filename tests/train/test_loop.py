@@ -48,7 +48,7 @@ def one(prepared: Path) -> Trainer:
 
 def test_stopping_and_going_on_changes_no_bit(one: Trainer, tmp_path: Path) -> None:
     whole = one.train(0, tmp_path / "whole")
-    for stop in (2, 4):  # at 4 the next thing to do is to drop modalities
+    for stop in (2, 4):  # before modalities are dropped, before the anchor is absorbed
         with pytest.raises(Preempted, match=rf"step {stop} of 6; the state is saved"):
             one.train(0, tmp_path / "parts", at(stop))
     same(one.train(0, tmp_path / "parts"), whole)

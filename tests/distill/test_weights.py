@@ -1,0 +1,115 @@
+"""The price of the fusion's weights by hand, and what decides whether they move at all."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TINY, seeing, small
+
+from fusionjax.config import Config
+from fusionjax.distill import weights
+
+
+def config(**changes: object) -> Config:
+    return small(
+        seeing(TINY),
+        Path(),
+        distill__modality_cost=0.1,
+        distill__feature_cost=0.01,
+        distill__prior=4.0,
+        **changes,
+    )
+
+
+def phi(**changes: object) -> dict[str, Any]:
+    """Of two modalities with two features, three clues and five outputs."""
+    start = {
+        "modality": np.zeros(2),
+        "rater": np.zeros((2, 3)),
+        "feature": np.zeros((2, 2)),
+        "joint": 0.0,
+        "bias": np.zeros(5),
+        "log_temperature": 0.0,
+    }
+    return {k: jnp.asarray(v, jnp.float32) for k, v in (start | changes).items()}
+
+
+# Two modalities of half the full weight: 0.1·2·½. Their features: 0.01·2·½.
+START = 0.1 + 0.01
+
+
+def test_plain_fusion_pays_for_its_weights_and_has_no_prior_to_pay() -> None:
+    np.testing.assert_allclose(weights.penalty(phi(), config(), 10.0), START, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "prior"),
+    [
+        ({"rater": np.full((2, 3), 2.0)}, 6 * 4 / 2),
+        ({"joint": 4.0}, 16 / 8),
+        ({"bias": np.full(5, 2.0)}, 5 * 4 / 2),
+        ({"log_temperature": 2.0}, 4 / 2),
+    ],
+)
+def test_the_prior_by_hand(changes: dict[str, Any], prior: float) -> None:
+    """Strength 4 over 8 sessions: half of it; over none: all of 4."""
+    for sessions, strength in ((8.0, 0.5), (0.0, 4.0)):
+        np.testing.assert_allclose(
+            weights.penalty(phi(**changes), config(), sessions),
+            START + strength * prior,
+            rtol=1e-6,
+        )
+
+
+def test_a_weight_pays_its_cost_and_its_distance() -> None:
+    three = np.log(3.0)
+    np.testing.assert_allclose(  # σ(ln 3) = ¾, so weights of 1.5 and 1
+        weights.penalty(phi(modality=[three, 0]), config(), 4.0),
+        0.1 * 1.25 + 0.01 + three**2 / 8,
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(  # one of four features: the mean of its modality is ⅝
+        weights.penalty(phi(feature=[[three, 0], [0, 0]]), config(), 4.0),
+        0.1 + 0.01 * (0.625 + 0.5) + 2 * three**2,
+        rtol=1e-6,
+    )
+
+
+def test_only_what_is_to_be_learned_has_a_gradient_and_features_wait() -> None:
+    """Steps 20, warm-up 3, absorption from 14: modalities are dropped before step 8."""
+    c = config(train__steps=20, distill__warmup_steps=3)
+    assert weights.elimination_step(c) == 8
+    grads = {k: jnp.ones_like(v) for k, v in phi().items()}
+
+    def passed(c: Config, step: int) -> set[str]:
+        return {k for k, v in weights.only_learned(grads, c, jnp.int32(step)).items() if v.any()}
+
+    whole = {"modality", "joint", "bias", "log_temperature"}
+    assert passed(c, 7) == whole
+    assert passed(c, 8) == whole | {"rater", "feature"}
+    less = config(
+        train__steps=20, distill__warmup_steps=3, distill__learned=("modality", "feature")
+    )
+    assert passed(less, 7) == {"modality"}
+    assert passed(less, 8) == {"modality", "feature"}
+
+
+@pytest.mark.parametrize(("warmup", "before"), [(0, 7), (10, 12), (14, 14), (100, 14)])
+def test_modalities_are_dropped_before_the_anchor_is_absorbed(warmup: int, before: int) -> None:
+    c = config(train__steps=20, distill__warmup_steps=warmup)
+    assert weights.elimination_step(c) == before <= weights.absorb_start(c) == 14
+
+
+def test_who_has_an_anchor() -> None:
+    assert weights.anchored(config())
+    assert not weights.anchored(config(distill__absorb_share=1.0))
+    assert not weights.anchored(config(model__fusion="concat"))
+
+
+def test_the_weights_are_taken_out_and_put_back() -> None:
+    params = {"fusion": {"weights": 1, "kept": 2}, "encoders_a": 3}
+    assert weights.get(params) == 1
+    assert weights.put(params, 9) == {"fusion": {"weights": 9, "kept": 2}, "encoders_a": 3}
+    assert params["fusion"]["weights"] == 1

@@ -1,0 +1,232 @@
+"""One update: what training rows move, what the anchor moves, and when."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import FUSIONS, seeing, small
+
+from fusionjax.config import Config
+from fusionjax.distill import weights
+from fusionjax.train.state import TrainState, init_state
+from fusionjax.train.step import make_elimination, make_encode, make_step
+from fusionjax.types import Batch, Feed, Targets, Vector
+
+SIZES = {"a": 4, "b": 3}
+
+
+def config(**changes: object) -> Config:
+    c = seeing({name: {"kind": "vector", "features": n} for name, n in SIZES.items()})
+    plain = {"train__warmup_steps": 0, "train__modality_dropout": 0.0, "model__dropout": 0.0}
+    return small(c, Path(), **{"model__width": 8} | plain | changes)
+
+
+# Weights stay before step 3, move in 3 and, those of features too, in 4, and stay from 5 on. One
+# program for all.
+TAUGHT = config(distill__warmup_steps=3, distill__absorb_share=0.2)
+
+
+def batch(seed: int, rows: int = 16) -> Batch:
+    """The label follows a's first feature; b is noise and missing from every other row."""
+    rng = np.random.default_rng(seed)
+    x = {name: rng.normal(size=(rows, n)).astype(np.float32) for name, n in SIZES.items()}
+    there = {"a": np.ones(rows, bool), "b": np.arange(rows) % 2 == 0}
+    x["b"] = np.where(there["b"][:, None], x["b"], np.float32(0))
+    up = x["a"][:, :1] + rng.normal(size=(rows, 1)) > 0
+    on = np.ones((rows, 1), bool)
+    made = Batch(
+        inputs={name: Vector(v) for name, v in x.items()},
+        present=there,
+        targets=Targets(
+            up.astype(np.int32),
+            on,
+            rng.normal(size=(rows, 2)).astype(np.float32),
+            np.repeat(on, 2, 1),
+            rng.normal(size=(rows, 1)).astype(np.float32),
+            on,
+        ),
+        log_scale=np.zeros(rows, np.float32),
+        weight=np.ones(rows, np.float32),
+        sample_id=np.arange(rows, dtype=np.int32),
+    )
+    return jax.tree.map(jnp.asarray, made)
+
+
+def other_labels(b: Batch) -> Batch:
+    t = b.targets
+    return b.replace(
+        targets=t.replace(
+            direction=1 - t.direction, returns=-t.returns, log_volatility=-t.log_volatility
+        )
+    )
+
+
+def compiled(c: Config, sessions: float = 8.0) -> Any:
+    quick = {"xla_backend_optimization_level": 1}
+    return jax.jit(make_step(c, sessions), compiler_options=quick)
+
+
+@pytest.fixture(scope="module")
+def step() -> Any:
+    return compiled(TAUGHT)
+
+
+@pytest.fixture(scope="module")
+def states(step: Any) -> list[TrainState]:
+    """A run on ever new rows, before each step and after the last. The anchor never changes."""
+    made = [init_state(TAUGHT, jnp.uint32(0), batch(0))]
+    for i in range(6):
+        state, _ = step(made[-1], Feed(batch(i), batch(99)), jnp.uint32(0))
+        made.append(state)
+    return made
+
+
+def same(a: Any, b: Any) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(bool((x == y).all()) for x, y in pairs)
+
+
+def rest(state: TrainState) -> Any:
+    """All that training rows move."""
+    return weights.put(state.params, ()), state.opt_state
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUSIONS)
+def test_every_fusion_learns(name: str) -> None:
+    c = config(
+        model__fusion=name,
+        model__dropout=0.2,
+        train__grad_accum_steps=2,
+        train__modality_dropout=0.2,
+        distill__label_noise=0.1,
+    )
+    learn, feed = compiled(c), Feed(batch(1), batch(2) if name == "distilled" else None)
+    started = state = init_state(c, jnp.uint32(0), batch(0))
+    for _ in range(3):
+        state, metrics = learn(state, feed, jnp.uint32(0))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, metrics)))
+    for part in ("encoders_a", "encoders_b", "fusion"):
+        assert not same(started.params[part], state.params[part]), part
+
+
+def test_training_rows_never_move_the_weights(states: list[TrainState]) -> None:
+    started, state = states[0], states[3]
+    assert same(weights.get(state.params), weights.get(started.params))
+    assert same(weights.get(state.ema_params), weights.get(started.params))
+    assert same(state.weights_opt_state, started.weights_opt_state)
+    assert same(state.params["fusion"]["kept"], jnp.ones(2))
+    for part in ("encoders_a", "encoders_b"):
+        assert not same(state.params[part], started.params[part])
+    for part in ("readout", "expert_kernel", "mlp_in"):
+        assert not same(state.params["fusion"][part], started.params["fusion"][part])
+
+
+def test_the_anchor_moves_the_weights_and_nothing_else(step: Any, states: list[TrainState]) -> None:
+    """Neither its labels nor its inputs reach an encoder, a head or the optimiser of either."""
+    before, anchor, seed = states[4], batch(50), jnp.uint32(0)
+    a, b, other = (
+        step(before, Feed(batch(4), x), seed) for x in (anchor, other_labels(anchor), batch(51))
+    )
+    for name, phi in weights.get(a[0].params).items():
+        assert not same(phi, weights.get(before.params)[name]), f"{name} moves"
+    for x in (b, other):
+        assert not same(weights.get(a[0].params), weights.get(x[0].params))
+        assert same(rest(a[0]), rest(x[0]))
+        assert same(a[1], x[1]), "the training loss of this step too"
+
+
+def test_until_modalities_are_dropped_each_has_one_weight_only(states: list[TrainState]) -> None:
+    assert weights.elimination_step(TAUGHT) == 4
+    early, later = (weights.get(s.params) for s in states[4:6])
+    assert {k for k, v in early.items() if v.any()} == {
+        *("modality", "joint", "bias", "log_temperature"),
+    }
+    assert all(v.any() for v in later.values())
+
+
+def test_the_weights_are_fixed_once_the_anchor_is_absorbed(states: list[TrainState]) -> None:
+    taught, settled, done = (s.params for s in states[4:])
+    assert not same(weights.get(taught), weights.get(settled))
+    assert same(weights.get(settled), weights.get(done))
+    assert not same(settled["encoders_a"], done["encoders_a"])
+
+
+def test_what_is_due_when_by_hand() -> None:
+    c = config(
+        train__steps=20,
+        distill__warmup_steps=3,
+        distill__burst_steps=2,
+        distill__every=4,
+        distill__absorb_share=0.3,
+    )
+    assert (weights.elimination_step(c), weights.absorb_start(c)) == (8, 14)
+    moves = [int(s) for s in range(20) if bool(weights.due(c, jnp.int32(s)))]
+    assert moves == [3, 4, 7, 8, 9, 11]  # bursts from 3 and 8, every fourth from 3
+
+
+def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]) -> None:
+    """After the first step the running means hold 0.9 of what the batch says."""
+    started, fusion = states[0].params, states[1].params["fusion"]
+    np.testing.assert_allclose(fusion["presence"], [1.0, 0.1 + 0.9 * 0.5], rtol=1e-6)
+    loud = np.asarray(make_encode(TAUGHT)(started, batch(0)).energy)
+    for i, seen in enumerate((loud[:, 0], loud[::2, 1])):
+        np.testing.assert_allclose(fusion["clue_mean"][i, 0], 0.9 * seen.mean(), rtol=1e-4)
+        np.testing.assert_allclose(fusion["clue_std"][i, 0], 0.1 + 0.9 * seen.std(), rtol=1e-3)
+    # At their start the experts say nothing: all equally unsure, none apart.
+    np.testing.assert_allclose(fusion["clue_mean"][:, 1], 0.9, rtol=1e-5)
+    np.testing.assert_allclose(fusion["clue_mean"][:, 2], 0.9 * np.log(1e-6), rtol=1e-5)
+
+
+def ask(c: Config, state: TrainState, anchor: Batch, session: np.ndarray) -> tuple[Any, Any]:
+    encoded = make_encode(c)(state.ema_params, anchor)
+    return jax.jit(make_elimination(c))(state, encoded, anchor, jnp.asarray(session))
+
+
+def test_elimination_changes_both_copies_and_drops_what_nobody_saw(
+    states: list[TrainState],
+) -> None:
+    anchor = batch(99)
+    anchor = anchor.replace(present=anchor.present | {"b": jnp.zeros(16, bool)})
+    new, said = ask(TAUGHT, states[5], anchor, np.arange(16))
+    assert said["kept"].tolist() == [1, 0]
+    assert (said["worth"][1], said["error"][1]) == (0, 0)
+    for tree in (new.params, new.ema_params):
+        assert tree["fusion"]["kept"].tolist() == [1, 0]
+    assert same(new.opt_state, states[5].opt_state)
+
+
+def test_a_dropped_modality_stays_dropped(step: Any, states: list[TrainState]) -> None:
+    fusion = states[5].params["fusion"] | {"kept": jnp.array([1.0, 0.0])}
+    dropped = states[5].params | {"fusion": fusion}
+    state, _ = step(
+        states[5].replace(params=dropped, ema_params=dropped),
+        Feed(batch(5), batch(99)),
+        jnp.uint32(0),
+    )
+    for tree in (state.params, state.ema_params):
+        assert tree["fusion"]["kept"].tolist() == [1, 0]
+
+
+@pytest.mark.slow
+def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
+    c = config(
+        train__steps=300,
+        train__learning_rate=5e-3,
+        loss__returns=0.0,
+        loss__volatility=0.0,
+        distill__warmup_steps=50,
+        distill__elimination_margin=1.0,
+    )
+    learn = compiled(c, sessions=1000.0)
+    state = init_state(c, jnp.uint32(0), batch(0))
+    for i in range(weights.elimination_step(c)):
+        state, _ = learn(state, Feed(batch(i, 64), batch(5000 + i, 64)), jnp.uint32(0))
+    a, b = jax.nn.sigmoid(weights.get(state.params)["modality"]).tolist()
+    assert a > 1.5 * b
+    state, said = ask(c, state, batch(9999, 256), np.arange(256))
+    assert said["worth"][0] > 3 * said["error"][0]
+    assert said["kept"].tolist() == [1, 0]
