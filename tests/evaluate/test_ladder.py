@@ -16,12 +16,12 @@ from fusionjax.evaluate.study import Study
 
 
 def config(**changes: object) -> Config:
-    small = {"train.steps": 120, "distill.warmup_steps": 20, "distill.burst_steps": 40}
+    small = {"train.steps": 400, "distill.warmup_steps": 40}
     return resolve(planted_config.get_config()).override(small | changes)
 
 
 def markets(count: int = 2) -> list[Views]:
-    return [plant(REGIMES["full"], s, train=400, dev=60, test=300).views for s in range(count)]
+    return [plant(REGIMES["full"], s, train=2500, dev=60, test=300).views for s in range(count)]
 
 
 def test_paired_difference_by_hand() -> None:
