@@ -62,13 +62,14 @@ def climb(config: Config) -> None:
     """The modality ladder of ``config.ladder``, into runs/<config name>."""
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
-        first = ladder.load(config, progress)[0]
-        cells = list(ladder.climb(config, split, progress))
+        views = ladder.load(config, progress)
+        cells = list(ladder.climb(config, views, split, progress))
     made = ladder.report(
-        config, cells, ladder.clusters(config, first, split), f"{config.name}, {split}"
+        config, cells, ladder.clusters(config, views[0], split), f"{config.name}, {split}"
     )
     CONSOLE.print(ladder.for_screen(made))
-    say(f"written to {ladder.save(made, config, first.names, Path('runs') / config.name, split)}")
+    folder = Path("runs") / config.name
+    say(f"written to {ladder.save(made, config, views[0].names, folder, split)}")
 
 
 if __name__ == "__main__":

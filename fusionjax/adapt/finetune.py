@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
@@ -62,20 +63,7 @@ def finetune(
         }
     )
     market = open_market(config)
-    known_until = np.datetime64(info.trained_until, "D")
-    new = samples.split(market, config, f.split)
-    new = new.take(new.target_day > known_until)
-    if not len(new):
-        raise InputError(
-            f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
-            f"session after {known_until}, the last one the parent {parent} knew"
-        )
-    old = samples.between(market, config, np.datetime64(info.trained_from, "D"), known_until)
-    if f.replay_share > 0 and not len(old):
-        raise InputError(
-            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
-            f"parent's rows ({info.trained_from} to {known_until}); add them or set it to 0"
-        )
+    new, old = _new_and_old(market, config, info, parent)
     windows = Windows(market, config, info.scaler)
     program = make_program(config, mesh, windows)
     say(
@@ -115,3 +103,28 @@ def finetune(
                 replay_share=f.replay_share,
                 stop=stop,
             )
+
+
+def _new_and_old(
+    market: Market, config: Config, info: RunInfo, parent: Path
+) -> tuple[Samples, Samples]:
+    """The samples after the parent's last matured label, and those it may have learned from.
+
+    Raises:
+      InputError: there is none of the one, or of the other where a batch should hold some.
+    """
+    f, known_until = config.finetune, np.datetime64(info.trained_until, "D")
+    new = samples.split(market, config, f.split)
+    new = new.take(new.target_day > known_until)
+    if not len(new):
+        raise InputError(
+            f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
+            f"session after {known_until}, the last one the parent {parent} knew"
+        )
+    old = samples.between(market, config, np.datetime64(info.trained_from, "D"), known_until)
+    if f.replay_share > 0 and not len(old):
+        raise InputError(
+            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
+            f"parent's rows ({info.trained_from} to {known_until}); add them or set it to 0"
+        )
+    return new, old

@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int64
 
-from fusionjax.data.views import Views, views
+from fusionjax.data.views import Views, targets, views
 from fusionjax.errors import InputError
-from fusionjax.types import Targets
 
 VIEWS = tuple(f"view{i}" for i in range(1, 7))
 CLASSES = tuple("0123456789")
@@ -75,7 +74,7 @@ def load(path: Path, seed: int, corruption: Corruption) -> Views:
             x[f"junk_{i}"] = x[name].copy()
             for rows in split.values():
                 x[f"junk_{i}"][rows] = x[name][rng.permutation(rows)]
-    return views(x, _direction_only(digit), time, split, classes=CLASSES, where=path)
+    return views(x, targets(direction=digit), time, split, classes=CLASSES, where=path)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -114,15 +113,3 @@ def _in_conflict(
         name = VIEWS[rng.integers(len(VIEWS))]
         out[name][row] = x[name][rng.choice(test[digit[test] != digit[row]])]
     return out
-
-
-def _direction_only(digit: Int64[np.ndarray, "S"]) -> Targets:
-    none = np.zeros((len(digit), 1), np.float32)
-    return Targets(
-        direction=digit[:, None].astype(np.int32),
-        direction_mask=np.ones((len(digit), 1), bool),
-        returns=none,
-        returns_mask=none.astype(bool),
-        log_volatility=none,
-        volatility_mask=none.astype(bool),
-    )

@@ -13,9 +13,8 @@ from rich.progress import Progress
 from sklearn.decomposition import PCA
 
 from fusionjax.data import schema, text
-from fusionjax.data.views import Views, views
+from fusionjax.data.views import Views, targets, views
 from fusionjax.errors import InputError
-from fusionjax.types import Targets
 
 HORIZONS = (3, 7, 15, 30)  # sessions
 _PRAAT = (
@@ -87,7 +86,7 @@ def load(
     label = calls[list(_TARGETS)].to_numpy(float)
     return views(
         vectors,
-        _volatility_only(label - label[train].mean(0)),
+        targets(log_volatility=label - label[train].mean(0)),
         time,
         split,
         known=time + _LABEL_DAYS,
@@ -184,15 +183,3 @@ def _audio_features(
     median = pd.DataFrame(x[train]).median().fillna(0).to_numpy()
     heard = np.isfinite(x).any(1, keepdims=True)
     return np.where(np.isfinite(x) | ~heard, x, median)
-
-
-def _volatility_only(log_volatility: Float[np.ndarray, "S 4"]) -> Targets:
-    none = np.zeros((len(log_volatility), 1), np.float32)
-    return Targets(
-        direction=none.astype(np.int32),
-        direction_mask=none.astype(bool),
-        returns=none,
-        returns_mask=none.astype(bool),
-        log_volatility=log_volatility.astype(np.float32),
-        volatility_mask=np.ones(log_volatility.shape, bool),
-    )

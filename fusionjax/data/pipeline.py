@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import grain
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 
 from fusionjax.data.samples import Lesson, Samples, unlabelled
 from fusionjax.data.windows import Windows
@@ -79,8 +79,8 @@ class _Feeds:
         return 2**31  # endless; grain wants a length
 
     def __getitem__(self, step: int) -> Feed:
-        early = self._base is not None and step < self._absorb_start
-        drawn = (self._base if self._base is not None and early else self._whole)(step)
+        early = self._base if step < self._absorb_start else None
+        drawn = (early or self._whole)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
         anchor = None if self._anchor is None else self._build(self._anchor(step))
@@ -141,10 +141,9 @@ def training_feeds(
 
 def labelled_batches(samples: Samples, windows: Windows, batch_size: int) -> Iterator[Batch]:
     """Every sample once, in order and with its labels; padding rows at the end have weight 0."""
-    for start in range(0, len(samples), batch_size):
-        at = np.arange(start, start + batch_size)
-        part = samples.take(np.minimum(at, len(samples) - 1))
-        yield windows(part.row, part.targets, (at < len(samples)).astype(np.float32))
+    for at, weight in _pages(len(samples), batch_size):
+        part = samples.take(at)
+        yield windows(part.row, part.targets, weight)
 
 
 def evaluation_batches(
@@ -152,11 +151,17 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Every row once, in order and without labels; padding rows at the end have weight 0."""
     targets = unlabelled(windows.config, batch_size)
-    for start in range(0, len(rows), batch_size):
-        part = rows[start : start + batch_size]
-        padded = np.concatenate([part, np.repeat(part[-1:], batch_size - len(part))])
-        weight = (np.arange(batch_size) < len(part)).astype(np.float32)
-        yield windows(padded, targets, weight, hidden)
+    for at, weight in _pages(len(rows), batch_size):
+        yield windows(rows[at], targets, weight, hidden)
+
+
+def _pages(
+    count: int, size: int
+) -> Iterator[tuple[Int64[np.ndarray, "B"], Float32[np.ndarray, "B"]]]:
+    """Positions 0 to ``count``, ``size`` at a time; the last is repeated, with weight 0."""
+    for start in range(0, count, size):
+        at = np.arange(start, start + size)
+        yield np.minimum(at, count - 1), (at < count).astype(np.float32)
 
 
 def _concatenate(a: Samples, b: Samples) -> Samples:

@@ -11,8 +11,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fusionjax.data.views import Views, views
-from fusionjax.types import Targets
+from fusionjax.data.views import Views, targets, views
 
 MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
 _FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "source": 4}
@@ -93,7 +92,7 @@ def plant(
     return Planted(
         views(
             x,
-            _direction_only(up ^ flipped),
+            targets(direction=(up ^ flipped).astype(np.int64)),
             time,
             dict(zip(("train", "dev", "test"), rows, strict=True)),
             where="planted market",
@@ -104,16 +103,4 @@ def plant(
             corrupted,
             {name: np.arange(size) < _INFORMATIVE.get(name, 0) for name, size in _FEATURES.items()},
         ),
-    )
-
-
-def _direction_only(up: Bool[np.ndarray, "S"]) -> Targets:
-    none = np.zeros((len(up), 1), np.float32)
-    return Targets(
-        direction=up[:, None].astype(np.int32),
-        direction_mask=np.ones((len(up), 1), bool),
-        returns=none,
-        returns_mask=none.astype(bool),
-        log_volatility=none,
-        volatility_mask=none.astype(bool),
     )

@@ -35,6 +35,25 @@ class Views:
         return {name: v.x.shape[1] for name, v in vectors if isinstance(v, Vector)}
 
 
+def targets(
+    direction: Int64[np.ndarray, "S"] | None = None,
+    log_volatility: Float[np.ndarray, "S H"] | None = None,
+) -> Targets:
+    """Targets of a study, which has a class a sample, or volatilities, and nothing else."""
+    given = [x for x in (direction, log_volatility) if x is not None]
+    none = np.zeros((len(given[0]), 1))
+    classes = none if direction is None else direction[:, None]
+    volatility = none if log_volatility is None else log_volatility
+    return Targets(
+        direction=classes.astype(np.int32),
+        direction_mask=np.full(classes.shape, direction is not None),
+        returns=none.astype(np.float32),
+        returns_mask=none.astype(bool),
+        log_volatility=volatility.astype(np.float32),
+        volatility_mask=np.full(volatility.shape, log_volatility is not None),
+    )
+
+
 def views(
     vectors: dict[str, Float[np.ndarray, "S _"]],
     targets: Targets,

@@ -21,12 +21,22 @@ def get(params: Any) -> Any:
 
 def put(params: Any, phi: Any) -> Any:
     """All parameters with another φ."""
-    return {**params, "fusion": {**params["fusion"], "weights": phi}}
+    return with_fusion(params, weights=phi)
+
+
+def with_fusion(params: Any, **changes: Any) -> Any:
+    """All parameters with some of the fusion's replaced."""
+    return {**params, "fusion": {**params["fusion"], **changes}}
 
 
 def anchored(config: Config) -> bool:
     """Whether this run moves fusion weights on an anchor (a fine-tuning keeps its parent's)."""
     return config.model.fusion == "distilled" and config.distill.absorb_share < 1
+
+
+def anchor_share(config: Config) -> float:
+    """Share of a training period's sessions that only the weights see at first; 0 without them."""
+    return config.distill.anchor_share if anchored(config) else 0.0
 
 
 def absorb_start(config: Config) -> int:

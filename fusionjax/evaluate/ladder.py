@@ -87,13 +87,12 @@ def with_vectors(config: Config, views: Views) -> Config:
     return Config.from_json(raw)
 
 
-def climb(config: Config, split: str, progress: Progress) -> Iterator[Cell]:
+def climb(config: Config, views: list[Views], split: str, progress: Progress) -> Iterator[Cell]:
     """Trains and scores every fusion on every rung.
 
     Raises:
       InputError: a rung names a modality that the data has not.
     """
-    views = load(config, progress)
     config = with_vectors(config, views[0])
     for rung in (*config.ladder.rungs, *([config.ladder.oracle] if config.ladder.oracle else [])):
         unknown = set(rung) - set(views[0].names)
@@ -158,7 +157,9 @@ def _cell(name: str, study: Study, views: list[Views], rung: tuple[str, ...], sp
         summary = {
             "accuracy": _mean_std(100 * right.mean(1)),
             "NLL": _mean_std(nll.mean(1)),
-            "ECE": _mean_std(np.array([calibration_error(s, r) for s, r in zip(sure, right)])),  # noqa: B905
+            "ECE": _mean_std(
+                np.array([calibration_error(*seed) for seed in zip(sure, right, strict=True)])
+            ),
         }
     kept = notes.get("kept")
     return Cell(name, rung, loss.astype(float), summary, weights, kept)

@@ -80,9 +80,8 @@ def _candidate(
     scores = []
     for k, (before, after) in enumerate(folds):
         windows = Windows(market, tried, Scaler.fit(market, after.target_day.min() - 1))
-        share = tried.distill.anchor_share if weights.anchored(tried) else 0.0
         days = before.target_day.min(), after.target_day.min() - 1
-        learnt = lesson(market, tried, *days, share)
+        learnt = lesson(market, tried, *days, weights.anchor_share(tried))
         program = program or make_program(tried, mesh, windows, learnt.anchor_sessions)
         state = fit(
             tried,

@@ -13,14 +13,9 @@ from fusionjax.config import Config
 from fusionjax.data.views import Views
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import (
-    make_diagnosis,
-    make_elimination,
-    make_encode,
-    make_predict,
-    make_step,
-)
+from fusionjax.train.step import make_step
 from fusionjax.types import Batch, Feed, Forecast, Fused
 
 _CHUNK = 20  # steps a call
@@ -37,7 +32,6 @@ class Study:
         first = views[0]
         self.config = config
         self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
-        self.splits = first.split
         train = first.split["train"]
         cut = len(train) - round(len(train) * config.distill.anchor_share)
         self.anchor = train[cut:]

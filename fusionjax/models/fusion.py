@@ -30,9 +30,8 @@ def pool(
     for name, t in tokens.items():
         mask = t.mask & present[name][:, None]
         here = mask.any(1)
-        weight = mask[..., None].astype(jnp.float32)
         x = jnp.where(mask[..., None], t.x.astype(jnp.float32), 0.0)
-        mean = (x * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
+        mean = x.sum(1) / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(jnp.float32)
         pooled.append(mean.astype(t.x.dtype))
         shown.append(here)
         loud.append(jnp.where(here, t.energy, 0.0))

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
 from fusionjax.distill.labels import Labels
+from fusionjax.models.heads import decode
 from fusionjax.types import Batch, Outcome
 
 Metrics = dict[str, Float[Array, ""]]
@@ -40,13 +41,20 @@ def row_losses(
     return {name: jnp.where(masks[name], loss, 0.0).sum(-1) for name, loss in losses.items()}
 
 
-def head_weights(config: Config) -> dict[str, float]:
-    """What each head's mean counts for."""
-    return {
-        "direction": config.loss.direction,
-        "returns": config.loss.returns,
-        "volatility": config.loss.volatility,
-    }
+def output_losses(
+    outputs: Float[Array, "B O"],
+    log_scale: Float[Array, "B"],
+    labels: Labels,
+    batch: Batch,
+    config: Config,
+) -> dict[str, Float[Array, "B"]]:
+    """``row_losses`` of a fusion's, or one expert's, outputs."""
+    return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config)
+
+
+def weigh(losses: dict[str, Float[Array, "*rows"]], config: Config) -> Float[Array, "*rows"]:
+    """The sum over heads, each at its weight."""
+    return sum((v * getattr(config.loss, k) for k, v in losses.items()), jnp.zeros(()))
 
 
 def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:

@@ -15,14 +15,9 @@ from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.parallel import rules
 from fusionjax.parallel.mesh import check_batch
+from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import (
-    make_diagnosis,
-    make_elimination,
-    make_encode,
-    make_predict,
-    make_step,
-)
+from fusionjax.train.step import make_step
 from fusionjax.types import Batch, Encoded, Feed, Forecast
 
 

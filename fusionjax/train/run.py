@@ -56,10 +56,8 @@ class Trainer:
         market = open_market(config)
         samples.split(market, config, config.train.split)  # says what is wrong with an empty one
         first, last = config.data.splits[config.train.split]
-        share = config.distill.anchor_share if weights.anchored(config) else 0.0
-        chosen = samples.lesson(
-            market, config, np.datetime64(first, "D"), np.datetime64(last, "D"), share
-        )
+        days = np.datetime64(first, "D"), np.datetime64(last, "D")
+        chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
         scaler = Scaler.fit(market, np.datetime64(last, "D"))
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows, chosen.anchor_sessions)

@@ -53,9 +53,8 @@ def test_the_anchor_is_later_than_every_label_it_is_kept_from() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
     views = markets()
-    monkeypatch.setattr(ladder, "load", lambda config, progress: views)
     c = config(
         **{
             "ladder.seeds": 2,
@@ -67,7 +66,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         }
     )
     with Progress() as progress:
-        cells = list(ladder.climb(c, "test", progress))
+        cells = list(ladder.climb(c, views, "test", progress))
     assert [(x.fusion, len(x.rung)) for x in cells] == [
         ("distilled", 2),
         ("distilled", 6),
@@ -95,4 +94,4 @@ def test_unknown_names_are_refused() -> None:
             ladder.load(config(**{"ladder.variant": "fulll"}), progress)
         wrong = config(**{"ladder.rungs": (("numeric", "smell"),), "ladder.seeds": 1})
         with pytest.raises(InputError, match="smell is no modality of planted; it has numeric"):
-            next(ladder.climb(wrong, "dev", progress))
+            next(ladder.climb(wrong, ladder.load(wrong, progress), "dev", progress))

@@ -11,8 +11,9 @@ from conftest import FUSIONS, seeing, small
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
+from fusionjax.train.probe import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_elimination, make_encode, make_step
+from fusionjax.train.step import make_step
 from fusionjax.types import Batch, Feed, Targets, Vector
 
 SIZES = {"a": 4, "b": 3}

@@ -1,0 +1,100 @@
+"""What a state says of given rows: forecasts, contributions, which modality is worth its place."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from fusionjax.config import Config
+from fusionjax.distill import weights
+from fusionjax.distill.contribution import contributions
+from fusionjax.distill.elimination import eliminate
+from fusionjax.distill.labels import hard
+from fusionjax.models.forecaster import Forecaster
+from fusionjax.train.loss import output_losses, weigh
+from fusionjax.train.state import TrainState
+from fusionjax.types import Batch, Encoded, Forecast, Fused
+
+
+def make_encode(config: Config) -> Callable[[dict, Batch], Encoded]:
+    """Builds ``encode(params, batch) -> Encoded``, without dropout."""
+    model = Forecaster(config)
+
+    def encode(params: dict, batch: Batch) -> Encoded:
+        encoded: Any = model.apply({"params": params}, batch, method="encode")
+        return encoded
+
+    return encode
+
+
+def make_predict(config: Config) -> Callable[[dict, Batch], Forecast]:
+    """Builds ``predict(params, batch) -> Forecast``, without dropout."""
+    model = Forecaster(config)
+
+    def predict(params: dict, batch: Batch) -> Forecast:
+        forecast: Any = model.apply({"params": params}, batch)
+        return forecast
+
+    return predict
+
+
+def sample_losses(
+    config: Config, params: Any, encoded: Encoded, batch: Batch
+) -> tuple[Float[Array, "B"], Fused]:
+    """Each sample's weighted loss from its own row alone, without dropout, and what was fused."""
+    fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
+    labels = hard(batch.targets, len(config.targets.classes))
+    losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config)
+    return weigh(losses, config) * batch.weight, fused
+
+
+def make_diagnosis(
+    config: Config,
+) -> Callable[[Any, Encoded, Batch], tuple[Float[Array, "B M D"], Fused]]:
+    """Builds ``diagnose(params, encoded, batch)``: contributions, and what was fused."""
+
+    def diagnose(
+        params: Any, encoded: Encoded, batch: Batch
+    ) -> tuple[Float[Array, "B M D"], Fused]:
+        kappa = contributions(lambda e: sample_losses(config, params, e, batch)[0], encoded)
+        return kappa, sample_losses(config, params, encoded, batch)[1]
+
+    return diagnose
+
+
+def make_elimination(
+    config: Config,
+) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
+    """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole anchor.
+
+    Drops from the state, exactly, the modalities that the anchor does not miss, and tells what each
+    was worth (``worth``), its standard error (``error``) and what stayed (``kept``), each [M].
+    """
+
+    def run(
+        state: TrainState, encoded: Encoded, batch: Batch, session: Array
+    ) -> tuple[TrainState, dict[str, Float[Array, "M"]]]:
+        def swap(x: Array, swapped: Array) -> Array:
+            """Modalities of the sample a third of the anchor away: of another time."""
+            there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
+            return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
+
+        def loss_of(kept: Array, swapped: Array) -> Array:
+            params = weights.with_fusion(state.ema_params, kept=kept)
+            seen = dataclasses.replace(
+                encoded,
+                h=swap(encoded.h, swapped),
+                shown=swap(encoded.shown, swapped),
+                energy=swap(encoded.energy, swapped),
+            )
+            return sample_losses(config, params, seen, batch)[0]
+
+        seen = jnp.where(encoded.shown.any(0), state.ema_params["fusion"]["kept"], 0.0)
+        kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
+        params, ema = (weights.with_fusion(p, kept=kept) for p in (state.params, state.ema_params))
+        new = dataclasses.replace(state, params=params, ema_params=ema)
+        return new, {"kept": kept, "worth": worth, "error": error}
+
+    return run
