@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.stages import Compiled
 from jaxtyping import Int64
 
 from fusionjax.config import Config
@@ -105,6 +106,17 @@ class Program:
             self._compiled = pool.submit(work)
             pool.shutdown(wait=False)
 
+    def compiled_step(self) -> Compiled:
+        """The compiled step; waits for it."""
+        self.compile_step()
+        assert self._compiled is not None
+        return self._compiled.result()
+
+    def compiled_predict(self, params: dict, batch: Batch) -> Compiled:
+        """``predict`` for such a batch, compiled anew, to be asked what it needs."""
+        with jax.set_mesh(self.mesh):
+            return self._predict.lower(params, rules.to_devices(batch, self.mesh)).compile()
+
     def init(self, seed: int) -> TrainState:
         """Fresh state, created already split."""
         with jax.set_mesh(self.mesh):
@@ -112,12 +124,9 @@ class Program:
 
     def step(self, state: TrainState, feed: Feed, seed: int) -> tuple[TrainState, dict]:
         """One update on this process's rows. ``state`` is donated."""
-        self.compile_step()
-        assert self._compiled is not None
+        run = self.compiled_step()
         with jax.set_mesh(self.mesh):
-            return self._compiled.result()(
-                state, rules.to_devices(feed, self.mesh), jnp.uint32(seed)
-            )
+            return run(state, rules.to_devices(feed, self.mesh), jnp.uint32(seed))
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
         """All rows of some equal batches, encoded, with the rows themselves; on the host.
