@@ -39,7 +39,8 @@ def get_config() -> ConfigDict:
 
     c.model = ConfigDict()
     c.model.width = 64  # D, shared by all modalities
-    c.model.layers = 2  # transformer layers of each encoder
+    # Transformer layers of each encoder; 0 hands vectors to the fusion as they are.
+    c.model.layers = 2
     c.model.heads = 4
     c.model.mlp_ratio = 2  # hidden width of the feed-forward block / D
     c.model.attention = "window"  # window | linear; both cost O(N)
@@ -62,7 +63,7 @@ def get_config() -> ConfigDict:
     # split, which the encoders and heads do not train on until the weights are settled.
     c.distill = ConfigDict()
     c.distill.anchor_share = 0.4  # of the training split's sessions
-    c.distill.absorb_share = 0.3  # of the steps, at the end: weights fixed, all rows trained on
+    c.distill.absorb_share = 0.7  # of the steps, at the end: weights fixed, all rows trained on
     c.distill.warmup_steps = 60  # steps before the weights move
     c.distill.burst_steps = 150  # then they move every step for so long, again once modalities
     # were dropped (half-way to the absorption) ...
@@ -73,7 +74,8 @@ def get_config() -> ConfigDict:
     c.distill.soft_labels = 0.3  # share of the teacher in the training labels
     c.distill.label_noise = 0.0  # share of wrong directions to reckon with; 0 takes them as given
     c.distill.modality_cost = 0.01  # nats that a modality of full weight must earn
-    c.distill.feature_cost = 0.002  # nats that a modality's features must earn together
+    # Nats that a modality's features must earn together to have half their weight.
+    c.distill.feature_cost = 0.05
     c.distill.prior = 3.0  # pull of equal weights, in anchor sessions
     c.distill.elimination_margin = (
         0.0  # standard errors that a modality must be missed by to be kept

@@ -304,7 +304,7 @@ def _check(c: Config) -> None:
             raise InputError(f"config: {message}")
 
     for key in (
-        *("data.min_history", "model.width", "model.layers", "model.heads", "model.mlp_ratio"),
+        *("data.min_history", "model.width", "model.heads", "model.mlp_ratio"),
         *("model.attention_window", "train.steps", "train.global_batch_size"),
         *("train.grad_accum_steps", "train.checkpoint_every", "train.keep_checkpoints"),
         *(
@@ -332,6 +332,16 @@ def _check(c: Config) -> None:
         )
     need(len(c.targets.quantiles) > 0, "targets.quantiles is empty")
     need(bool(c.modalities), "modalities is empty; give at least one")
+    bare = all(isinstance(m, VectorConfig) for m in c.modalities.values())
+    need(
+        c.model.layers >= (0 if bare else 1),
+        f"model.layers is {c.model.layers}; expected at least 1, or 0 where all are vectors",
+    )
+    for name, m in c.modalities.items() if c.model.layers == 0 else ():
+        need(
+            isinstance(m, VectorConfig) and m.features <= c.model.width,
+            f"modalities.{name} does not fit into model.width {c.model.width} as it is",
+        )
     for name, m in c.modalities.items():
         sizes = {k: v for k, v in dataclasses.asdict(m).items() if isinstance(v, int)}
         need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")

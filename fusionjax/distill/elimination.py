@@ -1,4 +1,4 @@
-"""Backward elimination: drops, exactly, what the anchor does not miss."""
+"""What the anchor misses: modalities are dropped exactly or kept, features weighted."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,9 @@ def eliminate(
 
     A modality is missed if the anchor loss is higher by more than ``margin`` standard errors,
     clustered by session, without it; higher too with the modality of another sample in its place,
-    as noise may help merely by damping the others; and so in the later half of the anchor: what
-    fades out inside the anchor will be gone when it is needed. The last modality always stays.
+    as noise may help merely by damping the others; and if the later half of the anchor does not
+    firmly contradict: what fades out inside the anchor will be gone when it is needed. The last
+    modality always stays.
 
     Args:
       loss_of: ``loss_of(used, swapped)``: loss of every anchor sample when only the modalities with
@@ -35,25 +36,22 @@ def eliminate(
     others = 1.0 - jnp.eye(count)
     late = (session > session.max() // 2).astype(jnp.float32)
 
-    def ask(kept: Array) -> tuple[Array, Array, Array]:
+    def ask(kept: Array) -> tuple[Array, Array, Array, Array]:
         none = jnp.zeros(count)
         now = loss_of(kept, none)[None]
         without = jax.vmap(loss_of, in_axes=(0, None))(kept[None] * others, none) - now
         swapped = jax.vmap(loss_of, in_axes=(None, 0))(kept, 1.0 - others) - now
         less = without.mean(1, keepdims=True) < swapped.mean(1, keepdims=True)
         rise = jnp.where(less, without, swapped)
-        days = jax.vmap(lambda r: jax.ops.segment_sum(r, session, rise.shape[1]))(
-            rise - rise.mean(1, keepdims=True)
-        )
-        recent = (rise * late[None]).sum(1) / jnp.maximum(late.sum(), 1)
-        return rise.mean(1), jnp.sqrt(jnp.square(days).sum(1)) / rise.shape[1], recent
+        everyone = jnp.ones(rise.shape[1])
+        return *_mean_error(rise, everyone, session), *_mean_error(rise, late, session)
 
     def drop_one(_: Array, carry: tuple) -> tuple:
         kept, worth, error = carry
-        new_worth, new_error, recent = ask(kept)
+        new_worth, new_error, recent, recent_error = ask(kept)
         worth = jnp.where(kept > 0, new_worth, worth)
         error = jnp.where(kept > 0, new_error, error)
-        excess = jnp.minimum(new_worth - margin * new_error, recent)
+        excess = jnp.minimum(new_worth - margin * new_error, recent + recent_error)
         excess = jnp.where(kept > 0, excess, jnp.inf)
         drop = (excess.min() <= 0) & (kept.sum() > 1)
         least = jax.nn.one_hot(excess.argmin(), count)
@@ -61,3 +59,29 @@ def eliminate(
 
     zero = jnp.zeros(count)
     return jax.lax.fori_loop(0, count, drop_one, (kept, zero, zero))
+
+
+def _mean_error(
+    x: Float[Array, "M N"], weight: Float[Array, "N"], session: Int[Array, "N"]
+) -> tuple[Float[Array, "M"], Float[Array, "M"]]:
+    """Weighted means and their standard errors, clustered by session."""
+    total = jnp.maximum(weight.sum(), 1)
+    mean = (x * weight[None]).sum(1) / total
+    apart = (x - mean[:, None]) * weight[None]
+    days = jax.vmap(lambda row: jax.ops.segment_sum(row, session, x.shape[1]))(apart)
+    return mean, jnp.sqrt(jnp.square(days).sum(1)) / total
+
+
+def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
+    """Weights from 0 to 1, by what the anchor would lose without each feature.
+
+    The loss rise when g falls from 1 to 0, to second order: ``v = E[κ] + E[κ²]/2``, the squared
+    slope standing for the curvature (Fisher; as in optimal brain damage, LeCun et al., 1990). A
+    feature that noise was fitted through has v < 0. The weight is ``v / (v + cost/D)``.
+
+    Args:
+      kappa: contributions of the anchor samples, see ``contribution.contributions``.
+      cost: nats that a modality's features must earn together to have half their weight.
+    """
+    worth = jnp.maximum((kappa + kappa**2 / 2).mean(0), 0.0)
+    return worth / (worth + cost / kappa.shape[2])

@@ -11,7 +11,7 @@ from fusionjax.config import Config
 
 # Parameters of the distilled fusion that training rows never move: φ learns from the anchor, the
 # rest are statistics and decisions.
-OWN = ("fusion/weights/.*", "fusion/kept", "fusion/(presence|clue_(mean|std))")
+OWN = ("fusion/weights/.*", "fusion/(kept|feature)", "fusion/(presence|clue_(mean|std))")
 
 
 def get(params: Any) -> Any:
@@ -66,12 +66,11 @@ def due(config: Config, step: Int[Array, ""]) -> Bool[Array, ""]:
 def only_learned(grads: Any, config: Config, step: Int[Array, ""]) -> Any:
     """Gradients of φ with those of unlearned parts set to zero, so that Adam never moves them.
 
-    Until the elimination a modality has one weight only: with a weight for each feature as well,
-    noise would fit the anchor well enough to look useful there.
+    Until the elimination a modality has one weight for all samples: with more freedom, noise would
+    fit the anchor well enough to look useful there.
     """
-    fine = jnp.asarray(step >= elimination_step(config), jnp.float32)
     scale = {k: jnp.float32(k in config.distill.learned) for k in grads}
-    scale |= {k: scale[k] * fine for k in ("rater", "feature")}
+    scale["rater"] *= jnp.asarray(step >= elimination_step(config), jnp.float32)
     return {k: g * scale[k] for k, g in grads.items()}
 
 
@@ -87,13 +86,10 @@ def penalty(phi: Any, config: Config, anchor_sessions: float) -> Float[Array, ""
     number of *sessions* in the anchor: the stocks of one day share its noise and count as one.
     """
     d = config.distill
-    sigmoid = jax.nn.sigmoid
-    cost = d.modality_cost * sigmoid(phi["modality"]).sum()
-    cost += d.feature_cost * sigmoid(phi["feature"]).mean(-1).sum()
+    cost = d.modality_cost * jax.nn.sigmoid(phi["modality"]).sum()
     prior = (
         (phi["modality"] ** 2).sum() / 8
         + (phi["rater"] ** 2).sum() / 2
-        + 2 * (phi["feature"] ** 2).sum()
         + phi["joint"] ** 2 / 8
         + (phi["bias"] ** 2).sum() / 2
         + phi["log_temperature"] ** 2 / 2

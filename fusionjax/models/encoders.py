@@ -113,7 +113,10 @@ class ImageEncoder(nn.Module):
 
 
 class VectorEncoder(nn.Module):
-    """A two-layer perceptron over features computed elsewhere; one token."""
+    """A two-layer perceptron over features computed elsewhere; one token.
+
+    Without layers the features themselves, padded to the width: weights then speak of them.
+    """
 
     spec: VectorConfig
     config: ModelConfig
@@ -123,9 +126,12 @@ class VectorEncoder(nn.Module):
     def __call__(self, vector: Vector) -> Tokens:
         c = self.config
         x = vector.x.astype(jnp.dtype(c.compute_dtype))
+        mask = jnp.ones((len(x), 1), bool)
+        if c.layers == 0:
+            x = jnp.pad(x, ((0, 0), (0, c.width - x.shape[1])))[:, None]
+            return Tokens(x, mask, energy(x, mask))
         x = nn.Dropout(c.dropout, deterministic=self.deterministic)(x)
         x = dense(c, c.mlp_ratio * c.width, "embed")(x)[:, None]
-        mask = jnp.ones(x.shape[:2], bool)
         y = RMSNorm(name="norm")(dense(c, c.width, "mlp_out")(nn.gelu(x)))
         return Tokens(y, mask, energy(x, mask))
 

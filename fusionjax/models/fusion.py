@@ -199,16 +199,16 @@ class QualityAware(_Fusion):
 class Weights(nn.Module):
     """φ: what the anchor teaches. At its start every weight is 1.
 
-    Parameters: β [M] (modality), r [M, X] (rater), γ [M, D] (feature), joint gate, output bias [O],
-    log temperature. The weight of modality m in sample b is ``2σ(β_m + r_m·clues[b,m])``.
+    Parameters: β [M] (modality), r [M, X] (rater), joint gate, output bias [O], log temperature.
+    The weight of modality m in sample b is ``2σ(β_m + r_m·clues[b,m])``.
     """
 
     outputs: int
 
     @nn.compact
     def __call__(
-        self, clues: Float[Array, "B M X"], shown: Bool[Array, "B M"], width: int
-    ) -> tuple[Array, Array, Array, Array, Array]:
+        self, clues: Float[Array, "B M X"], shown: Bool[Array, "B M"]
+    ) -> tuple[Array, Array, Array, Array]:
         count = clues.shape[1]
 
         def phi(name: str, shape: tuple[int, ...]) -> Array:
@@ -217,17 +217,16 @@ class Weights(nn.Module):
         beta, rater = phi("modality", (count,)), phi("rater", (count, len(CLUES)))
         logit = beta[None] + jnp.einsum("bmx,mx->bm", clues, rater)
         weight = jnp.where(shown, 2 * jax.nn.sigmoid(logit), 0.0)
-        feature = 2 * jax.nn.sigmoid(phi("feature", (count, width)))
         joint = 2 * jax.nn.sigmoid(phi("joint", ()))
         temperature = jnp.exp(phi("log_temperature", ()))
-        return weight, feature, joint, temperature, phi("bias", (self.outputs,))
+        return weight, joint, temperature, phi("bias", (self.outputs,))
 
 
 class Distilled(_Fusion):
     """Distillation-weighted fusion: a joint path and a late one, weighted by what later data say.
 
-    ``2σ(b_j)·MLP(concat w·g·h) + e^τ·Σ w·sg(expert) / E[present] + b_0`` (docs/fusion.md).
-    Modalities that elimination dropped (``kept`` = 0) count as absent, exactly.
+    ``2σ(b_j)·MLP(concat w·g·h) + e^τ·Σ w·sg(expert(g·h)) / E[present] + b_0`` (docs/fusion.md).
+    Modalities that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g.
     """
 
     @nn.compact
@@ -238,23 +237,26 @@ class Distilled(_Fusion):
         centre = self.param("clue_mean", zeros, (m, len(CLUES)), jnp.float32)
         spread = self.param("clue_std", ones, (m, len(CLUES)), jnp.float32)
         share = self.param("presence", ones, (m,), jnp.float32)
-        h = self._normed(e)
+        feature = self.param("feature", ones, e.h.shape[1:], jnp.float32)
+        h = self._normed(e) * feature[None].astype(e.h.dtype)
         experts = self._experts(h, e.shown)
         # In training the experts learn from their own loss alone; a diagnosis looks through them.
         said = experts if self.deterministic else jax.lax.stop_gradient(experts)
         used = e.shown & (kept > 0)[None]
         clues = jax.lax.stop_gradient(self._clues(e, said, used))
         read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
-        weight, feature, joint, temperature, bias = Weights(said.shape[-1], name="weights")(
-            jnp.where(e.shown[..., None], read, 0.0), used, h.shape[-1]
+        weight, joint, temperature, bias = Weights(said.shape[-1], name="weights")(
+            jnp.where(e.shown[..., None], read, 0.0), used
         )
-        scaled = h * (weight[..., None] * feature[None]).astype(h.dtype)
         late = (weight[..., None] * said).sum(1)
         # The number of modalities that a sample has on average: a missing one says nothing, it does
         # not make the others louder.
         late = late / jnp.maximum(share.sum(), 1.0)
         some = used.any(1, keepdims=True).astype(late.dtype)  # nobody there: the base rate
-        outputs = some * (joint * self._joint(scaled) + temperature * late) + bias[None]
+        outputs = (
+            some * (joint * self._joint(h * weight[..., None].astype(h.dtype)) + temperature * late)
+            + bias[None]
+        )
         return Fused(outputs, weight, feature, e.shown, experts, clues)
 
     def _clues(

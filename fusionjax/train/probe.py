@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import contributions
-from fusionjax.distill.elimination import eliminate
+from fusionjax.distill.elimination import eliminate, feature_weights
 from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.train.loss import output_losses, weigh
@@ -69,8 +69,9 @@ def make_elimination(
 ) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
     """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole anchor.
 
-    Drops from the state, exactly, the modalities that the anchor does not miss, and tells what each
-    was worth (``worth``), its standard error (``error``) and what stayed (``kept``), each [M].
+    Drops from the state, exactly, the modalities that the anchor does not miss, weighs the features
+    of the others, and tells what each was worth (``worth``), its standard error (``error``) and
+    what stayed (``kept``), each [M].
     """
 
     def run(
@@ -93,7 +94,12 @@ def make_elimination(
 
         seen = jnp.where(encoded.shown.any(0), state.ema_params["fusion"]["kept"], 0.0)
         kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
-        params, ema = (weights.with_fusion(p, kept=kept) for p in (state.params, state.ema_params))
+        settled = {"kept": kept}
+        if "feature" in config.distill.learned:
+            left = weights.with_fusion(state.ema_params, kept=kept)
+            kappa, _ = make_diagnosis(config)(left, encoded, batch)
+            settled["feature"] = feature_weights(kappa, config.distill.feature_cost)
+        params, ema = (weights.with_fusion(p, **settled) for p in (state.params, state.ema_params))
         new = dataclasses.replace(state, params=params, ema_params=ema)
         return new, {"kept": kept, "worth": worth, "error": error}
 

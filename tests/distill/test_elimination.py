@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from fusionjax.distill.elimination import eliminate
+from fusionjax.distill.elimination import eliminate, feature_weights
 
 EACH = jnp.arange(4)  # every sample is a session of its own
 ALL = jnp.ones(3)
@@ -99,6 +99,8 @@ def test_samples_of_one_session_count_as_one() -> None:
 def test_what_fades_out_inside_the_anchor_goes() -> None:
     fading = worth([2.0, 2.0, -0.1, -0.1], [0.1] * 4, [0.1] * 4)  # useful on the whole, not lately
     assert eliminate(fading, ALL, EACH, 0.0)[0].tolist() == [0, 1, 1]
+    unsure = worth([2.0, 2.0, 0.5, -0.6], [0.1] * 4, [0.1] * 4)  # lately -0.05 ± 0.39
+    assert eliminate(unsure, ALL, EACH, 0.0)[0].tolist() == [1, 1, 1]
     rising = worth([-0.1, -0.1, 2.0, 2.0], [0.1] * 4, [0.1] * 4)
     assert eliminate(rising, ALL, EACH, 0.0)[0].tolist() == [1, 1, 1]
 
@@ -111,3 +113,23 @@ def test_noise_that_only_damps_the_others_goes() -> None:
         return (3.0 - used[0] - own[1] - own[2]) * jnp.ones(4)
 
     assert eliminate(loss_of, ALL, EACH, 0.0)[0].tolist() == [0, 1, 1]
+
+
+def test_feature_weights_by_hand() -> None:
+    """One modality, four features, two samples: κ and what is lost without each to second order."""
+    kappa = jnp.array([[[0.2, 0.4, -0.2, 0.0]], [[0.2, -0.4, -0.2, 0.0]]])
+    worth = np.array([0.2 + 0.02, 0.08, 0.0, 0.0])  # the third would be -0.2 + 0.02
+    np.testing.assert_allclose(feature_weights(kappa, 0.4)[0], worth / (worth + 0.1), rtol=1e-6)
+
+
+def test_a_feature_that_was_fitted_to_noise_gets_no_weight() -> None:
+    """A logistic model with one true and one spurious weight, judged on fresh samples."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20_000, 2))
+    up = rng.random(20_000) < 1 / (1 + np.exp(-x[:, 0]))
+    weight = np.array([1.0, 0.3])
+    residual = up - 1 / (1 + np.exp(-(x @ weight)))
+    kappa = residual[:, None] * x * weight  # -∂ℓ/∂log g
+    true, spurious = feature_weights(jnp.asarray(kappa[:, None], jnp.float32), 0.02)[0].tolist()
+    assert true > 0.8
+    assert spurious == 0

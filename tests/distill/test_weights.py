@@ -17,9 +17,8 @@ def config(**changes: object) -> Config:
         seeing(TINY),
         Path(),
         distill__modality_cost=0.1,
-        distill__feature_cost=0.01,
         distill__prior=4.0,
-        **changes,
+        **{"distill__absorb_share": 0.3} | changes,
     )
 
 
@@ -28,7 +27,6 @@ def phi(**changes: object) -> dict[str, Any]:
     start = {
         "modality": np.zeros(2),
         "rater": np.zeros((2, 3)),
-        "feature": np.zeros((2, 2)),
         "joint": 0.0,
         "bias": np.zeros(5),
         "log_temperature": 0.0,
@@ -36,8 +34,8 @@ def phi(**changes: object) -> dict[str, Any]:
     return {k: jnp.asarray(v, jnp.float32) for k, v in (start | changes).items()}
 
 
-# Two modalities of half the full weight: 0.1·2·½. Their features: 0.01·2·½.
-START = 0.1 + 0.01
+# Two modalities of half the full weight: 0.1·2·½.
+START = 0.1
 
 
 def test_plain_fusion_pays_for_its_weights_and_has_no_prior_to_pay() -> None:
@@ -67,17 +65,12 @@ def test_a_weight_pays_its_cost_and_its_distance() -> None:
     three = np.log(3.0)
     np.testing.assert_allclose(  # σ(ln 3) = ¾, so weights of 1.5 and 1
         weights.penalty(phi(modality=[three, 0]), config(), 4.0),
-        0.1 * 1.25 + 0.01 + three**2 / 8,
-        rtol=1e-6,
-    )
-    np.testing.assert_allclose(  # one of four features: the mean of its modality is ⅝
-        weights.penalty(phi(feature=[[three, 0], [0, 0]]), config(), 4.0),
-        0.1 + 0.01 * (0.625 + 0.5) + 2 * three**2,
+        0.1 * 1.25 + three**2 / 8,
         rtol=1e-6,
     )
 
 
-def test_only_what_is_to_be_learned_has_a_gradient_and_features_wait() -> None:
+def test_only_what_is_to_be_learned_has_a_gradient_and_the_rater_waits() -> None:
     """Steps 20, warm-up 3, absorption from 14: modalities are dropped before step 8."""
     c = config(train__steps=20, distill__warmup_steps=3)
     assert weights.elimination_step(c) == 8
@@ -88,12 +81,10 @@ def test_only_what_is_to_be_learned_has_a_gradient_and_features_wait() -> None:
 
     whole = {"modality", "joint", "bias", "log_temperature"}
     assert passed(c, 7) == whole
-    assert passed(c, 8) == whole | {"rater", "feature"}
-    less = config(
-        train__steps=20, distill__warmup_steps=3, distill__learned=("modality", "feature")
-    )
+    assert passed(c, 8) == whole | {"rater"}
+    less = config(train__steps=20, distill__warmup_steps=3, distill__learned=("modality", "rater"))
     assert passed(less, 7) == {"modality"}
-    assert passed(less, 8) == {"modality", "feature"}
+    assert passed(less, 8) == {"modality", "rater"}
 
 
 @pytest.mark.parametrize(("warmup", "before"), [(0, 7), (10, 12), (14, 14), (100, 14)])

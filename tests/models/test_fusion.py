@@ -224,8 +224,19 @@ def test_distilled_weights_by_hand() -> None:
     rater = jnp.zeros((3, 3)).at[0, 0].set(three)
     said = run(c, weights_of(seen, rater=rater), e)
     np.testing.assert_allclose(said.modality[0], [1.5, 1, 1], rtol=1e-6)
-    feature = jnp.zeros((3, 8)).at[1, 2].set(-three)
-    np.testing.assert_allclose(run(c, weights_of(params, feature=feature), e).feature[1, 2], 0.5)
+
+
+def test_a_feature_weight_scales_what_both_paths_read() -> None:
+    c = config("distilled")
+    params, e = moved(start(c)), encoded()
+    params = params | {"feature": jnp.ones((3, 8))}
+    said = run(c, params | {"feature": jnp.ones((3, 8)).at[1, 2].set(0.5)}, e)
+    assert said.feature[1, 2] == 0.5
+    gain = jnp.ones_like(e.h).at[:, 1, 2].set(0.5)
+    wanted = run(c, params, dataclasses.replace(e, gain=gain))
+    np.testing.assert_allclose(said.outputs, wanted.outputs, atol=1e-6)
+    np.testing.assert_allclose(said.experts, wanted.experts, atol=1e-6)
+    assert np.abs(said.outputs - run(c, params, e).outputs).max() > 1e-3
 
 
 def test_distilled_scales_its_two_paths_and_shifts_them() -> None:

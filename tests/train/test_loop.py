@@ -234,11 +234,8 @@ def test_only_matrices_decay(one: Trainer) -> None:
         *("scale", "bias", "expert_bias", "typical_log_scale"),
     }
     assert own == {
-        *(f"fusion/{n}" for n in ("kept", "presence", "clue_mean", "clue_std")),
-        *(
-            f"fusion/weights/{n}"
-            for n in ("modality", "rater", "feature", "joint", "bias", "log_temperature")
-        ),
+        *(f"fusion/{n}" for n in ("kept", "feature", "presence", "clue_mean", "clue_std")),
+        *(f"fusion/weights/{n}" for n in ("modality", "rater", "joint", "bias", "log_temperature")),
     }
     assert "encoders_price/stack/layers/attention_norm/scale" in spared
 

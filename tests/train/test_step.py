@@ -25,8 +25,8 @@ def config(**changes: object) -> Config:
     return small(c, Path(), **{"model__width": 8} | plain | changes)
 
 
-# Weights stay before step 3, move in 3 and, those of features too, in 4, and stay from 5 on. One
-# program for all.
+# Weights stay before step 3, move in 3 and, the rater too, in 4, and stay from 5 on. One program
+# for all.
 TAUGHT = config(distill__warmup_steps=3, distill__absorb_share=0.2)
 
 
@@ -197,6 +197,10 @@ def test_elimination_changes_both_copies_and_drops_what_nobody_saw(
     assert (said["worth"][1], said["error"][1]) == (0, 0)
     for tree in (new.params, new.ema_params):
         assert tree["fusion"]["kept"].tolist() == [1, 0]
+        feature = np.asarray(tree["fusion"]["feature"])
+        assert feature.min() >= 0
+        assert 0 < feature[0].max() < 1
+        assert not feature[1].any(), "what was dropped loses nothing without its features"
     assert same(new.opt_state, states[5].opt_state)
 
 
@@ -220,6 +224,7 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
         loss__returns=0.0,
         loss__volatility=0.0,
         distill__warmup_steps=50,
+        distill__absorb_share=0.3,
         distill__elimination_margin=1.0,
     )
     learn = compiled(c, sessions=1000.0)
