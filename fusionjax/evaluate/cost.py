@@ -31,6 +31,7 @@ from fusionjax.train.run import Trainer
 # How many times as much as its variant a config may cost.
 STEP_BAR, MEMORY_BAR, PREDICTION_BAR = 1.25, 1.10, 1.05
 _STEPS = 8  # a block has at least so many steps, feeds and evaluation batches
+_ENOUGH = 6  # pairs: the range of fewer holds the true median in less than 95 % of cases
 _RESAMPLINGS = 2000
 
 REST, MOVE, BETWEEN = "step that leaves φ", "step that moves φ", "step between the bursts of φ"
@@ -138,6 +139,7 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     bars = {PLAIN: STEP_BAR, RUN: STEP_BAR, BETWEEN: STEP_BAR, PREDICTION: PREDICTION_BAR}
     rows = [_timed(kind, spent, bars.get(kind)) for kind, spent in timed.items()]
     rows += _counted(ours, theirs)
+    few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
     axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     platform = mesh.devices.flat[0].platform.upper()
     return Cost(
@@ -150,6 +152,7 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
             "aliases.",
             "FLOPs are the compiler's: of a branch the dearer side, of a loop (layers, "
             "microbatches) one turn.",
+            *([few] if pairs < _ENOUGH else []),
         ],
         rows,
     )

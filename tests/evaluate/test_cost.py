@@ -23,6 +23,7 @@ def config(prepared: Path) -> Config:
         distill__warmup_steps=20,
         distill__burst_steps=5,
         distill__every=4,
+        distill__absorb_share=0.3,
     )
 
 
@@ -60,6 +61,7 @@ def test_the_distilled_fusion_is_dearer_than_equal_weight(prepared: Path, tmp_pa
     # Steps 20 to 69: bursts at 20 to 24 and 45 to 49, each fourth step of the others.
     assert made.notes[0].startswith("φ, the fusion's weights, move in 20.0% of")
     assert made.title.startswith("base against model.fusion=equal: 2 pairs, mesh data 1")
+    assert made.notes[-1] == "Too few pairs for 95 %; give --pairs=6 or more."
     assert cost.for_screen(made).row_count == len(rows) == 10
     saved = json.loads(made.save(tmp_path).read_text())
     assert [r["what"] for r in saved["rows"]] == list(rows)
