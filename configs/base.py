@@ -145,5 +145,7 @@ def get_config() -> ConfigDict:
         ("train.learning_rate", 1e-3),
         ("train.global_batch_size", 128),
         ("train.log_every", 1),
+        ("distill.warmup_steps", 4),
+        ("distill.absorb_share", 0.3),
     )
     return c.lock()

@@ -1,7 +1,7 @@
 """The fusion alone on six views of handwritten digits, clean or spoilt.
 
     python launch/evaluate.py --config=configs/digits.py --ladder --split=test
-    … --config.ladder.variant=noise     (or missing, conflict, few, junk)
+    … --config.ladder.variant=noise     (or missing, conflict, few, junk, wrong_labels)
 
 1,280 training, 320 dev and 400 test samples (the published split; dev comes out of training), five
 seeds. The rows are shuffled, so "later" means nothing here and the anchor is a random 40 %.

@@ -2,6 +2,7 @@
 
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 python launch/evaluate.py --config=configs/planted.py --ladder    # fusions, 2 to 6 modalities
+python launch/evaluate.py --config=configs/planted.py --truth     # do the weights mean it?
 A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
 """
 
@@ -13,7 +14,7 @@ from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ladder, table
+from fusionjax.evaluate import ladder, table, truth
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
@@ -26,12 +27,18 @@ _SPLIT = flags.DEFINE_string(
 )
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
+_TRUTH = flags.DEFINE_bool("truth", False, "Ask the weights of config.ladder's first fusion")
 _LADDER = flags.DEFINE_bool("ladder", False, "Train and score config.ladder instead of a run")
+_PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra plots)")
 
 
 def main(config: Config) -> None:
     if _LADDER.value:
         climb(config)
+        return
+    if _TRUTH.value:
+        title = f"{config.name} {config.ladder.variant}, {config.ladder.seeds} seeds"
+        CONSOLE.print(truth.for_screen(truth.findings(config), title))
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
@@ -69,6 +76,8 @@ def climb(config: Config) -> None:
     )
     CONSOLE.print(ladder.for_screen(made))
     folder = Path("runs") / config.name
+    if _PLOT.value:
+        ladder.plot(made, folder / f"ladder_{split}.svg")
     say(f"written to {ladder.save(made, config, views[0].names, folder, split)}")
 
 

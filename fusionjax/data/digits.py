@@ -16,13 +16,14 @@ from fusionjax.errors import InputError
 
 VIEWS = tuple(f"view{i}" for i in range(1, 7))
 CLASSES = tuple("0123456789")
-Corruption = Literal["clean", "noise", "missing", "conflict", "few", "junk"]
+Corruption = Literal["clean", "noise", "missing", "conflict", "few", "junk", "wrong_labels"]
 
 _DEV_SHARE = 0.2  # of the published training rows
 _FEW_TRAIN, _FEW_DEV = 150, 200
 _NOISY, _NOISE = 0.4, 5.0  # share of views; standard deviations of the feature
 _MISSING = 0.5  # share of views
 _CONFLICTING = 0.4  # share of test samples
+_WRONG = 0.25  # share of training labels
 
 
 def load(path: Path, seed: int, corruption: Corruption) -> Views:
@@ -32,6 +33,7 @@ def load(path: Path, seed: int, corruption: Corruption) -> Views:
     - "noise": to 40 % of all views Gaussian noise of five times the feature's deviation is added.
     - "missing": half of all views are missing, never all of a sample's.
     - "conflict": for 40 % of the test samples one view is that of another class's test sample.
+    - "wrong_labels": a quarter of the training rows are labelled with another digit.
     - "few": 150 training rows and 200 dev rows; the others are left out.
     - "junk": "few", and a copy of each view as ``junk_0``.. ``junk_5`` dealt to other samples of
       the same split.
@@ -74,6 +76,9 @@ def load(path: Path, seed: int, corruption: Corruption) -> Views:
             x[f"junk_{i}"] = x[name].copy()
             for rows in split.values():
                 x[f"junk_{i}"][rows] = x[name][rng.permutation(rows)]
+    elif corruption == "wrong_labels":
+        wrong = split["train"][rng.random(len(split["train"])) < _WRONG]
+        digit[wrong] = (digit[wrong] + rng.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
     return views(x, targets(direction=digit), time, split, classes=CLASSES, where=path)
 
 

@@ -1,7 +1,7 @@
 """Endless shuffled batches: batch number ``step`` is a pure function of the seed and the step."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grain
 import numpy as np
@@ -60,6 +60,7 @@ class _Feeds:
         windows: Windows,
         sizes: tuple[int, int],
         absorb_start: int,
+        due: Callable[[int], bool],
         seed: int,
         process: tuple[int, int],
         replay: Samples | None,
@@ -67,7 +68,8 @@ class _Feeds:
     ) -> None:
         size, anchor_size = sizes
         old = round(size * replay_share) if replay is not None else 0
-        self._windows, self._process, self._absorb_start = windows, process, absorb_start
+        self._windows, self._process = windows, process
+        self._absorb_start, self._due = absorb_start, due
         self._whole = _Draw(lesson.whole, size - old, seed)
         self._base = None if lesson.base is None else _Draw(lesson.base, size - old, seed)
         self._anchor = (
@@ -83,8 +85,8 @@ class _Feeds:
         drawn = (early or self._whole)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
-        anchor = None if self._anchor is None else self._build(self._anchor(step))
-        return Feed(self._build(drawn), anchor)
+        wanted = self._anchor if self._due(step) else None
+        return Feed(self._build(drawn), None if wanted is None else self._build(wanted(step)))
 
     def _build(self, drawn: Samples) -> Batch:
         index, count = self._process
@@ -100,6 +102,7 @@ def training_feeds(
     batch_size: int,
     anchor_size: int,
     absorb_start: int,
+    due: Callable[[int], bool] = lambda step: True,
     seed: int,
     start: int,
     process: tuple[int, int] = (0, 1),
@@ -114,6 +117,7 @@ def training_feeds(
       batch_size: global batch size, in samples.
       anchor_size: anchor samples beside each batch, where the lesson has an anchor.
       absorb_start: the step from which batches are drawn from the anchor too.
+      due: whether a step looks at its anchor; where not, none is built.
       seed: of the order.
       start: first step, so that a resumed run sees the batch it would have seen.
       process: (this process, number of processes).
@@ -125,6 +129,7 @@ def training_feeds(
         windows,
         (batch_size, anchor_size),
         absorb_start,
+        due,
         seed,
         process,
         replay,

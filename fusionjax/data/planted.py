@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fusionjax.data.views import Views, targets, views
+from fusionjax.errors import InputError
 
 MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
 _FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "source": 4}
@@ -40,6 +41,17 @@ REGIMES = {
 }
 
 
+def regime(name: str) -> Regime:
+    """The regime of a name.
+
+    Raises:
+      InputError: there is none.
+    """
+    if name not in REGIMES:
+        raise InputError(f"config.ladder.variant is {name!r}; expected {', '.join(REGIMES)}")
+    return REGIMES[name]
+
+
 @dataclasses.dataclass(frozen=True)
 class Truth:
     """What the generator knows and no model is told."""
@@ -48,6 +60,9 @@ class Truth:
     flipped: Bool[np.ndarray, "S"]  # the training label is the wrong one
     corrupted: Bool[np.ndarray, "S"]  # the chart is
     informative: dict[str, Bool[np.ndarray, "_"]]  # by modality, each feature
+    relevance: dict[
+        str, float
+    ]  # by modality: variance of the log odds that it shows, over all rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +88,13 @@ def plant(
     x["chart"][:, 3:5] = 0.9 * x["numeric"][:, :2] + np.sqrt(1 - 0.81) * x["chart"][:, 3:5]
     n, t, c = x["numeric"], x["text"], x["chart"]
     reverse = np.where(regime.drift & (time < train // 2), -1.0, 1.0)
-    log_odds = regime.signal * (
-        (0.7 * n[:, 0] - 0.6 * n[:, 1] + 0.4 * n[:, 2])
-        + (0.7 * t[:, 0] + 0.5 * np.tanh(2 * t[:, 1]) - 0.4 * t[:, 2])
-        + reverse * (0.7 * c[:, 0] - 0.5 * c[:, 1] + 0.4 * c[:, 2])
-        + 0.5 * n[:, 0] * t[:, 0]
-    )
+    part = {
+        "numeric": 0.7 * n[:, 0] - 0.6 * n[:, 1] + 0.4 * n[:, 2],
+        "text": 0.7 * t[:, 0] + 0.5 * np.tanh(2 * t[:, 1]) - 0.4 * t[:, 2],
+        "chart": reverse * (0.7 * c[:, 0] - 0.5 * c[:, 1] + 0.4 * c[:, 2]),
+    }
+    together = 0.5 * n[:, 0] * t[:, 0]
+    log_odds = regime.signal * (sum(part.values()) + together)
     probability = 1 / (1 + np.exp(-log_odds))
     up = rng.random(count) < probability
     fades = np.clip(1 - time / (_SHORTCUT_ENDS * train), 0, 1)
@@ -87,6 +103,10 @@ def plant(
     x["chart"][corrupted] = 3 * rng.standard_t(1.5, size=(int(corrupted.sum()), _FEATURES["chart"]))
     for name, rate in _MISSING.items():
         x[name][rng.random(count) < rate] = np.nan
+    seen = {name: np.isfinite(x[name]).all(1) for name in MODALITIES} | {"chart": ~corrupted}
+    relevance = {name: float((p**2 * seen[name]).mean()) for name, p in part.items()}
+    for name in ("numeric", "text"):  # the product is half of each
+        relevance[name] += float((together**2 * seen["text"]).mean()) / 2
     flipped = (rng.random(count) < regime.label_noise) & (time < train)
     rows = np.split(time, [train, train + dev])
     return Planted(
@@ -102,5 +122,6 @@ def plant(
             flipped,
             corrupted,
             {name: np.arange(size) < _INFORMATIVE.get(name, 0) for name, size in _FEATURES.items()},
+            {name: relevance.get(name, 0.0) for name in MODALITIES},
         ),
     )

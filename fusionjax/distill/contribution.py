@@ -30,14 +30,49 @@ def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
     return -jax.grad(lambda g: loss_of(dataclasses.replace(encoded, gain=g)).sum())(one)
 
 
+def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
+    """The samples with some modalities, those with 1, of the sample a third of the rows away.
+
+    In time order that is a sample of another time.
+    """
+
+    def other(x: Array) -> Array:
+        there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
+        return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
+
+    h, shown, energy = (other(x) for x in (encoded.h, encoded.shown, encoded.energy))
+    return dataclasses.replace(encoded, h=h, shown=shown, energy=energy)
+
+
+def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
+    """What each sample's loss rises by with a modality's features at zero, and with another's.
+
+    The second is a placebo: without noise the loss may rise too, as noise damps the others.
+
+    Args: as for ``contributions``.
+    """
+    one = jnp.ones(encoded.h.shape, jnp.float32)
+    now = loss_of(encoded)
+
+    def without(is_it: Array) -> tuple[Array, Array]:
+        gain = jnp.where(is_it[None, :, None] > 0, 0.0, one)
+        off = loss_of(dataclasses.replace(encoded, gain=gain))
+        return off - now, loss_of(swap(encoded, is_it)) - now
+
+    off, swapped = jax.lax.map(without, jnp.eye(one.shape[1]))
+    return off.T, swapped.T
+
+
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
     """Indicators of a fusion on some samples; arrays in the order of the modalities.
 
     Attributes:
       share: contribution C_m = E_n Σ_d |κ|, as a share of all modalities' sum.
-      worth: E_n Σ_d κ: positive = turning the modality up lowers the loss.
+      worth: what the mean loss rises by with the modality turned off, see ``removals``.
       error: standard error of ``worth``.
+      earned: what it rises by with the modality of another sample: noise earns nothing.
+      earned_error: standard error of ``earned``.
       within: feature-dimension contribution variance inside each modality,
         Var_d(E_n|κ|) / (E_d E_n|κ|)²; 0 where a modality contributes nothing.
       across: the same over all dimensions of all modalities together.
@@ -49,6 +84,8 @@ class Diagnosis:
     share: Float[np.ndarray, "M"]
     worth: Float[np.ndarray, "M"]
     error: Float[np.ndarray, "M"]
+    earned: Float[np.ndarray, "M"]
+    earned_error: Float[np.ndarray, "M"]
     within: Float[np.ndarray, "M"]
     across: float
     weight: Float[np.ndarray, "M"]
@@ -56,12 +93,17 @@ class Diagnosis:
     agreement: float
 
 
-def diagnose(kappa: Float[np.ndarray, "N M D"], fused: Fused, classes: int) -> Diagnosis:
-    """Indicators from contributions and what the fusion said on the same samples."""
+def diagnose(
+    kappa: Float[np.ndarray, "N M D"],
+    rise: tuple[Float[np.ndarray, "N M"], Float[np.ndarray, "N M"]],
+    fused: Fused,
+    classes: int,
+) -> Diagnosis:
+    """Indicators from contributions, removals and what the fusion said, on the same samples."""
     kappa = np.asarray(kappa, np.float64)
+    off, swapped = rise
     size = np.abs(kappa).mean(0)  # [M, D]
     total = size.sum(1)
-    per_sample = kappa.sum(2)
     shown = np.asarray(fused.shown)
     seen = shown.sum(0)
     weight = np.where(shown, fused.modality, 0).sum(0) / np.where(seen > 0, seen, np.nan)
@@ -77,8 +119,10 @@ def diagnose(kappa: Float[np.ndarray, "N M D"], fused: Fused, classes: int) -> D
         agreement = float(same[shown].mean())
     return Diagnosis(
         share=total / max(total.sum(), 1e-12),
-        worth=per_sample.mean(0),
-        error=per_sample.std(0) / np.sqrt(len(kappa)),
+        worth=off.mean(0),
+        error=off.std(0) / np.sqrt(len(off)),
+        earned=swapped.mean(0),
+        earned_error=swapped.std(0) / np.sqrt(len(swapped)),
         within=size.var(1) / np.maximum(size.mean(1) ** 2, 1e-24) * (total > 0),
         across=float(size.var() / max(size.mean() ** 2, 1e-24)),
         weight=weight,
@@ -87,27 +131,34 @@ def diagnose(kappa: Float[np.ndarray, "N M D"], fused: Fused, classes: int) -> D
     )
 
 
-def anomalies(names: tuple[str, ...], training: Diagnosis, later: Diagnosis) -> list[str]:
+def anomalies(
+    names: tuple[str, ...],
+    training: Diagnosis,
+    later: Diagnosis,
+    settled: Diagnosis | None = None,
+) -> list[str]:
     """What a person should look at, each with its likely cause.
 
     Args:
       names: of the modalities.
       training: on rows the encoders learned from.
       later: on rows after them.
+      settled: on those once modalities were dropped; ``later`` if none ever is.
     """
+    settled = settled or later
     found = []
     firm_gain = training.worth > _FIRM * training.error
     for i, name in enumerate(names):
         if not np.isfinite(later.weight[i]):
             found.append(f"{name} is in no sample: is its feed broken?")
-        elif later.share[i] < _DEAD:
+        elif settled.share[i] < _DEAD:
             found.append(
-                f"{name} is dead: {later.share[i]:.1%} of all contribution. It was dropped, or its "
-                "encoder has not learned; nothing is lost without it"
+                f"{name} is dead: {settled.share[i]:.1%} of all contribution. It was dropped, or "
+                "its encoder has not learned; nothing is lost without it"
             )
-        elif later.share[i] > _DOMINATING and len(names) > 1:
+        elif settled.share[i] > _DOMINATING and len(names) > 1:
             found.append(
-                f"{name} dominates: {later.share[i]:.0%} of all contribution. The others are "
+                f"{name} dominates: {settled.share[i]:.0%} of all contribution. The others are "
                 "hardly heard; check that they are scaled and present"
             )
         if firm_gain[i] and later.worth[i] < -_FIRM * later.error[i]:
@@ -117,13 +168,14 @@ def anomalies(names: tuple[str, ...], training: Diagnosis, later: Diagnosis) -> 
             )
     useless = [
         n
-        for n, w, e in zip(names, later.worth, later.error, strict=True)
-        if np.isfinite(w) and w < _FIRM * e
+        for n, w, e in zip(names, settled.earned, settled.earned_error, strict=True)
+        if w < _FIRM * e
     ]
-    if later.entropy > _ALIKE and useless:
+    if settled.entropy > _ALIKE and useless:
         found.append(
-            f"the modalities are weighted alike (entropy {later.entropy:.3f} of 1), though on "
+            f"the modalities are weighted alike (entropy {settled.entropy:.3f} of 1), though on "
             f"later rows {', '.join(useless)} earn nothing: feature-dimension contribution "
-            f"variance across modalities is {later.across:.2f}. Try model.fusion = distilled"
+            f"variance across modalities is {settled.across:.2f}. With model.fusion = distilled "
+            "they would be dropped, if they stay so"
         )
     return found

@@ -75,9 +75,9 @@ def _mean_error(
 def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
     """Weights from 0 to 1, by what the anchor would lose without each feature.
 
-    The loss rise when g falls from 1 to 0, to second order: ``v = E[κ] + E[κ²]/2``, the squared
-    slope standing for the curvature (Fisher; as in optimal brain damage, LeCun et al., 1990). A
-    feature that noise was fitted through has v < 0. The weight is ``v / (v + cost/D)``.
+    ``v / (v + cost/D)`` with the loss rise when a feature goes, to second order in its gain:
+    ``v = E[κ + κ²/2]``, the squared slope standing for the curvature (Fisher; as in optimal brain
+    damage, LeCun et al., 1990). A feature that noise was fitted through has v < 0 and gets 0.
 
     Args:
       kappa: contributions of the anchor samples, see ``contribution.contributions``.

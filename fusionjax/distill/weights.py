@@ -53,7 +53,7 @@ def elimination_step(config: Config) -> int:
     return (min(config.distill.warmup_steps, end) + end) // 2
 
 
-def due(config: Config, step: Int[Array, ""]) -> Bool[Array, ""]:
+def due(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
     """Whether the weights move in this step: in a burst after the warm-up and again after the
     elimination, now and then between, never before nor in the absorption."""
     d = config.distill

@@ -58,11 +58,7 @@ def load(config: Config, progress: Progress) -> list[Views]:
     c = config.ladder
     seeds = range(c.first_seed, c.first_seed + c.seeds)
     if c.data == "planted":
-        if c.variant not in planted.REGIMES:
-            raise InputError(
-                f"config.ladder.variant is {c.variant!r}; expected {', '.join(planted.REGIMES)}"
-            )
-        return [planted.plant(planted.REGIMES[c.variant], s).views for s in seeds]
+        return [planted.plant(planted.regime(c.variant), s).views for s in seeds]
     if c.data == "digits":
         return [digits.load(Path(c.root), s, c.variant) for s in seeds]  # type: ignore[arg-type]
     cache = Path(config.data.prepared) / "text_cache"
@@ -94,7 +90,12 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
       InputError: a rung names a modality that the data has not.
     """
     config = with_vectors(config, views[0])
-    for rung in (*config.ladder.rungs, *([config.ladder.oracle] if config.ladder.oracle else [])):
+    told = config.ladder.oracle
+    if told and told not in config.ladder.rungs[1:]:
+        raise InputError(
+            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
+        )
+    for rung in config.ladder.rungs:
         unknown = set(rung) - set(views[0].names)
         if unknown:
             raise InputError(
@@ -184,6 +185,9 @@ class Report:
     cells: list[Cell]
     harm: dict[str, list[Difference | None]]  # by fusion, each rung against its best smaller rung
     rivals: dict[str, Difference]  # the first fusion against each other one, on the last rung
+    # By fusion: what the last rung gains over the best on the first, as a share of what the best
+    # gains that is told which modalities are informative. None where that is not known.
+    found: dict[str, float | None]
 
 
 def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -> Report:
@@ -202,7 +206,13 @@ def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -
             harm[name].append(paired(losses[i], best, cluster))
     ours = by[names[0]][-1].loss.mean(-1)
     rivals = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
-    return Report(title, cells, harm, rivals)
+    mean = {(c.fusion, c.rung): float(c.loss.mean()) for c in cells}
+    first, last, told = config.ladder.rungs[0], config.ladder.rungs[-1], config.ladder.oracle
+    found: dict[str, float | None] = dict.fromkeys(names)
+    if told:
+        start, best = (min(mean[n, rung] for n in names) for rung in (first, told))
+        found = {n: (start - mean[n, last]) / (start - best) for n in names}
+    return Report(title, cells, harm, rivals, found)
 
 
 def columns(r: Report) -> tuple[list[str], list[list[str]]]:
@@ -212,12 +222,18 @@ def columns(r: Report) -> tuple[list[str], list[list[str]]]:
     metrics = list(r.cells[0].summary)
     head = ["fusion", *(_rung(rungs, i) for i in range(len(rungs)))]
     head += ["harm of the last rung", "ours minus this"]
+    known = any(share is not None for share in r.found.values())
+    head += ["of the oracle's gain"] if known else []
     rows = []
     for name in names:
         mine = [c for c in r.cells if c.fusion == name]
         cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in mine]
         last = r.harm[name][-1]
-        rows.append([name, *cells, _interval(last), _interval(r.rivals.get(name))])
+        share = r.found[name]
+        rows.append(
+            [name, *cells, _interval(last), _interval(r.rivals.get(name))]
+            + ([f"{share:.0%}"] if share is not None else [])
+        )
     return head, rows
 
 
@@ -266,9 +282,51 @@ def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split:
         ],
         "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
         "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
+        "found": r.found,
     }
     files.write_text(folder / f"ladder_{split}.json", json.dumps(raw))
     return path
+
+
+def plot(r: Report, path: Path) -> None:
+    """Draws the loss of every fusion, mean and 95 % interval over seeds, rung by rung.
+
+    Raises:
+      InputError: the extra ``plots`` is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as e:
+        raise InputError("a plot needs matplotlib: pip install 'fusionjax[plots]'") from e
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for i, name in enumerate(r.harm):
+        cells = [c for c in r.cells if c.fusion == name]
+        by_seed = np.stack([c.loss.mean((1, 2)) for c in cells])  # rungs, seeds
+        seeds = by_seed.shape[1]
+        half = stats.t.ppf(0.975, max(seeds - 1, 1)) * by_seed.std(1, ddof=1) / np.sqrt(seeds)
+        axes.errorbar(
+            np.arange(len(cells)) + 0.03 * i,
+            by_seed.mean(1),
+            half,
+            label=name,
+            linewidth=2.5 if i == 0 else 1,
+            color="black" if i == 0 else f"C{(i - 1) % 10}",
+            capsize=2,
+        )
+    rungs = [c.rung for c in r.cells if c.fusion == next(iter(r.harm))]
+    axes.set_xticks(range(len(rungs)), [_rung(rungs, i) for i in range(len(rungs))])
+    axes.set_ylabel(
+        "wrong, % (mean and 95 % interval over seeds)" if _classes(r) else "squared error"
+    )
+    axes.set_title(r.title)
+    axes.legend(fontsize=8, ncols=2)
+    with files.replaced(path) as f:
+        figure.savefig(f, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _classes(r: Report) -> bool:
+    return "accuracy" in r.cells[0].summary
 
 
 def _rung(rungs: list[tuple[str, ...]], i: int) -> str:

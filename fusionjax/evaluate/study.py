@@ -102,14 +102,14 @@ class Study:
         """The fusion's indicators for every seed on some rows."""
         data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
 
-        def one(params: Any, batch: Batch) -> tuple[Array, Fused]:
+        def one(params: Any, batch: Batch) -> tuple[Array, tuple[Array, Array], Fused]:
             encoded = make_encode(self.config)(params, batch)
             return make_diagnosis(self.config)(params, encoded, batch)
 
-        kappa, fused = jax.device_get(jax.jit(jax.vmap(one))(state.ema_params, data))
+        kappa, rise, fused = jax.device_get(jax.jit(jax.vmap(one))(state.ema_params, data))
         classes = len(self.config.targets.classes)
         return [
-            diagnose(kappa[i], jax.tree.map(lambda x, i=i: x[i], fused), classes)
+            diagnose(kappa[i], *jax.tree.map(lambda x, i=i: x[i], (rise, fused)), classes)
             for i in range(len(kappa))
         ]
 

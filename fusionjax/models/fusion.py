@@ -17,6 +17,7 @@ from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Encoded, Fused, Tokens
 
 CLUES = ("typicality", "entropy", "disagreement")
+_APART = 1e-4  # of squared outputs: closer experts agree, and noise in them is not magnified
 
 
 def pool(
@@ -264,7 +265,7 @@ class Distilled(_Fusion):
     ) -> Float[Array, "B M X"]:
         """How loud the input is, how unsure its expert, and how far from the mean of those used."""
         mean = _mean(said, used.astype(jnp.float32))
-        apart = jnp.log(jnp.square(said - mean[:, None]).mean(-1) + 1e-6)
+        apart = jnp.log(jnp.square(said - mean[:, None]).mean(-1) + _APART)
         return jnp.stack([e.energy, self._entropy(said), apart], -1)
 
 

@@ -115,6 +115,7 @@ def feeds(
         batch_size=config.train.global_batch_size,
         anchor_size=anchor_size(config),
         absorb_start=weights.absorb_start(config),
+        due=lambda step: bool(weights.due(config, step)),
         seed=config.seed,
         start=start,
         process=(jax.process_index(), jax.process_count()),
@@ -132,10 +133,10 @@ def _settle(
     folder: Path | None,
     label: str,
 ) -> TrainState:
-    """Says what is odd about the fusion, and drops what the anchor does not miss.
+    """Drops what the anchor does not miss, and says what is odd about the fusion.
 
-    Now, while the encoders have not seen the anchor and before anything is dropped. Indicators go
-    to ``fusion.json`` in the run's folder.
+    Now, while the encoders have not seen the anchor. Indicators before and after go to
+    ``fusion.json`` in the run's folder.
     """
     assert lesson.base is not None
     assert lesson.anchor is not None
@@ -154,7 +155,8 @@ def _settle(
         f"{name} {w:+.4f} ± {e:.4f}{'' if k else ' (dropped)'}"
         for name, w, e, k in zip(names, said["worth"], said["error"], said["kept"], strict=True)
     )
-    found = anomalies(names, seen["training"], seen["anchor"])
+    seen["settled"] = program.diagnose(state.ema_params, *later)
+    found = anomalies(names, seen["training"], seen["anchor"], seen["settled"])
     for line in (f"worth to {len(anchor):,} later samples, in loss: {worth}", *found):
         say(f"{label}: {line}")
     if folder is not None:

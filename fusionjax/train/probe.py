@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
-from fusionjax.distill.contribution import contributions
+from fusionjax.distill.contribution import contributions, removals, swap
 from fusionjax.distill.elimination import eliminate, feature_weights
 from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
@@ -52,14 +52,17 @@ def sample_losses(
 
 def make_diagnosis(
     config: Config,
-) -> Callable[[Any, Encoded, Batch], tuple[Float[Array, "B M D"], Fused]]:
-    """Builds ``diagnose(params, encoded, batch)``: contributions, and what was fused."""
+) -> Callable[[Any, Encoded, Batch], tuple[Array, tuple[Array, Array], Fused]]:
+    """Builds ``diagnose(params, encoded, batch)``: contributions, removals, what was fused."""
 
     def diagnose(
         params: Any, encoded: Encoded, batch: Batch
-    ) -> tuple[Float[Array, "B M D"], Fused]:
-        kappa = contributions(lambda e: sample_losses(config, params, e, batch)[0], encoded)
-        return kappa, sample_losses(config, params, encoded, batch)[1]
+    ) -> tuple[Array, tuple[Array, Array], Fused]:
+        def loss_of(e: Encoded) -> Array:
+            return sample_losses(config, params, e, batch)[0]
+
+        fused = sample_losses(config, params, encoded, batch)[1]
+        return contributions(loss_of, encoded), removals(loss_of, encoded), fused
 
     return diagnose
 
@@ -77,27 +80,16 @@ def make_elimination(
     def run(
         state: TrainState, encoded: Encoded, batch: Batch, session: Array
     ) -> tuple[TrainState, dict[str, Float[Array, "M"]]]:
-        def swap(x: Array, swapped: Array) -> Array:
-            """Modalities of the sample a third of the anchor away: of another time."""
-            there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
-            return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
-
         def loss_of(kept: Array, swapped: Array) -> Array:
             params = weights.with_fusion(state.ema_params, kept=kept)
-            seen = dataclasses.replace(
-                encoded,
-                h=swap(encoded.h, swapped),
-                shown=swap(encoded.shown, swapped),
-                energy=swap(encoded.energy, swapped),
-            )
-            return sample_losses(config, params, seen, batch)[0]
+            return sample_losses(config, params, swap(encoded, swapped), batch)[0]
 
         seen = jnp.where(encoded.shown.any(0), state.ema_params["fusion"]["kept"], 0.0)
         kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
         settled = {"kept": kept}
         if "feature" in config.distill.learned:
             left = weights.with_fusion(state.ema_params, kept=kept)
-            kappa, _ = make_diagnosis(config)(left, encoded, batch)
+            kappa = contributions(lambda e: sample_losses(config, left, e, batch)[0], encoded)
             settled["feature"] = feature_weights(kappa, config.distill.feature_cost)
         params, ema = (weights.with_fusion(p, **settled) for p in (state.params, state.ema_params))
         new = dataclasses.replace(state, params=params, ema_params=ema)

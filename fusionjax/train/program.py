@@ -1,8 +1,9 @@
 """The compiled functions of one config on one mesh, shared by all seeds and folds."""
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -98,12 +99,10 @@ class Program:
             feed = Feed(batch, anchor if weights.anchored(self._config) else None)
             seed = jax.ShapeDtypeStruct((), jnp.uint32)
 
-            def work() -> Callable:
-                with jax.set_mesh(self.mesh):
-                    return self._step.lower(self.abstract_state, feed, seed).compile()
-
+            with jax.set_mesh(self.mesh):  # traced here: flax cannot trace in two threads at once
+                lowered = self._step.lower(self.abstract_state, feed, seed)
             pool = ThreadPoolExecutor(1)
-            self._compiled = pool.submit(work)
+            self._compiled = pool.submit(lowered.compile)
             pool.shutdown(wait=False)
 
     def compiled_step(self) -> Compiled:
@@ -123,10 +122,23 @@ class Program:
             return self._init(jnp.uint32(seed))
 
     def step(self, state: TrainState, feed: Feed, seed: int) -> tuple[TrainState, dict]:
-        """One update on this process's rows. ``state`` is donated."""
+        """One update on this process's rows. ``state`` is donated.
+
+        A feed without an anchor will do where the weights are not due to move.
+        """
         run = self.compiled_step()
         with jax.set_mesh(self.mesh):
-            return run(state, rules.to_devices(feed, self.mesh), jnp.uint32(seed))
+            sent = rules.to_devices(feed, self.mesh)
+            if sent.anchor is None and weights.anchored(self._config):
+                sent = dataclasses.replace(sent, anchor=self._nothing)
+            return run(state, sent, jnp.uint32(seed))
+
+    @cached_property
+    def _nothing(self) -> Batch:
+        """An anchor of zeros that stays on the devices, for the steps that do not look at it."""
+        rows = anchor_size(self._config) // jax.process_count()
+        zeros = jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)
+        return rules.to_devices(zeros, self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
         """All rows of some equal batches, encoded, with the rows themselves; on the host.
@@ -159,8 +171,8 @@ class Program:
     def diagnose(self, params: dict, encoded: Encoded, batch: Batch) -> Diagnosis:
         """The fusion's indicators on some encoded samples."""
         with jax.set_mesh(self.mesh):
-            kappa, fused = jax.device_get(self._diagnose(params, encoded, batch))
-        return diagnose(kappa, fused, len(self._config.targets.classes))
+            kappa, rise, fused = jax.device_get(self._diagnose(params, encoded, batch))
+        return diagnose(kappa, rise, fused, len(self._config.targets.classes))
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""

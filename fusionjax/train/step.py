@@ -89,7 +89,9 @@ def _gradients(
         if config.model.fusion == "ogm_ge":
             classes, alpha = len(config.targets.classes), config.loss.gradient_modulation
             grads = rivals.slow_leaders(grads, fused, micro, classes, alpha, micro_key)
-        return loss, means, grads, _clue_sums(fused) if config.model.fusion == "distilled" else ()
+        if config.model.fusion != "distilled":
+            return loss, means, grads, ()
+        return loss, means, grads, _clue_sums(fused, state.params["fusion"]["clue_mean"])
 
     if micro_count == 1:
         return one(batch, key)
@@ -194,12 +196,16 @@ def _average(ema: Any, params: Any, step: Array, decay: float) -> Any:
     return jax.tree.map(lambda e, p: e * share + p * (1 - share), ema, params)
 
 
-def _clue_sums(fused: Fused) -> tuple[Array, Array, Array, Array]:
-    """Rows; count, sum and sum of squares of each clue where its modality is present."""
+def _clue_sums(fused: Fused, centre: Array) -> tuple[Array, Array, Array, Array]:
+    """Rows; count, sum and sum of squares of each clue where its modality is present.
+
+    About the running mean: a variance from sums of large squares would be rounding error.
+    """
     assert fused.clues is not None
     here = fused.shown.astype(jnp.float32)[..., None]
+    apart = (fused.clues - centre[None]) * here
     rows = jnp.full((), here.shape[0], jnp.float32)
-    return rows, here.sum(0), (fused.clues * here).sum(0), (fused.clues**2 * here).sum(0)
+    return rows, here.sum(0), apart.sum(0), (apart**2).sum(0)
 
 
 def _follow_clues(params: Any, sums: tuple[Array, Array, Array, Array], step: Array) -> Any:
@@ -208,6 +214,7 @@ def _follow_clues(params: Any, sums: tuple[Array, Array, Array, Array], step: Ar
     mean = total / jnp.maximum(count, 1)
     std = jnp.sqrt(jnp.maximum(squares / jnp.maximum(count, 1) - mean**2, 1e-4))
     fusion = params["fusion"]
+    mean = fusion["clue_mean"] + mean
     new = _average(
         {k: fusion[k] for k in ("clue_mean", "clue_std", "presence")},
         {

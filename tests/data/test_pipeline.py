@@ -145,6 +145,20 @@ def test_replay_takes_its_share_of_every_batch() -> None:
         assert sum(row in set(old.row.tolist()) for row in drawn) == 2
 
 
+def test_an_anchor_is_built_only_where_it_is_due_and_is_the_same() -> None:
+    cut, windows = setting(0.4)
+    sizes = {"batch_size": 8, "anchor_size": 4, "absorb_start": ABSORB, "seed": 1, "start": 0}
+    always = training_feeds(cut, windows, **sizes)  # type: ignore[arg-type]
+    odd = training_feeds(cut, windows, due=lambda step: step % 2 == 1, **sizes)  # type: ignore[arg-type]
+    for step in range(6):
+        wanted, got = next(always), next(odd)
+        np.testing.assert_array_equal(got.batch.sample_id, wanted.batch.sample_id)
+        assert (got.anchor is None) == (step % 2 == 0)
+        if got.anchor is not None:
+            assert wanted.anchor is not None
+            np.testing.assert_array_equal(got.anchor.sample_id, wanted.anchor.sample_id)
+
+
 def first(count: int) -> tuple[Samples, Windows]:
     lesson, windows = setting()
     return lesson.whole.take(np.arange(count)), windows

@@ -34,6 +34,18 @@ def test_the_shortcut_fades_inside_training() -> None:
     assert abs(late - 0.5) < 0.06
 
 
+def test_relevance_is_what_a_modality_shows_of_the_log_odds() -> None:
+    truth = plant(REGIMES["full"], 0).truth
+    wanted = {
+        "numeric": 0.49 + 0.36 + 0.16 + 0.7 * 0.25 / 2,
+        "text": 0.7 * (0.49 + 0.25 * 0.61 + 0.16 + 0.25 / 2),  # E tanh²(2z) = .61
+        "chart": 0.7 * (0.49 + 0.25 + 0.16),
+    }
+    assert list(truth.relevance) == list(MODALITIES)
+    for name, value in truth.relevance.items():
+        np.testing.assert_allclose(value, wanted.get(name, 0.0), rtol=0.05)
+
+
 def test_shares_missing_corrupted_and_flipped() -> None:
     p = plant(REGIMES["noisy_labels"], 2)
     shares = {name: 1 - here.mean() for name, here in p.views.batch.present.items()}

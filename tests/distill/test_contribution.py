@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fusionjax.distill.contribution import Diagnosis, anomalies, contributions, diagnose
+from fusionjax.distill.contribution import Diagnosis, anomalies, contributions, diagnose, removals
 from fusionjax.types import Encoded, Fused
 
 H = jnp.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
-ENCODED = Encoded(H, jnp.ones((2, 2), bool), jnp.zeros((2, 2)), jnp.zeros(2))
+SHOWN = jnp.ones((2, 2), bool)
+ENCODED = Encoded(H, SHOWN, jnp.zeros((2, 2)), jnp.zeros(2))
 
 
 def test_contributions_by_hand() -> None:
@@ -24,6 +25,26 @@ def test_contributions_by_hand() -> None:
     np.testing.assert_allclose(contributions(loss_of, ENCODED), -a[None] * H, rtol=1e-6)
 
 
+def test_removals_by_hand() -> None:
+    """ℓ_n = (Σ g·h)²: without a modality the square of the other's sum."""
+
+    def loss_of(e: Encoded) -> Array:
+        assert e.gain is not None
+        return (e.gain * e.h).sum((1, 2)) ** 2
+
+    wanted = [[49 - 100, 9 - 100], [225 - 676, 121 - 676]]
+    off, swapped = removals(loss_of, Encoded(H, SHOWN, jnp.zeros((2, 2)), jnp.zeros(2), H * 0 + 1))
+    np.testing.assert_allclose(off, wanted, rtol=1e-6)
+    assert not swapped.any(), "a third of two rows is none: each keeps its own"
+    three = jnp.concatenate([H, H[:1] * 2])
+    off, swapped = removals(
+        loss_of,
+        Encoded(three, jnp.ones((3, 2), bool), jnp.zeros((3, 2)), jnp.zeros(3), three * 0 + 1),
+    )
+    # The first gets the third's first modality, 2·(1 + 2), beside its own second, 7.
+    assert swapped[0, 0] == 13**2 - 10**2
+
+
 def test_indicators_by_hand() -> None:
     kappa = np.array([[[1.0, 3.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]])
     shown = np.array([[True, True], [True, False]])
@@ -33,9 +54,10 @@ def test_indicators_by_hand() -> None:
     fused = Fused(
         outputs, np.array([[1.5, 0.5], [0.5, 0.0]]), np.ones((2, 2)), shown, experts, None
     )
-    d = diagnose(kappa, fused, 2)
+    rise = np.array([[4.0, 0.0], [2.0, 0.0]])
+    d = diagnose(kappa, (rise, rise / 2), fused, 2)
     assert d.share.tolist() == [1, 0]
-    assert d.worth.tolist() == [3, 0]  # sums over features 4 and 2
+    assert (d.worth.tolist(), d.earned.tolist()) == ([3, 0], [1.5, 0])
     np.testing.assert_allclose(d.error[0], 1 / np.sqrt(2))
     np.testing.assert_allclose(d.within, [0.25 / 1.5**2, 0])  # means 1 and 2
     np.testing.assert_allclose(d.across, np.var([1, 2, 0, 0]) / 0.75**2)
@@ -50,6 +72,8 @@ HEALTHY = Diagnosis(
     share=np.array([0.5, 0.3, 0.2]),
     worth=np.array([0.05, 0.03, 0.02]),
     error=np.full(3, 0.005),
+    earned=np.array([0.05, 0.03, 0.02]),
+    earned_error=np.full(3, 0.005),
     within=np.full(3, 0.3),
     across=0.5,
     weight=np.array([1.2, 0.8, 0.4]),
@@ -73,7 +97,7 @@ def test_each_anomaly_names_the_modality_and_the_cause() -> None:
     assert "text is in no sample" in odd(weight=np.array([1.0, np.nan, 1.0]))
     leak = odd(worth=np.array([0.05, 0.03, -0.1]))
     assert "source helps in training (+0.0200) and hurts later (-0.1000): a leak" in leak
-    alike = odd(entropy=1.0, worth=np.array([0.05, 0.001, -0.001]))
+    alike = odd(entropy=1.0, earned=np.array([0.05, 0.001, -0.001]))
     assert "weighted alike" in alike
     assert "text, source earn nothing" in alike
     assert "feature-dimension contribution variance" in alike

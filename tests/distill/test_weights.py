@@ -18,7 +18,7 @@ def config(**changes: object) -> Config:
         Path(),
         distill__modality_cost=0.1,
         distill__prior=4.0,
-        **{"distill__absorb_share": 0.3} | changes,
+        **changes,
     )
 
 

@@ -179,7 +179,7 @@ def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]
         np.testing.assert_allclose(fusion["clue_std"][i, 0], 0.1 + 0.9 * seen.std(), rtol=1e-3)
     # At their start the experts say nothing: all equally unsure, none apart.
     np.testing.assert_allclose(fusion["clue_mean"][:, 1], 0.9, rtol=1e-5)
-    np.testing.assert_allclose(fusion["clue_mean"][:, 2], 0.9 * np.log(1e-6), rtol=1e-5)
+    np.testing.assert_allclose(fusion["clue_mean"][:, 2], 0.9 * np.log(1e-4), rtol=1e-5)
 
 
 def ask(c: Config, state: TrainState, anchor: Batch, session: np.ndarray) -> tuple[Any, Any]:
