@@ -68,8 +68,8 @@ def get_config() -> ConfigDict:
     c.distill.burst_steps = 150  # then they move every step for so long, again once modalities
     # were dropped (half-way to the absorption) ...
     c.distill.every = 8  # ... and every so many steps otherwise
-    # Which of the weights learn; the others stay 1 (bias 0), which is how parts are ablated.
-    c.distill.learned = ("modality", "rater", "feature", "joint", "bias", "log_temperature")
+    # Which of the weights learn; the others stay 1, which is how parts are ablated.
+    c.distill.learned = ("modality", "rater", "feature", "joint")
     c.distill.learning_rate = 0.03  # of the weights (Adam)
     c.distill.soft_labels = 0.3  # share of the teacher in the training labels
     c.distill.label_noise = 0.0  # share of wrong directions to reckon with; 0 takes them as given

@@ -87,11 +87,5 @@ def penalty(phi: Any, config: Config, anchor_sessions: float) -> Float[Array, ""
     """
     d = config.distill
     cost = d.modality_cost * jax.nn.sigmoid(phi["modality"]).sum()
-    prior = (
-        (phi["modality"] ** 2).sum() / 8
-        + (phi["rater"] ** 2).sum() / 2
-        + phi["joint"] ** 2 / 8
-        + (phi["bias"] ** 2).sum() / 2
-        + phi["log_temperature"] ** 2 / 2
-    )
+    prior = (phi["modality"] ** 2).sum() / 8 + (phi["rater"] ** 2).sum() / 2 + phi["joint"] ** 2 / 8
     return cost + jnp.float32(d.prior / max(anchor_sessions, 1.0)) * prior

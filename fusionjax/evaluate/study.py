@@ -106,10 +106,14 @@ class Study:
             encoded = make_encode(self.config)(params, batch)
             return make_diagnosis(self.config)(params, encoded, batch)
 
-        kappa, rise, fused = jax.device_get(jax.jit(jax.vmap(one))(state.ema_params, data))
+        kappa, (off, swapped), fused = jax.device_get(
+            jax.jit(jax.vmap(one))(state.ema_params, data)
+        )
         classes = len(self.config.targets.classes)
         return [
-            diagnose(kappa[i], *jax.tree.map(lambda x, i=i: x[i], (rise, fused)), classes)
+            diagnose(
+                kappa[i], (off[i], swapped[i]), jax.tree.map(lambda x, i=i: x[i], fused), classes
+            )
             for i in range(len(kappa))
         ]
 

@@ -200,16 +200,14 @@ class QualityAware(_Fusion):
 class Weights(nn.Module):
     """φ: what the anchor teaches. At its start every weight is 1.
 
-    Parameters: β [M] (modality), r [M, X] (rater), joint gate, output bias [O], log temperature.
-    The weight of modality m in sample b is ``2σ(β_m + r_m·clues[b,m])``.
+    Parameters: β [M] (modality), r [M, X] (rater), b_j (joint). The weight of modality m in sample
+    b is ``2σ(β_m + r_m·clues[b,m])``, that of the joint path ``2σ(b_j)``.
     """
-
-    outputs: int
 
     @nn.compact
     def __call__(
         self, clues: Float[Array, "B M X"], shown: Bool[Array, "B M"]
-    ) -> tuple[Array, Array, Array, Array]:
+    ) -> tuple[Float[Array, "B M"], Float[Array, ""]]:
         count = clues.shape[1]
 
         def phi(name: str, shape: tuple[int, ...]) -> Array:
@@ -218,16 +216,15 @@ class Weights(nn.Module):
         beta, rater = phi("modality", (count,)), phi("rater", (count, len(CLUES)))
         logit = beta[None] + jnp.einsum("bmx,mx->bm", clues, rater)
         weight = jnp.where(shown, 2 * jax.nn.sigmoid(logit), 0.0)
-        joint = 2 * jax.nn.sigmoid(phi("joint", ()))
-        temperature = jnp.exp(phi("log_temperature", ()))
-        return weight, joint, temperature, phi("bias", (self.outputs,))
+        return weight, 2 * jax.nn.sigmoid(phi("joint", ()))
 
 
 class Distilled(_Fusion):
     """Distillation-weighted fusion: a joint path and a late one, weighted by what later data say.
 
-    ``2σ(b_j)·MLP(concat w·g·h) + e^τ·Σ w·sg(expert(g·h)) / E[present] + b_0`` (docs/fusion.md).
-    Modalities that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g.
+    ``2σ(b_j)·MLP(concat w·g·h) + Σ w·sg(expert(g·h)) / E[present]`` (docs/fusion.md). Modalities
+    that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g. With nobody
+    there the readout's bias is left: the base rate.
     """
 
     @nn.compact
@@ -246,18 +243,12 @@ class Distilled(_Fusion):
         used = e.shown & (kept > 0)[None]
         clues = jax.lax.stop_gradient(self._clues(e, said, used))
         read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
-        weight, joint, temperature, bias = Weights(said.shape[-1], name="weights")(
-            jnp.where(e.shown[..., None], read, 0.0), used
-        )
+        weight, joint = Weights(name="weights")(jnp.where(e.shown[..., None], read, 0.0), used)
         late = (weight[..., None] * said).sum(1)
         # The number of modalities that a sample has on average: a missing one says nothing, it does
         # not make the others louder.
         late = late / jnp.maximum(share.sum(), 1.0)
-        some = used.any(1, keepdims=True).astype(late.dtype)  # nobody there: the base rate
-        outputs = (
-            some * (joint * self._joint(h * weight[..., None].astype(h.dtype)) + temperature * late)
-            + bias[None]
-        )
+        outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
         return Fused(outputs, weight, feature, e.shown, experts, clues)
 
     def _clues(

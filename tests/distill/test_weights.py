@@ -23,13 +23,11 @@ def config(**changes: object) -> Config:
 
 
 def phi(**changes: object) -> dict[str, Any]:
-    """Of two modalities with two features, three clues and five outputs."""
+    """Of two modalities with three clues."""
     start = {
         "modality": np.zeros(2),
         "rater": np.zeros((2, 3)),
         "joint": 0.0,
-        "bias": np.zeros(5),
-        "log_temperature": 0.0,
     }
     return {k: jnp.asarray(v, jnp.float32) for k, v in (start | changes).items()}
 
@@ -47,8 +45,6 @@ def test_plain_fusion_pays_for_its_weights_and_has_no_prior_to_pay() -> None:
     [
         ({"rater": np.full((2, 3), 2.0)}, 6 * 4 / 2),
         ({"joint": 4.0}, 16 / 8),
-        ({"bias": np.full(5, 2.0)}, 5 * 4 / 2),
-        ({"log_temperature": 2.0}, 4 / 2),
     ],
 )
 def test_the_prior_by_hand(changes: dict[str, Any], prior: float) -> None:
@@ -79,7 +75,7 @@ def test_only_what_is_to_be_learned_has_a_gradient_and_the_rater_waits() -> None
     def passed(c: Config, step: int) -> set[str]:
         return {k for k, v in weights.only_learned(grads, c, jnp.int32(step)).items() if v.any()}
 
-    whole = {"modality", "joint", "bias", "log_temperature"}
+    whole = {"modality", "joint"}
     assert passed(c, 7) == whole
     assert passed(c, 8) == whole | {"rater"}
     less = config(train__steps=20, distill__warmup_steps=3, distill__learned=("modality", "rater"))

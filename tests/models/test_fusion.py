@@ -239,18 +239,16 @@ def test_a_feature_weight_scales_what_both_paths_read() -> None:
     assert np.abs(said.outputs - run(c, params, e).outputs).max() > 1e-3
 
 
-def test_distilled_scales_its_two_paths_and_shifts_them() -> None:
+def test_distilled_scales_its_joint_path() -> None:
     c = config("distilled")
     params, e = moved(start(c)), encoded()
     params = params | {"weights": start(c)["weights"]}
-    bias = jnp.arange(output_size(c.targets), dtype=jnp.float32)
-    both = run(c, params, e).outputs
-    joint = run(c, weights_of(params, log_temperature=-50.0), e).outputs
     late = run(c, weights_of(params, joint=-50.0), e).outputs
-    np.testing.assert_allclose(both, joint + late, atol=1e-5)
-    weighted = run(c, weights_of(params, joint=np.log(3), log_temperature=np.log(2), bias=bias), e)
-    np.testing.assert_allclose(weighted.outputs, 1.5 * joint + 2 * late + bias[None], atol=1e-5)
-    np.testing.assert_allclose(weighted.outputs[3], bias, atol=1e-6)  # nobody there: the base rate
+    joint = run(c, params, e).outputs - late
+    weighted = run(c, weights_of(params, joint=np.log(3)), e).outputs
+    np.testing.assert_allclose(weighted, 1.5 * joint + late, atol=1e-5)
+    base = params["readout"]["bias"]
+    np.testing.assert_allclose(weighted[3], 1.5 * base, atol=1e-6)  # nobody there: the base rate
 
 
 @pytest.mark.parametrize("dropped", [0, 1, 2])

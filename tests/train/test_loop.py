@@ -235,7 +235,7 @@ def test_only_matrices_decay(one: Trainer) -> None:
     }
     assert own == {
         *(f"fusion/{n}" for n in ("kept", "feature", "presence", "clue_mean", "clue_std")),
-        *(f"fusion/weights/{n}" for n in ("modality", "rater", "joint", "bias", "log_temperature")),
+        *(f"fusion/weights/{n}" for n in ("modality", "rater", "joint")),
     }
     assert "encoders_price/stack/layers/attention_norm/scale" in spared
 

@@ -144,7 +144,7 @@ def test_until_modalities_are_dropped_each_has_one_weight_only(states: list[Trai
     assert weights.elimination_step(TAUGHT) == 4
     early, later = (weights.get(s.params) for s in states[4:6])
     assert {k for k, v in early.items() if v.any()} == {
-        *("modality", "joint", "bias", "log_temperature"),
+        *("modality", "joint"),
     }
     assert all(v.any() for v in later.values())
 

@@ -1,0 +1,17 @@
+"""What each part of the distilled fusion earns, on earnings calls with two placebos.
+
+python launch/evaluate.py --config=configs/ablation_maec.py --ladder --split=dev
+"""
+
+from ml_collections import ConfigDict
+
+from configs import ablation, maec
+
+
+def get_config() -> ConfigDict:
+    c = maec.get_config()
+    c.name = "ablation_maec"
+    rows = [row for row in ablation.ROWS if "distill.label_noise" not in row[1]]  # of classes only
+    c.ladder.fusions = tuple((name, {"model.fusion": "distilled", **x}) for name, x in rows)
+    c.ladder.rungs = (c.ladder.rungs[0], c.ladder.rungs[-1])
+    return c
