@@ -4,7 +4,8 @@
     … --config.ladder.variant=noise     (or missing, conflict, few, wrong_labels)
 
 1,280 training, 320 dev and 400 test samples (the published split; dev comes out of training), five
-seeds; configs/digits_junk.py adds views that say nothing. The rows are shuffled, so "later" means nothing here and the anchor is a random 40 %.
+seeds; configs/digits_junk.py adds views that say nothing. The rows are shuffled, so "later" means
+nothing here and the anchor is a random 40 %.
 """
 
 from ml_collections import ConfigDict

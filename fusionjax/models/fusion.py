@@ -245,8 +245,8 @@ class Distilled(_Fusion):
         read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
         weight, joint = Weights(name="weights")(jnp.where(e.shown[..., None], read, 0.0), used)
         late = (weight[..., None] * said).sum(1)
-        # The number of modalities that a sample has on average: a missing one says nothing, it does
-        # not make the others louder.
+        # How many of the kept modalities a sample has on average: a missing one says nothing, it
+        # does not make the others louder.
         late = late / jnp.maximum(share.sum(), 1.0)
         outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
         return Fused(outputs, weight, feature, e.shown, experts, clues)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -86,9 +87,15 @@ def make_elimination(
 
         seen = jnp.where(encoded.shown.any(0), state.ema_params["fusion"]["kept"], 0.0)
         kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
-        settled = {"kept": kept}
+        # While asking, what is left out leaves the others as loud as they were; then they take over
+        # and are weighed anew: a run goes on as one that never saw what was dropped.
+        settled = {
+            "kept": kept,
+            "presence": state.ema_params["fusion"]["presence"] * kept,
+            "weights": jax.tree.map(jnp.zeros_like, weights.get(state.params)),
+        }
         if "feature" in config.distill.learned:
-            left = weights.with_fusion(state.ema_params, kept=kept)
+            left = weights.with_fusion(state.ema_params, **settled)
             kappa = contributions(lambda e: sample_losses(config, left, e, batch)[0], encoded)
             settled["feature"] = feature_weights(kappa, config.distill.feature_cost)
         params, ema = (weights.with_fusion(p, **settled) for p in (state.params, state.ema_params))

@@ -221,7 +221,7 @@ def _follow_clues(params: Any, sums: tuple[Array, Array, Array, Array], step: Ar
             # A modality that no row of the batch has leaves its statistics as they are.
             "clue_mean": jnp.where(count > 0, mean, fusion["clue_mean"]),
             "clue_std": jnp.where(count > 0, std, fusion["clue_std"]),
-            "presence": count[:, 0] / rows,
+            "presence": count[:, 0] / rows * fusion["kept"],
         },
         step,
         _CLUE_DECAY,

@@ -1,0 +1,18 @@
+"""The ladder in the planted market's other regimes, against the best rivals of the full one.
+
+python launch/evaluate.py --config=configs/planted_regimes.py --ladder --split=test
+… --config.ladder.variant=weak     (or drift)
+"""
+
+from ml_collections import ConfigDict
+
+from configs import planted
+
+
+def get_config() -> ConfigDict:
+    c = planted.get_config()
+    c.name, c.ladder.variant = "planted_regimes", "noisy_labels"
+    kept = ("distilled", "concat", "softmax gate", "attention gate")
+    c.ladder.fusions = tuple(row for row in c.ladder.fusions if row[0] in kept)
+    c.ladder.rungs = tuple(planted.MODALITIES[:n] for n in (2, 3, 6))
+    return c
