@@ -75,13 +75,21 @@ def _mean_error(
 def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
     """Weights from 0 to 1, by what the anchor would lose without each feature.
 
-    ``v / (v + cost/D)`` with the loss rise when a feature goes, to second order in its gain:
-    ``v = E[κ + κ²/2]``, the squared slope standing for the curvature (Fisher; as in optimal brain
-    damage, LeCun et al., 1990). A feature that noise was fitted through has v < 0 and gets 0.
+    ``v / (v + cost/D)``, relative to the modality's best feature. v is the loss rise when a feature
+    goes, to second order in its gain: ``E[κ'] + E[κ²]/2``, the squared slope standing for the
+    curvature (Fisher; as in optimal brain damage, LeCun et al., 1990), and κ' the slope that is
+    left once all features together are as loud as suits the anchor: ``E[κ'] = E[κ] - s·E[κ·Σκ]``
+    with ``s = E[Σκ] / E[(Σκ)²]``, one Newton step. A feature that noise was fitted through has
+    v < 0 and gets 0; a modality none of whose features has v > 0 keeps them all.
 
     Args:
       kappa: contributions of the anchor samples, see ``contribution.contributions``.
       cost: nats that a modality's features must earn together to have half their weight.
     """
-    worth = jnp.maximum((kappa + kappa**2 / 2).mean(0), 0.0)
-    return worth / (worth + cost / kappa.shape[2])
+    total = kappa.sum((1, 2), keepdims=True)
+    louder = total.mean() / jnp.maximum((total**2).mean(), 1e-12)
+    slope = kappa.mean(0) - louder * (kappa * total).mean(0)
+    worth = jnp.maximum(slope + (kappa**2).mean(0) / 2, 0.0)
+    weight = worth / (worth + cost / kappa.shape[2])
+    best = weight.max(1, keepdims=True)
+    return jnp.where(best > 0, weight / jnp.maximum(best, 1e-12), 1.0)

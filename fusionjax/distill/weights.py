@@ -29,6 +29,11 @@ def with_fusion(params: Any, **changes: Any) -> Any:
     return {**params, "fusion": {**params["fusion"], **changes}}
 
 
+def anew(phi: Any) -> Any:
+    """φ as at its start, but for the rater: what tells bad samples stays what it was."""
+    return {k: v if k == "rater" else jnp.zeros_like(v) for k, v in phi.items()}
+
+
 def anchored(config: Config) -> bool:
     """Whether this run moves fusion weights on an anchor (a fine-tuning keeps its parent's)."""
     return config.model.fusion == "distilled" and config.distill.absorb_share < 1
@@ -63,15 +68,9 @@ def due(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
     return (since >= 0) & moves & (step < absorb_start(config))
 
 
-def only_learned(grads: Any, config: Config, step: Int[Array, ""]) -> Any:
-    """Gradients of φ with those of unlearned parts set to zero, so that Adam never moves them.
-
-    Until the elimination a modality has one weight for all samples: with more freedom, noise would
-    fit the anchor well enough to look useful there.
-    """
-    scale = {k: jnp.float32(k in config.distill.learned) for k in grads}
-    scale["rater"] *= jnp.asarray(step >= elimination_step(config), jnp.float32)
-    return {k: g * scale[k] for k, g in grads.items()}
+def only_learned(grads: Any, config: Config) -> Any:
+    """Gradients of φ with those of unlearned parts set to zero, so that Adam never moves them."""
+    return {k: g * jnp.float32(k in config.distill.learned) for k, g in grads.items()}
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:

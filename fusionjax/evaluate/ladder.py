@@ -90,11 +90,6 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
       InputError: a rung names a modality that the data has not.
     """
     config = with_vectors(config, views[0])
-    told = config.ladder.oracle
-    if told and told not in config.ladder.rungs[1:]:
-        raise InputError(
-            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
-        )
     for rung in config.ladder.rungs:
         unknown = set(rung) - set(views[0].names)
         if unknown:
@@ -102,6 +97,11 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
                 f"config.ladder: {', '.join(sorted(unknown))} is no modality of "
                 f"{config.ladder.data}; it has {', '.join(views[0].names)}"
             )
+    told = config.ladder.oracle
+    if told and told not in config.ladder.rungs[1:]:
+        raise InputError(
+            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
+        )
     total = len(config.ladder.fusions) * len(config.ladder.rungs)
     bar = progress.add_task("ladder", total=total, note="")
     for name, changes in config.ladder.fusions:

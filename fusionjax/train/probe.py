@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -89,16 +88,15 @@ def make_elimination(
         kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
         # While asking, what is left out leaves the others as loud as they were; then they take over
         # and are weighed anew: a run goes on as one that never saw what was dropped.
-        settled = {
-            "kept": kept,
-            "presence": state.ema_params["fusion"]["presence"] * kept,
-            "weights": jax.tree.map(jnp.zeros_like, weights.get(state.params)),
-        }
+        settled = {"kept": kept, "presence": state.ema_params["fusion"]["presence"] * kept}
         if "feature" in config.distill.learned:
             left = weights.with_fusion(state.ema_params, **settled)
             kappa = contributions(lambda e: sample_losses(config, left, e, batch)[0], encoded)
             settled["feature"] = feature_weights(kappa, config.distill.feature_cost)
-        params, ema = (weights.with_fusion(p, **settled) for p in (state.params, state.ema_params))
+        params, ema = (
+            weights.with_fusion(p, **settled, weights=weights.anew(weights.get(p)))
+            for p in (state.params, state.ema_params)
+        )
         new = dataclasses.replace(state, params=params, ema_params=ema)
         return new, {"kept": kept, "worth": worth, "error": error}
 

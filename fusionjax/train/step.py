@@ -61,7 +61,6 @@ def make_step(
                 params,
                 weights_opt_state,
                 feed.anchor,
-                state.step,
             )
         metrics = {
             "loss": loss,
@@ -167,7 +166,6 @@ def _distil(
     params: Any,
     opt_state: Any,
     anchor: Batch,
-    step: Array,
     *,
     config: Config,
     anchor_sessions: float,
@@ -184,7 +182,7 @@ def _distil(
 
     phi = weights.get(params)
     with jax.numpy_dtype_promotion("standard"):
-        grads = weights.only_learned(jax.grad(loss_of)(phi), config, step)
+        grads = weights.only_learned(jax.grad(loss_of)(phi), config)
         updates, opt_state = weights.optimiser(config).update(grads, opt_state, phi)
     return weights.put(params, optax.apply_updates(phi, updates)), opt_state
 

@@ -119,7 +119,8 @@ def test_feature_weights_by_hand() -> None:
     """One modality, four features, two samples: κ and what is lost without each to second order."""
     kappa = jnp.array([[[0.2, 0.4, -0.2, 0.0]], [[0.2, -0.4, -0.2, 0.0]]])
     worth = np.array([0.2 + 0.02, 0.08, 0.0, 0.0])  # the third would be -0.2 + 0.02
-    np.testing.assert_allclose(feature_weights(kappa, 0.4)[0], worth / (worth + 0.1), rtol=1e-6)
+    weight = worth / (worth + 0.1)
+    np.testing.assert_allclose(feature_weights(kappa, 0.4)[0], weight / weight.max(), rtol=1e-6)
 
 
 def test_a_feature_that_was_fitted_to_noise_gets_no_weight() -> None:
@@ -133,3 +134,19 @@ def test_a_feature_that_was_fitted_to_noise_gets_no_weight() -> None:
     true, spurious = feature_weights(jnp.asarray(kappa[:, None], jnp.float32), 0.02)[0].tolist()
     assert true > 0.8
     assert spurious == 0
+
+
+def test_a_model_that_is_too_sure_or_not_sure_enough_is_judged_as_if_it_were() -> None:
+    """The same model at twice and at half its scale: the spurious feature still gets nothing."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(20_000, 2))
+    up = rng.random(20_000) < 1 / (1 + np.exp(-x[:, 0]))
+    for scale in (0.5, 2.0):
+        weight = scale * np.array([1.0, 0.3])
+        kappa = (up - 1 / (1 + np.exp(-(x @ weight))))[:, None] * x * weight
+        true, spurious = feature_weights(jnp.asarray(kappa[:, None], jnp.float32), 0.02)[0].tolist()
+        np.testing.assert_allclose([true, spurious], [1, 0], rtol=1e-6)
+
+
+def test_where_no_feature_earns_anything_all_stay() -> None:
+    assert feature_weights(jnp.full((4, 2, 3), 0.0), 0.1).tolist() == [[1.0] * 3] * 2

@@ -66,21 +66,21 @@ def test_a_weight_pays_its_cost_and_its_distance() -> None:
     )
 
 
-def test_only_what_is_to_be_learned_has_a_gradient_and_the_rater_waits() -> None:
-    """Steps 20, warm-up 3, absorption from 14: modalities are dropped before step 8."""
-    c = config(train__steps=20, distill__warmup_steps=3)
-    assert weights.elimination_step(c) == 8
+def test_only_what_is_to_be_learned_has_a_gradient() -> None:
     grads = {k: jnp.ones_like(v) for k, v in phi().items()}
 
-    def passed(c: Config, step: int) -> set[str]:
-        return {k for k, v in weights.only_learned(grads, c, jnp.int32(step)).items() if v.any()}
+    def passed(c: Config) -> set[str]:
+        return {k for k, v in weights.only_learned(grads, c).items() if v.any()}
 
-    whole = {"modality", "joint"}
-    assert passed(c, 7) == whole
-    assert passed(c, 8) == whole | {"rater"}
-    less = config(train__steps=20, distill__warmup_steps=3, distill__learned=("modality", "rater"))
-    assert passed(less, 7) == {"modality"}
-    assert passed(less, 8) == {"modality", "rater"}
+    assert passed(config()) == {"modality", "rater", "joint"}
+    assert passed(config(distill__learned=("rater", "feature"))) == {"rater"}
+
+
+def test_what_is_weighed_anew_keeps_its_rater() -> None:
+    new = weights.anew(phi(modality=[1, 2], rater=np.full((2, 3), 3.0), joint=4.0))
+    assert new["rater"].tolist() == [[3.0] * 3] * 2
+    assert not new["modality"].any()
+    assert not new["joint"].any()
 
 
 @pytest.mark.parametrize(("warmup", "before"), [(0, 7), (10, 12), (14, 14), (100, 14)])

@@ -86,6 +86,8 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
     assert "| distilled |" in text
     assert "| concat |" in text
     assert (tmp_path / "ladder_test.json").exists()
+    ladder.plot(made, tmp_path / "ladder.svg")
+    assert "<svg" in (tmp_path / "ladder.svg").read_text()
 
 
 def test_unknown_names_are_refused() -> None:
@@ -95,3 +97,6 @@ def test_unknown_names_are_refused() -> None:
         wrong = config(**{"ladder.rungs": (("numeric", "smell"),), "ladder.seeds": 1})
         with pytest.raises(InputError, match="smell is no modality of planted; it has numeric"):
             next(ladder.climb(wrong, ladder.load(wrong, progress), "dev", progress))
+        told = config(**{"ladder.oracle": ("numeric", "audio"), "ladder.seeds": 1})
+        with pytest.raises(InputError, match="ladder.oracle numeric, audio is none of config.lad"):
+            next(ladder.climb(told, ladder.load(told, progress), "dev", progress))
