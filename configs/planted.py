@@ -1,12 +1,13 @@
 """The modality ladder on a planted market: who gains, who is harmed, with the truth known.
 
-    python launch/evaluate.py --config=configs/planted.py --ladder --split=test
-    … --config.ladder.variant=weak     (or noisy_labels, drift)
+    python launch/evaluate.py --config=configs/planted.py --ladder --split=test --plot
+    python launch/evaluate.py --config=configs/planted.py --truth    # do the weights mean it?
 
 Ten seeds, each a market of its own: 2,500 training, 500 dev and 4,000 test samples. The first row
 is ours; rivals train on the same rows, anchor included. All settings were chosen on the dev samples
-of eight *other* markets (seeds 100-107, rungs 3 and 6): the rivals' from four to eight each in
-regime full, ours from some thirty over full, weak and noisy_labels. docs/fusion.md has the tables.
+of eight to twelve *other* markets (from seed 100, rungs 3 and 6): the rivals' from four to eight
+each in regime full, ours from some seventy over full, weak and noisy_labels, as the method itself
+was made there. configs/planted_regimes.py runs the other regimes. docs/fusion.md has the tables.
 """
 
 from ml_collections import ConfigDict

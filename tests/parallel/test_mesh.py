@@ -61,7 +61,7 @@ def test_twenty_steps_give_the_same_losses_on_1_8_and_64_devices(
         losses[n] = np.array(jax.device_get(curve))
         weight[n] = np.array(weights.get(state.params)["modality"])
     assert losses[1][5:].min() < losses[1][0]
-    assert (np.abs(weight[1]) > 0.1).all(), "eleven steps of 0.03"
+    assert (np.abs(weight[1]) > 0.01).all(), "six steps since they were weighed anew"
     for n in (8, 64):
         np.testing.assert_allclose(losses[n], losses[1], atol=1e-5, rtol=0)
         np.testing.assert_allclose(worth[n], worth[1], atol=1e-5, rtol=0)
