@@ -37,8 +37,7 @@ def get_config() -> ConfigDict:
             {"kind": "image", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
         )
     c.finetune.split = "stream"
-    # Distilled drops VIX or chart for most seeds and holds seven of the 18 years back as its anchor
-    # for most of the run: volatility MSE .295 instead of .249, see docs/fusion.md.
+    # An earlier form of distilled had a volatility MSE of .295 instead of .249; see docs/fusion.md.
     c.model.fusion = "equal"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
     c.loss.direction, c.model.width = 0.1, 32
