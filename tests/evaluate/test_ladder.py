@@ -59,6 +59,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
         **{
             "ladder.seeds": 2,
             "ladder.rungs": (MODALITIES[:2], MODALITIES),
+            "ladder.oracle": (),
             "ladder.fusions": (
                 ("distilled", {"model.fusion": "distilled"}),
                 ("concat", {"model.fusion": "concat"}),
