@@ -22,9 +22,7 @@ from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's")
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
-_SPLIT = flags.DEFINE_string(
-    "split", None, "Split of the config; config.evaluate.split if not given"
-)
+_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 _TRUTH = flags.DEFINE_bool("truth", False, "Ask the weights of config.ladder's first fusion")
@@ -37,8 +35,7 @@ def main(config: Config) -> None:
         climb(config)
         return
     if _TRUTH.value:
-        title = f"{config.name} {config.ladder.variant}, {config.ladder.seeds} seeds"
-        CONSOLE.print(truth.for_screen(truth.findings(config), title))
+        CONSOLE.print(truth.for_screen(truth.findings(config), config.name))
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
@@ -53,10 +50,8 @@ def main(config: Config) -> None:
         for name in (_RUN.value, *_ALSO.value)
     }
     scores = table.score_runs(runs, market, config, scored, _SUBSET.value)
-    for line in scores.headline:
-        say(line)
-    for made in table.for_screen(scores):
-        CONSOLE.print(made)
+    say("\n".join(scores.headline))
+    CONSOLE.print(*table.for_screen(scores))
     scores.save(run)
     say(
         f"written to {run}/{scores.name}.md and .json\n"
@@ -71,14 +66,13 @@ def climb(config: Config) -> None:
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         cells = list(ladder.climb(config, views, split, progress))
-    made = ladder.report(
-        config, cells, ladder.clusters(config, views[0], split), f"{config.name}, {split}"
-    )
+    clusters = ladder.clusters(config, views[0], split)
+    made = ladder.report(config, cells, clusters, f"{config.name}, {split}")
     CONSOLE.print(ladder.for_screen(made))
-    folder = Path("runs") / config.name
+    saved = ladder.save(made, config, views[0].names, Path("runs") / config.name, split)
     if _PLOT.value:
-        ladder.plot(made, folder / f"ladder_{split}.svg")
-    say(f"written to {ladder.save(made, config, views[0].names, folder, split)}")
+        ladder.plot(made, saved.with_suffix(".svg"))
+    say(f"written to {saved}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ HOME = {
     "grain": "data",
     "orbax": "train/checkpoint.py",
     "lightgbm": "evaluate/baselines.py",
-    "sklearn": ("evaluate/baselines.py", "data/maec.py"),
+    "sklearn": ("evaluate/baselines.py", "data/maec.py", "evaluate/truth.py"),
     "tensorboardX": "train/telemetry.py",
     "clu": "train",
     "absl": "app.py",

@@ -30,7 +30,7 @@ def test_a_planted_market_answers_for_everything() -> None:
     assert all(v.shape == (2,) for v in found.values())
     assert found["weight of the shortcut"].max() < 0.2
     assert found["modality weights against relevance, Spearman"].mean() > 0.6
-    assert found["features, informative from noise, AUC"].min() > 0.75
+    assert found["features, informative from noise, AUC"].min() > 0.6
     table = truth.for_screen(truth.findings(config(planted)), "twice the same")
     assert table.row_count == len(found)
 
