@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import planted
+from fusionjax.data.planted import MODALITIES
 
 _KEEP_ALL = -99.0  # standard errors: nothing is ever dropped
 
@@ -36,6 +37,6 @@ def get_config() -> ConfigDict:
     c = planted.get_config()
     c.name = "ablation"
     c.ladder.fusions = tuple((name, {"model.fusion": "distilled", **x}) for name, x in ROWS)
-    c.ladder.rungs = (planted.MODALITIES[:3], planted.MODALITIES)
+    c.ladder.rungs = (MODALITIES[:3], MODALITIES)
     c.ladder.oracle = ()
     return c

@@ -77,9 +77,7 @@ def get_config() -> ConfigDict:
     # Nats that a modality's features must earn together to have half their weight.
     c.distill.feature_cost = 0.05
     c.distill.prior = 3.0  # pull of equal weights, in anchor sessions
-    c.distill.elimination_margin = (
-        0.0  # standard errors that a modality must be missed by to be kept
-    )
+    c.distill.elimination_margin = 0.0  # standard errors a modality must be missed by to stay
 
     c.train = ConfigDict()
     c.train.split = "train"  # of data.splits

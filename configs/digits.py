@@ -11,8 +11,7 @@ nothing here and the anchor is a random 40 %.
 from ml_collections import ConfigDict
 
 from configs import planted
-
-VIEWS = tuple(f"view{i}" for i in range(1, 7))
+from fusionjax.data.digits import VIEWS
 
 
 def get_config() -> ConfigDict:

@@ -13,8 +13,7 @@ was made there. configs/planted_regimes.py runs the other regimes. docs/fusion.m
 from ml_collections import ConfigDict
 
 from configs import base
-
-MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
+from fusionjax.data.planted import MODALITIES
 
 
 def get_config() -> ConfigDict:

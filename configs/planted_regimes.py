@@ -7,12 +7,13 @@ python launch/evaluate.py --config=configs/planted_regimes.py --ladder --split=t
 from ml_collections import ConfigDict
 
 from configs import planted
+from fusionjax.data.planted import MODALITIES
 
 
 def get_config() -> ConfigDict:
     c = planted.get_config()
-    c.name, c.ladder.variant = "planted_regimes", "noisy_labels"
+    c.ladder.variant = "noisy_labels"
     kept = ("distilled", "concat", "softmax gate", "attention gate")
     c.ladder.fusions = tuple(row for row in c.ladder.fusions if row[0] in kept)
-    c.ladder.rungs = tuple(planted.MODALITIES[:n] for n in (2, 3, 6))
+    c.ladder.rungs = tuple(MODALITIES[:n] for n in (2, 3, 6))
     return c

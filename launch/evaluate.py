@@ -35,7 +35,7 @@ def main(config: Config) -> None:
         climb(config)
         return
     if _TRUTH.value:
-        CONSOLE.print(truth.for_screen(truth.findings(config), config.name))
+        CONSOLE.print(truth.for_screen(truth.findings(config), config))
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
@@ -61,15 +61,16 @@ def main(config: Config) -> None:
 
 
 def climb(config: Config) -> None:
-    """The modality ladder of ``config.ladder``, into runs/<config name>."""
+    """The modality ladder of ``config.ladder``, into runs/<config name>_<variant>."""
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         cells = list(ladder.climb(config, views, split, progress))
     clusters = ladder.clusters(config, views[0], split)
-    made = ladder.report(config, cells, clusters, f"{config.name}, {split}")
+    name = f"{config.name}_{config.ladder.variant}"
+    made = ladder.report(config, cells, clusters, f"{name}, {split}")
     CONSOLE.print(ladder.for_screen(made))
-    saved = ladder.save(made, config, views[0].names, Path("runs") / config.name, split)
+    saved = ladder.save(made, config, views[0].names, Path("runs") / name, split)
     if _PLOT.value:
         ladder.plot(made, saved.with_suffix(".svg"))
     say(f"written to {saved}")

@@ -15,6 +15,7 @@ from fusionjax.data.views import Views, targets, views
 from fusionjax.errors import InputError
 
 VIEWS = tuple(f"view{i}" for i in range(1, 7))
+JUNK = tuple(f"junk_{i}" for i in range(len(VIEWS)))  # of corruption "junk"
 CLASSES = tuple("0123456789")
 Corruption = Literal["clean", "noise", "missing", "conflict", "few", "junk", "wrong_labels"]
 
@@ -72,10 +73,10 @@ def load(path: Path, seed: int, corruption: Corruption) -> Views:
     elif corruption == "conflict":
         x = _in_conflict(x, digit, split["test"], rng)
     elif corruption == "junk":
-        for i, name in enumerate(VIEWS):
-            x[f"junk_{i}"] = x[name].copy()
+        for name, junk in zip(VIEWS, JUNK, strict=True):
+            x[junk] = x[name].copy()
             for rows in split.values():
-                x[f"junk_{i}"][rows] = x[name][rng.permutation(rows)]
+                x[junk][rows] = x[name][rng.permutation(rows)]
     elif corruption == "wrong_labels":
         wrong = split["train"][rng.random(len(split["train"])) < _WRONG]
         digit[wrong] = (digit[wrong] + rng.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)

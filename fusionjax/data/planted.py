@@ -60,9 +60,7 @@ class Truth:
     flipped: Bool[np.ndarray, "S"]  # the training label is the wrong one
     corrupted: Bool[np.ndarray, "S"]  # the chart is
     informative: dict[str, Bool[np.ndarray, "_"]]  # by modality, each feature
-    relevance: dict[
-        str, float
-    ]  # by modality: variance of the log odds that it shows, over all rows
+    relevance: dict[str, float]  # by modality: variance of log odds that it shows, over all rows
 
 
 @dataclasses.dataclass(frozen=True)

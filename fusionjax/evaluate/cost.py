@@ -24,9 +24,11 @@ from fusionjax.data import samples
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
+from fusionjax.parallel.mesh import axes
 from fusionjax.parallel.rules import replicated
 from fusionjax.train.loop import feeds
 from fusionjax.train.run import Trainer
+from fusionjax.types import Feed
 
 # How many times as much as its variant a config may cost.
 STEP_BAR, MEMORY_BAR, PREDICTION_BAR = 1.25, 1.10, 1.05
@@ -36,7 +38,7 @@ _RESAMPLINGS = 2000
 
 REST, MOVE, BETWEEN = "step that leaves φ", "step that moves φ", "step between the bursts of φ"
 PLAIN, RUN = "step", "step, mean over the whole run"
-ASSEMBLY, PREDICTION = "feed assembled on the host", "prediction"
+ASSEMBLY, PREDICTION = "feed assembled on the host, in a burst of φ", "prediction"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     """
     if pairs < 2:
         raise InputError(f"--pairs={pairs}: an interval needs at least 2")
-    trainers = [_ready(c, mesh) for c in (config, other)]
+    trainers = [Trainer.from_config(c, mesh) for c in (config, other)]
     period = math.lcm(*(t.config.distill.every for t in trainers if weights.anchored(t.config)))
     ours, theirs = (_Side(t, period * -(-_STEPS // period)) for t in trainers)
     ever = ours.share > 0 or theirs.share > 0
@@ -140,10 +142,9 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     rows = [_timed(kind, spent, bars.get(kind)) for kind, spent in timed.items()]
     rows += _counted(ours, theirs)
     few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
-    axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
     platform = mesh.devices.flat[0].platform.upper()
     return Cost(
-        f"{config.name} against {_difference(config, other)}: {pairs} pairs, mesh {axes}, "
+        f"{config.name} against {_difference(config, other)}: {pairs} pairs, mesh {axes(mesh)}, "
         f"{platform}",
         [
             f"φ, the fusion's weights, move in {ours.share:.1%} of the run's steps "
@@ -158,32 +159,34 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     )
 
 
-def _ready(config: Config, mesh: Mesh) -> Trainer:
-    trainer = Trainer.from_config(config, mesh)
-    trainer.program.compiled_step()  # one after the other: Flax does not trace in two threads
-    return trainer
-
-
 class _Side:
     """One config's program, state and inputs, made before the clock runs."""
 
     def __init__(self, trainer: Trainer, block: int) -> None:
-        c, mesh = trainer.config, trainer.program.mesh
-        self._trainer, self._block = trainer, block
+        c = trainer.config
+        self._trainer = trainer
+        self._scalar = partial(jax.device_put, device=replicated(trainer.program.mesh))
         due = _schedule(c)
         self.share = float(due.mean())
-        rest = int(np.flatnonzero(~due)[0]) if not due.all() else 0
-        move = int(np.flatnonzero(due)[-1]) if due.any() else rest
-        every = c.distill.every if due.any() else block
-        self._steps = {
-            PLAIN: [rest] * block,
-            REST: [rest] * block,
-            MOVE: [move] * block,
-            BETWEEN: ([move] + [rest] * (every - 1)) * (block // every),
+        self._first = int(due.argmax())  # from here on feeds of both kinds come, if there are both
+        kinds = [kind for kind in (False, True) if kind in due]
+        every = c.distill.every
+        moves = {
+            PLAIN: [False] * block,
+            REST: [False] * block,
+            MOVE: [True] * block,
+            BETWEEN: ([True] + [False] * (every - 1)) * (block // every),
         }
-        self._scalar = partial(jax.device_put, device=replicated(mesh))
-        self._start = 0
-        self._feeds = self._draw()
+        step = {kind: int(np.flatnonzero(due == kind)[-1]) for kind in kinds}
+        feed = {kind: self._some(kind) for kind in kinds}
+        self._blocks = {
+            name: [
+                (np.int32(step[k]), feed[k][i % _STEPS])
+                for i, wanted in enumerate(block)
+                for k in [wanted if wanted in kinds else kinds[0]]
+            ]
+            for name, block in moves.items()
+        }
         rows = samples.split(trainer.market, c, c.evaluate.split).row
         self.batches = list(
             islice(evaluation_batches(rows, trainer.windows, c.train.global_batch_size), _STEPS)
@@ -193,18 +196,18 @@ class _Side:
     def seconds(self, kind: str) -> float:
         """How long one step, feed or prediction of this kind takes, in a block of them."""
         if kind == ASSEMBLY:
-            return _clock(self._draw) / _STEPS
+            return _clock(self._assemble) / _STEPS
         if kind == PREDICTION:
             return _clock(self._predict) / len(self.batches)
-        at = [self._scalar(np.int32(step)) for step in self._steps[kind]]
-        jax.block_until_ready(at)
-        return _clock(partial(self._train, at)) / len(at)
+        block = [(self._scalar(step), feed) for step, feed in self._blocks[kind]]
+        jax.block_until_ready([step for step, _ in block])
+        return _clock(partial(self._train, block)) / len(block)
 
-    def _train(self, at: list[jax.Array]) -> Any:
-        # The program takes its branch by ``state.step``. The state is donated, so it is carried on.
-        for i, step in enumerate(at):
+    def _train(self, block: list[tuple[jax.Array, Feed]]) -> Any:
+        # The program takes its branch by ``state.step``, and the feed must be one for that branch.
+        # The state is donated, so it is carried on.
+        for step, feed in block:
             state = dataclasses.replace(self._state, step=step)
-            feed = self._feeds[i % len(self._feeds)]
             self._state, metrics = self._trainer.program.step(state, feed, 0)
         return self._state, metrics
 
@@ -212,13 +215,20 @@ class _Side:
         program = self._trainer.program
         return [program.predict(self._state.ema_params, batch) for batch in self.batches]
 
-    def _draw(self) -> list:
-        """The next feeds, from an iterator of its own: nothing of them was made ahead."""
+    def _some(self, moving: bool) -> list[Feed]:
+        """Feeds for steps that move φ, or for others."""
+        anchored = weights.anchored(self._trainer.config)
+        return self._draw(lambda feed: not anchored or (feed.anchor is not None) == moving)
+
+    def _assemble(self) -> list[Feed]:
+        return self._draw(lambda feed: True)
+
+    def _draw(self, wanted: Callable[[Feed], bool]) -> list[Feed]:
+        """From an iterator of its own: nothing of them was made ahead."""
         t = self._trainer
-        source: Any = feeds(t.config, t.lesson, t.windows, self._start)
-        self._start += _STEPS
+        source: Any = feeds(t.config, t.lesson, t.windows, self._first)
         try:
-            return list(islice(source, _STEPS))
+            return list(islice(filter(wanted, source), _STEPS))
         finally:
             source.close()  # it would go on making some ahead while something else is timed
 

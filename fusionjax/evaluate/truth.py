@@ -140,8 +140,10 @@ def _wrong_labels(
     return Finding("wrong training labels by low belief, AUC", "at least .95", np.array(areas))
 
 
-def for_screen(found: list[Finding], title: str) -> Table:
+def for_screen(found: list[Finding], config: Config) -> Table:
     """The table for a terminal."""
+    c = config.ladder
+    title = f"{config.name}, {c.variant}, {c.seeds} seeds from {c.first_seed}"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name, justify in (("question", "left"), ("mean", "right"), ("worst", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]

@@ -53,6 +53,11 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     )
 
 
+def axes(mesh: Mesh) -> str:
+    """Its axes and their sizes, for people."""
+    return " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
+
+
 def check_batch(config: Config, mesh: Mesh) -> None:
     """Raises InputError unless every microbatch splits evenly over the mesh's batch axes."""
     ways = math.prod(mesh.shape[a] for a in BATCH_AXES)

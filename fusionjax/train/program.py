@@ -54,7 +54,9 @@ class Program:
         # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here.
         options = {"xla_backend_optimization_level": 1} if _on_cpu(mesh) else None
         self._init = jax.jit(
-            lambda seed: fresh(seed, self._zeros()), out_shardings=split, compiler_options=options
+            lambda seed: fresh(seed, jax.tree.map(jnp.asarray, self._zeros())),
+            out_shardings=split,
+            compiler_options=options,
         )
         self._step = jax.jit(
             make_step(config, float(anchor_sessions)),
@@ -137,8 +139,7 @@ class Program:
     def _nothing(self) -> Batch:
         """An anchor of zeros that stays on the devices, for the steps that do not look at it."""
         rows = anchor_size(self._config) // jax.process_count()
-        zeros = jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)
-        return rules.to_devices(zeros, self.mesh)
+        return rules.to_devices(self._zeros(rows), self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
         """All rows of some equal batches, encoded, with the rows themselves; on the host.
@@ -179,8 +180,8 @@ class Program:
         with jax.set_mesh(self.mesh):
             return self._predict(params, rules.to_devices(batch, self.mesh))
 
-    def _zeros(self) -> Batch:
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._example)
+    def _zeros(self, rows: int = 1) -> Batch:
+        return jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)
 
 
 def anchor_size(config: Config) -> int:

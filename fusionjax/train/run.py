@@ -15,6 +15,7 @@ from fusionjax.data.samples import Lesson
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
+from fusionjax.parallel.mesh import axes
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
@@ -68,11 +69,11 @@ class Trainer:
         """Says what will be trained on what, before the first step."""
         mesh = self.program.mesh
         days, anchor = self.lesson.whole.target_day, self.lesson.anchor
-        axes = " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))
         say(
             f"{self.config.name}: {len(self.lesson.whole):,} samples of {len(self.market.symbols)} "
-            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; mesh {axes}"
+            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; "
+            f"mesh {axes(mesh)}"
         )
         if anchor is not None:
             say(

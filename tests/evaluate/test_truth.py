@@ -26,12 +26,15 @@ def test_data_without_a_truth_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_planted_market_answers_for_everything() -> None:
-    found = {f.question: f.values for f in truth.findings(config(planted))}
+    c = config(planted)
+    findings = truth.findings(c)
+    found = {f.question: f.values for f in findings}
     assert all(v.shape == (2,) for v in found.values())
     assert found["weight of the shortcut"].max() < 0.2
     assert found["modality weights against relevance, Spearman"].mean() > 0.6
     assert found["features, informative from noise, AUC"].min() > 0.6
-    table = truth.for_screen(truth.findings(config(planted)), "twice the same")
+    table = truth.for_screen(findings, c)
+    assert table.title == "planted, full, 2 seeds from 300"
     assert table.row_count == len(found)
 
 
