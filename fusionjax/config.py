@@ -298,102 +298,118 @@ def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
 
 def _check(c: Config) -> None:
     """Relations between keys that a type cannot express."""
+    _check_counts(c)
+    _check_targets(c.targets)
+    _check_modalities(c)
+    _check_splits(c)
+    _check_training(c)
 
-    def need(ok: bool, message: str) -> None:
-        if not ok:
-            raise InputError(f"config: {message}")
 
-    for key in (
-        *("data.min_history", "model.width", "model.heads", "model.mlp_ratio"),
-        *("model.attention_window", "train.steps", "train.global_batch_size"),
-        *("train.grad_accum_steps", "train.checkpoint_every", "train.keep_checkpoints"),
-        *(
-            "train.log_every",
-            "distill.every",
-            "selection.folds",
-            "selection.fold_sessions",
-            "finetune.steps",
+def _need(ok: bool, message: str) -> None:
+    if not ok:
+        raise InputError(f"config: {message}")
+
+
+def _check_counts(c: Config) -> None:
+    counts = {
+        "data": ("min_history",),
+        "model": ("width", "heads", "mlp_ratio", "attention_window"),
+        "train": (
+            *("steps", "global_batch_size", "grad_accum_steps"),
+            *("checkpoint_every", "keep_checkpoints", "log_every"),
         ),
-        *("evaluate.bootstrap_samples", "evaluate.block_sessions"),
-    ):
-        section, name = key.split(".")
-        value = getattr(getattr(c, section), name)
-        need(value >= 1, f"{key} is {value}; expected at least 1")
-    need(
-        c.data.decision_delay_minutes >= 0,
-        f"data.decision_delay_minutes is {c.data.decision_delay_minutes}; a decision before the "
-        "close would see the close",
-    )
+        "distill": ("every",),
+        "selection": ("folds", "fold_sessions"),
+        "finetune": ("steps",),
+        "evaluate": ("bootstrap_samples", "block_sessions"),
+    }
+    for section, names in counts.items():
+        for name in names:
+            value = getattr(getattr(c, section), name)
+            _need(value >= 1, f"{section}.{name} is {value}; expected at least 1")
+
+
+def _check_targets(t: TargetsConfig) -> None:
     for key in ("direction", "returns", "volatility"):
-        horizons = getattr(c.targets, key)
-        need(
+        horizons = getattr(t, key)
+        _need(
             len(horizons) > 0 and min(horizons) >= 1,
             f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
         )
-    need(len(c.targets.quantiles) > 0, "targets.quantiles is empty")
-    need(bool(c.modalities), "modalities is empty; give at least one")
+    _need(len(t.quantiles) > 0, "targets.quantiles is empty")
+    _need(
+        list(t.quantiles) == sorted(set(t.quantiles)) and all(0 < q < 1 for q in t.quantiles),
+        f"targets.quantiles {t.quantiles} must rise strictly inside (0, 1)",
+    )
+    _need(t.down <= t.up, "targets.down is above targets.up")
+
+
+def _check_modalities(c: Config) -> None:
+    _need(bool(c.modalities), "modalities is empty; give at least one")
     bare = all(isinstance(m, VectorConfig) for m in c.modalities.values())
-    need(
+    _need(
         c.model.layers >= (0 if bare else 1),
         f"model.layers is {c.model.layers}; expected at least 1, or 0 where all are vectors",
     )
-    for name, m in c.modalities.items() if c.model.layers == 0 else ():
-        need(
-            isinstance(m, VectorConfig) and m.features <= c.model.width,
-            f"modalities.{name} does not fit into model.width {c.model.width} as it is",
-        )
+    _need(
+        c.model.width % c.model.heads == 0,
+        f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
+    )
     for name, m in c.modalities.items():
         sizes = {k: v for k, v in dataclasses.asdict(m).items() if isinstance(v, int)}
-        need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
+        _need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
         if isinstance(m, NumericConfig):
-            need(bool(m.channels), f"modalities.{name}.channels is empty")
-            need(
+            _need(bool(m.channels), f"modalities.{name}.channels is empty")
+            _need(
                 m.sessions % m.patch == 0,
                 f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}",
             )
         elif isinstance(m, ImageConfig):
-            need(
+            _need(
                 m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
                 f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
                 f"into patches of {m.patch_height} × {m.patch_sessions}",
             )
-    need(
-        c.model.width % c.model.heads == 0,
-        f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
+        elif isinstance(m, VectorConfig) and c.model.layers == 0:
+            _need(
+                m.features <= c.model.width,
+                f"modalities.{name} does not fit into model.width {c.model.width} as it is",
+            )
+
+
+def _check_splits(c: Config) -> None:
+    _need(
+        c.data.decision_delay_minutes >= 0,
+        f"data.decision_delay_minutes is {c.data.decision_delay_minutes}; a decision before the "
+        "close would see the close",
     )
-    for key, split in (
-        ("train", c.train.split),
-        ("evaluate", c.evaluate.split),
-        ("finetune", c.finetune.split),
-    ):
-        need(
+    for key in ("train", "evaluate", "finetune"):
+        split = getattr(c, key).split
+        _need(
             split in c.data.splits,
             f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
         )
     for name, span in c.data.splits.items():
         for day in span:
-            need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
-        need(
+            _need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
+        _need(
             len(span) == 2 and span[0] <= span[1],
             f"data.splits.{name} is {span}; expected (first day, last day)",
         )
-    need(c.targets.down <= c.targets.up, "targets.down is above targets.up")
-    need(
-        list(c.targets.quantiles) == sorted(set(c.targets.quantiles))
-        and all(0 < q < 1 for q in c.targets.quantiles),
-        f"targets.quantiles {c.targets.quantiles} must rise strictly inside (0, 1)",
-    )
-    need(
+
+
+def _check_training(c: Config) -> None:
+    _need(
         c.train.global_batch_size % c.train.grad_accum_steps == 0,
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
     d = c.distill
-    need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
-    need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
-    need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
-    need(0 <= d.label_noise < 0.5, f"distill.label_noise is {d.label_noise}; expected in [0, .5)")
-    need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
+    _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
+    _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
+    _need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
+    _need(0 <= d.label_noise < 0.5, f"distill.label_noise is {d.label_noise}; expected in [0, .5)")
+    _need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
 
 
 def _is_date(text: str) -> bool:
