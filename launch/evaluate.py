@@ -14,7 +14,7 @@ from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ladder, table, truth
+from fusionjax.evaluate import ladder, ladder_table, table, truth
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
@@ -66,13 +66,13 @@ def climb(config: Config) -> None:
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         cells = list(ladder.climb(config, views, split, progress))
-    clusters = ladder.clusters(config, views[0], split)
+    clusters = ladder_table.clusters(config, views[0], split)
     name = f"{config.name}_{config.ladder.variant}"
-    made = ladder.report(config, cells, clusters, f"{name}, {split}")
-    CONSOLE.print(ladder.for_screen(made))
-    saved = ladder.save(made, config, views[0].names, Path("runs") / name, split)
+    made = ladder_table.report(config, cells, clusters, f"{name}, {split}")
+    CONSOLE.print(ladder_table.for_screen(made))
+    saved = ladder_table.save(made, config, views[0].names, Path("runs") / name, split)
     if _PLOT.value:
-        ladder.plot(made, saved.with_suffix(".svg"))
+        ladder_table.plot(made, saved.with_suffix(".svg"))
     say(f"written to {saved}")
 
 

@@ -32,7 +32,10 @@ HOME = {
     "grain": "data",
     "orbax": "train/checkpoint.py",
     "lightgbm": "evaluate/baselines.py",
-    "sklearn": ("evaluate/baselines.py", "data/maec.py", "evaluate/truth.py"),
+    "sklearn": (
+        *("evaluate/baselines.py", "evaluate/ladder.py", "evaluate/truth.py"),
+        "data/maec.py",
+    ),
     "tensorboardX": "train/telemetry.py",
     "clu": "train",
     "absl": "app.py",

@@ -1,4 +1,4 @@
-"""The modality ladder: every fusion with ever more modalities, scored on the same samples.
+"""The modality ladder: every fusion, and a floor, with ever more modalities, on the same samples.
 
 A fusion does no harm if no rung is worse than the best smaller one beyond the paired interval.
 """
@@ -12,15 +12,15 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int64
 from rich.progress import Progress
-from rich.table import Table
-from scipy import stats
+from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+from sklearn.model_selection import TimeSeriesSplit
 
-from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data import digits, maec, planted
 from fusionjax.data.views import Views
 from fusionjax.errors import InputError
 from fusionjax.evaluate.study import Study
+from fusionjax.types import Vector
 
 _BINS = 10  # of the calibration error
 
@@ -32,7 +32,7 @@ class Cell:
     Attributes:
       loss: of every seed and sample: 100 if wrong, or squared errors of log volatility by horizon.
       summary: metric -> (mean over seeds, standard deviation over seeds).
-      weights: mean fusion weight of each modality where present, a row a seed.
+      weights: mean fusion weight of each modality where present, a row a seed; None for the floor.
       kept: which modalities elimination kept, a row a seed; None for other fusions.
     """
 
@@ -40,17 +40,8 @@ class Cell:
     rung: tuple[str, ...]
     loss: Float[np.ndarray, "seeds samples K"]
     summary: dict[str, tuple[float, float]]
-    weights: Float[np.ndarray, "seeds M"]
+    weights: Float[np.ndarray, "seeds M"] | None
     kept: Float[np.ndarray, "seeds M"] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A paired difference of losses in %-points or squared error; positive = the first is worse."""
-
-    mean: float
-    low: float
-    high: float
 
 
 def load(config: Config, progress: Progress) -> list[Views]:
@@ -84,7 +75,7 @@ def with_vectors(config: Config, views: Views) -> Config:
 
 
 def climb(config: Config, views: list[Views], split: str, progress: Progress) -> Iterator[Cell]:
-    """Trains and scores every fusion on every rung.
+    """Trains and scores every fusion on every rung, and a linear floor at the end.
 
     Raises:
       InputError: a rung names a modality that the data has not.
@@ -102,7 +93,7 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
         raise InputError(
             f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
         )
-    total = len(config.ladder.fusions) * len(config.ladder.rungs)
+    total = (len(config.ladder.fusions) + 1) * len(config.ladder.rungs)
     bar = progress.add_task("ladder", total=total, note="")
     for name, changes in config.ladder.fusions:
         study = Study(config.override(changes), views)
@@ -110,60 +101,85 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
             progress.update(bar, note=f"{name}, {len(rung)} modalities")
             yield _cell(name, study, views, rung, split)
             progress.advance(bar)
-
-
-def clusters(config: Config, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
-    """What moves together: a seed's whole market or shuffle; a day's calls, over all seeds."""
-    rows, seeds = views.split[split], config.ladder.seeds
-    if config.ladder.data == "maec":
-        return np.tile(views.time[rows], (seeds, 1))
-    return np.repeat(np.arange(seeds)[:, None], len(rows), axis=1)
-
-
-def paired(
-    ours: Float[np.ndarray, "seeds samples"],
-    theirs: Float[np.ndarray, "seeds samples"],
-    cluster: Int64[np.ndarray, "seeds samples"],
-) -> Difference:
-    """Mean difference with its 95 % interval: Student's t over cluster means of the pairs."""
-    d = (ours - theirs).ravel()
-    _, at = np.unique(cluster.ravel(), return_inverse=True)
-    groups = at.max() + 1
-    excess = np.bincount(at, d - d.mean(), groups)
-    error = np.sqrt((excess**2).sum() * groups / (groups - 1)) / len(d)
-    half = float(stats.t.ppf(0.975, groups - 1) * error)
-    return Difference(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+    for rung in config.ladder.rungs:
+        progress.update(bar, note=f"floor, {len(rung)} modalities")
+        yield _floor(views, rung, split)
+        progress.advance(bar)
 
 
 def _cell(name: str, study: Study, views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
     state, notes = study.fit(rung)
     rows = views[0].split[split]
     f = jax.device_get(study.predict(state, rung, rows))
-    targets = [jax.tree.map(lambda x: x[rows], v.batch.targets) for v in views]
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
     with np.errstate(invalid="ignore"):
         seen = np.isfinite(weight).sum(1)
         weights = np.nansum(weight, 1) / np.maximum(seen, 1)
-    if targets[0].volatility_mask.any():
-        label = np.stack([t.log_volatility for t in targets])
-        loss = (f.outcome.log_volatility - label) ** 2
-        summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
+    if _regresses(views):
+        loss, summary = _volatility_scores(f.outcome.log_volatility, views, rows)
     else:
-        digit = np.stack([t.direction[:, 0] for t in targets])
-        log_p = np.asarray(jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0]))
-        right = log_p.argmax(-1) == digit
-        nll = -np.take_along_axis(log_p, digit[..., None], -1)[..., 0]
-        sure = np.exp(log_p.max(-1))
-        loss = 100.0 * (~right)[..., None]
-        summary = {
-            "accuracy": _mean_std(100 * right.mean(1)),
-            "NLL": _mean_std(nll.mean(1)),
-            "ECE": _mean_std(
-                np.array([calibration_error(*seed) for seed in zip(sure, right, strict=True)])
-            ),
-        }
-    kept = notes.get("kept")
-    return Cell(name, rung, loss.astype(float), summary, weights, kept)
+        log_p = jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0])
+        loss, summary = _direction_scores(np.asarray(log_p), views, rows)
+    return Cell(name, rung, loss, summary, weights, notes.get("kept"))
+
+
+def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
+    """Ridge or logistic regression on all features of the rung, 0 where a modality is absent.
+
+    Its penalty is chosen on the later parts of growing windows inside the training rows.
+    """
+    said = []
+    for v in views:
+        vectors = [v.batch.inputs[name] for name in rung]
+        x = np.concatenate([m.x for m in vectors if isinstance(m, Vector)], 1).astype(float)
+        train, rows, t = v.split["train"], v.split[split], v.batch.targets
+        folds = TimeSeriesSplit(5)
+        if _regresses(views):
+            model = RidgeCV(np.logspace(-1, 5, 13), cv=folds).fit(x[train], t.log_volatility[train])
+            said.append(model.predict(x[rows]))
+        else:
+            model = LogisticRegressionCV(
+                Cs=np.logspace(-4, 0, 5),
+                l1_ratios=(0.0,),
+                cv=folds,
+                scoring="neg_log_loss",
+                max_iter=1000,
+                use_legacy_attributes=False,
+            ).fit(x[train], t.direction[train, 0])
+            said.append(model.predict_log_proba(x[rows]))
+    score = _volatility_scores if _regresses(views) else _direction_scores
+    loss, summary = score(np.stack(said), views, views[0].split[split])
+    name = "ridge" if _regresses(views) else "logistic regression"
+    return Cell(name, rung, loss, summary, None, None)
+
+
+def _regresses(views: list[Views]) -> bool:
+    return bool(views[0].batch.targets.volatility_mask.any())
+
+
+def _volatility_scores(
+    said: Float[np.ndarray, "seeds samples H"], views: list[Views], rows: Int64[np.ndarray, "_"]
+) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
+    """Squared errors, and their mean by horizon."""
+    loss = (said - np.stack([v.batch.targets.log_volatility[rows] for v in views])) ** 2
+    summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
+    return loss.astype(float), summary
+
+
+def _direction_scores(
+    log_p: Float[np.ndarray, "seeds samples C"], views: list[Views], rows: Int64[np.ndarray, "_"]
+) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
+    """100 where the likeliest class is wrong; accuracy, log loss and calibration."""
+    label = np.stack([v.batch.targets.direction[rows, 0] for v in views])
+    right = log_p.argmax(-1) == label
+    nll = -np.take_along_axis(log_p, label[..., None], -1)[..., 0]
+    sure = np.exp(log_p.max(-1))
+    ece = [calibration_error(*seed) for seed in zip(sure, right, strict=True)]
+    return 100.0 * (~right)[..., None], {
+        "accuracy": _mean_std(100 * right.mean(1)),
+        "NLL": _mean_std(nll.mean(1)),
+        "ECE": _mean_std(np.array(ece)),
+    }
 
 
 def calibration_error(confidence: Float[np.ndarray, "S"], right: np.ndarray) -> float:
@@ -175,176 +191,3 @@ def calibration_error(confidence: Float[np.ndarray, "S"], right: np.ndarray) -> 
 
 def _mean_std(x: np.ndarray) -> tuple[float, float]:
     return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """All cells and what they say together."""
-
-    title: str
-    cells: list[Cell]
-    harm: dict[str, list[Difference | None]]  # by fusion, each rung against its best smaller rung
-    rivals: dict[str, Difference]  # the first fusion against each other one, on the last rung
-    # By fusion: what the last rung gains over the best on the first, as a share of what the best
-    # gains that is told which modalities are informative. None where that is not known.
-    found: dict[str, float | None]
-
-
-def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -> Report:
-    """Compares rung with rung and, on the last one, the first fusion with all others.
-
-    With several horizons the loss is their mean.
-    """
-    names = [name for name, _ in config.ladder.fusions]
-    by = {n: [c for c in cells if c.fusion == n] for n in names}
-    harm: dict[str, list[Difference | None]] = {}
-    for name, row in by.items():
-        losses = [c.loss.mean(-1) for c in row]
-        harm[name] = [None]
-        for i in range(1, len(losses)):
-            best = min(losses[:i], key=np.mean)
-            harm[name].append(paired(losses[i], best, cluster))
-    ours = by[names[0]][-1].loss.mean(-1)
-    rivals = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
-    mean = {(c.fusion, c.rung): float(c.loss.mean()) for c in cells}
-    first, last, told = config.ladder.rungs[0], config.ladder.rungs[-1], config.ladder.oracle
-    found: dict[str, float | None] = dict.fromkeys(names)
-    if told:
-        start, best = (min(mean[n, rung] for n in names) for rung in (first, told))
-        found = {n: (start - mean[n, last]) / (start - best) for n in names}
-    return Report(title, cells, harm, rivals, found)
-
-
-def columns(r: Report) -> tuple[list[str], list[list[str]]]:
-    """The table's header and rows: scores, last rung against best smaller, ours against each."""
-    names = list(dict.fromkeys(c.fusion for c in r.cells))
-    rungs = [c.rung for c in r.cells if c.fusion == names[0]]
-    metrics = list(r.cells[0].summary)
-    head = ["fusion", *(_rung(rungs, i) for i in range(len(rungs)))]
-    head += ["harm of the last rung", "ours minus this"]
-    known = any(share is not None for share in r.found.values())
-    head += ["of the oracle's gain"] if known else []
-    rows = []
-    for name in names:
-        mine = [c for c in r.cells if c.fusion == name]
-        cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in mine]
-        last = r.harm[name][-1]
-        share = r.found[name]
-        rows.append(
-            [name, *cells, _interval(last), _interval(r.rivals.get(name))]
-            + ([f"{share:.0%}"] if share is not None else [])
-        )
-    return head, rows
-
-
-def for_screen(r: Report) -> Table:
-    """The table for a terminal."""
-    head, rows = columns(r)
-    table = Table(title=r.title, title_justify="left", title_style="bold")
-    for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right")
-    for i, row in enumerate(rows):
-        table.add_row(*row, style="bold" if i == 0 else None)
-    return table
-
-
-def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str) -> Path:
-    """Writes the table as Markdown and everything as JSON; returns the Markdown's path."""
-    head, rows = columns(r)
-    text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
-    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    ours = [c for c in r.cells if c.kept is not None]
-    if ours:
-        text += f"\nweights and share of seeds that keep it\n\n| rung | {' | '.join(names)} |\n"
-        text += f"{'|---' * (len(names) + 1)}|\n"
-        for c in ours:
-            assert c.kept is not None
-            cells = [
-                f"{w:.2f} ± {s:.2f}, {k:.0%}" if n in c.rung else "–"
-                for n, w, s, k in zip(
-                    names, c.weights.mean(0), c.weights.std(0), c.kept.mean(0), strict=True
-                )
-            ]
-            text += f"| {len(c.rung)} ({c.fusion}) | {' | '.join(cells)} |\n"
-    path = folder / f"ladder_{split}.md"
-    files.write_text(path, text)
-    raw = {
-        "config": json.loads(config.to_json()),
-        "cells": [
-            {
-                "fusion": c.fusion,
-                "rung": c.rung,
-                "summary": c.summary,
-                "weights": c.weights.tolist(),
-                "kept": None if c.kept is None else c.kept.tolist(),
-            }
-            for c in r.cells
-        ],
-        "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
-        "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
-        "found": r.found,
-    }
-    files.write_text(folder / f"ladder_{split}.json", json.dumps(raw))
-    return path
-
-
-def plot(r: Report, path: Path) -> None:
-    """Draws the loss of every fusion, mean and 95 % interval over seeds, rung by rung.
-
-    Raises:
-      InputError: the extra ``plots`` is not installed.
-    """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as e:
-        raise InputError("a plot needs matplotlib: pip install 'fusionjax[plots]'") from e
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for i, name in enumerate(r.harm):
-        cells = [c for c in r.cells if c.fusion == name]
-        by_seed = np.stack([c.loss.mean((1, 2)) for c in cells])  # rungs, seeds
-        seeds = by_seed.shape[1]
-        half = stats.t.ppf(0.975, max(seeds - 1, 1)) * by_seed.std(1, ddof=1) / np.sqrt(seeds)
-        axes.errorbar(
-            np.arange(len(cells)) + 0.03 * i,
-            by_seed.mean(1),
-            half,
-            label=name,
-            linewidth=2.5 if i == 0 else 1,
-            color="black" if i == 0 else f"C{(i - 1) % 10}",
-            capsize=2,
-        )
-    rungs = [c.rung for c in r.cells if c.fusion == next(iter(r.harm))]
-    axes.set_xticks(range(len(rungs)), [_rung(rungs, i) for i in range(len(rungs))])
-    axes.set_ylabel(
-        "wrong, % (mean and 95 % interval over seeds)" if _classes(r) else "squared error"
-    )
-    axes.set_title(r.title)
-    axes.legend(fontsize=8, ncols=2)
-    with files.replaced(path) as f:
-        figure.savefig(f, format="svg", metadata={"Date": None})
-    plt.close(figure)
-
-
-def _classes(r: Report) -> bool:
-    return "accuracy" in r.cells[0].summary
-
-
-def _rung(rungs: list[tuple[str, ...]], i: int) -> str:
-    if i == 0:
-        return ", ".join(rungs[0])
-    added = [n for n in rungs[i] if n not in rungs[i - 1]]
-    gone = [n for n in rungs[i - 1] if n not in rungs[i]]
-    return f"+ {', '.join(added)}" if not gone else ", ".join(rungs[i])
-
-
-def _score(metric: str, mean: float, std: float) -> str:
-    digits = 1 if metric in ("accuracy", "ECE") else 3
-    name = {"accuracy": "", "NLL": "nll ", "ECE": "ece "}.get(metric, "")
-    return f"{name}{mean:.{digits}f}" + (f"±{std:.{digits}f}" if metric == "accuracy" else "")
-
-
-def _interval(d: Difference | None) -> str:
-    if d is None:
-        return "–"
-    digits = 2 if max(abs(d.low), abs(d.high)) > 0.3 else 4  # points, or squared error
-    return f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"

@@ -11,7 +11,7 @@ from fusionjax.config import Config, resolve
 from fusionjax.data.planted import MODALITIES, REGIMES, plant
 from fusionjax.data.views import Views
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ladder
+from fusionjax.evaluate import ladder, ladder_table
 from fusionjax.evaluate.study import Study
 
 
@@ -26,14 +26,14 @@ def markets(count: int = 2) -> list[Views]:
 
 def test_paired_difference_by_hand() -> None:
     ours, theirs = np.array([[1.0, 2.0], [4.0, 5.0]]), np.zeros((2, 2))
-    by_seed = ladder.paired(ours, theirs, np.array([[0, 0], [1, 1]]))
+    by_seed = ladder_table.paired(ours, theirs, np.array([[0, 0], [1, 1]]))
     # Cluster sums of the deviations from 3: -3 and 3; √(18 · 2) / 4 = 1.5; t(1) = 12.706.
     np.testing.assert_allclose(
         [by_seed.mean, by_seed.low, by_seed.high],
         [3, 3 - 12.706 * 1.5, 3 + 12.706 * 1.5],
         rtol=1e-4,
     )
-    same = ladder.paired(ours, ours, np.array([[0, 1], [0, 1]]))
+    same = ladder_table.paired(ours, ours, np.array([[0, 1], [0, 1]]))
     assert (same.mean, same.low, same.high) == (0, 0, 0)
 
 
@@ -73,6 +73,8 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
         ("distilled", 6),
         ("concat", 2),
         ("concat", 6),
+        ("logistic regression", 2),
+        ("logistic regression", 6),
     ]
     assert all(50 < x.summary["accuracy"][0] < 80 for x in cells)
     kept = cells[1].kept
@@ -81,14 +83,27 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
     assert not kept[:, 5].any(), "the shortcut has faded"
     assert cells[0].kept is not None
     assert not cells[0].kept[:, 2:].any(), "what a rung does not show cannot be kept"
-    made = ladder.report(c, cells, ladder.clusters(c, views[0], "test"), "small")
-    path = ladder.save(made, c, views[0].names, tmp_path, "test")
+    made = ladder_table.report(c, cells, ladder_table.clusters(c, views[0], "test"), "small")
+    path = ladder_table.save(made, c, views[0].names, tmp_path, "test")
     text = path.read_text()
     assert "| distilled |" in text
     assert "| concat |" in text
+    assert "| logistic regression |" in text
     assert (tmp_path / "ladder_test.json").exists()
-    ladder.plot(made, tmp_path / "ladder.svg")
+    ladder_table.plot(made, tmp_path / "ladder.svg")
     assert "<svg" in (tmp_path / "ladder.svg").read_text()
+
+
+def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:
+    c = config(**{"ladder.fusions": (), "ladder.rungs": (MODALITIES[:2],), "ladder.oracle": ()})
+    views = markets()
+    with Progress() as progress:
+        (cell,) = ladder.climb(c, views, "test", progress)
+        for v in views:  # what it is scored on cannot move it
+            v.batch.targets.direction[v.split["test"]] ^= 1
+        (turned,) = ladder.climb(c, views, "test", progress)
+    np.testing.assert_array_equal(cell.loss, 100 - turned.loss)
+    assert 60 < cell.summary["accuracy"][0] < 72
 
 
 def test_unknown_names_are_refused() -> None:
