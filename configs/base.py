@@ -91,6 +91,8 @@ def get_config() -> ConfigDict:
     c.train.ema_decay = 0.99  # of the averaged parameters that evaluate and predict use
     c.train.modality_dropout = 0.1  # chance that a present modality is hidden from a sample
     c.train.frozen = ()  # regexes over parameter paths that keep their values
+    c.train.coreset_share = 1.0  # of the training samples; fewer are chosen by ...
+    c.train.coreset_by = ""  # ... the models of this run folder, or "random"
     c.train.checkpoint_every = 200  # steps
     c.train.keep_checkpoints = 2
     c.train.log_every = 20  # steps

@@ -139,6 +139,8 @@ class TrainConfig:
     ema_decay: float
     modality_dropout: float
     frozen: tuple[str, ...]
+    coreset_share: float
+    coreset_by: str
     checkpoint_every: int
     keep_checkpoints: int
     log_every: int
@@ -403,6 +405,13 @@ def _check_training(c: Config) -> None:
         c.train.global_batch_size % c.train.grad_accum_steps == 0,
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
+    )
+    share, judge = c.train.coreset_share, c.train.coreset_by
+    _need(0 < share <= 1, f"train.coreset_share is {share}; expected in (0, 1]")
+    _need(
+        (share < 1) == bool(judge),
+        f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
+        "run folder or 'random' to choose by, and a share of 1 neither",
     )
     d = c.distill
     _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")

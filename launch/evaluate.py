@@ -3,6 +3,7 @@
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 python launch/evaluate.py --config=configs/planted.py --ladder    # fusions, 2 to 6 modalities
 python launch/evaluate.py --config=configs/planted.py --truth     # do the weights mean it?
+python launch/evaluate.py --config=configs/planted.py --coreset=.3 # 30 % chosen, beside random
 A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
 """
 
@@ -14,7 +15,7 @@ from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ladder, ladder_table, table, truth
+from fusionjax.evaluate import coreset, ladder, ladder_table, table, truth
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.run import open_market
@@ -27,15 +28,13 @@ _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 _TRUTH = flags.DEFINE_bool("truth", False, "Ask the weights of config.ladder's first fusion")
 _LADDER = flags.DEFINE_bool("ladder", False, "Train and score config.ladder instead of a run")
+_CORESET = flags.DEFINE_float("coreset", None, "Train on this share, chosen, beside random")
 _PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra plots)")
 
 
 def main(config: Config) -> None:
-    if _LADDER.value:
-        climb(config)
-        return
-    if _TRUTH.value:
-        CONSOLE.print(truth.for_screen(truth.findings(config), config))
+    if _LADDER.value or _TRUTH.value or _CORESET.value is not None:
+        study(config, _SPLIT.value or config.evaluate.split)
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
@@ -60,19 +59,20 @@ def main(config: Config) -> None:
     )
 
 
-def climb(config: Config) -> None:
-    """The modality ladder of ``config.ladder``, into runs/<config name>_<variant>."""
-    split = _SPLIT.value or config.evaluate.split
+def study(config: Config, split: str) -> None:
+    """What needs no run: the ladder, a coreset, or the truth about the weights."""
+    if _TRUTH.value:
+        CONSOLE.print(truth.for_screen(truth.findings(config), config))
+        return
     with progress_bar() as progress:
         views = ladder.load(config, progress)
-        cells = list(ladder.climb(config, views, split, progress))
-    clusters = ladder_table.clusters(config, views[0], split)
-    name = f"{config.name}_{config.ladder.variant}"
-    made = ladder_table.report(config, cells, clusters, f"{name}, {split}")
+        if _CORESET.value is not None:
+            CONSOLE.print(coreset.table(coreset.compare(config, views, split, _CORESET.value)))
+            return
+        cells = ladder.climb(config, views, split, progress)
+        made = ladder_table.report(config, cells, views, split)
     CONSOLE.print(ladder_table.for_screen(made))
-    saved = ladder_table.save(made, config, views[0].names, Path("runs") / name, split)
-    if _PLOT.value:
-        ladder_table.plot(made, saved.with_suffix(".svg"))
+    saved = ladder_table.save(made, config, views[0].names, Path("runs"), split, _PLOT.value)
     say(f"written to {saved}")
 
 

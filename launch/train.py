@@ -3,6 +3,8 @@
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
 python launch/train.py --config=configs/acl18.py --select   # settings, by rolling origin
+A third of the samples, chosen by a trained run: --config.train.coreset_share=.3
+--config.train.coreset_by=runs/acl18.
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.evaluate import coreset
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
 from fusionjax.train.run import Trainer, open_market
@@ -33,7 +36,7 @@ def main(config: Config) -> None:
             )
         return
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
-    trainer = Trainer.from_config(config, mesh)
+    trainer = Trainer.from_config(config, mesh, coreset.rows)
     trainer.describe()
     stop = StopOnSignal()
     for seed in range(config.seed, config.seed + _SEEDS.value):

@@ -49,6 +49,25 @@ class Lesson:
         """How many sessions the anchor has: its stocks of one day count as one."""
         return 0 if self.anchor is None else len(np.unique(self.anchor.target_day))
 
+    def only(self, rows: Int64[np.ndarray, "K"]) -> "Lesson":
+        """The samples at some rows of the market.
+
+        Raises:
+          InputError: none is left before the anchor or in it.
+        """
+        parts = [
+            None if s is None else s.take(np.isin(s.row, rows))
+            for s in (self.whole, self.base, self.anchor)
+        ]
+        if any(s is not None and not len(s) for s in parts):
+            raise InputError(
+                f"config.train.coreset_share leaves {len(rows)} samples, none of them before or "
+                "none in the anchor; choose a larger share"
+            )
+        whole, base, anchor = parts
+        assert whole is not None
+        return Lesson(whole, base, anchor)
+
 
 def lesson(
     market: Market,

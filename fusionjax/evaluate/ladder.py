@@ -20,6 +20,7 @@ from fusionjax.data import digits, maec, planted
 from fusionjax.data.views import Views
 from fusionjax.errors import InputError
 from fusionjax.evaluate.study import Study
+from fusionjax.train.state import TrainState
 from fusionjax.types import Vector
 
 _BINS = 10  # of the calibration error
@@ -99,7 +100,7 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
         study = Study(config.override(changes), views)
         for rung in config.ladder.rungs:
             progress.update(bar, note=f"{name}, {len(rung)} modalities")
-            yield _cell(name, study, views, rung, split)
+            yield score(name, study, *study.fit(rung), views, rung, split)
             progress.advance(bar)
     for rung in config.ladder.rungs:
         progress.update(bar, note=f"floor, {len(rung)} modalities")
@@ -107,8 +108,16 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
         progress.advance(bar)
 
 
-def _cell(name: str, study: Study, views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
-    state, notes = study.fit(rung)
+def score(
+    name: str,
+    study: Study,
+    state: TrainState,
+    notes: dict,
+    views: list[Views],
+    rung: tuple[str, ...],
+    split: str,
+) -> Cell:
+    """Scores what ``study.fit`` returned for a rung."""
     rows = views[0].split[split]
     f = jax.device_get(study.predict(state, rung, rows))
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
@@ -147,8 +156,8 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
                 use_legacy_attributes=False,
             ).fit(x[train], t.direction[train, 0])
             said.append(model.predict_log_proba(x[rows]))
-    score = _volatility_scores if _regresses(views) else _direction_scores
-    loss, summary = score(np.stack(said), views, views[0].split[split])
+    scores = _volatility_scores if _regresses(views) else _direction_scores
+    loss, summary = scores(np.stack(said), views, views[0].split[split])
     name = "ridge" if _regresses(views) else "logistic regression"
     return Cell(name, rung, loss, summary, None, None)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +62,17 @@ class Report:
     found: dict[str, float | None]
 
 
-def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -> Report:
+def title(config: Config) -> str:
+    """Of a config's ladder: two variants of one config do not share a folder."""
+    return f"{config.name}_{config.ladder.variant}"
+
+
+def report(config: Config, cells: Iterable[Cell], views: list[Views], split: str) -> Report:
     """Compares rung with rung and, on the last one, the first fusion with all other rows.
 
     With several horizons the loss is their mean.
     """
+    cells, cluster = list(cells), clusters(config, views[0], split)
     names = list(dict.fromkeys(c.fusion for c in cells))
     fusions = [name for name, _ in config.ladder.fusions]
     by = {n: [c for c in cells if c.fusion == n] for n in names}
@@ -84,7 +91,7 @@ def report(config: Config, cells: list[Cell], cluster: np.ndarray, title: str) -
     if told:
         start, best = (min(mean[n, rung] for n in fusions) for rung in (first, told))
         found = {n: (start - mean[n, last]) / (start - best) for n in names}
-    return Report(title, cells, harm, rivals, found)
+    return Report(f"{title(config)}, {split}", cells, harm, rivals, found)
 
 
 def columns(r: Report) -> tuple[list[str], list[list[str]]]:
@@ -103,7 +110,7 @@ def columns(r: Report) -> tuple[list[str], list[list[str]]]:
         last = r.harm[name][-1]
         share = r.found[name]
         rows.append(
-            [name, *cells, _interval(last), _interval(r.rivals.get(name))]
+            [name, *cells, interval(last), interval(r.rivals.get(name))]
             + ([f"{share:.0%}"] if share is not None else [])
         )
     return head, rows
@@ -120,8 +127,14 @@ def for_screen(r: Report) -> Table:
     return table
 
 
-def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str) -> Path:
-    """Writes the table as Markdown and everything as JSON; returns the Markdown's path."""
+def save(
+    r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str, picture: bool
+) -> Path:
+    """Writes table (Markdown), numbers (JSON) and picture into a folder of its own in ``folder``.
+
+    Returns:
+      The Markdown's path.
+    """
     head, rows = columns(r)
     text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -139,7 +152,7 @@ def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split:
                 )
             ]
             text += f"| {len(c.rung)} ({c.fusion}) | {' | '.join(cells)} |\n"
-    path = folder / f"ladder_{split}.md"
+    path = folder / title(config) / f"ladder_{split}.md"
     files.write_text(path, text)
     raw = {
         "config": json.loads(config.to_json()),
@@ -157,7 +170,9 @@ def save(r: Report, config: Config, names: tuple[str, ...], folder: Path, split:
         "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
         "found": r.found,
     }
-    files.write_text(folder / f"ladder_{split}.json", json.dumps(raw))
+    files.write_text(path.with_suffix(".json"), json.dumps(raw))
+    if picture:
+        plot(r, path.with_suffix(".svg"))
     return path
 
 
@@ -216,7 +231,8 @@ def _score(metric: str, mean: float, std: float) -> str:
     return f"{name}{mean:.{digits}f}" + (f"±{std:.{digits}f}" if metric == "accuracy" else "")
 
 
-def _interval(d: Difference | None) -> str:
+def interval(d: Difference | None) -> str:
+    """A difference and its 95 % interval, for a table."""
     if d is None:
         return "–"
     digits = 2 if max(abs(d.low), abs(d.high)) > 0.3 else 4  # points, or squared error

@@ -48,8 +48,17 @@ class Trainer:
     info: RunInfo
 
     @staticmethod
-    def from_config(config: Config, mesh: Mesh) -> "Trainer":
+    def from_config(
+        config: Config,
+        mesh: Mesh,
+        coreset: Callable[[Config, Market], np.ndarray | None] = lambda *_: None,
+    ) -> "Trainer":
         """Loads the data, fits the scaler on the training split and builds the program.
+
+        Args:
+          config: of the run.
+          mesh: to train on.
+          coreset: says which rows of the market to train on; None for all of them.
 
         Raises:
           InputError: anything wrong with data, config or mesh.
@@ -59,6 +68,9 @@ class Trainer:
         first, last = config.data.splits[config.train.split]
         days = np.datetime64(first, "D"), np.datetime64(last, "D")
         chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
+        kept = coreset(config, market)
+        if kept is not None:
+            chosen = chosen.only(kept)
         scaler = Scaler.fit(market, np.datetime64(last, "D"))
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows, chosen.anchor_sessions)

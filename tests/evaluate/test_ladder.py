@@ -83,15 +83,15 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
     assert not kept[:, 5].any(), "the shortcut has faded"
     assert cells[0].kept is not None
     assert not cells[0].kept[:, 2:].any(), "what a rung does not show cannot be kept"
-    made = ladder_table.report(c, cells, ladder_table.clusters(c, views[0], "test"), "small")
-    path = ladder_table.save(made, c, views[0].names, tmp_path, "test")
+    made = ladder_table.report(c, cells, views, "test")
+    path = ladder_table.save(made, c, views[0].names, tmp_path, "test", True)
     text = path.read_text()
     assert "| distilled |" in text
     assert "| concat |" in text
     assert "| logistic regression |" in text
-    assert (tmp_path / "ladder_test.json").exists()
-    ladder_table.plot(made, tmp_path / "ladder.svg")
-    assert "<svg" in (tmp_path / "ladder.svg").read_text()
+    assert path == tmp_path / "planted_full" / "ladder_test.md"
+    assert path.with_suffix(".json").exists()
+    assert "<svg" in path.with_suffix(".svg").read_text()
 
 
 def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:

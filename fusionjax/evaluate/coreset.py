@@ -1,0 +1,133 @@
+"""Training on a chosen share of the samples, beside as many at random and all of them."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Int64
+from rich.table import Table
+
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.store import Market
+from fusionjax.data.views import Views
+from fusionjax.distill.coreset import choose
+from fusionjax.errors import InputError
+from fusionjax.evaluate.inference import Ensemble, read_info
+from fusionjax.evaluate.ladder import Cell, score, with_vectors
+from fusionjax.evaluate.ladder_table import Difference, clusters, interval, paired, title
+from fusionjax.evaluate.study import Study
+
+RANDOM = "random"
+
+
+def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
+    """Rows of the market that ``config.train.coreset_share`` leaves; None where that is all.
+
+    ``config.train.coreset_by`` names the run whose models choose, by the first direction horizon.
+
+    Raises:
+      InputError: there is no such run, or it knows labels of later than the training split.
+    """
+    t = config.train
+    if t.coreset_share == 1:
+        return None
+    given = samples.split(market, config, t.split)
+    if t.coreset_by == RANDOM:
+        count = max(round(t.coreset_share * len(given)), 1)
+        return np.sort(np.random.default_rng(config.seed).choice(given.row, count, replace=False))
+    run = Path(t.coreset_by)
+    info = read_info(run)
+    last = config.data.splits[t.split][1]
+    if info.trained_until > last:
+        raise InputError(
+            f"config.train.coreset_by: {run} knew labels until {info.trained_until}, after the "
+            f"training split's end {last}; choose by a run that was trained on no more than that"
+        )
+    up = Ensemble(run, info.config, market).predict(given.row).up[:, 0]
+    up = np.where(given.targets.direction_mask[:, 0], up, np.nan)
+    label = given.targets.direction[:, 0].astype(np.int64)
+    return given.row[choose(np.stack([1 - up, up], 1), label, t.coreset_share, config.seed)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All, chosen and random samples: scores on one rung, and what the choice gains.
+
+    Attributes:
+      cells: scored models by the samples they were trained on.
+      skill: by the same, accuracy above chance as a share of what all samples give.
+      gain: chosen against random, %-points; negative = chosen is better.
+    """
+
+    title: str
+    cells: dict[str, Cell]
+    skill: dict[str, float]
+    gain: Difference
+
+
+def compare(config: Config, views: list[Views], split: str, share: float) -> Comparison:
+    """Trains the ladder's first fusion on all samples, lets it choose, and trains on fewer.
+
+    The labels must be classes; the last rung's modalities are shown.
+    """
+    name, changes = config.ladder.fusions[0]
+    config, rung = with_vectors(config, views[0]).override(changes), config.ladder.rungs[-1]
+    study = Study(config, views)
+    state, notes = study.fit(rung)
+    made = {"all": score(name, study, state, notes, views, rung, split)}
+    logits = study.predict(state, rung, study.train).outcome.direction_logits
+    belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
+    count = max(round(share * len(study.train)), 1)
+    chosen = [
+        choose(b, v.batch.targets.direction[study.train, 0].astype(np.int64), share, seed)
+        for seed, (b, v) in enumerate(zip(belief, views, strict=True))
+    ]
+    drawn = [
+        np.random.default_rng(s).choice(len(study.train), count, replace=False)
+        for s in range(len(views))
+    ]
+    for how, kept in (("chosen", chosen), (RANDOM, drawn)):
+        fewer = [_only(v, np.sort(k)) for v, k in zip(views, kept, strict=True)]
+        study = Study(config, fewer)
+        state, notes = study.fit(rung)
+        made[f"{share:.0%} {how}"] = score(name, study, state, notes, fewer, rung, split)
+    chance = 100 * (1 - 1 / len(views[0].classes))
+    loss = {how: cell.loss[..., 0] for how, cell in made.items()}
+    skill = {how: (chance - x.mean()) / (chance - loss["all"].mean()) for how, x in loss.items()}
+    chosen_loss, random_loss = list(loss.values())[1:]
+    return Comparison(
+        f"{title(config)}, {split}, {len(views)} seeds from {config.ladder.first_seed}",
+        made,
+        skill,
+        paired(chosen_loss, random_loss, clusters(config, views[0], split)),
+    )
+
+
+def _only(views: Views, kept: Int64[np.ndarray, "K"]) -> Views:
+    """The views with some of the training rows, by position among them, and all others."""
+    split = {"train": views.split["train"][kept]} | {
+        k: v for k, v in views.split.items() if k != "train"
+    }
+    order = np.concatenate(list(split.values()))
+    ends = np.cumsum([len(v) for v in split.values()])[:-1]
+    return dataclasses.replace(
+        views,
+        batch=jax.tree.map(lambda x: x[order], views.batch),
+        time=views.time[order],
+        known=views.known[order],
+        split=dict(zip(split, np.split(np.arange(len(order)), ends), strict=True)),
+    )
+
+
+def table(c: Comparison) -> Table:
+    """The table for a terminal."""
+    made = Table(title=c.title, title_justify="left", title_style="bold")
+    for name in ("trained on", "accuracy", "NLL", "of all samples' skill", "against random"):
+        made.add_column(name, justify="left" if name == "trained on" else "right")
+    for i, (how, cell) in enumerate(c.cells.items()):
+        scores = ["{:.1f} ± {:.1f}".format(*cell.summary["accuracy"])]
+        scores.append("{:.3f} ± {:.3f}".format(*cell.summary["NLL"]))
+        made.add_row(how, *scores, f"{c.skill[how]:.1%}", interval(c.gain) if i == 1 else "")
+    return made
