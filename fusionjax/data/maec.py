@@ -31,6 +31,7 @@ _LABELS, _SENTENCES = "labels.parquet", "text_audio_2015_2016.parquet"
 _TARGETS = tuple(f"k_future_{h}" for h in HORIZONS)
 _CLOSES = tuple(f"k_past_label_{i}" for i in range(30))  # 0 = the call day, counting back
 _LOOK_BACKS = (3, 7, 15, 29)  # sessions
+_TRAILING = -3  # column of the log root mean square return over the longest
 _FLAT = 1e-4  # the least daily move that counts: a price that stands still has a finite logarithm
 _TEXT_WIDTH = 32
 # The longest label ends 31 sessions after the call: at most 49 calendar days in New York, 2010-25.
@@ -49,7 +50,9 @@ def load(
     """Reads one year's calls as the modalities ``price``, ``text`` and ``audio``.
 
     ``log_volatility`` is stated relative to the training mean of its horizon, which leaves every
-    squared error as it is. Time is counted in days since 1970. MAEC-16 comes without test calls.
+    squared error as it is, and ``log_scale``, what a forecast starts from, is the trailing one
+    relative to its own training mean. Time is counted in days since 1970. MAEC-16 comes without
+    test calls.
 
     Args:
       root: folder of the two parquet files.
@@ -70,9 +73,10 @@ def load(
         for name in ("train", "dev", "test")
     }
     train = split["train"]
-    closes = calls[list(_CLOSES)].to_numpy(float)
+    price = _price_features(calls[list(_CLOSES)].to_numpy(float))
+    trailing = price[:, _TRAILING] - price[train, _TRAILING].mean()
     vectors = {
-        "price": np.column_stack([_price_features(closes), calls["k_past_0"]]),
+        "price": np.column_stack([price, calls["k_past_0"]]),
         "text": _text_features(sentences, calls["call"], train, cache, progress),
         "audio": _audio_features(sentences, calls["call"], train),
     }
@@ -90,6 +94,7 @@ def load(
         time,
         split,
         known=time + _LABEL_DAYS,
+        log_scale=trailing.astype(np.float32),
         where=root,
     )
 

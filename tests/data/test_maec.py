@@ -126,6 +126,8 @@ def test_nothing_after_the_call_is_an_input(
     real, permuted = load(root), load(write(tmp_path / "permuted", labels, tables[1]))
     for name in real.names:
         np.testing.assert_array_equal(x_of(real, name), x_of(permuted, name))
+    np.testing.assert_array_equal(real.batch.log_scale, permuted.batch.log_scale)
+    assert real.batch.log_scale.std() > 0.1
     assert (real.batch.targets.log_volatility != permuted.batch.targets.log_volatility).any()
 
 
