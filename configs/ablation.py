@@ -29,7 +29,6 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("no weight of the joint path", {"distill.learned": ("modality", "rater", "feature")}),
     ("no soft labels (no teacher)", {"distill.soft_labels": 0.0}),
     ("no absorption", {"distill.absorb_share": 0.01}),
-    ("label beliefs, a quarter wrong", {"distill.label_noise": 0.25}),
 )
 
 

@@ -11,7 +11,6 @@ from configs import ablation, maec
 def get_config() -> ConfigDict:
     c = maec.get_config()
     c.name = "ablation_maec"
-    rows = [row for row in ablation.ROWS if "distill.label_noise" not in row[1]]  # of classes only
-    c.ladder.fusions = tuple((name, {"model.fusion": "distilled", **x}) for name, x in rows)
+    c.ladder.fusions = ablation.get_config().ladder.fusions
     c.ladder.rungs = (c.ladder.rungs[0], c.ladder.rungs[-1])
     return c

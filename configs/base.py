@@ -16,6 +16,13 @@ def get_config() -> ConfigDict:
     c.data.calendar = "XNYS"  # exchange_calendars code: sessions, closes, half days
     c.data.decision_delay_minutes = 30  # decision_time = session close + this
     c.data.min_history = 5  # a sample needs this many earlier bars of its symbol that have a return
+    # What the files of a market folder are decoded to, once, when it is prepared.
+    c.data.image_size = (64, 64)  # pixels, height and width, grey
+    c.data.audio_hertz = 16_000  # mono
+    c.data.audio_seconds = 10.0  # the first of each file; shorter ones are padded
+    c.data.video_frames = 8  # evenly spaced over each file
+    c.data.video_size = (32, 32)
+    c.data.media_seconds = 7200.0  # a longer file is set aside
     # First and last *target* session of each split (the session after decision_time), inclusive.
     # A label counts in a split only if it is known by the split's last day.
     c.data.splits = ConfigDict(
@@ -24,8 +31,9 @@ def get_config() -> ConfigDict:
 
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
     # text: sessions looked back, documents kept (the latest), author hash buckets;
-    # image: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
-    # vector: features, computed elsewhere.
+    # chart: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
+    # image, audio, video: the latest item of so many sessions; patch in pixels, or (audio) in
+    # frames of `window` samples every `hop`, in `mels` bands; vector: features, computed elsewhere.
     c.modalities = ConfigDict()
 
     c.targets = ConfigDict()
@@ -72,7 +80,6 @@ def get_config() -> ConfigDict:
     c.distill.learned = ("modality", "rater", "feature", "joint")
     c.distill.learning_rate = 0.03  # of the weights (Adam)
     c.distill.soft_labels = 0.3  # share of the teacher in the training labels
-    c.distill.label_noise = 0.0  # share of wrong directions to reckon with; 0 takes them as given
     c.distill.modality_cost = 0.01  # nats that a modality of full weight must earn
     # Nats that a modality's features must earn together to have half their weight.
     c.distill.feature_cost = 0.05

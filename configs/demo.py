@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
             {"kind": "numeric", "sessions": 16, "patch": 4, "channels": ("vix_level", "vix_change")}
         )
         c.modalities.chart = ConfigDict(
-            {"kind": "image", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
+            {"kind": "chart", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
         )
     c.finetune.split = "stream"
     # An earlier form of distilled had a volatility MSE of .295 instead of .249; see docs/fusion.md.

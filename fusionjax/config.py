@@ -30,12 +30,38 @@ class TextConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageConfig:
-    kind: Literal["image"]
+class ChartConfig:
+    kind: Literal["chart"]
     sessions: int
     height: int
     patch_height: int
     patch_sessions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    kind: Literal["image"]
+    sessions: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioConfig:
+    kind: Literal["audio"]
+    sessions: int
+    hertz: int
+    window: int
+    hop: int
+    mels: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig:
+    kind: Literal["video"]
+    sessions: int
+    patch: int
+    patch_frames: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +70,15 @@ class VectorConfig:
     features: int
 
 
-ModalityConfig = NumericConfig | TextConfig | ImageConfig | VectorConfig
+MediaConfig = ImageConfig | AudioConfig | VideoConfig
+ModalityConfig = NumericConfig | TextConfig | ChartConfig | MediaConfig | VectorConfig
 _KINDS: dict[str, type] = {
     "numeric": NumericConfig,
     "text": TextConfig,
+    "chart": ChartConfig,
     "image": ImageConfig,
+    "audio": AudioConfig,
+    "video": VideoConfig,
     "vector": VectorConfig,
 }
 FusionName = Literal[
@@ -72,6 +102,12 @@ class DataConfig:
     calendar: str
     decision_delay_minutes: int
     min_history: int
+    image_size: tuple[int, int]
+    audio_hertz: int
+    audio_seconds: float
+    video_frames: int
+    video_size: tuple[int, int]
+    media_seconds: float
     splits: dict[str, tuple[str, str]]
 
 
@@ -119,7 +155,6 @@ class DistillConfig:
     every: int
     learning_rate: float
     soft_labels: float
-    label_noise: float
     modality_cost: float
     feature_cost: float
     prior: float
@@ -314,7 +349,7 @@ def _need(ok: bool, message: str) -> None:
 
 def _check_counts(c: Config) -> None:
     counts = {
-        "data": ("min_history",),
+        "data": ("min_history", "audio_hertz", "video_frames"),
         "model": ("width", "heads", "mlp_ratio", "attention_window"),
         "train": (
             *("steps", "global_batch_size", "grad_accum_steps"),
@@ -366,17 +401,48 @@ def _check_modalities(c: Config) -> None:
                 m.sessions % m.patch == 0,
                 f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}",
             )
-        elif isinstance(m, ImageConfig):
+        elif isinstance(m, ChartConfig):
             _need(
                 m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
                 f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
                 f"into patches of {m.patch_height} × {m.patch_sessions}",
             )
+        elif isinstance(m, MediaConfig):
+            _check_media(name, m, c.data)
         elif isinstance(m, VectorConfig) and c.model.layers == 0:
             _need(
                 m.features <= c.model.width,
                 f"modalities.{name} does not fit into model.width {c.model.width} as it is",
             )
+
+
+def _check_media(name: str, m: MediaConfig, data: DataConfig) -> None:
+    """Patches must fit into what ``data`` decodes files to."""
+    if isinstance(m, AudioConfig):
+        samples = round(data.audio_seconds * data.audio_hertz)
+        frames = 1 + (samples - m.window) // m.hop
+        _need(
+            m.hertz == data.audio_hertz,
+            f"modalities.{name}.hertz is {m.hertz}; data.audio_hertz is {data.audio_hertz}",
+        )
+        _need(
+            frames >= m.patch,
+            f"modalities.{name}: {samples} samples hold {max(frames, 0)} windows of {m.window} "
+            f"every {m.hop}, fewer than a patch of {m.patch}",
+        )
+        return
+    size = data.image_size if isinstance(m, ImageConfig) else data.video_size
+    key = "image_size" if isinstance(m, ImageConfig) else "video_size"
+    _need(
+        all(n % m.patch == 0 for n in size),
+        f"modalities.{name}: data.{key} {size} does not divide into patches of {m.patch}",
+    )
+    if isinstance(m, VideoConfig):
+        _need(
+            data.video_frames % m.patch_frames == 0,
+            f"modalities.{name}: data.video_frames {data.video_frames} is not a multiple of "
+            f"patch_frames {m.patch_frames}",
+        )
 
 
 def _check_splits(c: Config) -> None:
@@ -417,7 +483,6 @@ def _check_training(c: Config) -> None:
     _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
     _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
     _need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
-    _need(0 <= d.label_noise < 0.5, f"distill.label_noise is {d.label_noise}; expected in [0, .5)")
     _need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
 
 

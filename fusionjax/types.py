@@ -2,9 +2,10 @@
 
 The same classes hold numpy arrays on the host and JAX arrays on devices.
 
-B batch rows · M modalities · T sessions in a window · F channels · K documents · E embedding width
-· X lexicon scores · N tokens · D model width · H horizons · Q quantiles · C classes · O all head
-outputs of a sample in one row · X clues about a modality's quality in one sample
+B batch rows · M modalities · T sessions in a window, or frames of sound · F channels · K documents
+· E embedding width · X lexicon scores · S sound samples · N tokens · D model width · H horizons
+· Q quantiles · C classes · O all head outputs of a sample in one row · X clues about a modality's
+quality in one sample
 """
 
 from typing import Any
@@ -48,7 +49,22 @@ class Vector:
     x: Float[Any, "B F"]
 
 
-Input = Series | Documents | Image | Vector
+@struct.dataclass
+class Waveform:
+    """One clip of mono sound a sample, 16-bit PCM, padded at its end."""
+
+    samples: Int[Any, "B S"]
+    length: Int[Any, "B"]  # samples that are sound
+
+
+@struct.dataclass
+class Clip:
+    """One grey clip a sample, oldest frame first."""
+
+    pixels: UInt8[Any, "B frames height width"]
+
+
+Input = Series | Documents | Image | Waveform | Clip | Vector
 
 
 @struct.dataclass

@@ -45,7 +45,7 @@ TINY = {
     "price": {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")},
     "text": {"kind": "text", "sessions": 3, "max_documents": 4, "author_buckets": 16},
     "chart": {
-        "kind": "image",
+        "kind": "chart",
         "sessions": 8,
         "height": 20,
         "patch_height": 10,

@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, seeing
 
 from configs import base, demo
 from fusionjax.config import Config, resolve
@@ -43,7 +43,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("data.splits.dev", ("2018-01-01", "2017-01-01"), "expected .first day, last day."),
         ("targets.quantiles", (0.5, 0.1), "must rise strictly"),
         ("train.grad_accum_steps", 3, "256 is not a multiple"),
-        ("modalities.price.kind", "sound", "expected one of numeric, text, image"),
+        ("modalities.price.kind", "sound", "expected one of numeric, text, chart, image"),
         ("finetune.replay_share", 1.0, "must be in"),
         ("model.attention", "full", "config.model.attention is 'full'; expected .*window.*linear"),
         ("model.fusion", "mean", "expected .*equal.*softmax_gate"),
@@ -73,3 +73,27 @@ def test_every_key_of_base_is_explained() -> None:
         if line.strip().startswith("c.") and "ConfigDict()" not in line:
             near = " ".join(body[max(number - 3, 0) : number + 1])
             assert "#" in near, f"no word on: {line.strip()}"
+
+
+@pytest.mark.parametrize(
+    ("modality", "changes", "message"),
+    [
+        ({"kind": "image", "patch": 3}, {}, "data.image_size .64, 64. does not divide into patche"),
+        ({"kind": "video", "patch": 8, "patch_frames": 3}, {}, "video_frames 8 is not a multiple"),
+        (
+            {"kind": "audio", "hertz": 8000, "window": 400, "hop": 200, "mels": 8, "patch": 3},
+            {},
+            "hertz is 8000; data.audio_hertz is 16000",
+        ),
+        (
+            {"kind": "audio", "hertz": 16_000, "window": 400, "hop": 200, "mels": 8, "patch": 3},
+            {"data.audio_seconds": 0.03},
+            "480 samples hold 1 windows of 400 every 200, fewer than a patch of 3",
+        ),
+    ],
+)
+def test_patches_must_fit_what_files_are_decoded_to(
+    modality: dict, changes: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        resolve(seeing({"m": modality | {"sessions": 1}})).override(changes)

@@ -124,7 +124,7 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
         table, at = _items(where, ("source", "path"), decided)
         codes = np.empty((len(table), features))
         for row, cell in enumerate(table["path"]):
-            path = _inside(where, row, cell)
+            path = schema.inside(where, row, cell)
             try:
                 codes[row] = decode(path, features)
             except Exception as e:  # decoders meet damage with errors of any class
@@ -192,18 +192,6 @@ def _numbers(
         return table[list(columns)].to_numpy(float)
     except (TypeError, ValueError) as e:
         raise InputError(f"{where}: {columns[0]} and its like must hold numbers ({e})") from e
-
-
-def _inside(where: Path, row: int, cell: object) -> Path:
-    """The file that a manifest names, refused unless it lies in the manifest's own folder."""
-    home = where.parent.resolve()
-    try:
-        path = (home / cell).resolve()  # type: ignore[operator]
-    except (TypeError, ValueError, OSError, RuntimeError) as e:
-        raise InputError(f"{where}: row {row}: path {cell!r} is no file name ({e})") from e
-    if not path.is_relative_to(home):
-        raise InputError(f"{where}: row {row}: path {cell!r} leaves {home}; name a file inside it")
-    return path
 
 
 def _squash(x: np.ndarray, coding: tuple[float, float]) -> np.ndarray:

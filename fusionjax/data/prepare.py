@@ -15,13 +15,14 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
-from fusionjax.data import calendar, text
+from fusionjax.data import calendar, media, text
 from fusionjax.data.builder.bars import bars_dataset_builder
 from fusionjax.data.builder.documents import documents_dataset_builder
-from fusionjax.data.sources import Raw, acl18, sp500
+from fusionjax.data.builder.media import media_dataset_builder
+from fusionjax.data.sources import Raw, acl18, folder, sp500
 from fusionjax.errors import InputError
 
-_SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18}
+_SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
 _FORMAT = 1
 
@@ -46,10 +47,10 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         )
     root = Path(config.root)
     fingerprint = _fingerprint(config, source.files(root))
-    folder = Path(config.prepared) / f"{config.source}-{fingerprint[:12]}"
-    if (folder / "manifest.json").exists():
-        return folder
-    raw = source.read(root)
+    made = Path(config.prepared) / f"{config.source}-{fingerprint[:12]}"
+    if (made / "manifest.json").exists():
+        return made
+    raw = source.read(root, config.calendar)
     bars = raw.bars
     sessions = bars["date"].to_numpy().astype("datetime64[D]")
     days = np.unique(sessions)
@@ -63,6 +64,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         "first": str(days[0]),
         "last": str(days[-1]),
         "documents": 0,
+        "media": {},
         "notes": list(raw.notes),
     }
     at = decisions[np.searchsorted(days, sessions)]
@@ -70,7 +72,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         bars_dataset_builder.Builder(
             rows=_bar_rows(raw, at),
             channels=len(raw.channels.columns),
-            data_dir=folder,
+            data_dir=made,
             file_format="array_record",
         )
     )
@@ -84,7 +86,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
                 rows=_document_rows(documents, embedding, lexicon),
                 embedding=embedding.shape[1],
                 lexicon=lexicon.shape[1],
-                data_dir=folder,
+                data_dir=made,
                 file_format="array_record",
             )
         )
@@ -95,16 +97,74 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         }
         if late:
             manifest["notes"].append(f"{late} texts after their symbol's last decision: not used")
-    files.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
-    return folder
+    for kind, items in raw.media.items():
+        joined, late = _join(items, bars, at)
+        kept, set_aside = _write_media(kind, joined, root, config, made, progress)
+        manifest["media"][kind] = kept
+        manifest["notes"] += [f"{kind} {name}: {why}" for name, why in set_aside.items()]
+        if late:
+            manifest["notes"].append(f"{late} items of {kind} after the last decision: not used")
+    files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
+    return made
 
 
 def _fingerprint(config: DataConfig, files: list[Path]) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {config.calendar} {config.decision_delay_minutes}".encode())
+    if config.source == "folder":  # what its files are decoded to
+        sizes = {k: media.shape(k, config) for k in media.KINDS}
+        digest.update(f"{sizes} {config.audio_hertz} {config.media_seconds}".encode())
     for path in files:
         if path.exists():  # the reader says better what a missing file means
-            digest.update(path.name.encode() + path.read_bytes())
+            digest.update(path.name.encode())
+            with path.open("rb") as f:
+                digest.update(hashlib.file_digest(f, "sha256").digest())
     return digest.hexdigest()
+
+
+def _write_media(
+    kind: str,
+    items: pd.DataFrame,
+    root: Path,
+    config: DataConfig,
+    made: Path,
+    progress: Progress,
+) -> tuple[int, dict[str, str]]:
+    """Decodes the files of one kind, once each, into records and a table of what each is.
+
+    A file that cannot be decoded is set aside, and so are its items.
+
+    Returns:
+      How many items there are, and why each bad file was set aside.
+    """
+    decode, shape = media.decoder(kind, config), media.shape(kind, config)
+    paths = items["path"].drop_duplicates()
+    lengths: dict[str, int] = {}
+    bad: dict[str, str] = {}
+
+    def rows() -> Iterator[dict]:
+        bar = progress.add_task(f"decoding {kind}", total=len(paths), note="")
+        for name in paths:
+            progress.advance(bar)
+            try:
+                data, lengths[name] = decode(root / name)
+            except media.Undecodable as e:
+                bad[name] = str(e)
+                continue
+            yield {"data": data}
+
+    dtype = np.int16 if kind == "audio" else np.uint8
+    _write(
+        media_dataset_builder.Builder(
+            rows=rows(), shape=shape, dtype=dtype, data_dir=made / kind, file_format="array_record"
+        )
+    )
+    good = items[items["path"].isin(lengths)]
+    order = {name: i for i, name in enumerate(lengths)}
+    columns = good[["bar", "available_time", "symbol", "source", "path"]]
+    table = columns.assign(record=good["path"].map(order), length=good["path"].map(lengths))
+    with files.replaced(made / kind / "items.parquet") as f:
+        table.to_parquet(f, index=False)
+    return len(table), bad
 
 
 def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
@@ -132,10 +192,10 @@ def _bar_rows(raw: Raw, decision: np.ndarray) -> Iterator[dict]:
 def _join(
     documents: pd.DataFrame, bars: pd.DataFrame, decision: np.ndarray
 ) -> tuple[pd.DataFrame, int]:
-    """Gives each text the first bar of its symbol that decides at or after its available_time.
+    """Gives each item the first bar of its symbol that decides at or after its available_time.
 
     Returns:
-      The texts that have such a bar, ordered by bar and time, and how many have none yet.
+      The items that have such a bar, ordered by bar and time, and how many have none yet.
     """
     available = (
         documents["available_time"]

@@ -1,7 +1,9 @@
 """What raw tables must look like, and the message when they do not."""
 
+import json
 from pathlib import Path
 
+import exchange_calendars
 import numpy as np
 import pandas as pd
 import pyarrow
@@ -15,7 +17,7 @@ _PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Reads a parquet or CSV file.
+    """Reads a parquet, CSV or JSON-lines file.
 
     Raises:
       InputError: the file is missing, truncated or not what its name says.
@@ -26,6 +28,9 @@ def read_table(path: Path) -> pd.DataFrame:
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
         raise InputError(f"{path}: missing; the folder holds {found}")
     try:
+        if path.suffix == ".jsonl":
+            with path.open(encoding="utf-8") as lines:  # pandas' own reader would guess at dates
+                return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as e:
         reason = str(e).splitlines()[0]
@@ -145,6 +150,72 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
         "available before it happened; swap or repair the times",
     )
     return documents
+
+
+def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
+    """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
+
+    Parquet may hold timestamps with a zone; text is ISO 8601 with an offset, or a date alone, which
+    counts as over at the end of that day in the exchange's zone.
+
+    Raises:
+      InputError: naming the row: a time without a zone, none at all, one in the future.
+    """
+    zone = exchange_calendars.get_calendar(calendar).tz
+    table = table.reset_index(drop=True)
+    for column in ("event_time", "available_time"):
+        if isinstance(table[column].dtype, pd.DatetimeTZDtype):
+            table[column] = table[column].dt.tz_convert("UTC")
+            continue
+        missing = table[column].isna()
+        _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
+        text = table[column].astype(str)
+        dated = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
+        zoned = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$") & text.str.contains(":")
+        _refuse(
+            table,
+            ~dated & ~zoned,
+            where,
+            f"{column} has no time zone; write an offset, as in 2024-05-01T09:30:00-04:00, or a "
+            "date alone",
+        )
+        try:
+            day = pd.to_datetime(text.where(dated), format="%Y-%m-%d")
+            times = pd.to_datetime(text.where(zoned), format="ISO8601", utc=True)
+        except ValueError as e:
+            raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
+        ends = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
+        table[column] = times.where(zoned, ends)
+    blank = {c: "" for c in ("author", "text") if c not in table}
+    checked = check_documents(table.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
+    return checked.drop(columns=list(blank))
+
+
+def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
+    """A numeric column; an empty cell is NaN.
+
+    Raises:
+      InputError: naming the first row that holds something else.
+    """
+    values = pd.to_numeric(table[column], errors="coerce")
+    _refuse(table, values.isna() & table[column].notna(), where, f"{column} is no number; empty it")
+    return values.astype(float)
+
+
+def inside(where: Path, row: int, cell: object) -> Path:
+    """The file that a manifest names, refused unless it lies in the manifest's own folder.
+
+    Raises:
+      InputError: naming the row.
+    """
+    home = where.parent.resolve()
+    try:
+        path = (home / cell).resolve()  # type: ignore[operator]
+    except (TypeError, ValueError, OSError, RuntimeError) as e:
+        raise InputError(f"{where}: row {row}: path {cell!r} is no file name ({e})") from e
+    if not path.is_relative_to(home):
+        raise InputError(f"{where}: row {row}: path {cell!r} leaves {home}; name a file inside it")
+    return path
 
 
 def _is_text(column: pd.Series) -> np.ndarray:

@@ -1,12 +1,15 @@
-"""A prepared set in memory: columns of bars and texts, from which any window is a slice."""
+"""A prepared set: columns of bars and texts in memory, from which any window is a slice."""
 
 import dataclasses
 import functools
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped
 
@@ -25,6 +28,27 @@ class Texts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Media:
+    """All items of one kind, ordered by the bar that may first use them, then by time.
+
+    The files' content stays on disk until a batch wants it.
+    """
+
+    bar: Int64[np.ndarray, "K"]
+    record: Int64[np.ndarray, "K"]  # of which file; several symbols may share one
+    length: Int64[np.ndarray, "K"]  # what is not padding
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    source: Any  # of the records
+
+    def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
+        """The content of some items."""
+        record, back = np.unique(self.record[at], return_inverse=True)
+        rows = self.source.__getitems__(record.tolist())
+        return np.stack([r["data"] for r in rows])[back]
+
+
+@dataclasses.dataclass(frozen=True)
 class Market:
     """All bars, ordered by symbol and session. A row's index is its ``sample_id``."""
 
@@ -40,6 +64,7 @@ class Market:
     channels: Float[np.ndarray, "R F"]  # NaN = missing
     first_row: Int64[np.ndarray, "R"]  # the symbol's first row
     texts: Texts | None
+    media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
 
     @functools.cached_property
     def last_row(self) -> Int64[np.ndarray, "R"]:
@@ -99,14 +124,32 @@ def load(folder: Path) -> Market:
         channels=bars["channels"],
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
+        media={kind: _media(folder, kind) for kind, n in manifest.get("media", {}).items() if n},
     )
+
+
+def _media(folder: Path, kind: str) -> Media:
+    try:
+        items = pd.read_parquet(folder / kind / "items.parquet")
+        source = _rows(folder / kind / "media")
+        first = source[0]["data"]
+    except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:
+        raise InputError(
+            f"{folder / kind}: cannot be read ({str(e).splitlines()[0]}); delete {folder} and "
+            "prepare again"
+        ) from e
+    bar, record, length = (items[c].to_numpy(np.int64) for c in ("bar", "record", "length"))
+    return Media(bar, record, length, first.shape, first.dtype, source)
+
+
+def _rows(folder: Path) -> Any:
+    return tfds.builder_from_directory(str(folder / "1.0.0")).as_data_source("rows")
 
 
 def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
     """All columns of one record set but the texts themselves, which only people read."""
     try:
-        builder = tfds.builder_from_directory(str(folder / name / "1.0.0"))
-        source = builder.as_data_source("rows")
+        source = _rows(folder / name)
         rows = source.__getitems__(range(len(source)))
     except (OSError, ValueError, RuntimeError, IndexError) as e:
         raise InputError(

@@ -6,17 +6,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from fusionjax.config import (
+    AudioConfig,
+    ChartConfig,
     Config,
-    ImageConfig,
+    MediaConfig,
     ModalityConfig,
     NumericConfig,
     TextConfig,
     VectorConfig,
+    VideoConfig,
 )
 from fusionjax.data import charts
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.types import Batch, Documents, Image, Input, Series, Targets
+from fusionjax.types import Batch, Clip, Documents, Image, Input, Series, Targets, Waveform
 
 _CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes alike
 
@@ -52,7 +55,13 @@ class Windows:
             if isinstance(modality, VectorConfig):
                 raise InputError(
                     f"config.modalities.{name} is a vector: those are for studies of the fusion "
-                    "(launch/evaluate.py --ladder); a market has numeric, text and image"
+                    "(launch/evaluate.py --ladder); a market has numeric, text, chart, image, "
+                    "audio and video"
+                )
+            if isinstance(modality, MediaConfig) and modality.kind not in market.media:
+                raise InputError(
+                    f"config.modalities.{name} wants {modality.kind}; data.source "
+                    f"{config.data.source!r} has none, remove the modality"
                 )
             if isinstance(modality, TextConfig) and market.texts is None:
                 raise InputError(
@@ -99,7 +108,9 @@ class Windows:
             at, exists = self._look_back(rows, modality.sessions)
             mask = exists & known[at]
             return Series(np.where(mask[..., None], values[at], np.float32(0)), mask), mask.any(1)
-        if isinstance(modality, ImageConfig):
+        if isinstance(modality, MediaConfig):
+            return self._latest(modality, rows)
+        if isinstance(modality, ChartConfig):
             at, exists = self._look_back(rows, modality.sessions)
             pixels = charts.draw(self._market.ohlcv[at], exists, modality.height)
             return Image(pixels), np.ones(len(rows), bool)
@@ -112,6 +123,22 @@ class Windows:
         at = rows[:, None] + np.arange(1 - sessions, 1)
         first = self._market.first_row[rows][:, None]
         return np.maximum(at, first), at >= first
+
+    def _latest(
+        self, modality: MediaConfig, rows: np.ndarray
+    ) -> tuple[Input, Bool[np.ndarray, "B"]]:
+        """The newest item of the last ``sessions`` sessions; zeros where there is none."""
+        media = self._market.media[modality.kind]
+        oldest = np.maximum(rows - modality.sessions + 1, self._market.first_row[rows])
+        at = np.searchsorted(media.bar, rows, side="right") - 1
+        here = (at >= 0) & (media.bar[at] >= oldest)
+        content = np.zeros((len(rows), *media.shape), media.dtype)
+        if here.any():
+            content[here] = media.read(at[here])
+        if isinstance(modality, AudioConfig):
+            length = np.where(here, media.length[at], 0).astype(np.int32)
+            return Waveform(content, length), here
+        return Clip(content) if isinstance(modality, VideoConfig) else Image(content), here
 
     def _documents(
         self, modality: TextConfig, rows: np.ndarray

@@ -25,21 +25,6 @@ def hard(targets: Targets, classes: int) -> Labels:
     return Labels(one_hot, targets.returns, targets.log_volatility)
 
 
-def believe(labels: Labels, teacher: Outcome, noise: Float[Array, ""]) -> Labels:
-    """What the true direction probably is, given the teacher and a label that may be wrong.
-
-    Bayes' rule with a label that is any other class with probability ``noise``: an uncertain label
-    moves toward the teacher, a contradicted one is corrected (the E-step of Mnih & Hinton, 2012).
-    The share left on the given class is the sample's weight: near 0 for a wrong label.
-    """
-    belief = jax.nn.softmax(jax.lax.stop_gradient(teacher.direction_logits))
-    classes = belief.shape[-1]
-    seen = labels.direction * (1 - noise) + (1 - labels.direction) * noise / (classes - 1)
-    posterior = belief * seen
-    posterior = posterior / posterior.sum(-1, keepdims=True)
-    return dataclasses.replace(labels, direction=posterior)
-
-
 def soften(labels: Labels, teacher: Outcome, share: Float[Array, ""]) -> Labels:
     """``(1 - share)·label + share·teacher`` for direction and volatility.
 

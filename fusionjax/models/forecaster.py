@@ -62,7 +62,7 @@ class Forecaster(nn.Module):
         priced = [
             batch.present[name]
             for name, m in kinds.items()
-            if m.kind == "image" or "vol20" in getattr(m, "channels", ())
+            if m.kind == "chart" or "vol20" in getattr(m, "channels", ())
         ]
         if all(m.kind == "vector" for m in kinds.values()):
             return batch.log_scale

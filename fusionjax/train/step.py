@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from fusionjax.config import Config
 from fusionjax.distill import rivals, weights
-from fusionjax.distill.labels import Labels, believe, hard, soften
+from fusionjax.distill.labels import Labels, hard, soften
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
 from fusionjax.train.loss import Metrics, hide_modalities, label_counts, output_losses, weigh
@@ -135,8 +135,6 @@ def _taught(labels: Labels, ema: Any, encoded: Encoded, config: Config) -> Label
     still: Any = jax.lax.stop_gradient(encoded)
     taught: Any = Forecaster(config).apply({"params": ema}, still, method="fuse")
     teacher = decode(taught.outputs, encoded.log_scale, config.targets)
-    if config.distill.label_noise > 0:
-        labels = believe(labels, teacher, jnp.float32(config.distill.label_noise))
     return soften(labels, teacher, jnp.float32(config.distill.soft_labels))
 
 

@@ -39,7 +39,7 @@ def test_by_hand() -> None:
 
 
 def test_nothing_after_t_moves_a_feature_at_t() -> None:
-    raw = sp500.read(Path())
+    raw = sp500.read(Path(), "XNYS")
     for cut in (40, 1500, 5000):
         again = features.price_channels(raw.bars.iloc[:cut])
         pd.testing.assert_frame_equal(again, raw.channels[list(again)].iloc[:cut], check_exact=True)
@@ -56,7 +56,7 @@ def test_market_channels_by_hand() -> None:
 
 
 def test_vix_is_missing_before_2014_and_context_is_never_stale() -> None:
-    raw = sp500.read(Path())
+    raw = sp500.read(Path(), "XNYS")
     before = raw.bars["date"] < "2014-01-03"
     assert raw.channels.loc[before, "vix_level"].isna().all()
     assert raw.channels.loc[~before, "vix_level"].notna().all()

@@ -19,7 +19,7 @@ def test_round_trip_of_the_embedded_data(prepared: Path) -> None:
     config = small(demo.get_config(), prepared).data
     folder = prepare.prepare(config, Progress(disable=True))
     market = store.load(folder)
-    raw = sp500.read(Path())
+    raw = sp500.read(Path(), "XNYS")
     np.testing.assert_array_equal(market.channels, raw.channels.to_numpy(np.float32))
     np.testing.assert_array_equal(market.adj_close, raw.bars["adj_close"])
     assert market.symbols == ("SPX",)
@@ -40,7 +40,9 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
     (folder / "manifest.json").unlink()
     with pytest.raises(InputError, match="no prepared set"):
         store.load(folder)
-    with pytest.raises(InputError, match="data.source is 'moon'; expected one of sp500, acl18"):
+    with pytest.raises(
+        InputError, match="data.source is 'moon'; expected one of sp500, acl18, folder"
+    ):
         prepare.prepare(
             small(demo.get_config(), prepared, data__source="moon").data, Progress(disable=True)
         )

@@ -12,7 +12,7 @@ from conftest import TINY, seeing, small, tiny_market
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.models.encoders import instance_normalise
+from fusionjax.models.encoders.numeric import instance_normalise
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.types import Batch
 

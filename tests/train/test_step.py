@@ -102,7 +102,6 @@ def test_every_fusion_learns(name: str) -> None:
         model__dropout=0.2,
         train__grad_accum_steps=2,
         train__modality_dropout=0.2,
-        distill__label_noise=0.1,
     )
     learn, feed = compiled(c), Feed(batch(1), batch(2) if name == "distilled" else None)
     started = state = init_state(c, jnp.uint32(0), batch(0))

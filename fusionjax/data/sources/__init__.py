@@ -16,6 +16,7 @@ class Raw:
       documents: columns of ``schema.DOCUMENTS``, or None where the source has no text.
       subset: True for the rows of a published sub-protocol (the sample whose target is this row).
       notes: what was left out on the way and why, for the manifest.
+      media: by kind (``media.KINDS``): stamped items with ``symbol``, ``source`` and ``path``.
     """
 
     bars: pd.DataFrame
@@ -23,3 +24,4 @@ class Raw:
     documents: pd.DataFrame | None
     subset: np.ndarray
     notes: tuple[str, ...]
+    media: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)

@@ -19,7 +19,7 @@ def files(root: Path) -> list[Path]:
     return [root / _PRICES, root / _TWEETS, root / _STOCKS]
 
 
-def read(root: Path) -> Raw:
+def read(root: Path, calendar: str) -> Raw:
     """Reads prices, tweets and sectors from ``root``.
 
     Raises:

@@ -23,7 +23,7 @@ def files(root: Path) -> list[Path]:
     return [folder / n / f"{n}.csv.gz" for n in ("sp500", "nasdaq", "wti", "vix")]
 
 
-def read(root: Path) -> Raw:
+def read(root: Path, calendar: str) -> Raw:
     """Reads the four series. VIX begins in 2014; before that its channels are missing (NaN)."""
     index = arch.data.sp500.load()
     bars = pd.DataFrame(

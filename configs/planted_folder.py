@@ -1,0 +1,55 @@
+"""A planted market through real files: five modalities from prices, posts, PNG, WAV and MP4.
+
+    C=--config=configs/planted_folder.py
+    python launch/prepare.py $C --plant=4000
+    python launch/train.py $C
+    python launch/evaluate.py $C --run=runs/planted_folder --split=test
+
+The market is that of configs/planted.py, seed 0, its first 4,000 samples a session each from
+January 1990 on. What the fusion should find is known: numeric, text and image are informative,
+audio and video are noise.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+from fusionjax.data.planted_folder import NUMERIC
+
+
+def get_config() -> ConfigDict:
+    c = base.get_config()
+    c.name = "planted_folder"
+    c.data.source, c.data.root = "folder", "planted_market"
+    c.data.image_size, c.data.video_size = (16, 192), (16, 128)
+    c.data.audio_hertz, c.data.audio_seconds = 8000, 0.25
+    with c.unlocked():
+        c.data.splits = ConfigDict(
+            {
+                "train": ("1990-01-03", "1999-11-22"),  # 2,500 samples
+                "dev": ("1999-11-23", "2001-11-20"),  # 500
+                "test": ("2001-11-21", "2005-11-09"),
+            }
+        )
+        c.modalities = ConfigDict(
+            {
+                "numeric": {"kind": "numeric", "sessions": 1, "patch": 1, "channels": NUMERIC},
+                "text": {"kind": "text", "sessions": 1, "max_documents": 1, "author_buckets": 1},
+                "image": {"kind": "image", "sessions": 1, "patch": 16},
+                "audio": {
+                    "kind": "audio",
+                    "sessions": 1,
+                    "hertz": 8000,
+                    "window": 400,
+                    "hop": 200,
+                    "mels": 32,
+                    "patch": 3,
+                },
+                "video": {"kind": "video", "sessions": 1, "patch": 16, "patch_frames": 4},
+            }
+        )
+    c.loss.returns = c.loss.volatility = 0.0  # every move is as large as the last
+    c.evaluate.market_channel = "ret"
+    c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
+    c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 600, 128, 0.0
+    c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98
+    return c

@@ -1,0 +1,135 @@
+"""Pictures, sound and video to arrays of a fixed shape. Files are untrusted: headers come first."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+from fusionjax.config import DataConfig
+from fusionjax.errors import InputError
+
+KINDS = {"image": "images", "audio": "audio", "video": "video"}  # and the folder of each
+_PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
+_BLOCK = 65_536  # samples read at once
+
+
+class Undecodable(Exception):
+    """A file that cannot be used; says why."""
+
+
+def shape(kind: str, config: DataConfig) -> tuple[int, ...]:
+    """Of a decoded file."""
+    return {
+        "image": config.image_size,
+        "audio": (round(config.audio_seconds * config.audio_hertz),),
+        "video": (config.video_frames, *config.video_size),
+    }[kind]
+
+
+def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray, int]]:
+    """``decode(path) -> (array, length)`` for a kind of file; length is what is not padding.
+
+    Image: uint8 [height, width]. Audio: int16 [samples]. Video: uint8 [frames, height, width].
+    ``decode`` raises ``Undecodable``.
+
+    Raises:
+      InputError: the packages that decode are not installed.
+    """
+    try:
+        import av  # noqa: F401
+        import PIL  # noqa: F401
+        import soundfile  # noqa: F401
+    except ImportError as e:
+        raise InputError(f"media need the package {e.name}; install fusionjax[media]") from e
+    decode = {"image": _image, "audio": _audio, "video": _video}[kind]
+
+    def careful(path: Path) -> tuple[np.ndarray, int]:
+        try:
+            return decode(path, config)
+        except Undecodable:
+            raise
+        except FileNotFoundError as e:
+            raise Undecodable("missing") from e
+        except Exception as e:  # decoders meet damage with errors of any class
+            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+            raise Undecodable(f"cannot be decoded ({reason}); it may be truncated") from e
+
+    return careful
+
+
+def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height width"], int]:
+    from PIL import Image
+
+    height, width = config.image_size
+    with Image.open(path, formats=["PNG", "JPEG"]) as image:
+        _limit(image.width * image.height)
+        grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(grey), 1
+
+
+def _audio(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]:
+    """The first ``audio_seconds``, mixed to mono and resampled (polyphase)."""
+    import soundfile
+    from scipy.signal import resample_poly
+
+    wanted = round(config.audio_seconds * config.audio_hertz)
+    with soundfile.SoundFile(path) as f:
+        if f.format not in ("WAV", "FLAC", "MP3", "OGG", "WAVEX"):
+            raise Undecodable(f"holds {f.format}; expected WAV, FLAC, MP3 or OGG")
+        _last(f.frames / f.samplerate, config)
+        frames = min(f.frames, round(config.audio_seconds * f.samplerate))
+        parts = [
+            f.read(min(_BLOCK, frames - start), dtype="float32", always_2d=True).mean(1)
+            for start in range(0, frames, _BLOCK)
+        ]
+        rate = f.samplerate
+    mono = np.concatenate([np.zeros(0, np.float32), *parts])
+    if len(mono) < frames:
+        raise Undecodable(f"ends after {len(mono)} of {frames} samples; it may be truncated")
+    if rate != config.audio_hertz:
+        step = np.gcd(rate, config.audio_hertz)
+        mono = resample_poly(mono, config.audio_hertz // step, rate // step)
+    if not len(mono):
+        raise Undecodable("holds no sound")
+    mono = np.rint(np.clip(mono[:wanted], -1, 1) * 32767).astype(np.int16)
+    return np.pad(mono, (0, wanted - len(mono))), len(mono)
+
+
+def _video(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames height width"], int]:
+    """Evenly spaced frames, the first and the last among them where the stream says its length."""
+    import av
+    from av.video.frame import VideoFrame
+
+    height, width = config.video_size
+    # A stream of one known format: by name and guess, FFmpeg would follow a playlist elsewhere.
+    with path.open("rb") as raw, av.open(raw, "r", format="mp4") as container:
+        if not container.streams.video:
+            raise Undecodable("holds no video stream")
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1  # starting threads costs more than short clips do
+        _limit(stream.width * stream.height)
+        _last(float((container.duration or 0) / av.time_base), config)
+        total = max(stream.frames, 1)
+        keep = np.unique(np.rint(np.linspace(0, total - 1, config.video_frames)).astype(int))
+        frames: list[VideoFrame] = []
+        for i, frame in enumerate(itertools.islice(container.decode(stream), total)):
+            if i in keep:
+                frames.append(frame.reformat(width, height, "gray"))
+    if len(frames) < len(keep):
+        raise Undecodable(f"ends after {len(frames)} of {len(keep)} frames; it may be truncated")
+    at = np.rint(np.linspace(0, len(frames) - 1, config.video_frames)).astype(int)
+    shown = np.stack([frame.to_ndarray() for frame in frames])
+    return shown[at], len(frames)
+
+
+def _limit(pixels: int) -> None:
+    if not 0 < pixels <= _PIXELS:
+        raise Undecodable(f"declares {pixels:,} pixels; expected 1 to {_PIXELS:,}")
+
+
+def _last(seconds: float, config: DataConfig) -> None:
+    if seconds > config.media_seconds:
+        most = f"{config.media_seconds:,.0f}"
+        raise Undecodable(f"lasts {seconds:,.0f} s; config.data.media_seconds allows {most}")

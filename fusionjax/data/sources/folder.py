@@ -1,0 +1,96 @@
+"""A market folder: a desk's own bars, texts, pictures, sound and video, each item stamped.
+
+``bars.parquet|csv``: columns of ``schema.BARS``; numeric columns beside them become channels.
+``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
+``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
+``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
+All but the bars may be absent. One item may name several symbols: ``A|B``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fusionjax.data import features, media, schema
+from fusionjax.data.sources import Raw
+from fusionjax.errors import InputError
+
+_TABLES = (".parquet", ".csv")
+_LISTS = (".parquet", ".jsonl", ".csv")
+_STAMPS = ("symbol", "event_time", "available_time")
+
+
+def files(root: Path) -> list[Path]:
+    """The files whose content the prepared set depends on: all that are there, in order."""
+    return sorted(p for p in root.rglob("*") if p.is_file())
+
+
+def read(root: Path, calendar: str) -> Raw:
+    """Reads and checks all tables of ``root``; files are only listed.
+
+    Args:
+      root: the market folder.
+      calendar: of the exchange; a date without a time is over when its day is, there.
+
+    Raises:
+      InputError: a table is missing or damaged, or a row breaks the schema.
+    """
+    where = _one(root, "bars", _TABLES)
+    if where is None:
+        raise InputError(f"{root}: holds neither bars.parquet nor bars.csv; expected one of them")
+    bars = schema.check_bars(schema.read_table(where), where)
+    channels = features.price_channels(bars)
+    for name in (str(c) for c in bars if c not in schema.BARS):
+        if name in channels:
+            raise InputError(f"{where}: column {name} is also computed from prices; rename it")
+        channels[name] = schema.numbers(bars, name, where)
+    known = set(bars["symbol"])
+    notes: list[str] = []
+
+    def items(where: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+        table = schema.read_table(where)
+        schema.require_columns(table, (*_STAMPS, *columns), where)
+        table = _each_symbol(schema.stamped(table, where, calendar), where)
+        priced = table["symbol"].isin(known)
+        notes.extend(
+            f"{n} items of {s} in {where.name}: no prices"
+            for s, n in table.loc[~priced, "symbol"].value_counts().items()
+        )
+        return table[priced].reset_index(drop=True)
+
+    documents = None
+    if (where := _one(root, "texts", _LISTS)) is not None:
+        documents = items(where, ("text",))
+        if "author" not in documents:
+            documents["author"] = ""
+    listed = {}
+    for kind, folder in media.KINDS.items():
+        if (where := _one(root / folder, "manifest", _LISTS)) is not None:
+            table = items(where, ("source", "path"))
+            named = zip(table["item"], table["path"], strict=True)
+            inside = [schema.inside(where, row, cell) for row, cell in named]
+            listed[kind] = table.assign(path=[str(p.relative_to(root.resolve())) for p in inside])
+        elif (root / folder).is_dir():
+            raise InputError(
+                f"{root / folder}: files without a manifest cannot be placed in time; add "
+                "manifest.parquet, .jsonl or .csv"
+            )
+    return Raw(bars, channels, documents, np.ones(len(bars), bool), tuple(notes), listed)
+
+
+def _one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
+    found = [p for suffix in suffixes if (p := folder / f"{stem}{suffix}").exists()]
+    if len(found) > 1:
+        raise InputError(f"{folder}: holds {found[0].name} and {found[1].name}; keep one")
+    return found[0] if found else None
+
+
+def _each_symbol(table: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """A row for each symbol that an item names; the rows keep the item's position as ``item``."""
+    named = table["symbol"].str.split("|")
+    table = table.assign(symbol=named, item=np.arange(len(table))).explode("symbol")
+    again = table.duplicated(["symbol", "item"])
+    if again.any():
+        raise InputError(f"{where}: row {table['item'][again].iloc[0]}: names a symbol twice")
+    return table

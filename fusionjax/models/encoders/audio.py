@@ -1,0 +1,78 @@
+"""Sound: waveform to log-mel spectrogram on the device, then patches of frames."""
+
+import jax.numpy as jnp
+import numpy as np
+from einops import rearrange, reduce
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Float32, Int
+
+from fusionjax.config import AudioConfig, ModelConfig
+from fusionjax.models.encoders.numeric import instance_normalise
+from fusionjax.models.encoders.positions import positions
+from fusionjax.models.layers import Stack, dense
+from fusionjax.types import Tokens, Waveform
+
+_QUIET = 1e-8  # of power: what is softer than -80 dB of full scale counts as silence
+
+
+def mel_filters(mels: int, window: int, hertz: int) -> Float32[np.ndarray, "K mels"]:
+    """Triangles at equal steps of the mel scale, from 0 to half the rate.
+
+    ``mel = 2595·log10(1 + f/700)`` (O'Shaughnessy, 1987). Each sums the power of the Fourier bins
+    ``k·hertz/window`` under it.
+    """
+    top = 2595 * np.log10(1 + hertz / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
+    low, mid, high = edges[:-2], edges[1:-1], edges[2:]
+    bins = np.arange(window // 2 + 1)[:, None] * hertz / window
+    rising, falling = (bins - low) / (mid - low), (high - bins) / (high - mid)
+    return np.maximum(np.minimum(rising, falling), 0).astype(np.float32)
+
+
+def log_mel(
+    samples: Int[Array, "B S"], length: Int[Array, "B"], spec: AudioConfig, hertz: int
+) -> tuple[Float[Array, "B T mels"], Bool[Array, "B T"]]:
+    """Log of the mel power of Hann-windowed frames; those that end after ``length`` are masked.
+
+    Args:
+      samples: 16-bit PCM.
+      length: how many of them are sound; the rest is padding.
+      spec: window and hop in samples, number of mel bands.
+      hertz: sampling rate.
+    """
+    count = 1 + (samples.shape[1] - spec.window) // spec.hop
+    start = np.arange(count) * spec.hop
+    x = samples.astype(jnp.float32) / 32768.0
+    frames = x[:, start[:, None] + np.arange(spec.window)]
+    hann = np.hanning(spec.window + 1)[:-1].astype(np.float32)
+    hann = hann / hann.sum()
+    power = jnp.square(jnp.abs(jnp.fft.rfft(frames * hann[None, None])))
+    mel = jnp.log(power @ mel_filters(spec.mels, spec.window, hertz) + _QUIET)
+    return mel, jnp.asarray(start + spec.window)[None] <= length[:, None]
+
+
+class AudioEncoder(nn.Module):
+    """One token a patch of frames, all mel bands in it (Gong et al., AST, 2021).
+
+    Each clip's own mean and spread of every band are removed and given as a token of their own.
+    """
+
+    spec: AudioConfig
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, sound: Waveform) -> Tokens:
+        c, patch = self.config, self.spec.patch
+        mel, mask = log_mel(sound.samples, sound.length, self.spec, self.spec.hertz)
+        whole = mel.shape[1] // patch * patch
+        x, mean, std = instance_normalise(mel[:, :whole], mask[:, :whole])
+        x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
+        x = x + positions(self, x.shape[1], c)
+        level = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
+        level = dense(c, c.width, "embed_statistics")(level)[:, None]
+        real = reduce(mask[:, :whole], "b (n p) -> b n", "any", p=patch)
+        return Stack(c, self.deterministic, name="stack")(
+            jnp.concatenate([level, x], axis=1),
+            jnp.concatenate([real.any(1, keepdims=True), real], axis=1),
+        )

@@ -1,0 +1,53 @@
+"""Channels of bars, or any series: patches of sessions."""
+
+import jax.numpy as jnp
+from einops import rearrange, reduce
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from fusionjax.config import ModelConfig, NumericConfig
+from fusionjax.models.encoders.positions import positions
+from fusionjax.models.layers import Stack, dense
+from fusionjax.types import Series, Tokens
+
+
+def instance_normalise(
+    x: Float[Array, "B T F"], mask: Bool[Array, "B T"]
+) -> tuple[Float[Array, "B T F"], Float[Array, "B F"], Float[Array, "B F"]]:
+    """Removes each window's own mean and standard deviation, channel by channel.
+
+    The statistics are returned, so that nothing is lost: the way back is ``x * std + mean``. Kim et
+    al., RevIN (2022). Masked sessions do not count and come out as zeros.
+    """
+    shown = mask[..., None].astype(x.dtype)
+    count = jnp.maximum(shown.sum(1), 1)
+    mean = (x * shown).sum(1) / count
+    centred = (x - mean[:, None]) * shown
+    std = jnp.sqrt((centred**2).sum(1) / count + 1e-5)
+    return centred / std[:, None], mean, std
+
+
+class NumericEncoder(nn.Module):
+    """Patches of sessions, instance-normalised, with the removed statistics as a token of its own.
+
+    Nie et al., PatchTST (2023), with all channels of a modality in one patch.
+    """
+
+    spec: NumericConfig
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, series: Series) -> Tokens:
+        c, patch = self.config, self.spec.patch
+        x, mean, std = instance_normalise(series.x, series.mask)
+        x = jnp.concatenate([x, series.mask[..., None].astype(x.dtype)], axis=-1)
+        x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
+        x = x + positions(self, x.shape[1], c)
+        statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
+        level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
+        mask = reduce(series.mask, "b (n p) -> b n", "any", p=patch)
+        return Stack(c, self.deterministic, name="stack")(
+            jnp.concatenate([level, x], axis=1),
+            jnp.concatenate([mask.any(1, keepdims=True), mask], axis=1),
+        )

@@ -1,0 +1,49 @@
+"""Texts: a token a document."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from fusionjax.config import ModelConfig, TextConfig
+from fusionjax.models.layers import Stack, dense
+from fusionjax.types import Documents, Tokens
+
+
+class TextEncoder(nn.Module):
+    """One token a document: what it says, how it scores, how old it is and who wrote it."""
+
+    spec: TextConfig
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, documents: Documents) -> Tokens:
+        c = self.config
+        author = nn.Embed(
+            self.spec.author_buckets,
+            c.width,
+            name="author",
+            dtype=jnp.dtype(c.compute_dtype),
+            param_dtype=jnp.float32,
+        )(documents.author)
+        embedding = documents.embedding.astype(jnp.float32) * np.float32(
+            np.sqrt(documents.embedding.shape[-1])
+        )  # unit vectors to unit variance
+        scalars = jnp.concatenate([documents.lexicon, _age_features(documents.age)], axis=-1)
+        x = (
+            dense(c, c.width, "embed")(embedding)
+            + dense(c, c.width, "embed_scalars")(scalars)
+            + author
+        )
+        return Stack(c, self.deterministic, name="stack")(x, documents.mask)
+
+
+def _age_features(hours: Float[Array, "B K"]) -> Float[Array, "B K 5"]:
+    """Age on a log scale and as the phase of day and week."""
+    day, week = 2 * np.pi * hours / 24, 2 * np.pi * hours / 168
+    return jnp.stack(
+        [jnp.log1p(jax.nn.relu(hours)), jnp.sin(day), jnp.cos(day), jnp.sin(week), jnp.cos(week)],
+        axis=-1,
+    )

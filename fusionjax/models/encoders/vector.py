@@ -1,0 +1,32 @@
+"""Features computed elsewhere: a perceptron."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fusionjax.config import ModelConfig, VectorConfig
+from fusionjax.models.layers import RMSNorm, dense, energy
+from fusionjax.types import Tokens, Vector
+
+
+class VectorEncoder(nn.Module):
+    """A two-layer perceptron over features computed elsewhere; one token.
+
+    Without layers the features themselves, padded to the width: weights then speak of them.
+    """
+
+    spec: VectorConfig
+    config: ModelConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, vector: Vector) -> Tokens:
+        c = self.config
+        x = vector.x.astype(jnp.dtype(c.compute_dtype))
+        mask = jnp.ones((len(x), 1), bool)
+        if c.layers == 0:
+            x = jnp.pad(x, ((0, 0), (0, c.width - x.shape[1])))[:, None]
+            return Tokens(x, mask, energy(x, mask))
+        x = nn.Dropout(c.dropout, deterministic=self.deterministic)(x)
+        x = dense(c, c.mlp_ratio * c.width, "embed")(x)[:, None]
+        y = RMSNorm(name="norm")(dense(c, c.width, "mlp_out")(nn.gelu(x)))
+        return Tokens(y, mask, energy(x, mask))

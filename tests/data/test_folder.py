@@ -1,0 +1,242 @@
+"""A market folder: every format, joined in time, bad files set aside, bad tables refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import seeing, small
+from PIL import Image
+from rich.progress import Progress
+
+from fusionjax.config import Config
+from fusionjax.data import prepare, store
+from fusionjax.data.pipeline import evaluation_batches
+from fusionjax.data.sources import folder as source
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+
+DAYS = pd.bdate_range("2024-05-01", "2024-05-24")  # no holiday in New York among them
+MODALITIES = {
+    "price": {"kind": "numeric", "sessions": 4, "patch": 2, "channels": ("ret", "mood")},
+    "image": {"kind": "image", "sessions": 2, "patch": 4},
+    "audio": {
+        "kind": "audio",
+        "sessions": 3,
+        "hertz": 8000,
+        "window": 400,
+        "hop": 200,
+        "mels": 16,
+        "patch": 3,
+    },
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two symbols; three pictures, one of them of both and one damaged; a clip of sound."""
+    root = tmp_path / "market"
+    rng = np.random.default_rng(0)
+    rows = []
+    for symbol in ("AA", "BB"):
+        close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, len(DAYS))))
+        rows += [
+            (symbol, f"{day:%Y-%m-%d}", c, c * 1.01, c * 0.99, c, c, 1e6, mood)
+            for day, c, mood in zip(DAYS, close, rng.normal(size=len(DAYS)), strict=True)
+        ]
+    columns = ["symbol", "date", "open", "high", "low", "close", "adj_close", "volume", "mood"]
+    (root / "images").mkdir(parents=True)
+    pd.DataFrame(rows, columns=columns).to_csv(root / "bars.csv", index=False)
+    for name, level in (("a.png", 40), ("b.jpg", 200)):
+        Image.new("L", (20, 10), level).save(root / "images" / name)
+    (root / "images" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
+    manifest(
+        root / "images",
+        [
+            # 15:59 in New York, a minute before the close; then a date alone: over at midnight.
+            ("AA|BB", "2024-05-10T15:59:00-04:00", "2024-05-10T15:59:00-04:00", "desk", "a.png"),
+            ("AA", "2024-05-14", "2024-05-14", "desk", "b.jpg"),
+            ("BB", "2024-05-15T10:00:00Z", "2024-05-15T10:00:00Z", "desk", "bad.png"),
+        ],
+    )
+    (root / "audio").mkdir()
+    soundfile.write(root / "audio" / "call.flac", np.full(4000, 0.25), 8000)
+    manifest(
+        root / "audio",
+        [("BB", "2024-05-16T17:00:00-04:00", "2024-05-16T18:00:00-04:00", "ir", "call.flac")],
+    )
+    return root
+
+
+def manifest(folder: Path, rows: list[tuple[str, ...]]) -> None:
+    names = ("symbol", "event_time", "available_time", "source", "path")
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def change(root: Path, row: int, **cells: str) -> None:
+    """Other cells in one row of the pictures' manifest."""
+    path = root / "images" / "manifest.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[row] |= cells
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+
+
+def config(root: Path, tmp_path: Path) -> Config:
+    c = seeing(MODALITIES)
+    c.data.image_size, c.data.audio_hertz, c.data.audio_seconds = (4, 8), 8000, 1.0
+    c.data.splits.train = c.data.splits.dev = ("2024-05-01", "2024-05-24")
+    return small(
+        c,
+        tmp_path / "prepared",
+        data__source="folder",
+        data__root=str(root),
+    )
+
+
+def made(c: Config) -> tuple[Path, Market]:
+    folder = prepare.prepare(c.data, Progress(disable=True))
+    return folder, store.load(folder)
+
+
+def row_of(market: Market, symbol: str, day: str) -> int:
+    at = (market.symbol == market.symbols.index(symbol)) & (market.session == np.datetime64(day))
+    return int(np.flatnonzero(at)[0])
+
+
+def test_items_reach_the_first_decision_that_may_know_them(root: Path, tmp_path: Path) -> None:
+    c = config(root, tmp_path)
+    _, market = made(c)
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64("2024-05-24")))
+
+    def level(symbol: str, day: str) -> float | None:
+        """What the picture shows, or None where there is none."""
+        row = np.array([row_of(market, symbol, day)])
+        batch = next(evaluation_batches(row, windows, 1))
+        pixels = batch.inputs["image"].pixels[0]
+        assert pixels.shape == (4, 8)
+        return float(pixels.mean()) if batch.present["image"][0] else None
+
+    assert level("AA", "2024-05-09") is None
+    assert level("AA", "2024-05-10") == level("BB", "2024-05-10") == 40
+    assert level("BB", "2024-05-13") == 40  # two sessions are looked back
+    assert level("BB", "2024-05-14") is None
+    assert level("AA", "2024-05-14") is None  # a date alone is over after that day's decision
+    assert abs(level("AA", "2024-05-15") - 200) < 3
+    assert level("BB", "2024-05-15") is None  # its file is damaged
+
+    def heard(day: str) -> int:
+        row = np.array([row_of(market, "BB", day)])
+        return int(next(evaluation_batches(row, windows, 1)).inputs["audio"].length[0])
+
+    assert [heard(d) for d in ("2024-05-16", "2024-05-17", "2024-05-21", "2024-05-22")] == [
+        *(0, 4000, 4000, 0)
+    ]
+
+
+def test_columns_beside_the_bars_are_channels(root: Path, tmp_path: Path) -> None:
+    _, market = made(config(root, tmp_path))
+    mood = pd.read_csv(root / "bars.csv")["mood"].to_numpy(np.float32)
+    np.testing.assert_array_equal(market.channels[:, market.columns(("mood",))[0]], mood)
+
+
+def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
+    folder, market = made(config(root, tmp_path))
+    notes = json.loads((folder / "manifest.json").read_text())["notes"]
+    assert any(n.startswith("image images/bad.png: cannot be decoded") for n in notes)
+    items = pd.read_parquet(folder / "image" / "items.parquet")
+    assert sorted(items["path"]) == ["images/a.png", "images/a.png", "images/b.jpg"]
+    assert len(np.unique(market.media["image"].record)) == 2  # one file, stored once
+    change(root, 0, path="gone.png")
+    notes = json.loads((made(config(root, tmp_path))[0] / "manifest.json").read_text())["notes"]
+    assert "image images/gone.png: missing" in notes
+
+
+def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
+    root: Path, tmp_path: Path
+) -> None:
+    c = config(root, tmp_path)
+    first, _ = made(c)
+    assert made(c)[0] == first
+    Image.new("L", (20, 10), 41).save(root / "images" / "a.png")
+    assert made(c)[0] != first
+    assert made(c.override({"data.image_size": (8, 8)}))[0] != made(c)[0]
+
+
+def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
+    folder, _ = made(config(root, tmp_path))
+    (folder / "image" / "items.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(InputError, match="image: cannot be read .* delete .* and prepare again"):
+        store.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (lambda r: change(r, 0, path="../../secret.png"), "manifest.jsonl: row 0: path .* leaves"),
+        (lambda r: change(r, 1, path="/etc/passwd"), "row 1: path '/etc/passwd' leaves"),
+        (lambda r: change(r, 0, event_time="2024-05-10T15:59:00"), "row 0 .*has no time zone"),
+        (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time has no time zone"),
+        (lambda r: change(r, 2, available_time="2024-05-14T00:00:00Z"), "available before it hap"),
+        (lambda r: change(r, 2, available_time="2999-01-01T00:00:00Z"), "is in the future"),
+        (lambda r: change(r, 0, symbol="AA|AA"), "row 0: names a symbol twice"),
+        (lambda r: (r / "bars.csv").unlink(), "holds neither bars.parquet nor bars.csv"),
+        (lambda r: (r / "audio" / "manifest.jsonl").unlink(), "files without a manifest cannot"),
+        (
+            lambda r: (r / "images" / "manifest.csv").write_text("symbol\n"),
+            "holds manifest.jsonl and manifest.csv; keep one",
+        ),
+        (
+            lambda r: (r / "bars.csv").write_text(
+                (r / "bars.csv").read_text().replace("mood", "ret")
+            ),
+            "column ret is also computed from prices",
+        ),
+        (
+            lambda r: (r / "bars.csv").write_text(
+                (r / "bars.csv").read_text().rstrip().rsplit(",", 1)[0] + ",gloomy\n"
+            ),
+            "row 35 .*mood is no number",
+        ),
+        (
+            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AA", "path'),
+            "manifest.jsonl: cannot be read as jsonl",
+        ),
+        (
+            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AA"}\n'),
+            "manifest.jsonl: lacks column event_time, available_time, source, path",
+        ),
+    ],
+)
+def test_bad_tables_are_refused_and_nothing_is_left(
+    root: Path, tmp_path: Path, how: Callable[[Path], object], message: str
+) -> None:
+    how(root)
+    with pytest.raises(InputError, match=message):
+        made(config(root, tmp_path))
+    assert not list((tmp_path / "prepared").glob("*/manifest.json"))
+
+
+def test_an_undated_item_is_refused(root: Path) -> None:
+    change(root, 0)
+    path = root / "images" / "manifest.jsonl"
+    path.write_text(path.read_text().replace('"2024-05-14"', "null", 1))
+    with pytest.raises(InputError, match="row 1 .*event_time is missing; an undated item has no"):
+        source.read(root, "XNYS")
+
+
+def test_items_without_prices_are_counted(root: Path) -> None:
+    change(root, 1, symbol="ZZ")
+    assert "1 items of ZZ in manifest.jsonl: no prices" in source.read(root, "XNYS").notes
+
+
+def test_a_modality_that_the_folder_lacks_is_refused(root: Path, tmp_path: Path) -> None:
+    c = config(root, tmp_path)
+    _, market = made(c)
+    lacking = Market(**{**vars(market), "media": {}})
+    with pytest.raises(InputError, match="modalities.image wants image; data.source 'folder' has"):
+        Windows(lacking, c, Scaler.fit(market, np.datetime64("2024-05-24")))

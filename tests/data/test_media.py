@@ -1,0 +1,134 @@
+"""Files to arrays: what is decoded is what was written, and what cannot be says why."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from configs import base
+from fusionjax.config import DataConfig
+from fusionjax.data import media
+
+
+def config(**changes: object) -> DataConfig:
+    c = base.get_config().data
+    c.image_size, c.video_size, c.video_frames = (4, 6), (16, 32), 4
+    c.audio_hertz, c.audio_seconds = 8000, 1.0
+    c.update(changes)
+    raw = {k: tuple(v) if isinstance(v, list) else v for k, v in c.to_dict().items()}
+    return DataConfig(**raw)
+
+
+def write_video(path: Path, levels: list[int], rate: int = 4) -> None:
+    with av.open(path, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        for level in levels:
+            grey = np.full((48, 64), 128, np.uint8)
+            grey[:32] = level
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="yuv420p")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_pictures_become_grey_at_the_size_asked_for(tmp_path: Path, suffix: str) -> None:
+    colour = np.zeros((40, 60, 3), np.uint8)
+    colour[:, 30:] = 200
+    Image.fromarray(colour).save(tmp_path / f"a.{suffix}")
+    pixels, length = media.decoder("image", config())(tmp_path / f"a.{suffix}")
+    assert (pixels.shape, pixels.dtype, length) == ((4, 6), np.uint8, 1)
+    assert pixels[:, 0].max() < 10
+    assert pixels[:, -1].min() > 190
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"), [("wav", "PCM_16"), ("flac", "PCM_16"), ("mp3", None)]
+)
+def test_sound_becomes_mono_at_the_rate_asked_for(
+    tmp_path: Path, suffix: str, subtype: str | None
+) -> None:
+    """A tone of 440 Hz, left channel only, half a second at 44.1 kHz."""
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(22_050) / 44_100)
+    stereo = np.stack([tone, np.zeros_like(tone)], 1)
+    soundfile.write(tmp_path / f"a.{suffix}", stereo, 44_100, subtype=subtype)
+    samples, length = media.decoder("audio", config())(tmp_path / f"a.{suffix}")
+    assert (samples.shape, samples.dtype) == ((8000,), np.int16)
+    assert abs(length - 4000) < (600 if suffix == "mp3" else 2)  # MP3 pads its ends
+    assert not samples[length:].any()
+    spectrum = np.abs(np.fft.rfft(samples[500:3500] / 32768.0)) * 2 / 3000
+    assert spectrum.argmax() == round(440 * 3000 / 8000)
+    np.testing.assert_allclose(spectrum.max(), 0.25, rtol=0.02)  # the mean of 0.5 and silence
+
+
+def test_only_the_first_seconds_are_heard(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.r_[np.zeros(8000), np.ones(80_000)], 8000)
+    samples, length = media.decoder("audio", config())(tmp_path / "a.wav")
+    assert length == 8000
+    assert not samples.any()
+
+
+def test_video_frames_are_evenly_spaced_ends_included(tmp_path: Path) -> None:
+    levels = [20 * i + 20 for i in range(10)]
+    write_video(tmp_path / "a.mp4", levels)
+    frames, length = media.decoder("video", config())(tmp_path / "a.mp4")
+    assert (frames.shape, frames.dtype, length) == ((4, 16, 32), np.uint8, 4)
+    level = frames.mean((1, 2))
+    # Broadcast luma 16-235 to full range: (y - 16) · 255 / 219.
+    wanted = (np.array([20, 80, 140, 200]) - 16) * 255 / 219
+    np.testing.assert_allclose(level, wanted, atol=4)
+
+
+def test_a_short_video_repeats_its_frames(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", [50, 200])
+    frames, length = media.decoder("video", config())(tmp_path / "a.mp4")
+    assert length == 2
+    assert np.abs(np.diff(frames.mean((1, 2)))).astype(int).tolist()[0] == 0
+
+
+def png_declaring(width: int, height: int) -> bytes:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = zlib.compress(b"\0" * 100)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_declaring(60_000, 60_000))
+    (tmp_path / "text.png").write_bytes(b"not a picture")
+    Image.new("L", (40, 40), 9).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 20), 8000)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    soundfile.write(tmp_path / "whole.mp3", np.zeros(8000), 8000)
+    (tmp_path / "cut.mp3").write_bytes((tmp_path / "whole.mp3").read_bytes()[:20])
+    write_video(tmp_path / "whole.mp4", [90] * 40)
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "whole.mp4").read_bytes()[:500])
+    write_video(tmp_path / "ten_hours.mp4", [90] * 3, rate=1)
+    (tmp_path / "playlist.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
+    for kind, name, why in (
+        ("image", "bomb.png", "3,600,000,000 pixels|decompression bomb"),
+        ("image", "text.png", "cannot be decoded"),
+        ("image", "cut.png", "cannot be decoded"),
+        ("image", "absent.png", "missing"),
+        ("audio", "long.wav", "lasts 20 s; config.data.media_seconds allows 10"),
+        ("audio", "empty.wav", "holds no sound"),
+        ("audio", "cut.mp3", "cannot be decoded"),
+        ("video", "cut.mp4", "cannot be decoded"),
+        ("video", "playlist.mp4", "cannot be decoded"),
+    ):
+        decode = media.decoder(kind, config(media_seconds=10.0))
+        with pytest.raises(media.Undecodable, match=why):
+            decode(tmp_path / name)
+    with pytest.raises(media.Undecodable, match="lasts 3 s"):
+        media.decoder("video", config(media_seconds=2.0))(tmp_path / "ten_hours.mp4")
