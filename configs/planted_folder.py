@@ -3,11 +3,13 @@
     C=--config=configs/planted_folder.py
     python launch/prepare.py $C --plant=4000
     python launch/train.py $C
-    python launch/evaluate.py $C --run=runs/planted_folder --split=test
+    python launch/evaluate.py $C --run=runs/planted_folder --split=dev
 
 The market is that of configs/planted.py, seed 0, its first 4,000 samples a session each from
 January 1990 on. What the fusion should find is known: numeric, text and image are informative,
-audio and video are noise.
+audio and video are noise. One seed: direction right in 63.2 % of the 500 dev samples, 58.8 % with
+the texts hidden. It is a way to try real files, not a result: the pictures are read badly still
+(63.0 % without them), and noise (video) keeps its weight.
 """
 
 from ml_collections import ConfigDict
@@ -50,6 +52,7 @@ def get_config() -> ConfigDict:
     c.loss.returns = c.loss.volatility = 0.0  # every move is as large as the last
     c.evaluate.market_channel = "ret"
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
-    c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 600, 128, 0.0
+    c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1000, 128, 0.0
     c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98
+    c.distill.absorb_share = 0.4  # encoders of files learn more slowly than those of vectors
     return c
