@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -99,9 +100,10 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
             manifest["notes"].append(f"{late} texts after their symbol's last decision: not used")
     for kind, items in raw.media.items():
         joined, late = _join(items, bars, at)
-        kept, set_aside = _write_media(kind, joined, root, config, made, progress)
-        manifest["media"][kind] = kept
-        manifest["notes"] += [f"{kind} {name}: {why}" for name, why in set_aside.items()]
+        if len(joined):
+            kept, set_aside = _write_media(kind, joined, root, config, made, progress)
+            manifest["media"][kind] = kept
+            manifest["notes"] += [f"{kind} {name}: {why}" for name, why in set_aside.items()]
         if late:
             manifest["notes"].append(f"{late} items of {kind} after the last decision: not used")
     files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
@@ -136,7 +138,23 @@ def _write_media(
     Returns:
       How many items there are, and why each bad file was set aside.
     """
-    decode, shape = media.decoder(kind, config), media.shape(kind, config)
+    listed = made / kind / "items.parquet"
+    if not listed.exists():  # it is written last: what lies there without it was interrupted
+        shutil.rmtree(made / kind, ignore_errors=True)
+        decoded = _decode_all(kind, items, root, config, made, progress)
+        with files.replaced(listed) as f:
+            decoded.to_parquet(f, index=False)
+    table = pd.read_parquet(listed)
+    bad = table[table["record"] < 0].drop_duplicates("path")
+    kept = int((table["record"] >= 0).sum())
+    return kept, dict(zip(bad["path"], bad["why"], strict=True))
+
+
+def _decode_all(
+    kind: str, items: pd.DataFrame, root: Path, config: DataConfig, made: Path, progress: Progress
+) -> pd.DataFrame:
+    """Writes the records; returns what each item is, with ``record`` -1 where it is set aside."""
+    decode = media.decoder(kind, config)
     paths = items["path"].drop_duplicates()
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
@@ -151,20 +169,27 @@ def _write_media(
                 bad[name] = str(e)
                 continue
             yield {"data": data}
+        if not lengths:
+            name, why = next(iter(bad.items()))
+            raise InputError(
+                f"{root}: none of the {len(paths)} files of kind {kind} can be used; {name}: {why}"
+            )
 
-    dtype = np.int16 if kind == "audio" else np.uint8
     _write(
         media_dataset_builder.Builder(
-            rows=rows(), shape=shape, dtype=dtype, data_dir=made / kind, file_format="array_record"
+            rows=rows(),
+            shape=media.shape(kind, config),
+            dtype=np.int16 if kind == "audio" else np.uint8,
+            data_dir=made / kind,
+            file_format="array_record",
         )
     )
-    good = items[items["path"].isin(lengths)]
-    order = {name: i for i, name in enumerate(lengths)}
-    columns = good[["bar", "available_time", "symbol", "source", "path"]]
-    table = columns.assign(record=good["path"].map(order), length=good["path"].map(lengths))
-    with files.replaced(made / kind / "items.parquet") as f:
-        table.to_parquet(f, index=False)
-    return len(table), bad
+    record = {name: i for i, name in enumerate(lengths)}
+    return items[["bar", "available_time", "symbol", "source", "path"]].assign(
+        record=[record.get(name, -1) for name in items["path"]],
+        length=[lengths.get(name, 0) for name in items["path"]],
+        why=[bad.get(name, "") for name in items["path"]],
+    )
 
 
 def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:

@@ -124,13 +124,14 @@ def load(folder: Path) -> Market:
         channels=bars["channels"],
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
-        media={kind: _media(folder, kind) for kind, n in manifest.get("media", {}).items() if n},
+        media={kind: _media(folder, kind) for kind in manifest.get("media", {})},
     )
 
 
 def _media(folder: Path, kind: str) -> Media:
     try:
         items = pd.read_parquet(folder / kind / "items.parquet")
+        items = items[items["record"] >= 0]  # the others were set aside
         source = _rows(folder / kind / "media")
         first = source[0]["data"]
     except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:

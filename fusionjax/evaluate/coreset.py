@@ -70,8 +70,18 @@ class Comparison:
 def compare(config: Config, views: list[Views], split: str, share: float) -> Comparison:
     """Trains the ladder's first fusion on all samples, lets it choose, and trains on fewer.
 
-    The labels must be classes; the last rung's modalities are shown.
+    The last rung's modalities are shown.
+
+    Raises:
+      InputError: the share is none, or the labels are no classes.
     """
+    if not 0 < share < 1:
+        raise InputError(f"--coreset={share}: expected a share between 0 and 1")
+    if not views[0].batch.targets.direction_mask.any():
+        raise InputError(
+            f"--coreset: {config.ladder.data} has volatilities to forecast; a coreset is chosen by "
+            "classes, of planted or digits"
+        )
     name, changes = config.ladder.fusions[0]
     config, rung = with_vectors(config, views[0]).override(changes), config.ladder.rungs[-1]
     study = Study(config, views)

@@ -149,7 +149,8 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert any(n.startswith("image images/bad.png: cannot be decoded") for n in notes)
     items = pd.read_parquet(folder / "image" / "items.parquet")
-    assert sorted(items["path"]) == ["images/a.png", "images/a.png", "images/b.jpg"]
+    assert sorted(items["path"][items["record"] >= 0]) == ["images/a.png"] * 2 + ["images/b.jpg"]
+    assert items["record"].tolist().count(-1) == 1
     assert len(np.unique(market.media["image"].record)) == 2  # one file, stored once
     change(root, 0, path="gone.png")
     notes = json.loads((made(config(root, tmp_path))[0] / "manifest.json").read_text())["notes"]
@@ -165,6 +166,42 @@ def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
     Image.new("L", (20, 10), 41).save(root / "images" / "a.png")
     assert made(c)[0] != first
     assert made(c.override({"data.image_size": (8, 8)}))[0] != made(c)[0]
+
+
+def test_interrupted_it_goes_on_and_ends_the_same(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = config(root, tmp_path)
+    folder, market = made(c)
+    whole = (folder / "manifest.json").read_text()
+    for lost in ("image/items.parquet", "manifest.json"):  # records without a list of what they are
+        (folder / lost).unlink()
+    again, _ = made(c)
+    assert (again / "manifest.json").read_text() == whole
+    (folder / "manifest.json").unlink()  # all is there but the end
+    monkeypatch.setattr(prepare.media, "decoder", lambda *_: pytest.fail("decoded once more"))
+    _, last = made(c)
+    assert (folder / "manifest.json").read_text() == whole
+    np.testing.assert_array_equal(
+        last.media["image"].read(np.arange(3)), market.media["image"].read(np.arange(3))
+    )
+
+
+def test_files_of_which_none_can_be_used_are_an_error(root: Path, tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        (root / "images" / name).write_bytes(b"not a picture")
+    with pytest.raises(InputError, match="none of the 3 files of kind image can be used; images/a"):
+        made(config(root, tmp_path))
+    assert not list((tmp_path / "prepared").glob("*/manifest.json"))
+
+
+def test_items_that_came_too_late_for_any_decision_are_counted(root: Path, tmp_path: Path) -> None:
+    late = "2024-06-03T10:00:00Z"
+    manifest(root / "audio", [("BB", late, late, "ir", "call.flac")])
+    folder, market = made(config(root, tmp_path))
+    assert market.media.keys() == {"image"}
+    notes = json.loads((folder / "manifest.json").read_text())["notes"]
+    assert "1 items of audio after the last decision: not used" in notes
 
 
 def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A chosen share of the samples: who is chosen, who may choose, and that it beats chance."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,17 @@ def test_a_folder_without_a_run_cannot_choose(prepared: Path, tmp_path: Path) ->
     c = small(seeing(SP500), prepared, train__coreset_share=0.5, train__coreset_by=by)
     with pytest.raises(InputError, match="no run here"):
         coreset.rows(c, open_market(c))
+
+
+def test_a_share_must_be_one_and_labels_classes() -> None:
+    c = resolve(planted_config.get_config())
+    views = [plant(REGIMES["full"], 300, train=200, dev=60, test=100).views]
+    for share in (0.0, 1.0, 2.0):
+        with pytest.raises(InputError, match=f"--coreset={share}: expected a share between 0 and"):
+            coreset.compare(c, views, "dev", share)
+    none = dataclasses.replace(
+        views[0].batch.targets, direction_mask=np.zeros_like(views[0].batch.targets.direction_mask)
+    )
+    blind = dataclasses.replace(views[0], batch=dataclasses.replace(views[0].batch, targets=none))
+    with pytest.raises(InputError, match="a coreset is chosen by classes"):
+        coreset.compare(c, [blind], "dev", 0.3)
