@@ -85,7 +85,7 @@ def test_split_outside_the_data_is_refused() -> None:
 
 @pytest.mark.shared_data
 def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
-    raw = acl18.read(acl18_root)
+    raw = acl18.read(acl18_root, "XNYS")
     bars = raw.bars
     symbols, symbol = np.unique(bars["symbol"], return_inverse=True)
     market = Market(
