@@ -12,6 +12,7 @@ from fusionjax.errors import InputError
 
 KINDS = {"image": "images", "audio": "audio", "video": "video"}  # and the folder of each
 _PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
+_HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
 _BLOCK = 65_536  # samples read at once
 
 
@@ -78,6 +79,8 @@ def _audio(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]
     with soundfile.SoundFile(path) as f:
         if f.format not in ("WAV", "FLAC", "MP3", "OGG", "WAVEX"):
             raise Undecodable(f"holds {f.format}; expected WAV, FLAC, MP3 or OGG")
+        if f.samplerate > _HERTZ or f.channels > _CHANNELS:
+            raise Undecodable(f"declares {f.channels} channels at {f.samplerate:,} Hz")
         _last(f.frames / f.samplerate, config)
         frames = min(f.frames, round(config.audio_seconds * f.samplerate))
         parts = [

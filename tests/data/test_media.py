@@ -109,6 +109,8 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
     Image.new("L", (40, 40), 9).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
     soundfile.write(tmp_path / "long.wav", np.zeros(8000 * 20), 8000)
+    soundfile.write(tmp_path / "wide.wav", np.zeros((10, 40)), 8000)
+    soundfile.write(tmp_path / "fast.wav", np.zeros(10), 4_000_000)
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     soundfile.write(tmp_path / "whole.mp3", np.zeros(8000), 8000)
     (tmp_path / "cut.mp3").write_bytes((tmp_path / "whole.mp3").read_bytes()[:20])
@@ -122,6 +124,8 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
         ("image", "cut.png", "cannot be decoded"),
         ("image", "absent.png", "missing"),
         ("audio", "long.wav", "lasts 20 s; config.data.media_seconds allows 10"),
+        ("audio", "wide.wav", "declares 40 channels"),
+        ("audio", "fast.wav", "declares 1 channels at 4,000,000 Hz"),
         ("audio", "empty.wav", "holds no sound"),
         ("audio", "cut.mp3", "cannot be decoded"),
         ("video", "cut.mp4", "cannot be decoded"),
