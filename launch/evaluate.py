@@ -67,7 +67,7 @@ def study(config: Config, split: str) -> None:
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         if _CORESET.value is not None:
-            CONSOLE.print(coreset.table(coreset.compare(config, views, split, _CORESET.value)))
+            CONSOLE.print(coreset.for_screen(coreset.compare(config, views, split, _CORESET.value)))
             return
         cells = ladder.climb(config, views, split, progress)
         made = ladder_table.report(config, cells, views, split)

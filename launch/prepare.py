@@ -1,7 +1,7 @@
 """Raw data to a prepared set: validated, joined in time, texts embedded, one record a row.
 
 python launch/prepare.py --config=configs/acl18.py
-python launch/prepare.py --config=configs/planted_folder.py --plant=5000   # writes its raw files
+python launch/prepare.py --config=configs/planted_folder.py --plant=4000   # writes its raw files
 """
 
 import json

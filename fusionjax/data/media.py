@@ -11,6 +11,7 @@ from fusionjax.config import DataConfig
 from fusionjax.errors import InputError
 
 KINDS = {"image": "images", "audio": "audio", "video": "video"}  # and the folder of each
+DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8}  # of a decoded file
 _PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
 _HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
 _BLOCK = 65_536  # samples read at once
@@ -38,12 +39,7 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
     Raises:
       InputError: the packages that decode are not installed.
     """
-    try:
-        import av  # noqa: F401
-        import PIL  # noqa: F401
-        import soundfile  # noqa: F401
-    except ImportError as e:
-        raise InputError(f"media need the package {e.name}; install fusionjax[media]") from e
+    require_packages()
     decode = {"image": _image, "audio": _audio, "video": _video}[kind]
 
     def careful(path: Path) -> tuple[np.ndarray, int]:
@@ -58,6 +54,16 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
             raise Undecodable(f"cannot be decoded ({reason}); it may be truncated") from e
 
     return careful
+
+
+def require_packages() -> None:
+    """Raises InputError unless the packages that read and write media are installed."""
+    try:
+        import av  # noqa: F401
+        import PIL  # noqa: F401
+        import soundfile  # noqa: F401
+    except ImportError as e:
+        raise InputError(f"media need the package {e.name}; install fusionjax[media]") from e
 
 
 def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height width"], int]:

@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Float, Int, UInt8
 
 from fusionjax import files
-from fusionjax.data import calendar, schema
+from fusionjax.data import calendar, media, schema
 from fusionjax.data.planted import Planted
 from fusionjax.errors import InputError
 from fusionjax.types import Vector
@@ -61,7 +61,7 @@ def write(planted: Planted, folder: Path, rows: Int[np.ndarray, "S"]) -> None:
     Raises:
       InputError: more rows than sessions up to 2025, or a package is missing.
     """
-    _require_media()
+    media.require_packages()
     days, stamps = _samples(len(rows))
     (folder / "bars.parquet").unlink(missing_ok=True)  # written last: no bars, not finished
     batch, truth = planted.views.batch, planted.truth
@@ -105,7 +105,7 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
       InputError: a table or file is missing or damaged, a path leaves its folder, or an item
         belongs to no sample or to one that has its item; names the file and the row.
     """
-    _require_media()
+    media.require_packages()
     where = folder / "bars.parquet"
     bars = schema.check_bars(schema.read_table(where), where)
     _refuse(bars["symbol"] != SYMBOL, where, f"symbol must be {SYMBOL}")
@@ -168,8 +168,7 @@ def _items(
     """A table of stamped items and the sample of each."""
     table = schema.read_table(where)
     schema.require_columns(table, (*_STAMPS, *columns), where)
-    blank = {c: "" for c in schema.DOCUMENTS if c not in table}
-    schema.check_documents(table.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
+    schema.check_items(table, where)
     known = table["available_time"].dt.ceil("s").dt.tz_convert("UTC").dt.tz_localize(None)
     at = calendar.first_session_after(known.to_numpy().astype("datetime64[s]"), decided)
     _refuse(table["symbol"] != SYMBOL, where, f"symbol must be {SYMBOL}")
@@ -217,15 +216,6 @@ def _levels(posts: pd.Series, where: Path) -> Float[np.ndarray, "N F"]:
         (level < 0).any(axis=1), where, f"text must give each of {', '.join(SUBJECTS)} its level"
     )
     return _unsquash((level + 0.5) / len(LEVELS), _POST)
-
-
-def _require_media() -> None:
-    try:
-        import av  # noqa: F401
-        import PIL  # noqa: F401
-        import soundfile  # noqa: F401
-    except ImportError as e:
-        raise InputError(f"media need the package {e.name}; install fusionjax[media]") from e
 
 
 def _expect(found: object, wanted: object) -> None:

@@ -179,7 +179,7 @@ def _decode_all(
         media_dataset_builder.Builder(
             rows=rows(),
             shape=media.shape(kind, config),
-            dtype=np.int16 if kind == "audio" else np.uint8,
+            dtype=media.DTYPES[kind],
             data_dir=made / kind,
             file_format="array_record",
         )

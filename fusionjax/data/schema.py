@@ -152,6 +152,12 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
     return documents
 
 
+def check_items(items: pd.DataFrame, where: object) -> None:
+    """Validates stamped items as texts are, now; they need no author and no text."""
+    blank = {c: "" for c in ("author", "text") if c not in items}
+    check_documents(items.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
+
+
 def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 
@@ -186,9 +192,8 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         ends = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
         table[column] = times.where(zoned, ends)
-    blank = {c: "" for c in ("author", "text") if c not in table}
-    checked = check_documents(table.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
-    return checked.drop(columns=list(blank))
+    check_items(table, where)
+    return table
 
 
 def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:

@@ -1,9 +1,11 @@
 """A prepared set: columns of bars and texts in memory, from which any window is a slice."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,37 +126,39 @@ def load(folder: Path) -> Market:
         channels=bars["channels"],
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
-        media={kind: _media(folder, kind) for kind in manifest.get("media", {})},
+        media={kind: _media(folder, kind) for kind in manifest["media"]},
     )
 
 
 def _media(folder: Path, kind: str) -> Media:
-    try:
+    with _naming(folder, kind):
         items = pd.read_parquet(folder / kind / "items.parquet")
         items = items[items["record"] >= 0]  # the others were set aside
         source = _rows(folder / kind / "media")
         first = source[0]["data"]
-    except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:
-        raise InputError(
-            f"{folder / kind}: cannot be read ({str(e).splitlines()[0]}); delete {folder} and "
-            "prepare again"
-        ) from e
     bar, record, length = (items[c].to_numpy(np.int64) for c in ("bar", "record", "length"))
     return Media(bar, record, length, first.shape, first.dtype, source)
+
+
+def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """All columns of one record set but the texts themselves, which only people read."""
+    with _naming(folder, name):
+        source = _rows(folder / name)
+        rows = source.__getitems__(range(len(source)))
+    return {key: np.array([r[key] for r in rows]) for key in rows[0] if key != "text"}
 
 
 def _rows(folder: Path) -> Any:
     return tfds.builder_from_directory(str(folder / "1.0.0")).as_data_source("rows")
 
 
-def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """All columns of one record set but the texts themselves, which only people read."""
+@contextlib.contextmanager
+def _naming(folder: Path, name: str) -> Iterator[None]:
+    """What goes wrong in reading a part of a prepared set becomes one message."""
     try:
-        source = _rows(folder / name)
-        rows = source.__getitems__(range(len(source)))
-    except (OSError, ValueError, RuntimeError, IndexError) as e:
+        yield
+    except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:
         raise InputError(
             f"{folder / name}: cannot be read ({str(e).splitlines()[0]}); delete "
             f"{folder} and prepare again"
         ) from e
-    return {key: np.array([r[key] for r in rows]) for key in rows[0] if key != "text"}

@@ -124,12 +124,16 @@ class Windows:
         first = self._market.first_row[rows][:, None]
         return np.maximum(at, first), at >= first
 
+    def _oldest(self, rows: np.ndarray, sessions: int) -> Int64[np.ndarray, "B"]:
+        """The first row that a look-back of so many sessions reaches."""
+        return np.maximum(rows - sessions + 1, self._market.first_row[rows])
+
     def _latest(
         self, modality: MediaConfig, rows: np.ndarray
     ) -> tuple[Input, Bool[np.ndarray, "B"]]:
         """The newest item of the last ``sessions`` sessions; zeros where there is none."""
         media = self._market.media[modality.kind]
-        oldest = np.maximum(rows - modality.sessions + 1, self._market.first_row[rows])
+        oldest = self._oldest(rows, modality.sessions)
         at = np.searchsorted(media.bar, rows, side="right") - 1
         here = (at >= 0) & (media.bar[at] >= oldest)
         content = np.zeros((len(rows), *media.shape), media.dtype)
@@ -145,7 +149,7 @@ class Windows:
     ) -> tuple[Documents, Bool[np.ndarray, "B"]]:
         texts, market = self._market.texts, self._market
         assert texts is not None, "checked when the windows are made"
-        oldest = np.maximum(rows - modality.sessions + 1, market.first_row[rows])
+        oldest = self._oldest(rows, modality.sessions)
         begin = np.searchsorted(texts.bar, oldest, side="left")
         end = np.searchsorted(texts.bar, rows, side="right")
         at = end[:, None] + np.arange(-modality.max_documents, 0)
@@ -159,7 +163,7 @@ class Windows:
             age=np.where(mask, seconds / 3600, 0).astype(np.float32),
             author=np.where(mask, texts.author[at] % modality.author_buckets, 0).astype(np.int32),
             mask=mask,
-        ), mask.any(1)
+        ), np.asarray(mask.any(1))
 
     def _scaled(
         self, modality: NumericConfig

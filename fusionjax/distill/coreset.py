@@ -32,4 +32,14 @@ def choose(
     wait = np.random.default_rng([seed, 31]).exponential(size=len(label))
     turn = np.where(weight > 0, wait / np.maximum(weight, 1e-12), np.inf)
     order = np.lexsort((wait, turn))
-    return np.sort(order[: max(round(share * len(label)), 1)])
+    return np.sort(order[: _size(len(label), share)])
+
+
+def draw(count: int, share: float, seed: int) -> Int64[np.ndarray, "K"]:
+    """As many of ``count`` positions at random, rising: what a choice must beat."""
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(count, _size(count, share), replace=False))
+
+
+def _size(count: int, share: float) -> int:
+    return max(round(share * count), 1)

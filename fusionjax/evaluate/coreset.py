@@ -12,7 +12,7 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.views import Views
-from fusionjax.distill.coreset import choose
+from fusionjax.distill.coreset import choose, draw
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.evaluate.ladder import Cell, score, with_vectors
@@ -35,8 +35,7 @@ def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
         return None
     given = samples.split(market, config, t.split)
     if t.coreset_by == RANDOM:
-        count = max(round(t.coreset_share * len(given)), 1)
-        return np.sort(np.random.default_rng(config.seed).choice(given.row, count, replace=False))
+        return given.row[draw(len(given), t.coreset_share, config.seed)]
     run = Path(t.coreset_by)
     info = read_info(run)
     last = config.data.splits[t.split][1]
@@ -89,17 +88,13 @@ def compare(config: Config, views: list[Views], split: str, share: float) -> Com
     made = {"all": score(name, study, state, notes, views, rung, split)}
     logits = study.predict(state, rung, study.train).outcome.direction_logits
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
-    count = max(round(share * len(study.train)), 1)
     chosen = [
         choose(b, v.batch.targets.direction[study.train, 0].astype(np.int64), share, seed)
         for seed, (b, v) in enumerate(zip(belief, views, strict=True))
     ]
-    drawn = [
-        np.random.default_rng(s).choice(len(study.train), count, replace=False)
-        for s in range(len(views))
-    ]
+    drawn = [draw(len(study.train), share, seed) for seed in range(len(views))]
     for how, kept in (("chosen", chosen), (RANDOM, drawn)):
-        fewer = [_only(v, np.sort(k)) for v, k in zip(views, kept, strict=True)]
+        fewer = [_only(v, k) for v, k in zip(views, kept, strict=True)]
         study = Study(config, fewer)
         state, notes = study.fit(rung)
         made[f"{share:.0%} {how}"] = score(name, study, state, notes, fewer, rung, split)
@@ -131,13 +126,13 @@ def _only(views: Views, kept: Int64[np.ndarray, "K"]) -> Views:
     )
 
 
-def table(c: Comparison) -> Table:
+def for_screen(c: Comparison) -> Table:
     """The table for a terminal."""
-    made = Table(title=c.title, title_justify="left", title_style="bold")
+    table = Table(title=c.title, title_justify="left", title_style="bold")
     for name in ("trained on", "accuracy", "NLL", "of all samples' skill", "against random"):
-        made.add_column(name, justify="left" if name == "trained on" else "right")
+        table.add_column(name, justify="left" if name == "trained on" else "right")
     for i, (how, cell) in enumerate(c.cells.items()):
         scores = ["{:.1f} ± {:.1f}".format(*cell.summary["accuracy"])]
         scores.append("{:.3f} ± {:.3f}".format(*cell.summary["NLL"]))
-        made.add_row(how, *scores, f"{c.skill[how]:.1%}", interval(c.gain) if i == 1 else "")
-    return made
+        table.add_row(how, *scores, f"{c.skill[how]:.1%}", interval(c.gain) if i == 1 else "")
+    return table

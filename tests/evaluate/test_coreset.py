@@ -56,7 +56,7 @@ def test_chosen_beats_random_on_a_planted_market() -> None:
     assert made.skill["all"] == 1
     assert made.skill["30% chosen"] > made.skill["30% random"]
     assert made.gain.mean < 0
-    assert coreset.table(made).row_count == 3
+    assert coreset.for_screen(made).row_count == 3
 
 
 def test_training_rows_are_thinned_before_and_in_the_anchor(prepared: Path) -> None:

@@ -2,14 +2,12 @@
 
 import jax.numpy as jnp
 import numpy as np
-from einops import rearrange, reduce
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from fusionjax.config import AudioConfig, ModelConfig
 from fusionjax.models.encoders.numeric import instance_normalise
-from fusionjax.models.encoders.positions import positions
-from fusionjax.models.layers import Stack, dense
+from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.types import Tokens, Waveform
 
 _QUIET = 1e-8  # of power: what is softer than -80 dB of full scale counts as silence
@@ -30,15 +28,14 @@ def mel_filters(mels: int, window: int, hertz: int) -> Float32[np.ndarray, "K me
 
 
 def log_mel(
-    samples: Int[Array, "B S"], length: Int[Array, "B"], spec: AudioConfig, hertz: int
+    samples: Int[Array, "B S"], length: Int[Array, "B"], spec: AudioConfig
 ) -> tuple[Float[Array, "B T mels"], Bool[Array, "B T"]]:
     """Log of the mel power of Hann-windowed frames; those that end after ``length`` are masked.
 
     Args:
       samples: 16-bit PCM.
       length: how many of them are sound; the rest is padding.
-      spec: window and hop in samples, number of mel bands.
-      hertz: sampling rate.
+      spec: sampling rate, window and hop in samples, number of mel bands.
     """
     count = 1 + (samples.shape[1] - spec.window) // spec.hop
     start = np.arange(count) * spec.hop
@@ -47,7 +44,7 @@ def log_mel(
     hann = np.hanning(spec.window + 1)[:-1].astype(np.float32)
     hann = hann / hann.sum()
     power = jnp.square(jnp.abs(jnp.fft.rfft(frames * hann[None, None])))
-    mel = jnp.log(power @ mel_filters(spec.mels, spec.window, hertz) + _QUIET)
+    mel = jnp.log(power @ mel_filters(spec.mels, spec.window, spec.hertz) + _QUIET)
     return mel, jnp.asarray(start + spec.window)[None] <= length[:, None]
 
 
@@ -63,16 +60,8 @@ class AudioEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, sound: Waveform) -> Tokens:
-        c, patch = self.config, self.spec.patch
-        mel, mask = log_mel(sound.samples, sound.length, self.spec, self.spec.hertz)
-        whole = mel.shape[1] // patch * patch
+        mel, mask = log_mel(sound.samples, sound.length, self.spec)
+        whole = mel.shape[1] // self.spec.patch * self.spec.patch
         x, mean, std = instance_normalise(mel[:, :whole], mask[:, :whole])
-        x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
-        x = x + positions(self, x.shape[1], c)
-        level = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
-        level = dense(c, c.width, "embed_statistics")(level)[:, None]
-        real = reduce(mask[:, :whole], "b (n p) -> b n", "any", p=patch)
-        return Stack(c, self.deterministic, name="stack")(
-            jnp.concatenate([level, x], axis=1),
-            jnp.concatenate([real.any(1, keepdims=True), real], axis=1),
-        )
+        statistics = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
+        return patch_tokens(self, x, mask[:, :whole], statistics, self.spec.patch)

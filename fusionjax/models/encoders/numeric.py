@@ -1,13 +1,11 @@
 """Channels of bars, or any series: patches of sessions."""
 
 import jax.numpy as jnp
-from einops import rearrange, reduce
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import ModelConfig, NumericConfig
-from fusionjax.models.encoders.positions import positions
-from fusionjax.models.layers import Stack, dense
+from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.types import Series, Tokens
 
 
@@ -39,15 +37,7 @@ class NumericEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, series: Series) -> Tokens:
-        c, patch = self.config, self.spec.patch
         x, mean, std = instance_normalise(series.x, series.mask)
         x = jnp.concatenate([x, series.mask[..., None].astype(x.dtype)], axis=-1)
-        x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
-        x = x + positions(self, x.shape[1], c)
         statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
-        level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
-        mask = reduce(series.mask, "b (n p) -> b n", "any", p=patch)
-        return Stack(c, self.deterministic, name="stack")(
-            jnp.concatenate([level, x], axis=1),
-            jnp.concatenate([mask.any(1, keepdims=True), mask], axis=1),
-        )
+        return patch_tokens(self, x, series.mask, statistics, self.spec.patch)

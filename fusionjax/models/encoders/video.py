@@ -5,7 +5,7 @@ from einops import rearrange
 from flax import linen as nn
 
 from fusionjax.config import ModelConfig, VideoConfig
-from fusionjax.models.encoders.positions import positions
+from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
 from fusionjax.types import Clip, Tokens
 

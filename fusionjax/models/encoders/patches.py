@@ -1,0 +1,47 @@
+"""What encoders that cut their input into patches share."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from einops import rearrange, reduce
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from fusionjax.config import ModelConfig
+from fusionjax.models.layers import Stack, dense
+from fusionjax.types import Tokens
+
+
+def positions(
+    module: nn.Module, count: int, config: ModelConfig, name: str = "positions"
+) -> Float[Array, "1 N D"]:
+    """A learned position for each of ``count`` tokens."""
+    table = module.param(
+        name,
+        nn.initializers.normal(0.02),
+        (count, config.width),
+        jnp.float32,
+    )
+    return table[None].astype(jnp.dtype(config.compute_dtype))
+
+
+def patch_tokens(
+    module: Any,
+    x: Float[Array, "B T F"],
+    mask: Bool[Array, "B T"],
+    statistics: Float[Array, "B K"],
+    patch: int,
+) -> Tokens:
+    """A token for what was normalised away, then one for every ``patch`` rows of ``x``.
+
+    Called inside the ``__call__`` of an encoder, whose parameters these become.
+    """
+    c = module.config
+    x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
+    x = x + positions(module, x.shape[1], c)
+    level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
+    real = reduce(mask, "b (n p) -> b n", "any", p=patch)
+    return Stack(c, module.deterministic, name="stack")(
+        jnp.concatenate([level, x], axis=1),
+        jnp.concatenate([real.any(1, keepdims=True), real], axis=1),
+    )
