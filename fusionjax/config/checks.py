@@ -1,0 +1,185 @@
+"""What must hold between settings before any data is seen."""
+
+import dataclasses
+import datetime
+from typing import TYPE_CHECKING
+
+from fusionjax.config.sections import (
+    AudioConfig,
+    ChartConfig,
+    DataConfig,
+    ImageConfig,
+    MediaConfig,
+    NumericConfig,
+    TargetsConfig,
+    VectorConfig,
+    VideoConfig,
+)
+from fusionjax.errors import InputError
+
+if TYPE_CHECKING:
+    from fusionjax.config import Config
+
+
+def check(c: "Config") -> None:
+    """Relations between keys that a type cannot express.
+
+    Raises:
+      InputError: naming the key, what it holds and what was expected.
+    """
+    _check_counts(c)
+    _check_targets(c.targets)
+    _check_modalities(c)
+    _check_splits(c)
+    _check_training(c)
+
+
+def _need(ok: bool, message: str) -> None:
+    if not ok:
+        raise InputError(f"config: {message}")
+
+
+def _check_counts(c: "Config") -> None:
+    counts = {
+        "data": ("min_history", "audio_hertz", "video_frames"),
+        "model": ("width", "heads", "mlp_ratio", "attention_window"),
+        "train": (
+            *("steps", "global_batch_size", "grad_accum_steps"),
+            *("checkpoint_every", "keep_checkpoints", "log_every"),
+        ),
+        "distill": ("every",),
+        "selection": ("folds", "fold_sessions"),
+        "finetune": ("steps",),
+        "evaluate": ("bootstrap_samples", "block_sessions"),
+    }
+    for section, names in counts.items():
+        for name in names:
+            value = getattr(getattr(c, section), name)
+            _need(value >= 1, f"{section}.{name} is {value}; expected at least 1")
+
+
+def _check_targets(t: TargetsConfig) -> None:
+    for key in ("direction", "returns", "volatility"):
+        horizons = getattr(t, key)
+        _need(
+            len(horizons) > 0 and min(horizons) >= 1,
+            f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
+        )
+    _need(len(t.quantiles) > 0, "targets.quantiles is empty")
+    _need(
+        list(t.quantiles) == sorted(set(t.quantiles)) and all(0 < q < 1 for q in t.quantiles),
+        f"targets.quantiles {t.quantiles} must rise strictly inside (0, 1)",
+    )
+    _need(t.down <= t.up, "targets.down is above targets.up")
+
+
+def _check_modalities(c: "Config") -> None:
+    _need(bool(c.modalities), "modalities is empty; give at least one")
+    bare = all(isinstance(m, VectorConfig) for m in c.modalities.values())
+    _need(
+        c.model.layers >= (0 if bare else 1),
+        f"model.layers is {c.model.layers}; expected at least 1, or 0 where all are vectors",
+    )
+    _need(
+        c.model.width % c.model.heads == 0,
+        f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
+    )
+    for name, m in c.modalities.items():
+        sizes = {k: v for k, v in dataclasses.asdict(m).items() if isinstance(v, int)}
+        _need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
+        if isinstance(m, NumericConfig):
+            _need(bool(m.channels), f"modalities.{name}.channels is empty")
+            _need(
+                m.sessions % m.patch == 0,
+                f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}",
+            )
+        elif isinstance(m, ChartConfig):
+            _need(
+                m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
+                f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
+                f"into patches of {m.patch_height} × {m.patch_sessions}",
+            )
+        elif isinstance(m, MediaConfig):
+            _check_media(name, m, c.data)
+        elif isinstance(m, VectorConfig) and c.model.layers == 0:
+            _need(
+                m.features <= c.model.width,
+                f"modalities.{name} does not fit into model.width {c.model.width} as it is",
+            )
+
+
+def _check_media(name: str, m: MediaConfig, data: DataConfig) -> None:
+    """Patches must fit into what ``data`` decodes files to."""
+    if isinstance(m, AudioConfig):
+        samples = round(data.audio_seconds * data.audio_hertz)
+        frames = 1 + (samples - m.window) // m.hop
+        _need(
+            m.hertz == data.audio_hertz,
+            f"modalities.{name}.hertz is {m.hertz}; data.audio_hertz is {data.audio_hertz}",
+        )
+        _need(
+            frames >= m.patch,
+            f"modalities.{name}: {samples} samples hold {max(frames, 0)} windows of {m.window} "
+            f"every {m.hop}, fewer than a patch of {m.patch}",
+        )
+        return
+    size = data.image_size if isinstance(m, ImageConfig) else data.video_size
+    key = "image_size" if isinstance(m, ImageConfig) else "video_size"
+    _need(
+        all(n % m.patch == 0 for n in size),
+        f"modalities.{name}: data.{key} {size} does not divide into patches of {m.patch}",
+    )
+    if isinstance(m, VideoConfig):
+        _need(
+            data.video_frames % m.patch_frames == 0,
+            f"modalities.{name}: data.video_frames {data.video_frames} is not a multiple of "
+            f"patch_frames {m.patch_frames}",
+        )
+
+
+def _check_splits(c: "Config") -> None:
+    _need(
+        c.data.decision_delay_minutes >= 0,
+        f"data.decision_delay_minutes is {c.data.decision_delay_minutes}; a decision before the "
+        "close would see the close",
+    )
+    for key in ("train", "evaluate", "finetune"):
+        split = getattr(c, key).split
+        _need(
+            split in c.data.splits,
+            f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
+        )
+    for name, span in c.data.splits.items():
+        for day in span:
+            _need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
+        _need(
+            len(span) == 2 and span[0] <= span[1],
+            f"data.splits.{name} is {span}; expected (first day, last day)",
+        )
+
+
+def _check_training(c: "Config") -> None:
+    _need(
+        c.train.global_batch_size % c.train.grad_accum_steps == 0,
+        f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
+        f"train.grad_accum_steps {c.train.grad_accum_steps}",
+    )
+    share, judge = c.train.coreset_share, c.train.coreset_by
+    _need(0 < share <= 1, f"train.coreset_share is {share}; expected in (0, 1]")
+    _need(
+        (share < 1) == bool(judge),
+        f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
+        "run folder or 'random' to choose by, and a share of 1 neither",
+    )
+    d = c.distill
+    _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
+    _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
+    _need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
+    _need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -1,0 +1,207 @@
+"""The sections of a run's settings, as frozen dataclasses; configs/base.py explains every key."""
+
+import dataclasses
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class NumericConfig:
+    kind: Literal["numeric"]
+    channels: tuple[str, ...]
+    sessions: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    kind: Literal["text"]
+    sessions: int
+    max_documents: int
+    author_buckets: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ChartConfig:
+    kind: Literal["chart"]
+    sessions: int
+    height: int
+    patch_height: int
+    patch_sessions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageConfig:
+    kind: Literal["image"]
+    sessions: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioConfig:
+    kind: Literal["audio"]
+    sessions: int
+    hertz: int
+    window: int
+    hop: int
+    mels: int
+    patch: int
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig:
+    kind: Literal["video"]
+    sessions: int
+    patch: int
+    patch_frames: int
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorConfig:
+    kind: Literal["vector"]
+    features: int
+
+
+MediaConfig = ImageConfig | AudioConfig | VideoConfig
+ModalityConfig = NumericConfig | TextConfig | ChartConfig | MediaConfig | VectorConfig
+FusionName = Literal[
+    "distilled",
+    "equal",
+    "concat",
+    "late",
+    "softmax_gate",
+    "attention_gate",
+    "confidence",
+    "ogm_ge",
+    "qmf",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    source: str
+    root: str
+    prepared: str
+    calendar: str
+    decision_delay_minutes: int
+    min_history: int
+    image_size: tuple[int, int]
+    audio_hertz: int
+    audio_seconds: float
+    video_frames: int
+    video_size: tuple[int, int]
+    media_seconds: float
+    splits: dict[str, tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetsConfig:
+    classes: tuple[str, ...]
+    direction: tuple[int, ...]
+    up: float
+    down: float
+    returns: tuple[int, ...]
+    quantiles: tuple[float, ...]
+    volatility: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    width: int
+    layers: int
+    heads: int
+    mlp_ratio: int
+    attention: Literal["window", "linear"]
+    attention_window: int
+    fusion: FusionName
+    confidence_threshold: float
+    dropout: float
+    compute_dtype: Literal["float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    direction: float
+    returns: float
+    volatility: float
+    quality_rank: float
+    gradient_modulation: float
+
+
+@dataclasses.dataclass(frozen=True)
+class DistillConfig:
+    anchor_share: float
+    absorb_share: float
+    learned: tuple[str, ...]
+    warmup_steps: int
+    burst_steps: int
+    every: int
+    learning_rate: float
+    soft_labels: float
+    modality_cost: float
+    feature_cost: float
+    prior: float
+    elimination_margin: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    split: str
+    steps: int
+    global_batch_size: int
+    grad_accum_steps: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    clip_norm: float
+    ema_decay: float
+    modality_dropout: float
+    frozen: tuple[str, ...]
+    coreset_share: float
+    coreset_by: str
+    checkpoint_every: int
+    keep_checkpoints: int
+    log_every: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    data: int
+    fsdp: int
+    tensor: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionConfig:
+    folds: int
+    fold_sessions: int
+    grid: tuple[dict[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    split: str
+    bootstrap_samples: int
+    block_sessions: int
+    market_channel: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    split: str
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    replay_share: float
+    frozen: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderConfig:
+    data: Literal["planted", "maec", "digits"]
+    variant: str
+    root: str
+    rungs: tuple[tuple[str, ...], ...]
+    oracle: tuple[str, ...]
+    seeds: int
+    first_seed: int
+    fusions: tuple[tuple[str, dict[str, Any]], ...]
