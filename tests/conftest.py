@@ -138,8 +138,10 @@ def tiny_market(
         bar = np.sort(rng.integers(0, rows, 3 * rows)).astype(np.int64)
         documents = Texts(
             bar,
+            decision[bar] - 7200,
             decision[bar] - 3600,
             rng.integers(0, 99, len(bar)).astype(np.int32),
+            {i: f"author {i}" for i in range(99)},
             rng.normal(size=(len(bar), 8)).astype(np.float16),
             rng.normal(size=(len(bar), 3)).astype(np.float32),
         )

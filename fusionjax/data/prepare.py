@@ -1,39 +1,34 @@
 """Raw files to a prepared set: validated, joined in time, one record a row, with a fingerprint."""
 
-import contextlib
 import hashlib
-import io
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pandas as pd
-import tensorflow_datasets as tfds
+from jaxtyping import UInt64
 from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
-from fusionjax.data import calendar, media, text
-from fusionjax.data.builder.bars import bars_dataset_builder
-from fusionjax.data.builder.documents import documents_dataset_builder
-from fusionjax.data.builder.media import media_dataset_builder
-from fusionjax.data.sources import Raw, acl18, folder, sp500
+from fusionjax.data import calendar, join, media, parts, text
+from fusionjax.data.sources import acl18, folder, sp500
 from fusionjax.errors import InputError
 
 _SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
-_FORMAT = 1
+_FORMAT = 2
+
+Digests = dict[str, UInt64[np.ndarray, "_"]]  # of the rows, by table
 
 
 def prepare(config: DataConfig, progress: Progress) -> Path:
     """Makes the prepared set of ``config``, or finds it made already.
 
-    The folder's name holds a hash of the raw files' content and of the settings that shape the
-    rows, so that changed data never meets an old set. It appears whole or not at all: the manifest
-    is written last.
+    A set is a manifest that lists parts. Its name holds a hash of the raw files' content and of
+    the settings that shape the rows, so changed data never meets an old set; it appears whole or
+    not at all, as the manifest is written last. Where all rows of an earlier set are still there
+    as they were, its parts are shared and only what is new is written.
 
     Returns:
       The folder, for ``store.load``.
@@ -46,76 +41,69 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         raise InputError(
             f"config.data.source is {config.source!r}; expected one of {', '.join(_SOURCES)}"
         )
-    root = Path(config.root)
-    fingerprint = _fingerprint(config, source.files(root))
-    made = Path(config.prepared) / f"{config.source}-{fingerprint[:12]}"
-    if (made / "manifest.json").exists():
+    root, home = Path(config.root), Path(config.prepared)
+    settings = _settings(config)
+    fingerprint = _fingerprint(settings, source.files(root))
+    made = home / f"{config.source}-{fingerprint[:12]}"
+    if _parts_of(made) is not None:
         return made
     raw = source.read(root, config.calendar)
-    bars = raw.bars
-    sessions = bars["date"].to_numpy().astype("datetime64[D]")
-    days = np.unique(sessions)
+    sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
+    days, day = np.unique(sessions, return_inverse=True)
     decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
+    tables, late = join.place(raw, root, decisions[day])
+    parent, held = _grown_from(home, settings, tables.digests())
+    new = tables.without(held)
+    chain, aside = parent.get("parts", []), []
+    if any(len(rows) for rows in new.digests().values()):
+        part = home / "parts" / parts.name(new, settings)
+        parts.write(part, new, root, config, {k for k in held if len(held[k])}, progress)
+        chain = [*chain, part.name]
+        aside = [
+            f"{kind} {name}: {why}"
+            for kind in new.media
+            for name, why in parts.set_aside(part, kind).items()
+        ]
+    whole = [_whole(home, name) for name in chain]
     manifest = {
         "source": config.source,
         "fingerprint": fingerprint,
+        "settings": settings,
+        "grown_from": parent.get("fingerprint"),
+        "parts": chain,
         "channels": list(raw.channels),
-        "rows": len(bars),
-        "symbols": bars["symbol"].nunique(),
+        "rows": len(raw.bars),
+        "symbols": raw.bars["symbol"].nunique(),
         "first": str(days[0]),
         "last": str(days[-1]),
-        "documents": 0,
-        "media": {},
-        "notes": list(raw.notes),
+        "documents": len(tables.documents),
+        "media": {
+            kind: count
+            for kind in tables.media
+            if (count := sum(len(digests.get(kind, ())) for digests in whole))
+        },
+        "notes": [*raw.notes, *late, *aside],
+        "misaligned": list(raw.misaligned),
     }
-    at = decisions[np.searchsorted(days, sessions)]
-    _write(
-        bars_dataset_builder.Builder(
-            rows=_bar_rows(raw, at),
-            channels=len(raw.channels.columns),
-            data_dir=made,
-            file_format="array_record",
-        )
-    )
-    if raw.documents is not None:
-        documents, late = _join(raw.documents, bars, at)
-        embedding, lexicon = text.featurise(
-            documents["text"].to_numpy(str), Path(config.prepared) / "text_cache", progress
-        )
-        _write(
-            documents_dataset_builder.Builder(
-                rows=_document_rows(documents, embedding, lexicon),
-                embedding=embedding.shape[1],
-                lexicon=lexicon.shape[1],
-                data_dir=made,
-                file_format="array_record",
-            )
-        )
-        manifest |= {
-            "documents": len(documents),
-            "encoder": text.ENCODER,
-            "encoder_data_cutoff": text.DATA_CUTOFF,
-        }
-        if late:
-            manifest["notes"].append(f"{late} texts after their symbol's last decision: not used")
-    for kind, items in raw.media.items():
-        joined, late = _join(items, bars, at)
-        if len(joined):
-            kept, set_aside = _write_media(kind, joined, root, config, made, progress)
-            manifest["media"][kind] = kept
-            manifest["notes"] += [f"{kind} {name}: {why}" for name, why in set_aside.items()]
-        if late:
-            manifest["notes"].append(f"{late} items of {kind} after the last decision: not used")
+    if len(tables.documents):
+        manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}
     files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
     return made
 
 
-def _fingerprint(config: DataConfig, files: list[Path]) -> str:
-    digest = hashlib.sha256(f"{_FORMAT} {config.calendar} {config.decision_delay_minutes}".encode())
+def _settings(config: DataConfig) -> str:
+    """A hash of what shapes the rows beside the raw files."""
+    shared = f"{_FORMAT} {config.source} {config.calendar} {config.decision_delay_minutes}"
+    digest = hashlib.sha256(shared.encode())
     if config.source == "folder":  # what its files are decoded to
         sizes = {k: media.shape(k, config) for k in media.KINDS}
         digest.update(f"{sizes} {config.audio_hertz} {config.media_seconds}".encode())
-    for path in files:
+    return digest.hexdigest()
+
+
+def _fingerprint(settings: str, raw: list[Path]) -> str:
+    digest = hashlib.sha256(settings.encode())
+    for path in raw:
         if path.exists():  # the reader says better what a missing file means
             digest.update(path.name.encode())
             with path.open("rb") as f:
@@ -123,136 +111,36 @@ def _fingerprint(config: DataConfig, files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _write_media(
-    kind: str,
-    items: pd.DataFrame,
-    root: Path,
-    config: DataConfig,
-    made: Path,
-    progress: Progress,
-) -> tuple[int, dict[str, str]]:
-    """Decodes the files of one kind, once each, into records and a table of what each is.
-
-    A file that cannot be decoded is set aside, and so are its items.
-
-    Returns:
-      How many items there are, and why each bad file was set aside.
-    """
-    listed = made / kind / "items.parquet"
-    if not listed.exists():  # it is written last: what lies there without it was interrupted
-        shutil.rmtree(made / kind, ignore_errors=True)
-        decoded = _decode_all(kind, items, root, config, made, progress)
-        with files.replaced(listed) as f:
-            decoded.to_parquet(f, index=False)
-    table = pd.read_parquet(listed)
-    bad = table[table["record"] < 0].drop_duplicates("path")
-    kept = int((table["record"] >= 0).sum())
-    return kept, dict(zip(bad["path"], bad["why"], strict=True))
+def _whole(home: Path, part: str) -> Digests:
+    digests = parts.digests(home / "parts" / part)
+    assert digests is not None, f"part {part} was just written or found whole"
+    return digests
 
 
-def _decode_all(
-    kind: str, items: pd.DataFrame, root: Path, config: DataConfig, made: Path, progress: Progress
-) -> pd.DataFrame:
-    """Writes the records; returns what each item is, with ``record`` -1 where it is set aside."""
-    decode = media.decoder(kind, config)
-    paths = items["path"].drop_duplicates()
-    lengths: dict[str, int] = {}
-    bad: dict[str, str] = {}
-
-    def rows() -> Iterator[dict]:
-        bar = progress.add_task(f"decoding {kind}", total=len(paths), note="")
-        for name in paths:
-            progress.advance(bar)
-            try:
-                data, lengths[name] = decode(root / name)
-            except media.Undecodable as e:
-                bad[name] = str(e)
-                continue
-            yield {"data": data}
-        if not lengths:
-            name, why = next(iter(bad.items()))
-            raise InputError(
-                f"{root}: none of the {len(paths)} files of kind {kind} can be used; {name}: {why}"
-            )
-
-    _write(
-        media_dataset_builder.Builder(
-            rows=rows(),
-            shape=media.shape(kind, config),
-            dtype=media.DTYPES[kind],
-            data_dir=made / kind,
-            file_format="array_record",
-        )
-    )
-    record = {name: i for i, name in enumerate(lengths)}
-    return items[["bar", "available_time", "symbol", "source", "path"]].assign(
-        record=[record.get(name, -1) for name in items["path"]],
-        length=[lengths.get(name, 0) for name in items["path"]],
-        why=[bad.get(name, "") for name in items["path"]],
-    )
+def _parts_of(made: Path) -> dict | None:
+    """The manifest of a set, or None where it is not there with all its parts."""
+    try:
+        manifest = json.loads((made / "manifest.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    chain = manifest.get("parts")  # none in a set of an older form
+    at = made.parent / "parts"
+    there = chain is not None and all(parts.digests(at / p) is not None for p in chain)
+    return manifest if there else None
 
 
-def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
-    # tfds draws its own bars on stderr, which would tear ours.
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        tfds.disable_progress_bar()
-        builder.download_and_prepare()
-
-
-def _bar_rows(raw: Raw, decision: np.ndarray) -> Iterator[dict]:
-    columns = (
-        raw.bars["symbol"],
-        raw.bars["date"].to_numpy().astype("datetime64[D]").astype(int),
-        decision.astype(int),
-        raw.bars[["open", "high", "low", "close", "volume"]].to_numpy(np.float32),
-        raw.bars["adj_close"].to_numpy(float),
-        raw.subset,
-        raw.channels.to_numpy(np.float32),
-    )
-    names = ("symbol", "session", "decision_time", "ohlcv", "adj_close", "subset", "channels")
-    for cells in zip(*columns, strict=True):
-        yield dict(zip(names, cells, strict=True))
-
-
-def _join(
-    documents: pd.DataFrame, bars: pd.DataFrame, decision: np.ndarray
-) -> tuple[pd.DataFrame, int]:
-    """Gives each item the first bar of its symbol that decides at or after its available_time.
-
-    Returns:
-      The items that have such a bar, ordered by bar and time, and how many have none yet.
-    """
-    available = (
-        documents["available_time"]
-        .dt.ceil("s")  # never usable before its last fraction of a second
-        .dt.tz_convert("UTC")
-        .dt.tz_localize(None)
-        .to_numpy()
-        .astype("datetime64[s]")
-    )
-    bar = np.full(len(documents), -1)
-    rows_of = bars.groupby("symbol").indices
-    for symbol, rows in documents.groupby("symbol").indices.items():
-        own = rows_of[symbol]
-        first = calendar.first_session_after(available[rows], decision[own])
-        in_time = first < len(own)
-        bar[rows[in_time]] = own[first[in_time]]
-    joined = documents.assign(available_time=available, bar=bar)[bar >= 0]
-    joined = joined.sort_values(["bar", "available_time"], kind="stable", ignore_index=True)
-    return joined, int((bar < 0).sum())
-
-
-def _document_rows(
-    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray
-) -> Iterator[dict]:
-    columns = (
-        documents["bar"].to_numpy(),
-        documents["available_time"].to_numpy().astype("datetime64[s]").astype(int),
-        documents["author"].astype(str),
-        documents["text"],
-        embedding,
-        lexicon,
-    )
-    names = ("bar", "available_time", "author", "text", "embedding", "lexicon")
-    for cells in zip(*columns, strict=True):
-        yield dict(zip(names, cells, strict=True))
+def _grown_from(home: Path, settings: str, wanted: Digests) -> tuple[dict, Digests]:
+    """The largest earlier set of which every row is wanted, and its rows; or nothing."""
+    best: tuple[int, dict, Digests] = (0, {}, {})
+    for path in sorted(home.glob("*/manifest.json")):
+        manifest = _parts_of(path.parent)
+        if manifest is None or manifest.get("settings") != settings:
+            continue
+        chain = [_whole(home, name) for name in manifest["parts"]]
+        names = {name for digests in chain for name in digests}
+        held = {n: np.concatenate([d[n] for d in chain if n in d]) for n in names}
+        count = sum(map(len, held.values()))
+        within = all(np.isin(rows, wanted.get(n, [])).all() for n, rows in held.items())
+        if within and count > best[0]:
+            best = (count, manifest, held)
+    return best[1], best[2]

@@ -158,6 +158,11 @@ def check_items(items: pd.DataFrame, where: object) -> None:
     check_documents(items.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
 
 
+def check_ids(items: pd.DataFrame, where: object) -> None:
+    """Raises InputError naming the first row whose ``id`` another row has."""
+    _refuse(items, items.duplicated("id"), where, "this id appeared before; ids must differ")
+
+
 def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 

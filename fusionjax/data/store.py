@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ import pyarrow
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped
 
+from fusionjax.data import parts
 from fusionjax.errors import InputError
+
+_PAGE = 65_536  # records read at once: their dicts outweigh the columns they become
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +26,10 @@ class Texts:
     """All texts, ordered by the bar that may first use them, then by time."""
 
     bar: Int64[np.ndarray, "K"]
-    available_time: Int64[np.ndarray, "K"]  # seconds since 1970-01-01 UTC
+    event_time: Int64[np.ndarray, "K"]  # seconds since 1970-01-01 UTC, as the next
+    available_time: Int64[np.ndarray, "K"]
     author: Int32[np.ndarray, "K"]  # stable 32-bit hash of the author's name
+    names: dict[int, str]  # of the authors, by hash
     embedding: Float16[np.ndarray, "K E"]
     lexicon: Float[np.ndarray, "K X"]
 
@@ -37,17 +42,30 @@ class Media:
     """
 
     bar: Int64[np.ndarray, "K"]
+    event_time: Int64[np.ndarray, "K"]  # seconds since 1970-01-01 UTC, as the next
+    available_time: Int64[np.ndarray, "K"]
+    author: Int32[np.ndarray, "K"]  # stable 32-bit hash of the source's name
+    names: dict[int, str]  # of the sources, by hash
     record: Int64[np.ndarray, "K"]  # of which file; several symbols may share one
     length: Int64[np.ndarray, "K"]  # what is not padding
+    content: Shaped[np.ndarray, "K"]  # a hash of the file's bytes
     shape: tuple[int, ...]
     dtype: np.dtype
-    source: Any  # of the records
+    records: tuple[Any, ...]  # of each part, one after the other
 
     def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
         """The content of some items."""
         record, back = np.unique(self.record[at], return_inverse=True)
-        rows = self.source.__getitems__(record.tolist())
-        return np.stack([r["data"] for r in rows])[back]
+        ends = np.cumsum([len(r) for r in self.records])
+        part = np.searchsorted(ends, record, side="right")
+        rows = [
+            row["data"]
+            for p in np.unique(part)
+            for row in self.records[p].__getitems__(
+                (record[part == p] - ends[p] + len(self.records[p])).tolist()
+            )
+        ]
+        return np.stack(rows)[back]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,23 +119,49 @@ def load(folder: Path) -> Market:
             f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
             "with the same config"
         ) from e
-    bars = _read(folder, "bars")
+    chain = [folder.parent / "parts" / name for name in manifest.get("parts", ())]
+    lost = [part for part in chain if parts.digests(part) is None]
+    if lost or not chain:
+        raise InputError(
+            f"{folder}: its part {lost[0].name if lost else ''} is missing or was not finished; "
+            "run launch/prepare.py with the same config"
+        )
+    bars = _read(chain, "bars")
     if len(bars["session"]) != manifest["rows"]:
         raise InputError(
-            f"{folder}: holds {len(bars['session'])} bars, its manifest says "
+            f"{folder}: its parts hold {len(bars['session'])} bars, its manifest says "
             f"{manifest['rows']}; delete the folder and prepare again"
         )
     symbols, symbol = np.unique(bars["symbol"].astype(str), return_inverse=True)
+    order = np.lexsort((bars["session"], symbol))
+    bars, symbol = {k: v[order] for k, v in bars.items()}, symbol[order].astype(np.int32)
+
+    def row_of(names: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "K"]:
+        """The bar of each symbol and session."""
+        return np.searchsorted(
+            _key(symbol, bars["session"]), _key(np.searchsorted(symbols, names), session)
+        )
+
     texts = None
     if manifest["documents"]:
-        d = _read(folder, "documents")
-        author = np.array([zlib.crc32(a) & 0x7FFFFFFF for a in d["author"]], np.int32)
-        texts = Texts(d["bar"], d["available_time"], author, d["embedding"], d["lexicon"])
+        d = _read(chain, "documents")
+        bar = row_of(d["symbol"].astype(str), d["session"])
+        at = np.lexsort((d["digest"], d["available_time"], bar))
+        author, names = _hashed(d["author"][at].astype(str))
+        texts = Texts(
+            bar[at],
+            d["event_time"][at],
+            d["available_time"][at],
+            author,
+            names,
+            d["embedding"][at],
+            d["lexicon"][at],
+        )
     return Market(
         fingerprint=manifest["fingerprint"],
         symbols=tuple(symbols.tolist()),
         channel_names=tuple(manifest["channels"]),
-        symbol=symbol.astype(np.int32),
+        symbol=symbol,
         session=bars["session"].astype("datetime64[D]"),
         decision_time=bars["decision_time"],
         ohlcv=bars["ohlcv"],
@@ -126,26 +170,66 @@ def load(folder: Path) -> Market:
         channels=bars["channels"],
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
-        media={kind: _media(folder, kind) for kind in manifest["media"]},
+        media={kind: _media(chain, kind, row_of) for kind in manifest["media"]},
     )
 
 
-def _media(folder: Path, kind: str) -> Media:
-    with _naming(folder, kind):
-        items = pd.read_parquet(folder / kind / "items.parquet")
-        items = items[items["record"] >= 0]  # the others were set aside
-        source = _rows(folder / kind / "media")
-        first = source[0]["data"]
-    bar, record, length = (items[c].to_numpy(np.int64) for c in ("bar", "record", "length"))
-    return Media(bar, record, length, first.shape, first.dtype, source)
+def _key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
+    """Orders rows by symbol, then by session."""
+    return symbol.astype(np.int64) << 32 | session
 
 
-def _read(folder: Path, name: str) -> dict[str, np.ndarray]:
-    """All columns of one record set but the texts themselves, which only people read."""
-    with _naming(folder, name):
-        source = _rows(folder / name)
-        rows = source.__getitems__(range(len(source)))
-    return {key: np.array([r[key] for r in rows]) for key in rows[0] if key != "text"}
+def _media(
+    chain: list[Path], kind: str, row_of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> Media:
+    listed, records, start = [], [], 0
+    for part in chain:
+        if not (part / kind).exists():
+            continue
+        with _naming(part, kind):
+            items = pd.read_parquet(part / kind / "items.parquet")
+            items = items[items["record"] >= 0]  # the others were set aside
+            if not len(items):
+                continue
+            records.append(_rows(part / kind / "media"))
+            first = records[-1][0]["data"]
+        listed.append(items.assign(record=items["record"] + start))
+        start += len(records[-1])
+    items = pd.concat(listed, ignore_index=True)
+    items = items.assign(bar=row_of(items["symbol"].to_numpy(str), items["session"].to_numpy()))
+    items = items.sort_values(["bar", "available_time", "content"], kind="stable")
+    author, names = _hashed(items["source"].to_numpy(str))
+    numbers = ("bar", "event_time", "available_time", "record", "length")
+    return Media(
+        **{c: items[c].to_numpy(np.int64) for c in numbers},
+        author=author,
+        names=names,
+        content=items["content"].to_numpy(str),
+        shape=first.shape,
+        dtype=first.dtype,
+        records=tuple(records),
+    )
+
+
+def _hashed(names: np.ndarray) -> tuple[Int32[np.ndarray, "K"], dict[int, str]]:
+    distinct, at = np.unique(names, return_inverse=True)
+    hashes = np.array([zlib.crc32(n.encode()) & 0x7FFFFFFF for n in distinct.tolist()], np.int32)
+    return hashes[at], dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
+
+
+def _read(chain: list[Path], name: str) -> dict[str, np.ndarray]:
+    """All columns of one table but the texts themselves, which only people read."""
+    pages: list[dict[str, np.ndarray]] = []
+    for part in chain:
+        if not (part / name).exists():
+            continue
+        with _naming(part, name):
+            source, digest = _rows(part / name), (parts.digests(part) or {})[name]
+            for start in range(0, len(source), _PAGE):
+                rows = source.__getitems__(range(start, min(start + _PAGE, len(source))))
+                columns = {k: np.array([r[k] for r in rows]) for k in rows[0] if k != "text"}
+                pages.append({**columns, "digest": digest[start : start + _PAGE]})
+    return {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
 
 
 def _rows(folder: Path) -> Any:

@@ -103,6 +103,11 @@ def made(c: Config) -> tuple[Path, Market]:
     return folder, store.load(folder)
 
 
+def parts_of(folder: Path) -> list[Path]:
+    names = json.loads((folder / "manifest.json").read_text())["parts"]
+    return [folder.parent / "parts" / name for name in names]
+
+
 def row_of(market: Market, symbol: str, day: str) -> int:
     at = (market.symbol == market.symbols.index(symbol)) & (market.session == np.datetime64(day))
     return int(np.flatnonzero(at)[0])
@@ -148,7 +153,7 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
     folder, market = made(config(root, tmp_path))
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert any(n.startswith("image images/bad.png: cannot be decoded") for n in notes)
-    items = pd.read_parquet(folder / "image" / "items.parquet")
+    items = pd.read_parquet(parts_of(folder)[0] / "image" / "items.parquet")
     assert sorted(items["path"][items["record"] >= 0]) == ["images/a.png"] * 2 + ["images/b.jpg"]
     assert items["record"].tolist().count(-1) == 1
     assert len(np.unique(market.media["image"].record)) == 2  # one file, stored once
@@ -174,11 +179,12 @@ def test_interrupted_it_goes_on_and_ends_the_same(
     c = config(root, tmp_path)
     folder, market = made(c)
     whole = (folder / "manifest.json").read_text()
-    for lost in ("image/items.parquet", "manifest.json"):  # records without a list of what they are
-        (folder / lost).unlink()
+    (part,) = parts_of(folder)
+    for lost in ("image/items.parquet", "digests.npz"):  # records without a list of what they are
+        (part / lost).unlink()
     again, _ = made(c)
     assert (again / "manifest.json").read_text() == whole
-    (folder / "manifest.json").unlink()  # all is there but the end
+    (part / "digests.npz").unlink()  # all is there but the end
     monkeypatch.setattr(prepare.media, "decoder", lambda *_: pytest.fail("decoded once more"))
     _, last = made(c)
     assert (folder / "manifest.json").read_text() == whole
@@ -201,12 +207,13 @@ def test_items_that_came_too_late_for_any_decision_are_counted(root: Path, tmp_p
     folder, market = made(config(root, tmp_path))
     assert market.media.keys() == {"image"}
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
-    assert "1 items of audio after the last decision: not used" in notes
+    assert "1 items of audio after the last decision of their symbol: not used" in notes
 
 
 def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
     folder, _ = made(config(root, tmp_path))
-    (folder / "image" / "items.parquet").write_bytes(b"PAR1 cut")
+    (part,) = parts_of(folder)
+    (part / "image" / "items.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(InputError, match="image: cannot be read .* delete .* and prepare again"):
         store.load(folder)
 
@@ -277,3 +284,78 @@ def test_a_modality_that_the_folder_lacks_is_refused(root: Path, tmp_path: Path)
     lacking = Market(**{**vars(market), "media": {}})
     with pytest.raises(InputError, match="modalities.image wants image; data.source 'folder' has"):
         Windows(lacking, c, Scaler.fit(market, np.datetime64("2024-05-24")))
+
+
+def grow(root: Path) -> None:
+    """Another session, another picture of an old day, and the damaged picture repaired."""
+    bars = pd.read_csv(root / "bars.csv")
+    last = bars.groupby("symbol").tail(1)
+    bars = pd.concat([bars, last.assign(date="2024-05-28")])
+    bars.sort_values(["symbol", "date"]).to_csv(root / "bars.csv", index=False)
+    Image.new("L", (20, 10), 90).save(root / "images" / "bad.png")
+    Image.new("L", (20, 10), 120).save(root / "images" / "new.png")
+    path = root / "images" / "manifest.jsonl"
+    stamp = "2024-05-09T10:00:00Z"
+    item = {"symbol": "AA", "event_time": stamp, "available_time": stamp, "source": "wire"}
+    path.write_text(path.read_text() + json.dumps({**item, "path": "new.png"}) + "\n")
+
+
+def same_market(a: Market, b: Market) -> None:
+    for name in ("symbol", "session", "ohlcv", "channels", "decision_time", "first_row"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    for kind in ("image", "audio"):
+        x, y = a.media[kind], b.media[kind]
+        for name in ("bar", "event_time", "available_time", "author", "length", "content"):
+            np.testing.assert_array_equal(getattr(x, name), getattr(y, name))
+        every = np.arange(len(x.bar))
+        np.testing.assert_array_equal(x.read(every), y.read(every))
+
+
+def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path: Path) -> None:
+    c = config(root, tmp_path)
+    before, old = made(c)
+    (first,) = parts_of(before)
+    stamps = {p: p.stat().st_mtime_ns for p in first.rglob("*") if p.is_file()}
+    grow(root)
+    after, new = made(c)
+    assert parts_of(after)[0] == first
+    assert len(parts_of(after)) == 2
+    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps, "an old row was written again"
+    told = json.loads((after / "manifest.json").read_text())
+    assert told["grown_from"] == json.loads((before / "manifest.json").read_text())["fingerprint"]
+    assert told["media"] == {"image": 5, "audio": 1}
+    assert not any("bad.png" in note for note in told["notes"])
+    assert len(new.session) == len(old.session) + 2
+    at_once = made(c.override({"data.prepared": str(tmp_path / "other")}))[1]
+    assert at_once.fingerprint == new.fingerprint
+    same_market(new, at_once)
+    same_market(store.load(before), old)  # whoever was trained on the old set still has it
+
+
+def test_changed_history_makes_a_set_of_its_own(root: Path, tmp_path: Path) -> None:
+    c = config(root, tmp_path)
+    before, _ = made(c)
+    bars = pd.read_csv(root / "bars.csv")
+    bars.loc[3, "volume"] += 1
+    bars.to_csv(root / "bars.csv", index=False)
+    after, _ = made(c)
+    assert not set(parts_of(before)) & set(parts_of(after))
+    assert json.loads((after / "manifest.json").read_text())["grown_from"] is None
+
+
+def test_two_items_of_one_id_are_refused(root: Path) -> None:
+    change(root, 0, id="a")
+    change(root, 1, id="b")
+    change(root, 2, id="a")
+    with pytest.raises(InputError, match="manifest.jsonl: row 2 .*this id appeared before"):
+        source.read(root, "XNYS")
+
+
+def test_events_whose_items_do_not_pair_up_are_told(root: Path) -> None:
+    for row in range(3):
+        change(root, row, event="call")
+    lines = pd.DataFrame({"symbol": "AA", "event_time": "2024-05-10", "event": ["call"] * 2})
+    lines = lines.assign(available_time=lines["event_time"], text="We grew")
+    lines.to_csv(root / "texts.csv", index=False)
+    (told,) = source.read(root, "XNYS").misaligned
+    assert told == "event call: 2 in texts.csv, 3 in images/manifest.jsonl"

@@ -1,5 +1,6 @@
 """Raw files to array_record and back: complete, repeatable, joined in time, never half there."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -31,12 +32,22 @@ def test_round_trip_of_the_embedded_data(prepared: Path) -> None:
 
 def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
     config = small(demo.get_config(), prepared).data
-    folder = tmp_path / "copy"
-    shutil.copytree(prepare.prepare(config, Progress(disable=True)), folder)
-    record = next((folder / "bars" / "1.0.0").glob("*.array_record*"))
+    made = prepare.prepare(config, Progress(disable=True))
+    (name,) = json.loads((made / "manifest.json").read_text())["parts"]
+    folder, part = tmp_path / made.name, tmp_path / "parts" / name
+    shutil.copytree(made, folder)
+    shutil.copytree(made.parent / "parts" / name, part)
+    record = next((part / "bars" / "1.0.0").glob("*.array_record*"))
     record.write_bytes(record.read_bytes()[:-5000])
-    with pytest.raises(InputError, match="cannot be read.*delete .*copy and prepare again"):
+    with pytest.raises(InputError, match=f"cannot be read.*delete .*{name} and prepare again"):
         store.load(folder)
+    (part / "digests.npz").unlink()
+    with pytest.raises(InputError, match=f"part {name} is missing or was not finished; run"):
+        store.load(folder)
+    shutil.rmtree(part)  # as the message says
+    again = prepare.prepare(small(demo.get_config(), tmp_path).data, Progress(disable=True))
+    assert again == folder
+    np.testing.assert_array_equal(store.load(again).channels, store.load(made).channels)
     (folder / "manifest.json").unlink()
     with pytest.raises(InputError, match="no prepared set"):
         store.load(folder)

@@ -38,7 +38,8 @@ def truncated(market: Market, row: int) -> Market:
         for f in dataclasses.fields(market)
         if isinstance(getattr(market, f.name), np.ndarray)
     }
-    old = {f.name: getattr(texts, f.name)[known] for f in dataclasses.fields(texts)}
+    columns = {f.name: getattr(texts, f.name) for f in dataclasses.fields(texts)}
+    old = {k: v[known] if k != "names" else v for k, v in columns.items()}
     return dataclasses.replace(market, **cut, texts=dataclasses.replace(texts, **old))
 
 

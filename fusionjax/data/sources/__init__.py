@@ -17,6 +17,7 @@ class Raw:
       subset: True for the rows of a published sub-protocol (the sample whose target is this row).
       notes: what was left out on the way and why, for the manifest.
       media: by kind (``media.KINDS``): stamped items with ``symbol``, ``source`` and ``path``.
+      misaligned: events whose items do not pair up, in words.
     """
 
     bars: pd.DataFrame
@@ -25,3 +26,4 @@ class Raw:
     subset: np.ndarray
     notes: tuple[str, ...]
     media: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
+    misaligned: tuple[str, ...] = ()

@@ -4,7 +4,9 @@
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
-All but the bars may be absent. One item may name several symbols: ``A|B``.
+All but the bars may be absent. One item may name several symbols: ``A|B``. A column ``id`` must
+not repeat; a column ``event`` names what items of several tables belong to, such as a call whose
+lines and clips should pair up.
 """
 
 from pathlib import Path
@@ -47,10 +49,15 @@ def read(root: Path, calendar: str) -> Raw:
         channels[name] = schema.numbers(bars, name, where)
     known = set(bars["symbol"])
     notes: list[str] = []
+    events: dict[str, pd.Series] = {}  # how many items each has, by table
 
     def items(where: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         table = schema.read_table(where)
         schema.require_columns(table, (*_STAMPS, *columns), where)
+        if "id" in table:
+            schema.check_ids(table, where)
+        if "event" in table:
+            events[str(where.relative_to(root))] = table["event"].value_counts()
         table = _each_symbol(schema.stamped(table, where, calendar), where)
         priced = table["symbol"].isin(known)
         notes.extend(
@@ -76,7 +83,25 @@ def read(root: Path, calendar: str) -> Raw:
                 f"{root / folder}: files without a manifest cannot be placed in time; add "
                 "manifest.parquet, .jsonl or .csv"
             )
-    return Raw(bars, channels, documents, np.ones(len(bars), bool), tuple(notes), listed)
+    return Raw(
+        bars,
+        channels,
+        documents,
+        np.ones(len(bars), bool),
+        tuple(notes),
+        listed,
+        _misaligned(events),
+    )
+
+
+def _misaligned(events: dict[str, pd.Series]) -> tuple[str, ...]:
+    """Events that have more items in one table than in another."""
+    counts = pd.DataFrame(events).fillna(0).astype(int)
+    uneven = counts[counts.nunique(axis=1) > 1]
+    return tuple(
+        f"event {event}: " + ", ".join(f"{n} in {table}" for table, n in row.items())
+        for event, row in uneven.iterrows()
+    )
 
 
 def _one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:

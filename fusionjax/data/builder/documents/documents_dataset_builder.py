@@ -1,4 +1,4 @@
-"""One record a text: who, when, what it says as numbers, and the bar that may first use it."""
+"""One record a text: who, when, what it says as numbers, and the session that may first use it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from fusionjax.data.builder.rows import RowsBuilder
 
 
 class Builder(RowsBuilder):
-    """Rows come by bar, then by time."""
+    """A text of several symbols is a row for each."""
 
     def __init__(self, *, embedding: int = 0, lexicon: int = 0, **kwargs: Any) -> None:
         self._embedding, self._lexicon = embedding, lexicon
@@ -18,8 +18,12 @@ class Builder(RowsBuilder):
     def _features(self) -> dict[str, Any]:
         f = tfds.features
         return {
-            "bar": f.Scalar(np.int64),  # first row of the bars whose decision may use it
-            "available_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC
+            "symbol": f.Text(),
+            "session": f.Scalar(
+                np.int64
+            ),  # days since 1970-01-01; its decision is the first to know
+            "event_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC, as the next
+            "available_time": f.Scalar(np.int64),
             "author": f.Text(),
             "text": f.Text(),
             "embedding": f.Tensor(shape=(self._embedding,), dtype=np.float16, encoding="bytes"),

@@ -1,0 +1,239 @@
+"""Parts of a prepared set: each written once, never touched again, shared by the sets that grow."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tensorflow_datasets as tfds
+from jaxtyping import UInt64
+from rich.progress import Progress
+
+from fusionjax import files
+from fusionjax.config import DataConfig
+from fusionjax.data import media, text
+from fusionjax.data.builder.bars import bars_dataset_builder
+from fusionjax.data.builder.documents import documents_dataset_builder
+from fusionjax.data.builder.media import media_dataset_builder
+from fusionjax.errors import InputError
+
+PRICES = ["open", "high", "low", "close", "volume"]
+_BAR = ["symbol", "session", "decision_time", *PRICES, "adj_close", "subset"]  # then the channels
+_ITEM = ["symbol", "session", "event_time", "available_time", "source", "path", "content"]
+_DIGESTS = "digests.npz"  # written last: a part without it was interrupted
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Rows of a set, placed in time: bars, texts and items by kind. Times are whole seconds."""
+
+    bars: pd.DataFrame
+    documents: pd.DataFrame
+    media: dict[str, pd.DataFrame]
+
+    def digests(self) -> dict[str, UInt64[np.ndarray, "_"]]:
+        """A number for each row of each table that says what it holds; repeats are told apart."""
+        return {name: _digest(table) for name, table in self._named().items()}
+
+    def without(self, known: dict[str, UInt64[np.ndarray, "_"]]) -> "Tables":
+        """The rows that are not among known digests."""
+        mine = self.digests()
+        left = {
+            name: table[~np.isin(mine[name], known[name])] if name in known else table
+            for name, table in self._named().items()
+        }
+        bars, documents = left.pop("bars"), left.pop("documents")
+        return Tables(bars, documents, left)
+
+    def _named(self) -> dict[str, pd.DataFrame]:
+        return {"bars": self.bars, "documents": self.documents, **self.media}
+
+
+def _digest(table: pd.DataFrame) -> UInt64[np.ndarray, "_"]:
+    row = pd.util.hash_pandas_object(table, index=False)
+    again = row.groupby(row).cumcount().to_numpy(np.uint64)
+    return row.to_numpy(np.uint64) + again * np.uint64(0x9E3779B97F4A7C15)
+
+
+def name(tables: Tables, settings: str) -> str:
+    """Of the part that would hold these rows: a hash of them."""
+    digest = hashlib.sha256(settings.encode())
+    for key, rows in sorted(tables.digests().items()):
+        digest.update(key.encode() + np.sort(rows).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def digests(part: Path) -> dict[str, UInt64[np.ndarray, "_"]] | None:
+    """Of the rows that a part holds; None where it is not whole."""
+    if not (part / _DIGESTS).exists():
+        return None
+    with np.load(part / _DIGESTS, allow_pickle=False) as f:
+        return {key: f[key] for key in f.files}
+
+
+def write(
+    part: Path,
+    tables: Tables,
+    root: Path,
+    config: DataConfig,
+    known: set[str],
+    progress: Progress,
+) -> None:
+    """Writes the rows as records; what an interrupted call finished is kept.
+
+    Args:
+      part: the folder.
+      tables: its rows.
+      root: of the raw files.
+      config: what files are decoded to, and where embeddings are cached.
+      known: kinds of media that earlier parts hold.
+      progress: shows how far it is.
+
+    Raises:
+      InputError: of a kind that no earlier part holds, no file can be used.
+    """
+    if digests(part) is not None:
+        return
+    if len(tables.bars):
+        _write(
+            bars_dataset_builder.Builder(
+                rows=_bar_rows(tables.bars),
+                channels=len(tables.bars.columns) - len(_BAR),
+                data_dir=part,
+                file_format="array_record",
+            )
+        )
+    if len(tables.documents):
+        embedding, lexicon = text.featurise(
+            tables.documents["text"].to_numpy(str), Path(config.prepared) / "text_cache", progress
+        )
+        _write(
+            documents_dataset_builder.Builder(
+                rows=_document_rows(tables.documents, embedding, lexicon),
+                embedding=embedding.shape[1],
+                lexicon=lexicon.shape[1],
+                data_dir=part,
+                file_format="array_record",
+            )
+        )
+    kept = tables.digests()
+    for kind, items in tables.media.items():
+        if len(items):
+            listed = _write_media(kind, items, root, config, part, kind not in known, progress)
+            kept[kind] = kept[kind][listed["record"] >= 0]  # the others are tried again
+    with files.replaced(part / _DIGESTS) as f:
+        np.savez(f, **kept)  # type: ignore[arg-type]
+
+
+def set_aside(part: Path, kind: str) -> dict[str, str]:
+    """The files of a part that could not be used, and why."""
+    listed = part / kind / "items.parquet"
+    if not listed.exists():
+        return {}
+    table = pd.read_parquet(listed)
+    bad = table[table["record"] < 0].drop_duplicates("path")
+    return dict(zip(bad["path"], bad["why"], strict=True))
+
+
+def _write_media(
+    kind: str,
+    items: pd.DataFrame,
+    root: Path,
+    config: DataConfig,
+    part: Path,
+    needed: bool,
+    progress: Progress,
+) -> pd.DataFrame:
+    """Decodes the files of one kind, once each, into records and a table of what each is.
+
+    Returns:
+      The table: each item's record and length, or -1 and why its file was set aside.
+    """
+    listed = part / kind / "items.parquet"
+    if not listed.exists():  # it is written last: what lies there without it was interrupted
+        shutil.rmtree(part / kind, ignore_errors=True)
+        decoded = _decode_all(kind, items, root, config, part, needed, progress)
+        with files.replaced(listed) as f:
+            decoded.to_parquet(f, index=False)
+    return pd.read_parquet(listed)
+
+
+def _decode_all(
+    kind: str,
+    items: pd.DataFrame,
+    root: Path,
+    config: DataConfig,
+    part: Path,
+    needed: bool,
+    progress: Progress,
+) -> pd.DataFrame:
+    decode = media.decoder(kind, config)
+    paths = items["path"].drop_duplicates()
+    lengths: dict[str, int] = {}
+    bad: dict[str, str] = {}
+
+    def rows() -> Iterator[dict]:
+        bar = progress.add_task(f"decoding {kind}", total=len(paths), note="")
+        for path in paths:
+            progress.advance(bar)
+            try:
+                data, lengths[path] = decode(root / path)
+            except media.Undecodable as e:
+                bad[path] = str(e)
+                continue
+            yield {"data": data}
+
+    decoded = rows()
+    first = next(decoded, None)
+    if first is not None:
+        _write(
+            media_dataset_builder.Builder(
+                rows=itertools.chain([first], decoded),
+                shape=media.shape(kind, config),
+                dtype=media.DTYPES[kind],
+                data_dir=part / kind,
+                file_format="array_record",
+            )
+        )
+    elif needed:
+        path, why = next(iter(bad.items()))
+        raise InputError(
+            f"{root}: none of the {len(paths)} files of kind {kind} can be used; {path}: {why}"
+        )
+    record = {path: i for i, path in enumerate(lengths)}
+    return items[_ITEM].assign(
+        record=[record.get(path, -1) for path in items["path"]],
+        length=[lengths.get(path, 0) for path in items["path"]],
+        why=[bad.get(path, "") for path in items["path"]],
+    )
+
+
+def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
+    # tfds draws its own bars on stderr, which would tear ours.
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+        tfds.disable_progress_bar()
+        builder.download_and_prepare()
+
+
+def _bar_rows(bars: pd.DataFrame) -> Iterator[dict]:
+    fields = ("symbol", "session", "decision_time", "adj_close", "subset")
+    columns = [bars[name] for name in fields]
+    prices = bars[PRICES].to_numpy(np.float32)
+    channels = bars.drop(columns=_BAR).to_numpy(np.float32)
+    for *cells, ohlcv, values in zip(*columns, prices, channels, strict=True):
+        yield {**dict(zip(fields, cells, strict=True)), "ohlcv": ohlcv, "channels": values}
+
+
+def _document_rows(
+    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray
+) -> Iterator[dict]:
+    names = ("symbol", "session", "event_time", "available_time", "author", "text")
+    columns = [documents[name] for name in names]
+    for *cells, vector, scores in zip(*columns, embedding, lexicon, strict=True):
+        yield {**dict(zip(names, cells, strict=True)), "embedding": vector, "lexicon": scores}
