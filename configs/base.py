@@ -28,6 +28,8 @@ def get_config() -> ConfigDict:
     c.data.splits = ConfigDict(
         {"train": ("1999-01-01", "2016-12-31"), "dev": ("2017-01-01", "2018-12-31")}
     )
+    # Codes of the audit's findings that would forbid training and are known: ("unit jumps",)
+    c.data.accepted = ()
 
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
     # text: sessions looked back, documents kept (the latest), author hash buckets;
@@ -98,6 +100,9 @@ def get_config() -> ConfigDict:
     c.train.ema_decay = 0.99  # of the averaged parameters that evaluate and predict use
     c.train.modality_dropout = 0.1  # chance that a present modality is hidden from a sample
     c.train.frozen = ()  # regexes over parameter paths that keep their values
+    # Draw samples so that none tilts the batches: "symbol", or the kind of the items whose sources
+    # count (text: authors; image, audio, video). Empty: every sample alike.
+    c.train.balance = ""
     c.train.coreset_share = 1.0  # of the training samples; fewer are chosen by ...
     c.train.coreset_by = ""  # ... the models of this run folder, or "random"
     c.train.checkpoint_every = 200  # steps

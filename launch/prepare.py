@@ -1,10 +1,13 @@
 """Raw data to a prepared set: validated, joined in time, texts embedded, one record a row.
 
 python launch/prepare.py --config=configs/acl18.py
+python launch/prepare.py --config=configs/acl18.py --audit     # how good is it? one HTML page
+python launch/prepare.py --config=configs/planted_folder.py --source=FOLDER   # a market folder
 python launch/prepare.py --config=configs/planted_folder.py --plant=4000   # writes its raw files
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +15,19 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.data import planted, planted_folder, prepare
-from fusionjax.train.telemetry import progress_bar, say
+from fusionjax.data import audit, planted, planted_folder, prepare, store
+from fusionjax.report import audit as audit_page
+from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _PLANT = flags.DEFINE_integer("plant", None, "First write a planted market of so many sessions")
+_SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of config.data's raw data")
+_AUDIT = flags.DEFINE_bool("audit", False, "Also look at how good the set is; status 3: not fit")
+_EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
+    if _SOURCE.value is not None:
+        config = config.override({"data.source": "folder", "data.root": _SOURCE.value})
     if _PLANT.value is not None:
         market = planted.plant(planted.regime(config.ladder.variant), config.seed)
         planted_folder.write(market, Path(config.data.root), np.arange(_PLANT.value))
@@ -32,6 +41,13 @@ def main(config: Config) -> None:
     )
     for note in manifest["notes"]:
         say(f"  left out: {note}")
+    if _AUDIT.value:
+        found = audit.audit(store.load(folder), config)
+        CONSOLE.print(audit_page.for_screen(found))
+        found.save(folder)
+        say(f"{found.verdict}\nwritten to {audit_page.write(found, folder)} and audit.json")
+        if found.refusals:
+            sys.exit(_EXIT_UNFIT)
 
 
 if __name__ == "__main__":

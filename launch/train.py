@@ -38,6 +38,7 @@ def main(config: Config) -> None:
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
     trainer = Trainer.from_config(config, mesh, coreset.rows)
     trainer.describe()
+    trainer.audit.save(folder)
     stop = StopOnSignal()
     for seed in range(config.seed, config.seed + _SEEDS.value):
         trainer.train(seed, folder / f"seed_{seed}", stop)

@@ -24,6 +24,7 @@ ALLOWED = {
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
     },
+    "report": {"files", "data"},
     "app": {"config", "errors", "parallel", "train"},
 }
 # A library that lives in one place only.
@@ -40,7 +41,8 @@ HOME = {
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),
-    "pandas": ("data", "evaluate/forecast.py"),
+    "pandas": ("data", "evaluate/forecast.py", "report"),
+    "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}
 FILES = sorted(PACKAGE.rglob("*.py"))

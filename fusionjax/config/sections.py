@@ -91,6 +91,7 @@ class DataConfig:
     video_size: tuple[int, int]
     media_seconds: float
     splits: dict[str, tuple[str, str]]
+    accepted: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +157,7 @@ class TrainConfig:
     ema_decay: float
     modality_dropout: float
     frozen: tuple[str, ...]
+    balance: str
     coreset_share: float
     coreset_by: str
     checkpoint_every: int

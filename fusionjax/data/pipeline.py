@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import grain
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from fusionjax.data.samples import Lesson, Samples, unlabelled
 from fusionjax.data.windows import Windows
@@ -15,12 +15,22 @@ _PREFETCH = 4  # batches made ahead of the step that uses them
 
 
 class _Stream:
-    """Epoch after epoch of a fresh permutation of ``size`` positions."""
+    """Epoch after epoch of a fresh permutation of ``size`` positions.
 
-    def __init__(self, size: int, seed: int) -> None:
+    With weights, an epoch holds each position as often as its weight says, rounded up or down at
+    random (systematic resampling), and is as long as without.
+    """
+
+    def __init__(self, size: int, seed: int, weight: Float64[np.ndarray, "S"] | None) -> None:
+        ends = None if weight is None else np.cumsum(weight) * size / weight.sum()
+
         @functools.lru_cache(maxsize=2)
         def permutation(epoch: int) -> np.ndarray:
-            return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
+            rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+            if ends is None:
+                return rng.permutation(size)
+            drawn = np.searchsorted(ends, np.arange(size) + rng.random(), side="right")
+            return rng.permutation(np.minimum(drawn, size - 1))
 
         self._size, self._permutation = size, permutation
 
@@ -39,9 +49,11 @@ class _Stream:
 class _Draw:
     """A fixed number of samples a step, from a stream of its own."""
 
-    def __init__(self, samples: Samples, count: int, seed: int) -> None:
+    def __init__(
+        self, samples: Samples, count: int, seed: int, weight: Float64[np.ndarray, "R"] | None
+    ) -> None:
         self._samples, self._count = samples, count
-        self._stream = _Stream(len(samples), seed)
+        self._stream = _Stream(len(samples), seed, None if weight is None else weight[samples.row])
 
     def __call__(self, step: int) -> Samples:
         return self._samples.take(self._stream(step * self._count, (step + 1) * self._count))
@@ -70,12 +82,15 @@ class _Feeds:
         old = round(size * replay_share) if replay is not None else 0
         self._windows, self._process = windows, process
         self._absorb_start, self._due = absorb_start, due
-        self._whole = _Draw(lesson.whole, size - old, seed)
-        self._base = None if lesson.base is None else _Draw(lesson.base, size - old, seed)
-        self._anchor = (
-            None if lesson.anchor is None else _Draw(lesson.anchor, anchor_size, seed + 2)
-        )
-        self._replay = _Draw(replay, old, seed + 1) if replay is not None and old else None
+        weight = windows.balance
+
+        def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
+            return None if samples is None else _Draw(samples, count, seed, weight)
+
+        self._whole = _Draw(lesson.whole, size - old, seed, weight)
+        self._base = draw(lesson.base, size - old, seed)
+        self._anchor = draw(lesson.anchor, anchor_size, seed + 2)
+        self._replay = draw(replay if old else None, old, seed + 1)
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length

@@ -85,6 +85,8 @@ class Market:
     first_row: Int64[np.ndarray, "R"]  # the symbol's first row
     texts: Texts | None
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
+    notes: tuple[str, ...] = ()  # what was left out when it was prepared, and why
+    misaligned: tuple[str, ...] = ()  # events whose items do not pair up
 
     @functools.cached_property
     def last_row(self) -> Int64[np.ndarray, "R"]:
@@ -171,6 +173,8 @@ def load(folder: Path) -> Market:
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
         media={kind: _media(chain, kind, row_of) for kind in manifest["media"]},
+        notes=tuple(manifest["notes"]),
+        misaligned=tuple(manifest["misaligned"]),
     )
 
 

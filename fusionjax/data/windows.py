@@ -16,7 +16,7 @@ from fusionjax.config import (
     VectorConfig,
     VideoConfig,
 )
-from fusionjax.data import charts
+from fusionjax.data import balance, charts
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.types import Batch, Clip, Documents, Image, Input, Series, Targets, Waveform
@@ -69,6 +69,7 @@ class Windows:
                     f"{config.data.source!r} has none, remove the modality"
                 )
         self.config = config
+        self.balance = balance.of_rows(market, config)  # how often each row is drawn
         self._market, self._scaler = market, scaler
         self._series = {
             name: self._scaled(m)

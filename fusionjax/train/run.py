@@ -9,7 +9,8 @@ from clu import parameter_overview
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data import prepare, samples, store
+from fusionjax.data import audit, prepare, samples, store
+from fusionjax.data.audit import Audit
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.samples import Lesson
 from fusionjax.data.store import Market
@@ -46,6 +47,7 @@ class Trainer:
     lesson: Lesson
     program: Program
     info: RunInfo
+    audit: Audit
 
     @staticmethod
     def from_config(
@@ -66,6 +68,8 @@ class Trainer:
         market = open_market(config)
         samples.split(market, config, config.train.split)  # says what is wrong with an empty one
         first, last = config.data.splits[config.train.split]
+        audited = audit.audit(market, config)
+        audited.require_fit()
         days = np.datetime64(first, "D"), np.datetime64(last, "D")
         chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
         kept = coreset(config, market)
@@ -75,10 +79,11 @@ class Trainer:
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows, chosen.anchor_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
-        return Trainer(config, market, windows, chosen, program, info)
+        return Trainer(config, market, windows, chosen, program, info, audited)
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
+        say(f"data audit: {self.audit.verdict}; launch/prepare.py --audit shows it")
         mesh = self.program.mesh
         days, anchor = self.lesson.whole.target_day, self.lesson.anchor
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))

@@ -29,7 +29,8 @@ def ids(
     """Rows of the batches and, where there is one, of the anchors."""
     plain, windows = setting()
     arguments = {"batch_size": 8, "anchor_size": 4, "absorb_start": ABSORB, "seed": 1, "start": 0}
-    feeds = training_feeds(lesson or plain, windows, **arguments | changes)  # type: ignore[arg-type]
+    arguments |= {"windows": windows} | changes
+    feeds = training_feeds(lesson or plain, **arguments)  # type: ignore[arg-type]
     taken = [next(feeds) for _ in range(count)]
     anchors = [f.anchor.sample_id for f in taken if f.anchor is not None]
     return np.stack([f.batch.sample_id for f in taken]), np.stack(anchors) if anchors else None
@@ -192,3 +193,18 @@ def test_batches_carry_their_labels() -> None:
     )
     at = np.searchsorted(lesson.whole.row, feed.batch.sample_id)
     np.testing.assert_array_equal(feed.batch.targets.returns, lesson.whole.targets.returns[at])
+
+
+def test_a_weighted_epoch_holds_each_sample_as_often_as_its_weight_says() -> None:
+    lesson, windows = setting()
+    rows = lesson.whole.row
+    weight = np.ones(rows.max() + 1)
+    weight[rows[:10]] = 3.0
+    windows.balance = weight
+    drawn = batches(17, lesson=lesson, windows=windows).ravel()  # 2 epochs of 68
+    per_unit = 2 * 68 / weight[rows].sum()
+    counts = np.array([(drawn == r).sum() for r in rows])
+    assert (np.abs(counts - per_unit * weight[rows]) <= 2).all(), "each is rounded once an epoch"
+    assert len(drawn) == counts.sum()
+    again = batches(17, lesson=lesson, windows=windows).ravel()
+    np.testing.assert_array_equal(drawn, again)

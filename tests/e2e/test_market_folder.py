@@ -1,11 +1,14 @@
 """Five modalities from real files to a trained run: prices, posts, PNG, WAV and MP4."""
 
+import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import feeds_of
+from test_launch import SMALL, launch
 
 from configs import planted_folder as planted_config
 from fusionjax.config import Config, resolve
@@ -84,3 +87,25 @@ def test_a_pixel_and_a_sample_of_sound_reach_the_forecast(config: Config) -> Non
         inverted = shown.replace(pixels=255 - shown.pixels)
         after = logits(batch.inputs | {name: inverted})
         assert (np.abs(after - before).max((1, 2)) > 1e-6).all(), name
+
+
+@pytest.mark.slow
+def test_the_audit_speaks_before_training_and_refuses_what_is_not_fit(
+    config: Config, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(config.data.root, tmp_path / "market"))
+    flags = (f"--source={root}", f"--config.data.prepared={tmp_path / 'prepared'}", "--audit")
+    said = launch(tmp_path, "prepare", "planted_folder", *flags)
+    assert "fit to train on" in said
+    (page,) = (tmp_path / "prepared").glob("folder-*/audit.html")
+    assert "video coverage" in page.read_text()
+    bars = pd.read_parquet(root / "bars.parquet")
+    twin = pd.concat([bars, bars.assign(symbol="TWIN")])  # one security under two names
+    twin.to_parquet(root / "bars.parquet")
+    said = launch(tmp_path, "prepare", "planted_folder", *flags, status=3)
+    assert "not fit to train on: copied bars" in said
+    train = (f"--config.data.root={root}", *flags[1:2], *SMALL, "--config.train.steps=1")
+    said = launch(tmp_path, "train", "planted_folder", *train, status=2)
+    assert "copied bars: 1 pairs of symbols share 20 or more equal bars: PLANT and TWIN" in said
+    assert "--config.data.accepted=\"('copied bars',)\"" in said
+    assert not (tmp_path / "runs").exists()

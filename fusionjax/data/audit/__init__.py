@@ -1,0 +1,77 @@
+"""How good a prepared set is, before anything is trained on it: findings, tables and a verdict."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data.audit import bars, items, labels
+from fusionjax.data.audit.finding import STOP, WATCH, Finding
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What an audit found; ``tables`` by title."""
+
+    subject: str
+    findings: list[Finding]
+    tables: dict[str, pd.DataFrame]
+    accepted: tuple[str, ...]
+
+    @property
+    def refusals(self) -> list[Finding]:
+        """What forbids training: findings to stop at that the config does not accept."""
+        return [f for f in self.findings if f.level == STOP and f.code not in self.accepted]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        watch = [f for f in self.findings if f.level == WATCH]
+        if self.refusals:
+            return f"not fit to train on: {', '.join(f.code for f in self.refusals)}"
+        if watch:
+            return f"fit to train on, with {len(watch)} things to look at"
+        return "fit to train on"
+
+    def require_fit(self) -> None:
+        """Raises InputError for the first refusal."""
+        if self.refusals:
+            first = self.refusals[0]
+            raise InputError(
+                f"{self.subject}: {first.code}: {first.what}. {first.do}; or accept it as it is: "
+                f"--config.data.accepted=\"('{first.code}',)\""
+            )
+
+    def save(self, folder: Path) -> Path:
+        """Writes ``audit.json`` into a folder; returns its path."""
+        raw = {
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "accepted": self.accepted,
+            "findings": [dataclasses.asdict(f) for f in self.findings],
+            "tables": {k: json.loads(t.to_json(orient="table")) for k, t in self.tables.items()},
+        }
+        files.write_text(folder / "audit.json", json.dumps(raw, indent=1, default=str))
+        return folder / "audit.json"
+
+
+def audit(market: Market, config: Config) -> Audit:
+    """Looks at bars, texts, media and labels of a prepared set, and at what was left out of it.
+
+    Args:
+      market: the set.
+      config: its splits, targets and channels; ``data.accepted`` names findings that are known.
+    """
+    tables: dict[str, pd.DataFrame] = {}
+    findings = [
+        *bars.look(market, config, tables),
+        *items.look(market, config, tables),
+        *labels.look(market, config, tables),
+    ]
+    subject = f"{config.data.source} {market.fingerprint[:12]}"
+    return Audit(subject, findings, tables, config.data.accepted)

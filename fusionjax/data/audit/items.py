@@ -1,0 +1,196 @@
+"""Texts and media under audit: coverage, duplicates, staleness, sources, and the order of time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from fusionjax.config import Config
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged
+from fusionjax.data.balance import weights
+from fusionjax.data.store import Market, Media, Texts
+
+_ALIKE = 0.95  # cosine of two texts that say the same
+_BEFORE = 1024  # texts of the same symbol that each is compared with: cost stays linear
+_PAGE = 256
+_WAITING = 5 * 86_400  # seconds from available to the first decision: a long weekend has four days
+_LATE = 30 * 86_400  # seconds from event to available
+_DUPLICATES, _LEAKED, _STALE, _ONE_SOURCE = 0.3, 0.05, 0.05, 0.2
+
+
+def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+    """Yields what is to be said of texts and media; adds tables."""
+    listed: dict[str, Texts | Media] = dict(market.media)
+    if market.texts is not None:
+        listed = {"text": market.texts, **listed}
+    coverage = {"bars": _by_year(market, np.arange(len(market.session)))}
+    for kind, held in listed.items():
+        coverage[kind] = _by_year(market, np.unique(held.bar))
+        yield _in_time(kind, held, market)
+        yield _coverage(kind, held, market, config, tables)
+        yield from _duplicates(kind, held, market, config)
+        yield _stale(kind, held, market)
+        yield _sources(kind, held, tables)
+    table = pd.DataFrame(coverage).fillna(0).astype(int)
+    tables["bars of each year, and how many have an item of their own"] = table
+    yield judged(
+        "pairs",
+        WATCH if market.misaligned else None,
+        f"{len(market.misaligned)} events have more items in one table than in another"
+        + f": {'; '.join(market.misaligned[:3])}" * bool(market.misaligned),
+        "items that should pair up cannot be paired by position; mend the table or drop the event",
+    )
+    aside = [n for n in market.notes if n.startswith(("image ", "audio ", "video "))]
+    yield judged(
+        "set aside",
+        WATCH if aside else None,
+        f"{len(aside)} files could not be used" + f": {'; '.join(aside[:3])}" * bool(aside),
+        "replace them and prepare again",
+    )
+
+
+def _by_year(market: Market, rows: np.ndarray) -> pd.Series:
+    years = market.session[rows].astype("datetime64[Y]").astype(str)
+    return pd.Series(years).value_counts().sort_index()
+
+
+def _in_time(kind: str, held: Texts | Media, market: Market) -> Finding:
+    early = held.available_time > market.decision_time[held.bar]
+    before = np.maximum(held.bar - 1, 0)
+    same = market.symbol[before] == market.symbol[held.bar]
+    late = same & (held.bar > 0) & (held.available_time <= market.decision_time[before])
+    what = f"{int(early.sum())} items of {kind} are used by a decision that comes before them"
+    if late.any():
+        what += f", {int(late.sum())} only by a later one than could"
+    return judged(
+        f"{kind} from the future",
+        STOP if early.any() else WATCH if late.any() else None,
+        what,
+        "their clock or their join is wrong: nothing trained on this can be trusted",
+    )
+
+
+def _coverage(
+    kind: str,
+    held: Texts | Media,
+    market: Market,
+    config: Config,
+    tables: dict[str, pd.DataFrame],
+) -> Finding:
+    has = np.zeros(len(market.session), bool)
+    has[held.bar] = True
+    by = pd.DataFrame({"symbol": market.symbol, "has": has, "at": market.session})
+    share = by.groupby("symbol")["has"].mean()
+    count = np.bincount(market.symbol[held.bar], minlength=len(market.symbols))
+    table = pd.DataFrame(
+        {"items": count, "share of sessions": share.to_numpy().round(4)},
+        index=pd.Index(market.symbols, name="symbol"),
+    )
+    tables[f"{kind} by symbol, rarest first"] = table.sort_values("share of sessions")
+    parts = {}
+    for name, (first, last) in config.data.splits.items():
+        inside = (market.session >= np.datetime64(first)) & (market.session <= np.datetime64(last))
+        if inside.any():
+            parts[name] = float(has[inside].mean())
+    trained = parts.get(config.train.split, 0.0)
+    odd = [n for n, s in parts.items() if s < trained / 2 or s > 2 * trained]
+    without = int((count == 0).sum())
+    told = ", ".join(f"{s:.0%} in {n}" for n, s in parts.items())
+    return judged(
+        f"{kind} coverage",
+        WATCH if odd or without else None,
+        f"sessions with an item of {kind}: {told}; {without} of {len(table)} symbols have none",
+        "a modality that is rarer or more common later was learned under other conditions",
+    )
+
+
+def _duplicates(
+    kind: str, held: Texts | Media, market: Market, config: Config
+) -> Iterator[Finding]:
+    if isinstance(held, Texts):
+        packed = np.ascontiguousarray(held.embedding)
+        key = packed.view(np.dtype((np.void, packed.shape[1] * packed.itemsize))).ravel()
+        group = np.unique(key, return_inverse=True)[1]
+        near = _near(held, market.symbol[held.bar])
+    else:
+        group = np.unique(held.content, return_inverse=True)[1]
+        near = None
+    who = market.symbol[held.bar]
+    again = pd.DataFrame({"group": group, "symbol": who}).duplicated().to_numpy()
+    end = np.datetime64(config.data.splits[config.train.split][1], "D")
+    later = market.session[held.bar] > end
+    leaked = later & np.isin(group, np.unique(group[~later])) & again
+    share = float(again.mean())
+    crossing = float(leaked.sum() / max(later.sum(), 1))
+    what = (
+        f"{share:.1%} of the items of {kind} repeat one of their symbol exactly, "
+        f"{crossing:.1%} of those after training one from it"
+    )
+    if near is not None:
+        twin = near >= 0
+        crossed = later & twin & ~later[np.maximum(near, 0)]
+        what += (
+            f"; {float(twin.mean()):.1%} say nearly the same (cosine ≥ {_ALIKE}) as one of the "
+            f"{_BEFORE:,} before, {float(crossed.sum() / max(later.sum(), 1)):.1%} across the split"
+        )
+    bad = share > _DUPLICATES or crossing > _LEAKED
+    yield judged(
+        f"{kind} duplicates",
+        WATCH if bad else None,
+        what,
+        "keep the first of each; what a model scores on repeats it has seen is memory",
+    )
+
+
+def _near(texts: Texts, symbol: np.ndarray) -> np.ndarray:
+    """For each text the latest one like it among those of its symbol before it; -1 if none is."""
+    found = np.full(len(symbol), -1)
+    order = np.argsort(symbol, kind="stable")
+    edges = np.flatnonzero(np.diff(symbol[order])) + 1
+    for rows in np.split(order, edges):
+        x = texts.embedding[rows].astype(np.float32)
+        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+        for start in range(0, len(rows), _PAGE):
+            stop, first = min(start + _PAGE, len(rows)), max(start - _BEFORE, 0)
+            alike = x[start:stop] @ x[first:stop].T >= _ALIKE
+            place = np.arange(first, stop)
+            alike &= place[None, :] < np.arange(start, stop)[:, None]
+            hit = alike.any(1)
+            last = place[len(place) - 1 - alike[:, ::-1].argmax(1)]
+            found[rows[start:stop][hit]] = rows[last[hit]]
+    return found
+
+
+def _stale(kind: str, held: Texts | Media, market: Market) -> Finding:
+    waited = market.decision_time[held.bar] - held.available_time
+    took = held.available_time - held.event_time
+    waiting, late = float(np.mean(waited > _WAITING)), float(np.mean(took > _LATE))
+    return judged(
+        f"stale {kind}",
+        WATCH if max(waiting, late) > _STALE else None,
+        f"{waiting:.1%} of the items of {kind} wait over 5 days for a session of their symbol, "
+        f"{late:.1%} became available more than 30 days after their event",
+        "bars may be missing, or available_time may be the day of a download",
+    )
+
+
+def _sources(kind: str, held: Texts | Media, tables: dict[str, pd.DataFrame]) -> Finding:
+    source, count = np.unique(held.author, return_counts=True)
+    share = count / count.sum()
+    effective = 1 / float((share**2).sum())
+    weight = weights(held.author)
+    top = np.argsort(-count, kind="stable")[:20]
+    first = np.array([weight[np.argmax(held.author == s)] for s in source[top]])
+    tables[f"sources of {kind}, largest first, and the weight that balances them"] = pd.DataFrame(
+        {"items": count[top], "share": share[top].round(4), "weight": first.round(4)},
+        index=pd.Index([held.names[int(s)] or "(none named)" for s in source[top]], name="source"),
+    )
+    largest = held.names[int(source[count.argmax()])] or "(none named)"
+    tilted = share.max() > _ONE_SOURCE and len(source) > 1
+    return judged(
+        f"{kind} sources",
+        WATCH if tilted else None,
+        f"{len(source):,} sources of {kind}, as diverse as {effective:,.0f} equal ones; the "
+        f"largest, {largest}, writes {share.max():.1%}",
+        f"let no source tilt the batches: --config.train.balance={kind}",
+    )

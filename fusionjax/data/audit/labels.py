@@ -1,0 +1,45 @@
+"""Labels under audit: how many of each class, and whether the splits agree."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged
+from fusionjax.data.store import Market
+
+_ONE_SIDED, _APART = 0.75, 0.15
+
+
+def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+    """Yields what is to be said of the labels; adds a table."""
+    rows = []
+    for name, (first, last) in config.data.splits.items():
+        found = samples.between(market, config, np.datetime64(first), np.datetime64(last))
+        for i, horizon in enumerate(config.targets.direction):
+            known = found.targets.direction[found.targets.direction_mask[:, i], i]
+            counts = np.bincount(known, minlength=len(config.targets.classes))
+            rows.append((name, horizon, len(found), len(known), *counts / max(len(known), 1)))
+    columns = ["split", "horizon", "samples", "scored", *config.targets.classes]
+    table = pd.DataFrame(rows, columns=columns)
+    tables["labels"] = table.set_index(["split", "horizon"])
+    shares = table[list(config.targets.classes)]
+    scored = table["scored"] > 0
+    lacking = table[scored & (shares == 0).any(axis=1)]
+    named = ", ".join(f"{r.split} at {r.horizon}" for r in lacking.itertuples())
+    empty = config.train.split not in set(table["split"][table["samples"] > 0])
+    level = STOP if len(lacking) or empty else None
+    largest = shares[scored].max().max() if scored.any() else 0.0
+    apart = (shares[scored].max() - shares[scored].min()).max() if scored.any() else 0.0
+    if level is None and (largest > _ONE_SIDED or apart > _APART):
+        level = WATCH
+    what = f"the largest class has at most {largest:.1%}, and splits differ by at most {apart:.1%}"
+    if len(lacking):
+        what = f"a class never occurs in {named}"
+    if empty:
+        what = f"split {config.train.split} has no sample"
+    yield judged(
+        "labels", level, what, "check config.targets and config.data.splits against the bars"
+    )

@@ -1,0 +1,51 @@
+"""Weights that keep any one source or symbol from tilting what is learned."""
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from fusionjax.config import Config, MediaConfig, TextConfig
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+
+
+def weights(group: Shaped[np.ndarray, "K"]) -> Float64[np.ndarray, "K"]:
+    """One weight a member, mean 1: a group of n members counts as √n, not n.
+
+    Between counting every member alike (n) and every group alike (1): with equal groups a source
+    of one item would speak as loud as one of ten thousand.
+    """
+    _, at, count = np.unique(group, return_inverse=True, return_counts=True)
+    weight = 1 / np.sqrt(count[at])
+    return weight / weight.mean() if len(weight) else weight
+
+
+def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
+    """How often each row of the market is drawn, relative to the mean; None for all alike.
+
+    By symbol, or by what the sources of the items that a sample sees are worth on average: a sample
+    whose texts are all by one busy account is drawn less. A sample that sees no item has weight 1.
+
+    Raises:
+      InputError: ``train.balance`` names nothing that the config's modalities show.
+    """
+    by = config.train.balance
+    if not by:
+        return None
+    if by == "symbol":
+        return weights(market.symbol)
+    shown = [m for m in config.modalities.values() if m.kind == by]
+    if not shown or not isinstance(shown[0], TextConfig | MediaConfig):
+        kinds = {m.kind for m in config.modalities.values()} & {"text", "image", "audio", "video"}
+        raise InputError(
+            f"config.train.balance is {by!r}; expected empty, symbol"
+            + "".join(f" or {kind}" for kind in sorted(kinds))
+        )
+    held = market.texts if by == "text" else market.media[by]
+    assert held is not None, "the windows refuse a modality that the data lacks"
+    total = np.concatenate([[0.0], np.cumsum(weights(held.author))])
+    rows = np.arange(len(market.session))
+    oldest = np.maximum(rows - shown[0].sessions + 1, market.first_row)
+    begin = np.searchsorted(held.bar, oldest, side="left")
+    end = np.searchsorted(held.bar, rows, side="right")
+    mean = (total[end] - total[begin]) / np.maximum(end - begin, 1)
+    return np.where(end > begin, mean, 1.0)

@@ -1,0 +1,33 @@
+"""The audit's page and its table for the terminal."""
+
+from pathlib import Path
+
+from rich.table import Table
+
+from fusionjax.data.audit import Audit
+from fusionjax.report import page
+
+_ORDER = {"stop": 0, "watch": 1, "fine": 2}
+_COLOURS = {"stop": "red", "watch": "yellow", "fine": "green"}
+_ROWS = 60  # of a table on the page
+
+
+def write(audit: Audit, folder: Path) -> Path:
+    """Writes ``audit.html`` into a folder; returns its path."""
+    return page.write(
+        folder / "audit.html",
+        "audit.html.j2",
+        audit=audit,
+        findings=sorted(audit.findings, key=lambda f: _ORDER[f.level]),
+        tables={title: page.table(frame, _ROWS) for title, frame in audit.tables.items()},
+    )
+
+
+def for_screen(audit: Audit) -> Table:
+    """Every check, worst first."""
+    made = Table("check", "", "what was seen", "what to do", title=audit.subject)
+    for f in sorted(audit.findings, key=lambda f: _ORDER[f.level]):
+        colour = _COLOURS[f.level]
+        done = "accepted by config.data.accepted" if f.code in audit.accepted else f.do
+        made.add_row(f.code, f"[{colour}]{f.level}[/]", f.what, done)
+    return made

@@ -1,0 +1,35 @@
+"""Renders templates to self-contained HTML; everything from data is escaped."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from fusionjax import files
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("fusionjax.report"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write(path: Path, template: str, **values: Any) -> Path:
+    """Writes a template's page; returns its path."""
+    files.write_text(path, _TEMPLATES.get_template(template).render(**values))
+    return path
+
+
+def table(frame: pd.DataFrame, rows: int) -> Markup:
+    """The first rows of a table as HTML, and how many more there are."""
+    shown = frame.head(rows).to_html(border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
+    more = len(frame) - rows
+    return Markup(shown) + (
+        Markup("<p class=more>and {:,} more rows in audit.json</p>").format(more)
+        if more > 0
+        else ""
+    )

@@ -1,0 +1,303 @@
+"""The audit: each fault that it knows is planted, and named; a sound market passes."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import seeing, small, tiny_market
+
+from fusionjax.config import Config
+from fusionjax.data.audit import Audit, audit
+from fusionjax.data.balance import of_rows, weights
+from fusionjax.data.store import Market, Media
+from fusionjax.errors import InputError
+from fusionjax.report import audit as page
+
+DAYS = 120
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    c = seeing(
+        {
+            "price": {"kind": "numeric", "sessions": 4, "patch": 2, "channels": ("ret", "vol20")},
+            "text": {"kind": "text", "sessions": 3, "max_documents": 2, "author_buckets": 8},
+        }
+    )
+    c.data.splits.train = ("2020-01-01", "2020-03-21")
+    c.data.splits.dev = ("2020-03-22", "2020-04-29")
+    return small(c, tmp_path)
+
+
+def market() -> Market:
+    """Two symbols of 120 days, texts of one author each, volatility that moves."""
+    m = tiny_market(days=DAYS)
+    rng = np.random.default_rng(1)
+    channels = m.channels.copy()
+    channels[:, 1] = rng.normal(size=len(channels))
+    ohlcv = m.ohlcv.copy()
+    ohlcv[:, 4] = rng.integers(1, 10**6, len(ohlcv))
+    assert m.texts is not None
+    per_bar = np.arange(2 * DAYS)  # one text a bar, half an hour before its decision
+    rows = np.argsort(rng.random(len(m.texts.bar)), kind="stable")[: 2 * DAYS]
+    texts = dataclasses.replace(
+        m.texts,
+        bar=per_bar,
+        available_time=m.decision_time - 1800,
+        event_time=m.decision_time - 3600,
+        author=np.arange(2 * DAYS, dtype=np.int32) % 50,
+        embedding=rng.normal(size=(2 * DAYS, 64)).astype(np.float16),
+        lexicon=m.texts.lexicon[rows],
+    )
+    return dataclasses.replace(m, channels=channels, ohlcv=ohlcv, texts=texts)
+
+
+def cells(m: Market, name: str, at: object, value: object) -> Market:
+    column = getattr(m, name).copy()
+    column[at] = value
+    return dataclasses.replace(m, **{name: column})
+
+
+def texts(m: Market, name: str, at: object, value: object) -> Market:
+    assert m.texts is not None
+    column = getattr(m.texts, name).copy()
+    column[at] = value
+    return dataclasses.replace(m, texts=dataclasses.replace(m.texts, **{name: column}))
+
+
+def levels(found: Audit) -> dict[str, str]:
+    return {f.code: f.level for f in found.findings}
+
+
+def test_a_sound_market_passes(config: Config) -> None:
+    found = audit(market(), config)
+    assert set(levels(found).values()) == {"fine"}, found.findings
+    assert found.verdict == "fit to train on"
+    found.require_fit()
+
+
+def copied(m: Market) -> Market:
+    return cells(m, "ohlcv", slice(DAYS, 2 * DAYS), m.ohlcv[:DAYS])
+
+
+def split_by(ratio: float) -> Callable[[Market], Market]:
+    """From day 60 on, the first symbol's adjusted closes forget that a share became several."""
+    return lambda m: cells(m, "adj_close", slice(60, DAYS), m.adj_close[60:DAYS] / ratio)
+
+
+def crash(m: Market) -> Market:
+    """Half the value in a day, back the week after: no split."""
+    return cells(m, "adj_close", slice(60, 63), m.adj_close[60:63] / 2)
+
+
+def gap(m: Market) -> Market:
+    keep = np.r_[:40, 50 : 2 * DAYS]
+    rows = {
+        f.name: getattr(m, f.name)[keep]
+        for f in dataclasses.fields(m)
+        if isinstance(getattr(m, f.name), np.ndarray)
+    }
+    first = np.searchsorted(rows["symbol"], rows["symbol"], side="left")
+    return dataclasses.replace(m, **{**rows, "first_row": first, "texts": None})
+
+
+def renamed(m: Market) -> Market:
+    """The first symbol lives to day 60, the second from day 61 at the first's last close."""
+    keep = np.r_[:60, DAYS + 60 : 2 * DAYS]
+    rows = {
+        f.name: getattr(m, f.name)[keep].copy()
+        for f in dataclasses.fields(m)
+        if isinstance(getattr(m, f.name), np.ndarray)
+    }
+    rows["ohlcv"][60, 0] = rows["ohlcv"][59, 3] * 1.01
+    first = np.searchsorted(rows["symbol"], rows["symbol"], side="left")
+    return dataclasses.replace(m, **{**rows, "first_row": first, "texts": None})
+
+
+def repeated(m: Market) -> Market:
+    """Half of what is said is said again the day after."""
+    assert m.texts is not None
+    odd = np.arange(1, 2 * DAYS, 2)
+    return texts(m, "embedding", odd, m.texts.embedding[odd - 1])
+
+
+def one_voice(m: Market) -> Market:
+    return texts(m, "author", slice(0, DAYS), 7)
+
+
+def silent(m: Market) -> Market:
+    """No texts after training."""
+    assert m.texts is not None
+    t = m.texts
+    known = m.session[t.bar] <= np.datetime64("2020-03-21")
+    kept = {f.name: getattr(t, f.name) for f in dataclasses.fields(t)}
+    kept = {k: v if k == "names" else v[known] for k, v in kept.items()}
+    return dataclasses.replace(m, texts=dataclasses.replace(t, **kept))
+
+
+FAULTS: list[tuple[Callable[[Market], Market], str, str, str]] = [
+    (gap, "gaps", "watch", "longest gap|in a row"),
+    (
+        lambda m: cells(m, "ohlcv", slice(30, 40), m.ohlcv[30]),
+        "frozen bars",
+        "watch",
+        "from AA 2020-02-01",
+    ),
+    (copied, "copied bars", "stop", "AA and BB .120 bars"),
+    (renamed, "renamed symbols", "watch", "AA to BB"),
+    (split_by(2), "unit jumps", "watch", "AA 2020-03-01"),
+    (split_by(100), "unit jumps", "stop", "AA 2020-03-01"),
+    (
+        lambda m: cells(m, "channels", (slice(0, 200), 1), np.nan),
+        "missing values",
+        "watch",
+        "vol20",
+    ),
+    (lambda m: cells(m, "channels", (slice(None), 1), 3.0), "constant channels", "watch", "vol20"),
+    (lambda m: cells(m, "channels", (slice(0, 20), 1), 99.0), "outliers", "watch", "vol20"),
+    (
+        lambda m: cells(m, "channels", (m.session > np.datetime64("2020-03-21"), 1), 9.0),
+        "shifted channels",
+        "watch",
+        "vol20",
+    ),
+    (
+        lambda m: texts(m, "available_time", 5, m.decision_time[5] + 1),
+        "text from the future",
+        "stop",
+        "1 items of text",
+    ),
+    (silent, "text coverage", "watch", "0% in dev"),
+    (repeated, "text duplicates", "watch", "50.0% .* repeat"),
+    (
+        lambda m: texts(m, "event_time", slice(0, 100), 0),
+        "stale text",
+        "watch",
+        "41.7% became available more than 30 days",
+    ),
+    (one_voice, "text sources", "watch", "author 7, writes 50.8%"),
+    (
+        lambda m: dataclasses.replace(m, misaligned=("event call: 2 in a, 3 in b",)),
+        "pairs",
+        "watch",
+        "event call: 2 in a, 3 in b",
+    ),
+    (
+        lambda m: dataclasses.replace(m, notes=("image x.png: missing",)),
+        "set aside",
+        "watch",
+        "x.png: missing",
+    ),
+    (
+        lambda m: cells(m, "adj_close", slice(None), np.exp(np.arange(2 * DAYS) / 100)),
+        "labels",
+        "stop",
+        "a class never occurs in train at 1",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "level", "told"), FAULTS, ids=[f"{c}-{level}" for _, c, level, _ in FAULTS]
+)
+def test_a_fault_is_named(
+    config: Config, fault: Callable[[Market], Market], code: str, level: str, told: str
+) -> None:
+    found = audit(fault(market()), config)
+    assert levels(found)[code] == level, found.findings
+    (said,) = [f for f in found.findings if f.code == code]
+    assert re.search(told, said.what), said.what
+    assert said.do
+
+
+def test_a_crash_is_no_split(config: Config) -> None:
+    assert levels(audit(crash(market()), config))["unit jumps"] == "fine"
+
+
+def test_near_duplicates_are_found_within_a_symbol_only(config: Config) -> None:
+    m = market()
+    assert m.texts is not None
+    nearly = m.texts.embedding[3] + np.float16(0.02)
+    for row, share in ((50, "0.4%"), (DAYS + 50, "0.0%")):  # of the same symbol, of the other
+        (said,) = [
+            f
+            for f in audit(texts(m, "embedding", row, nearly), config).findings
+            if f.code == "text duplicates"
+        ]
+        assert f"; {share} say nearly the same" in said.what
+
+
+def test_media_that_repeat_across_the_split(config: Config) -> None:
+    bar = np.array([10, 20, 100, 110])
+    m = market()
+    media = Media(
+        bar=bar,
+        event_time=m.decision_time[bar],
+        available_time=m.decision_time[bar],
+        author=np.zeros(4, np.int32),
+        names={0: "desk"},
+        record=np.arange(4),
+        length=np.ones(4, np.int64),
+        content=np.array(["a", "b", "a", "c"]),
+        shape=(1,),
+        dtype=np.dtype(np.uint8),
+        records=(),
+    )
+    found = audit(dataclasses.replace(m, media={"image": media}), config)
+    (said,) = [f for f in found.findings if f.code == "image duplicates"]
+    assert said.level == "watch"
+    assert said.what.startswith("25.0% of the items of image repeat one of their symbol exactly")
+    assert "50.0% of those after training one from it" in said.what
+
+
+def test_what_forbids_training_can_be_accepted_by_name(config: Config) -> None:
+    found = audit(copied(market()), config)
+    assert found.verdict == "not fit to train on: copied bars"
+    with pytest.raises(
+        InputError, match="copied bars: 1 pairs .* keep one of each pair; or accept"
+    ):
+        found.require_fit()
+    known = audit(copied(market()), config.override({"data.accepted": ("copied bars",)}))
+    known.require_fit()
+    assert known.verdict == "fit to train on"
+
+
+def test_the_page_shows_every_finding_and_escapes_what_data_says(
+    config: Config, tmp_path: Path
+) -> None:
+    evil = "<script>alert(1)</script>"
+    m = dataclasses.replace(copied(market()), notes=(f"image {evil}.png: missing",))
+    found = audit(m, config)
+    text = page.write(found, tmp_path).read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "Not fit to train on: copied bars." in text
+    for f in found.findings:
+        assert f"<b>{f.code}</b>" in text
+    raw = json.loads(found.save(tmp_path).read_text())
+    assert raw["verdict"] == found.verdict
+    assert set(raw["tables"]) == set(found.tables)
+
+
+def test_a_busy_source_counts_by_the_root_of_what_it_writes() -> None:
+    weight = weights(np.array([0] * 9 + [1]))
+    np.testing.assert_allclose(weight[9] / weight[0], 3)
+    np.testing.assert_allclose(weight.mean(), 1)
+
+
+def test_samples_are_weighed_by_the_sources_they_see(config: Config) -> None:
+    m = one_voice(market())
+    weight = of_rows(m, config.override({"train.balance": "text"}))
+    assert weight is not None
+    assert weight[DAYS + 20 :].min() > 2 * weight[20:DAYS].max()
+    alone = of_rows(silent(m), config.override({"train.balance": "text"}))
+    assert alone is not None
+    assert alone[DAYS - 1] == 1.0, "a sample that sees no text"
+    np.testing.assert_allclose(of_rows(m, config.override({"train.balance": "symbol"})), 1)
+    assert of_rows(m, config) is None
+    with pytest.raises(InputError, match="train.balance is 'sector'; expected empty, symbol or te"):
+        of_rows(m, config.override({"train.balance": "sector"}))
