@@ -109,6 +109,21 @@ def get_config() -> ConfigDict:
     c.train.keep_checkpoints = 2
     c.train.log_every = 20  # steps
 
+    # Training inputs changed at random (train/augment.py); beside train.modality_dropout.
+    c.augment = ConfigDict()
+    c.augment.numeric_jitter = 0.0  # standard deviation of noise, in those of the channel
+    c.augment.numeric_scale = 0.0  # standard deviation of the log of a factor a window
+    c.augment.numeric_slice = 0.0  # up to this share of a window's sessions, the oldest, hidden
+    c.augment.numeric_permute = 0.0  # chance that a group of channels is another sample's ...
+    c.augment.numeric_groups = ()  # ... each a tuple of names: what might be a shortcut
+    c.augment.text_dropout = 0.0  # chance that a text is left out, but for the newest
+    c.augment.author_masking = 0.0  # chance that a sample's authors are unknown
+    c.augment.image_shift = 0  # up to so many pixels along both axes; not for charts
+    c.augment.image_flip = 0.0  # chance of left and right exchanged; not for charts
+    c.augment.image_cutout = 0.0  # side of a black box, as a share; charts and video too
+    c.augment.audio_time = 0.0  # up to this share of a clip silenced
+    c.augment.audio_band = 0.0  # up to this share of its frequencies silenced
+
     c.mesh = ConfigDict()  # devices along each axis; -1 (at most one) takes what is left
     c.mesh.data = -1  # replicas: across nodes
     c.mesh.fsdp = 1  # parameters split: inside a node

@@ -3,6 +3,8 @@
 python launch/benchmark.py --config=configs/acl18.py --config.model.fusion=distilled \
     --against=model.fusion=equal
 Several changes: repeat --against.
+taskset -c 0 python launch/benchmark.py --config=configs/acl18.py --feeding   # on one core: does
+    # the pipeline deliver five times the samples that the step consumes?
 """
 
 from pathlib import Path
@@ -17,12 +19,17 @@ from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _AGAINST = flags.DEFINE_multi_string("against", [], "key=value that the variant differs by")
 _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each gives one ratio")
+_FEEDING = flags.DEFINE_bool("feeding", False, "Time the pipeline beside the step it feeds")
 
 
 def main(config: Config) -> None:
-    other = cost.variant(config, _AGAINST.value)
+    mesh = make_mesh(config.mesh)
     with progress_bar() as progress:
-        made = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
+        if _FEEDING.value:
+            made = cost.feeding(config, mesh, _PAIRS.value, progress)
+        else:
+            other = cost.variant(config, _AGAINST.value)
+            made = cost.measure(config, other, mesh, _PAIRS.value, progress)
     CONSOLE.print(cost.for_screen(made))
     for note in made.notes:
         say(note)

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from fusionjax.config.checks import check
 from fusionjax.config.sections import (
     AudioConfig,
+    AugmentConfig,
     ChartConfig,
     DataConfig,
     DistillConfig,
@@ -36,6 +37,7 @@ from fusionjax.errors import InputError
 
 __all__ = [
     "AudioConfig",
+    "AugmentConfig",
     "ChartConfig",
     "Config",
     "DataConfig",
@@ -84,6 +86,7 @@ class Config:
     loss: LossConfig
     distill: DistillConfig
     train: TrainConfig
+    augment: AugmentConfig
     mesh: MeshConfig
     selection: SelectionConfig
     evaluate: EvaluateConfig

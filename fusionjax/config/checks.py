@@ -171,6 +171,18 @@ def _check_training(c: "Config") -> None:
         f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
         "run folder or 'random' to choose by, and a share of 1 neither",
     )
+    for key, value in dataclasses.asdict(c.augment).items():
+        chance = key not in ("numeric_jitter", "numeric_scale", "numeric_groups", "image_shift")
+        _need(
+            key == "numeric_groups" or 0 <= value <= (1 if chance else value),
+            f"augment.{key} is {value}; expected {'in [0, 1]' if chance else 'at least 0'}",
+        )
+    known = {n for m in c.modalities.values() if isinstance(m, NumericConfig) for n in m.channels}
+    strange = {n for group in c.augment.numeric_groups for n in group} - known
+    _need(
+        not strange,
+        f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",
+    )
     d = c.distill
     _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
     _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")

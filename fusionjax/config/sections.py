@@ -166,6 +166,27 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    numeric_jitter: float
+    numeric_scale: float
+    numeric_slice: float
+    numeric_permute: float
+    numeric_groups: tuple[tuple[str, ...], ...]
+    text_dropout: float
+    author_masking: float
+    image_shift: int
+    image_flip: float
+    image_cutout: float
+    audio_time: float
+    audio_band: float
+
+    @staticmethod
+    def none() -> "AugmentConfig":
+        """Nothing is changed."""
+        return AugmentConfig(0.0, 0.0, 0.0, 0.0, (), 0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class MeshConfig:
     data: int
     fsdp: int

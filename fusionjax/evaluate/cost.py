@@ -32,6 +32,7 @@ from fusionjax.types import Feed
 
 # How many times as much as its variant a config may cost.
 STEP_BAR, MEMORY_BAR, PREDICTION_BAR = 1.25, 1.10, 1.05
+FEED_BAR = 0.2  # of a step: the host makes samples five times as fast as they are consumed
 _STEPS = 8  # a block has at least so many steps, feeds and evaluation batches
 _ENOUGH = 6  # pairs: the range of fewer holds the true median in less than 95 % of cases
 _RESAMPLINGS = 2000
@@ -156,6 +157,31 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
             *([few] if pairs < _ENOUGH else []),
         ],
         rows,
+    )
+
+
+def feeding(config: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
+    """How long a feed's assembly takes, by one thread, beside the step that consumes it.
+
+    Raises:
+      InputError: too few pairs, or what ``Trainer.from_config`` refuses.
+    """
+    if pairs < 2:
+        raise InputError(f"--pairs={pairs}: an interval needs at least 2")
+    side = _Side(Trainer.from_config(config, mesh), config.distill.every)
+    step = REST if side.share > 0 else PLAIN
+    bar = progress.add_task("feeding", total=pairs + 1, note="compiling")
+    spent = np.zeros((pairs + 1, 2))
+    for n in range(pairs + 1):
+        for i, kind in enumerate((ASSEMBLY, step)):
+            spent[n, i] = side.seconds(kind)
+        progress.update(bar, advance=1, note=f"{_ratio(spent[n]):.3f} of a step")
+    size = config.train.global_batch_size
+    platform = mesh.devices.flat[0].platform.upper()
+    return Cost(
+        f"{config.name}: {pairs} pairs, feeds of {size} samples, mesh {axes(mesh)}, {platform}",
+        [f"The host can feed {1 / _ratio(np.median(spent[1:], 0)):.1f} such steps at once."],
+        [_timed("a feed's assembly, of a step", spent[1:], FEED_BAR)],
     )
 
 

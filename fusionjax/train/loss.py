@@ -1,7 +1,5 @@
 """The training loss: one term a head, each a mean over its known labels."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -55,18 +53,6 @@ def output_losses(
 def weigh(losses: dict[str, Float[Array, "*rows"]], config: Config) -> Float[Array, "*rows"]:
     """The sum over heads, each at its weight."""
     return sum((v * getattr(config.loss, k) for k, v in losses.items()), jnp.zeros(()))
-
-
-def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
-    """Marks each present modality absent with probability ``rate``, but never a sample's last.
-
-    ModDrop (Neverova et al., 2016): it keeps the model usable when a feed fails.
-    """
-    names = list(batch.present)
-    here = jnp.stack([batch.present[n] for n in names], 1)
-    kept = here & jax.random.bernoulli(key, 1 - rate, here.shape)
-    kept = jnp.where(kept.any(1, keepdims=True), kept, here)
-    return dataclasses.replace(batch, present={n: kept[:, i] for i, n in enumerate(names)})
 
 
 def _masks(batch: Batch) -> dict[str, Bool[Array, "B _"]]:

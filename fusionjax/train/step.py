@@ -15,7 +15,8 @@ from fusionjax.distill import rivals, weights
 from fusionjax.distill.labels import Labels, hard, soften
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
-from fusionjax.train.loss import Metrics, hide_modalities, label_counts, output_losses, weigh
+from fusionjax.train.augment import augment
+from fusionjax.train.loss import Metrics, label_counts, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded, Feed, Fused
@@ -111,8 +112,8 @@ def _loss(
 ) -> tuple[Array, tuple[Metrics, Fused]]:
     """What encoders and heads minimise: the loss of the fusion and that of each expert."""
     model = Forecaster(config, deterministic=False)
-    hide_key, drop_key = jax.random.split(key)
-    batch = hide_modalities(batch, config.train.modality_dropout, hide_key)
+    change_key, drop_key = jax.random.split(key)
+    batch = augment(batch, config, change_key)
     variables, rngs = {"params": params}, {"dropout": drop_key}
     encoded: Any = model.apply(variables, batch, rngs=rngs, method="encode")
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")

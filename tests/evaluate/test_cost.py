@@ -68,6 +68,17 @@ def test_the_distilled_fusion_is_dearer_than_equal_weight(prepared: Path, tmp_pa
     assert saved["rows"][0]["unit"] == "seconds"
 
 
+@pytest.mark.slow
+def test_the_pipeline_is_timed_beside_the_step_it_feeds(prepared: Path) -> None:
+    c = config(prepared)
+    with progress_bar() as progress:
+        made = cost.feeding(c, make_mesh(c.mesh, jax.devices()[:1]), 3, progress)
+    (row,) = made.rows
+    assert 0 < row.ours < row.theirs, "a feed is made faster than a step is taken"
+    assert row.bar == cost.FEED_BAR
+    assert made.notes[0].startswith(f"The host can feed {row.theirs / row.ours:.1f} such steps")
+
+
 @pytest.mark.parametrize(
     ("interval", "said"), [((1.0, 1.1), "yes"), ((1.2, 1.3), "no"), ((1.0, 1.2), "not told")]
 )

@@ -3,14 +3,13 @@
 import dataclasses
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from conftest import small
 
 from configs import demo
 from fusionjax.distill.labels import hard
-from fusionjax.train.loss import hide_modalities, label_counts, row_losses
+from fusionjax.train.loss import label_counts, row_losses
 from fusionjax.types import Batch, Outcome, Targets
 
 CONFIG = small(demo.get_config(), Path(), targets__returns=(4,), targets__quantiles=(0.1, 0.9))
@@ -88,13 +87,3 @@ def test_padding_rows_do_not_count() -> None:
         "returns": 1,
         "volatility": 0,
     }
-
-
-def test_hiding_keeps_at_least_one_modality_and_never_adds_one() -> None:
-    _, batch = example()
-    for seed in range(20):
-        hidden = hide_modalities(batch, 0.9, jax.random.key(seed)).present
-        a, b = np.asarray(hidden["a"]), np.asarray(hidden["b"])
-        assert (a | b).all()
-        assert not b[1]
-    assert hide_modalities(batch, 0.0, jax.random.key(0)).present["b"].tolist() == [True, False]

@@ -1,0 +1,251 @@
+"""Augmentation: each change by its own rule, the same for one key, and an end to shortcuts."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TINY, seeing, small, tiny_market
+from test_loss import example
+
+from fusionjax.config import AugmentConfig, Config
+from fusionjax.data import samples
+from fusionjax.data.samples import Lesson
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate.inference import predict
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.augment import augment, hide_modalities
+from fusionjax.train.loop import fit
+from fusionjax.train.run import make_program
+from fusionjax.types import Batch, Clip, Documents, Image, Series, Waveform
+
+KEY = jax.random.key(3)
+MODALITIES = {
+    **TINY,
+    "image": {"kind": "image", "sessions": 1, "patch": 4},
+    "audio": {
+        "kind": "audio",
+        "sessions": 1,
+        "hertz": 8000,
+        "window": 400,
+        "hop": 200,
+        "mels": 8,
+        "patch": 2,
+    },
+    "video": {"kind": "video", "sessions": 1, "patch": 4, "patch_frames": 2},
+}
+
+
+def config(**changes: object) -> Config:
+    c = seeing(MODALITIES)
+    c.data.image_size, c.data.video_size, c.data.video_frames = (12, 16), (8, 8), 2
+    c.data.audio_hertz, c.data.audio_seconds = 8000, 1.0
+    c.train.modality_dropout = 0.0
+    return small(c, Path()).override({f"augment.{k}": v for k, v in changes.items()})
+
+
+def batch(rows: int = 64) -> Batch:
+    rng = np.random.default_rng(0)
+    mask = jnp.asarray(np.arange(8)[None] >= rng.integers(0, 7, (rows, 1)))
+    x = jnp.asarray(rng.normal(size=(rows, 8, 2)), jnp.float32) * mask[..., None].astype(
+        jnp.float32
+    )
+    texts = jnp.asarray(rng.random((rows, 4)) < 0.7).at[:, -1].set(True)
+    inputs: dict[str, Any] = {
+        "price": Series(x, mask),
+        "text": Documents(
+            jnp.ones((rows, 4, 8), jnp.float16),
+            jnp.ones((rows, 4, 3)),
+            jnp.ones((rows, 4)),
+            jnp.full((rows, 4), 7),
+            texts,
+        ),
+        "chart": Image(jnp.asarray(rng.integers(1, 255, (rows, 20, 24)), jnp.uint8)),
+        "image": Image(jnp.asarray(rng.integers(1, 255, (rows, 12, 16)), jnp.uint8)),
+        "audio": Waveform(
+            jnp.asarray(rng.integers(-9000, 9000, (rows, 8000)), jnp.int16), jnp.full(rows, 8000)
+        ),
+        "video": Clip(jnp.asarray(rng.integers(1, 255, (rows, 2, 8, 8)), jnp.uint8)),
+    }
+    _, plain = example()
+    here = {name: jnp.ones(rows, bool) for name in inputs}
+    return dataclasses.replace(plain, inputs=inputs, present=here)
+
+
+def changed(**changes: object) -> dict[str, Any]:
+    """What differs from the batch once it is augmented."""
+    before, c = batch(), config(**changes)
+    after = jax.jit(lambda b: augment(b, c, KEY))(before)
+    again = augment(before, c, KEY)
+
+    def same(a: jax.Array, b: jax.Array) -> None:
+        whole = jnp.issubdtype(a.dtype, jnp.integer)  # sound is rounded to whole numbers
+        np.testing.assert_allclose(
+            a.astype(float), b.astype(float), rtol=1e-4, atol=1 if whole else 1e-5
+        )
+
+    jax.tree.map(same, after.inputs, again.inputs)
+
+    def differs(a: object, b: object) -> bool:
+        pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+        return any(not np.array_equal(x, y) for x, y in pairs)
+
+    return {k: v for k, v in after.inputs.items() if differs(v, before.inputs[k])}
+
+
+def test_nothing_is_changed_unless_asked() -> None:
+    assert config().augment == AugmentConfig.none()
+    assert not changed()
+
+
+def test_jitter_and_scale_leave_missing_sessions_alone() -> None:
+    x = batch().inputs["price"]
+    jittered = changed(numeric_jitter=0.1)["price"]
+    noise = np.asarray(jittered.x - x.x)[np.asarray(x.mask)]
+    assert abs(noise.std() - 0.1) < 0.01
+    assert not np.asarray(jittered.x)[~np.asarray(x.mask)].any()
+    scaled = changed(numeric_scale=0.5)["price"]
+    ratio = np.asarray(scaled.x) / np.where(x.x == 0, np.nan, x.x)
+    assert np.nanmax(np.nanstd(ratio, (1, 2))) < 1e-5, "one factor a window"
+    assert 0.3 < np.log(np.nanmean(ratio, (1, 2))).std() < 0.7
+
+
+def test_a_slice_begins_later_and_never_empties_a_window() -> None:
+    before, after = batch().inputs["price"].mask, changed(numeric_slice=0.9)["price"].mask
+    assert not (after & ~before).any()
+    assert after.any(1).all()
+    assert np.mean(after) < 0.8 * np.mean(before)
+    assert after[:, -1].all(), "the newest sessions stay"
+
+
+def test_a_group_of_channels_comes_from_one_other_sample() -> None:
+    before = batch().inputs["price"]
+    after = changed(numeric_permute=0.5, numeric_groups=(("vol20",),))["price"]
+    np.testing.assert_array_equal(after.x[..., 0], before.x[..., 0])
+    moved = np.asarray((after.x[..., 1] != before.x[..., 1]).any(1))
+    assert 0.3 < moved.mean() < 0.7
+    given = {np.asarray(row).tobytes() for row in before.x[..., 1]}
+    unmasked = moved & np.asarray(before.mask.all(1))
+    assert all(np.asarray(row).tobytes() in given for row in after.x[unmasked, :, 1])
+
+
+def test_the_newest_text_stays_and_authors_are_hidden() -> None:
+    before = batch().inputs["text"]
+    dropped = changed(text_dropout=0.5)["text"]
+    np.testing.assert_array_equal(dropped.mask[:, -1], before.mask[:, -1])
+    assert 0.3 < np.mean(dropped.mask[:, :-1]) / np.mean(before.mask[:, :-1]) < 0.7
+    hidden = changed(author_masking=0.5)["text"].author
+    assert set(np.unique(hidden)) == {0, 7}
+    assert (np.asarray(hidden).std(1) == 0).all(), "all of a sample's or none"
+
+
+def test_pictures_are_cut_moved_and_flipped_but_charts_only_cut() -> None:
+    cut = changed(image_cutout=0.5)
+    assert set(cut) == {"chart", "image", "video"}
+    black = np.asarray(cut["image"].pixels == 0)
+    np.testing.assert_allclose(black.mean((1, 2)), 0.25, atol=0.08)
+    first, second = np.moveaxis(np.asarray(cut["video"].pixels == 0), 1, 0)
+    np.testing.assert_array_equal(first, second)
+    moved = changed(image_shift=2)
+    assert set(moved) == {"image"}
+    before, after = batch().inputs["image"].pixels, moved["image"].pixels
+    for a, b in zip(np.asarray(before), np.asarray(after), strict=True):
+        shifts = [
+            (y, x)
+            for y in range(-2, 3)
+            for x in range(-2, 3)
+            if np.array_equal(np.roll(a, (y, x), (0, 1))[2:-2, 2:-2], b[2:-2, 2:-2])
+        ]
+        assert len(shifts) == 1
+    flipped = changed(image_flip=1.0)
+    assert set(flipped) == {"image"}
+    np.testing.assert_array_equal(flipped["image"].pixels, before[:, :, ::-1])
+
+
+def test_sound_loses_a_span_or_a_band() -> None:
+    silent = np.asarray(changed(audio_time=0.5)["audio"].samples == 0)
+    assert 0.15 < silent.mean() < 0.35
+    runs = np.abs(np.diff(np.pad(silent, ((0, 0), (1, 1))).astype(int), axis=1)).sum(1)
+    assert np.median(runs) == 2, "one stretch"
+    sound = changed(audio_band=0.5)["audio"].samples.astype(jnp.float32)
+    power = np.abs(np.fft.rfft(np.asarray(sound)))
+    quiet = power < 0.05 * np.median(power, 1, keepdims=True)
+    assert 0.15 < quiet.mean() < 0.35
+
+
+def test_hiding_keeps_at_least_one_modality_and_never_adds_one() -> None:
+    _, plain = example()
+    for seed in range(20):
+        hidden = hide_modalities(plain, 0.9, jax.random.key(seed)).present
+        a, b = np.asarray(hidden["a"]), np.asarray(hidden["b"])
+        assert (a | b).all()
+        assert not b[1]
+    assert hide_modalities(plain, 0.0, jax.random.key(0)).present["b"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_cutout": 1.5}, r"augment.image_cutout is 1.5; expected in \[0, 1\]"),
+        ({"numeric_jitter": -1.0}, "augment.numeric_jitter is -1.0; expected at least 0"),
+        ({"numeric_groups": (("moon",),)}, "numeric_groups names moon, no channel of a modality"),
+    ],
+)
+def test_settings_are_checked(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config(**changes)
+
+
+def market_with_a_shortcut() -> Market:
+    """``honest`` tells tomorrow's sign in 7 of 10 cases, always; ``hint`` in 19 of 20, at first."""
+    m = tiny_market(days=800, texts=False)
+    rng = np.random.default_rng(5)
+    rose = np.sign(np.nan_to_num(np.roll(m.channels[:, 0], -1)))
+    rows = len(rose)
+    honest = rose * np.where(rng.random(rows) < 0.7, 1, -1)
+    right = np.where(m.session < np.datetime64("2021-06-01"), 0.95, 0.5)
+    hint = rose * np.where(rng.random(rows) < right, 1, -1)
+    told = np.stack([honest, hint], 1).astype(np.float32)
+    return dataclasses.replace(
+        m,
+        channels=np.concatenate([m.channels, told], 1),
+        channel_names=(*m.channel_names, "honest", "hint"),
+    )
+
+
+@pytest.mark.slow
+def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
+    market = market_with_a_shortcut()
+    modality = {"kind": "numeric", "sessions": 1, "patch": 1, "channels": ("honest", "hint")}
+    c = small(
+        seeing({"told": modality}),
+        Path(),
+        data__splits={"train": ("2020-01-01", "2021-05-30"), "dev": ("2021-06-02", "2022-03-01")},
+        model__fusion="equal",
+        loss__volatility=0.0,
+        loss__returns=0.0,
+        train__steps=150,
+        train__learning_rate=3e-3,
+        train__log_every=100,
+    )
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64("2021-05-30")))
+    lesson = Lesson(samples.split(market, c, "train"), None, None)
+    later = samples.split(market, c, "dev")
+
+    def accuracy(permute: float) -> float:
+        """On days on which the shortcut says nothing."""
+        changes = {"augment.numeric_permute": permute, "augment.numeric_groups": (("hint",),)}
+        changed = c.override(changes)
+        program = make_program(changed, make_mesh(c.mesh, jax.devices()[:1]), windows)
+        params = fit(changed, program, lesson, windows).ema_params
+        up = predict(program, params, windows, later.row, 256).up[:, 0]
+        return float(((up > 0.5) == later.targets.direction[:, 0]).mean())
+
+    fooled, cured = accuracy(0.0), accuracy(0.95)
+    assert fooled < 0.58, fooled
+    assert cured > 0.66, cured
