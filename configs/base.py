@@ -23,6 +23,8 @@ def get_config() -> ConfigDict:
     c.data.video_frames = 8  # evenly spaced over each file
     c.data.video_size = (32, 32)
     c.data.media_seconds = 7200.0  # a longer file is set aside
+    c.data.frames = 256  # the first of each table of feature frames; shorter ones are padded
+    c.data.frame_features = 29  # columns of such a table
     # First and last *target* session of each split (the session after decision_time), inclusive.
     # A label counts in a split only if it is known by the split's last day.
     c.data.splits = ConfigDict(
@@ -34,8 +36,9 @@ def get_config() -> ConfigDict:
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
     # text: sessions looked back, documents kept (the latest), author hash buckets;
     # chart: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
-    # image, audio, video: the latest item of so many sessions; patch in pixels, or (audio) in
-    # frames of `window` samples every `hop`, in `mels` bands; vector: features, computed elsewhere.
+    # image, audio, video, frames: the latest item of so many sessions; patch in pixels, or (audio)
+    # in frames of `window` samples every `hop`, in `mels` bands, or (frames: a table of features
+    # computed elsewhere) in rows; vector: features computed elsewhere, for studies of the fusion.
     c.modalities = ConfigDict()
 
     c.targets = ConfigDict()

@@ -18,6 +18,7 @@ from fusionjax.config.sections import (
     DistillConfig,
     EvaluateConfig,
     FinetuneConfig,
+    FramesConfig,
     ImageConfig,
     LadderConfig,
     LossConfig,
@@ -44,6 +45,7 @@ __all__ = [
     "DistillConfig",
     "EvaluateConfig",
     "FinetuneConfig",
+    "FramesConfig",
     "ImageConfig",
     "LadderConfig",
     "LossConfig",
@@ -69,6 +71,7 @@ _KINDS: dict[str, type] = {
     "image": ImageConfig,
     "audio": AudioConfig,
     "video": VideoConfig,
+    "frames": FramesConfig,
     "vector": VectorConfig,
 }
 

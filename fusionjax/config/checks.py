@@ -8,6 +8,7 @@ from fusionjax.config.sections import (
     AudioConfig,
     ChartConfig,
     DataConfig,
+    FramesConfig,
     ImageConfig,
     MediaConfig,
     NumericConfig,
@@ -41,7 +42,7 @@ def _need(ok: bool, message: str) -> None:
 
 def _check_counts(c: "Config") -> None:
     counts = {
-        "data": ("min_history", "audio_hertz", "video_frames"),
+        "data": ("min_history", "audio_hertz", "video_frames", "frames", "frame_features"),
         "model": ("width", "heads", "mlp_ratio", "attention_window"),
         "train": (
             *("steps", "global_batch_size", "grad_accum_steps"),
@@ -121,6 +122,12 @@ def _check_media(name: str, m: MediaConfig, data: DataConfig) -> None:
             frames >= m.patch,
             f"modalities.{name}: {samples} samples hold {max(frames, 0)} windows of {m.window} "
             f"every {m.hop}, fewer than a patch of {m.patch}",
+        )
+        return
+    if isinstance(m, FramesConfig):
+        _need(
+            data.frames % m.patch == 0,
+            f"modalities.{name}: data.frames {data.frames} is not a multiple of patch {m.patch}",
         )
         return
     size = data.image_size if isinstance(m, ImageConfig) else data.video_size

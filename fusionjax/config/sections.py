@@ -61,7 +61,14 @@ class VectorConfig:
     features: int
 
 
-MediaConfig = ImageConfig | AudioConfig | VideoConfig
+@dataclasses.dataclass(frozen=True)
+class FramesConfig:
+    kind: Literal["frames"]
+    sessions: int
+    patch: int
+
+
+MediaConfig = ImageConfig | AudioConfig | VideoConfig | FramesConfig
 ModalityConfig = NumericConfig | TextConfig | ChartConfig | MediaConfig | VectorConfig
 FusionName = Literal[
     "distilled",
@@ -90,6 +97,8 @@ class DataConfig:
     video_frames: int
     video_size: tuple[int, int]
     media_seconds: float
+    frames: int
+    frame_features: int
     splits: dict[str, tuple[str, str]]
     accepted: tuple[str, ...]
 

@@ -1,17 +1,23 @@
-"""Pictures, sound and video to arrays of a fixed shape. Files are untrusted: headers come first."""
+"""Pictures, sound, video and feature frames to arrays of a fixed shape.
+
+Files are untrusted: headers come first.
+"""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, UInt8
+import pandas as pd
+import pyarrow.parquet as pq
+from jaxtyping import Float32, Int16, UInt8
 
 from fusionjax.config import DataConfig
 from fusionjax.errors import InputError
 
-KINDS = {"image": "images", "audio": "audio", "video": "video"}  # and the folder of each
-DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8}  # of a decoded file
+# Of media, and the folder of each.
+KINDS = {"image": "images", "audio": "audio", "video": "video", "frames": "frames"}
+DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8, "frames": np.float32}
 _PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
 _HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
 _BLOCK = 65_536  # samples read at once
@@ -27,6 +33,7 @@ def shape(kind: str, config: DataConfig) -> tuple[int, ...]:
         "image": config.image_size,
         "audio": (round(config.audio_seconds * config.audio_hertz),),
         "video": (config.video_frames, *config.video_size),
+        "frames": (config.frames, config.frame_features),
     }[kind]
 
 
@@ -34,13 +41,15 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
     """``decode(path) -> (array, length)`` for a kind of file; length is what is not padding.
 
     Image: uint8 [height, width]. Audio: int16 [samples]. Video: uint8 [frames, height, width].
-    ``decode`` raises ``Undecodable``.
+    Frames: float32 [frames, features], NaN where a cell is empty or no number. ``decode`` raises
+    ``Undecodable``.
 
     Raises:
       InputError: the packages that decode are not installed.
     """
-    require_packages()
-    decode = {"image": _image, "audio": _audio, "video": _video}[kind]
+    if kind != "frames":
+        require_packages()
+    decode = {"image": _image, "audio": _audio, "video": _video, "frames": _frames}[kind]
 
     def careful(path: Path) -> tuple[np.ndarray, int]:
         try:
@@ -77,16 +86,24 @@ def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height wi
 
 
 def _audio(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]:
-    """The first ``audio_seconds``, mixed to mono and resampled (polyphase)."""
+    """The first ``audio_seconds``, mixed to mono and resampled; of an MP4 its sound track."""
+    wanted = round(config.audio_seconds * config.audio_hertz)
+    track = _sound_track if path.suffix.lower() == ".mp4" else _recording
+    mono = track(path, config)[:wanted]
+    if not len(mono):
+        raise Undecodable("holds no sound")
+    mono = np.rint(np.clip(mono, -1, 1) * 32767).astype(np.int16)
+    return np.pad(mono, (0, wanted - len(mono))), len(mono)
+
+
+def _recording(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
     import soundfile
     from scipy.signal import resample_poly
 
-    wanted = round(config.audio_seconds * config.audio_hertz)
     with soundfile.SoundFile(path) as f:
         if f.format not in ("WAV", "FLAC", "MP3", "OGG", "WAVEX"):
             raise Undecodable(f"holds {f.format}; expected WAV, FLAC, MP3 or OGG")
-        if f.samplerate > _HERTZ or f.channels > _CHANNELS:
-            raise Undecodable(f"declares {f.channels} channels at {f.samplerate:,} Hz")
+        _declared(f.samplerate, f.channels)
         _last(f.frames / f.samplerate, config)
         frames = min(f.frames, round(config.audio_seconds * f.samplerate))
         parts = [
@@ -100,10 +117,65 @@ def _audio(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]
     if rate != config.audio_hertz:
         step = np.gcd(rate, config.audio_hertz)
         mono = resample_poly(mono, config.audio_hertz // step, rate // step)
-    if not len(mono):
-        raise Undecodable("holds no sound")
-    mono = np.rint(np.clip(mono[:wanted], -1, 1) * 32767).astype(np.int16)
-    return np.pad(mono, (0, wanted - len(mono))), len(mono)
+    return mono.astype(np.float32)
+
+
+def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
+    import av
+    from av.audio.frame import AudioFrame
+
+    wanted = round(config.audio_seconds * config.audio_hertz)
+    parts, count = [np.zeros(0, np.float32)], 0
+    with path.open("rb") as raw, av.open(raw, "r", format="mp4") as container:
+        if not container.streams.audio:
+            raise Undecodable("holds no sound track")
+        stream = container.streams.audio[0]
+        _declared(stream.rate or 0, stream.channels)
+        _last(float((container.duration or 0) / av.time_base), config)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=config.audio_hertz)
+
+        def heard() -> Iterator[AudioFrame]:
+            for frame in container.decode(stream):
+                yield from resampler.resample(frame)
+            yield from resampler.resample(None)
+
+        for frame in heard():
+            parts.append(frame.to_ndarray()[0].astype(np.float32))
+            count += len(parts[-1])
+            if count >= wanted:
+                break
+    return np.concatenate(parts)
+
+
+def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
+    """The first rows of a parquet or CSV table, all of whose columns are features."""
+    if path.suffix == ".parquet":
+        with pq.ParquetFile(path) as f:
+            count, wide = f.metadata.num_rows, f.metadata.num_columns
+            _wide(wide, config)
+            pages = f.iter_batches(min(config.frames, max(count, 1)))
+            table = next((p.to_pandas() for p in pages), pd.DataFrame())
+    else:
+        table = pd.read_csv(path, nrows=config.frames)
+        _wide(table.shape[1], config)
+    if not len(table):
+        raise Undecodable("holds no rows")
+    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.frames]
+    padding = np.full((config.frames - len(numbers), config.frame_features), np.nan, np.float32)
+    return np.concatenate([numbers, padding]), len(numbers)
+
+
+def _wide(columns: int, config: DataConfig) -> None:
+    if columns != config.frame_features:
+        raise Undecodable(
+            f"has {columns} columns; config.data.frame_features is {config.frame_features}"
+        )
+
+
+def _declared(rate: int, channels: int) -> None:
+    if rate > _HERTZ or channels > _CHANNELS:
+        raise Undecodable(f"declares {channels} channels at {rate:,} Hz")
 
 
 def _video(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames height width"], int]:

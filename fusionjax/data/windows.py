@@ -9,6 +9,7 @@ from fusionjax.config import (
     AudioConfig,
     ChartConfig,
     Config,
+    FramesConfig,
     MediaConfig,
     ModalityConfig,
     NumericConfig,
@@ -21,6 +22,7 @@ from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.types import Batch, Clip, Documents, Image, Input, Series, Targets, Waveform
 
+_PAGE = 256  # items of frames read at once to fit their scale
 _CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes alike
 
 
@@ -41,10 +43,28 @@ class Scaler:
         mean[known] = np.nanmean(seen[:, known], 0)
         std[known] = np.maximum(np.nanstd(seen[:, known], 0), 1e-8)
         names = market.channel_names
-        return Scaler(
+        scaler = Scaler(
             dict(zip(names, mean.tolist(), strict=True)),
             dict(zip(names, std.tolist(), strict=True)),
         )
+        if "frames" in market.media:
+            scaler._fit_frames(market, last)
+        return scaler
+
+    def _fit_frames(self, market: Market, last: np.datetime64) -> None:
+        """Features of frames, page by page, as ``frames[i]``."""
+        media = market.media["frames"]
+        at = np.flatnonzero(market.session[media.bar] <= last)
+        count, total, squares = np.zeros((3, media.shape[1]))
+        for start in range(0, len(at), _PAGE):
+            x = media.read(at[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
+            known = np.isfinite(x)
+            x = np.where(known, x, 0)
+            count, total, squares = count + known.sum(0), total + x.sum(0), squares + (x**2).sum(0)
+        mean = total / np.maximum(count, 1)
+        spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+        for i, (m, s) in enumerate(zip(mean.tolist(), spread.tolist(), strict=True)):
+            self.mean[f"frames[{i}]"], self.std[f"frames[{i}]"] = m, s or 1.0
 
 
 class Windows:
@@ -76,6 +96,10 @@ class Windows:
             for name, m in config.modalities.items()
             if isinstance(m, NumericConfig)
         }
+        if any(isinstance(m, FramesConfig) for m in config.modalities.values()):
+            names = [f"frames[{i}]" for i in range(config.data.frame_features)]
+            self._frames_mean = np.array([scaler.mean[n] for n in names], np.float32)
+            self._frames_std = np.array([scaler.std[n] for n in names], np.float32)
         vol20 = market.channels[:, market.columns(("vol20",))[0]]
         self._log_scale = np.where(np.isfinite(vol20), vol20, np.float32(scaler.mean["vol20"]))
 
@@ -140,6 +164,11 @@ class Windows:
         content = np.zeros((len(rows), *media.shape), media.dtype)
         if here.any():
             content[here] = media.read(at[here])
+        if isinstance(modality, FramesConfig):
+            x = (content - self._frames_mean) / self._frames_std
+            mask = here[:, None] & np.isfinite(x).all(2)
+            x = np.where(mask[..., None], np.clip(x, -_CLIP, _CLIP), np.float32(0))
+            return Series(x.astype(np.float32), mask), mask.any(1)
         if isinstance(modality, AudioConfig):
             length = np.where(here, media.length[at], 0).astype(np.int32)
             return Waveform(content, length), here

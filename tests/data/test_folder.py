@@ -359,3 +359,51 @@ def test_events_whose_items_do_not_pair_up_are_told(root: Path) -> None:
     lines.to_csv(root / "texts.csv", index=False)
     (told,) = source.read(root, "XNYS").misaligned
     assert told == "event call: 2 in texts.csv, 3 in images/manifest.jsonl"
+
+
+def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
+    root: Path, tmp_path: Path
+) -> None:
+    (root / "frames").mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for i, day in enumerate(("2024-05-08", "2024-05-10", "2024-05-22")):
+        x = rng.normal(300, 40, (5, 2)) * (10 if i == 2 else 1)
+        table = pd.DataFrame(x, columns=["pitch", "loudness"]).astype(object)
+        table.iloc[1, 0] = "--undefined--"
+        table.to_csv(root / "frames" / f"{i}.csv", index=False)
+        rows.append(("AA", f"{day}T10:00:00Z", f"{day}T10:00:00Z", "praat", f"{i}.csv"))
+    manifest(root / "frames", rows)
+    c = seeing({"voice": {"kind": "frames", "sessions": 1, "patch": 3}})
+    c.data.frames, c.data.frame_features = 6, 2
+    c.data.splits.train = c.data.splits.dev = ("2024-05-01", "2024-05-24")
+    made_config = small(c, tmp_path / "prepared", data__source="folder", data__root=str(root))
+    _, market = made(made_config)
+    scaler = Scaler.fit(market, np.datetime64("2024-05-15"))  # the third is later, and ten times
+    assert 250 < scaler.mean["frames[0]"] < 350
+    windows = Windows(market, made_config, scaler)
+    at = np.array([row_of(market, "AA", d) for d in ("2024-05-08", "2024-05-09", "2024-05-10")])
+    batch = next(evaluation_batches(at, windows, 3))
+    series = batch.inputs["voice"]
+    np.testing.assert_array_equal(batch.present["voice"], [True, False, True])
+    np.testing.assert_array_equal(series.mask[0], [True, False, True, True, True, False])
+    seen = np.concatenate([series.x[i][series.mask[i]] for i in (0, 2)])
+    assert abs(seen.mean()) < 0.5
+    assert 0.5 < seen.std() < 1.5
+
+
+def test_a_video_may_be_heard_too(root: Path, tmp_path: Path) -> None:
+    from test_media import write_video_with_sound
+
+    (root / "video").mkdir()
+    write_video_with_sound(root / "video" / "talk.mp4")
+    stamp = "2024-05-20T10:00:00Z"
+    item = {"symbol": "AA", "event_time": stamp, "available_time": stamp, "source": "ir"}
+    lines = [json.dumps({**item, "path": "talk.mp4", "sound": heard}) for heard in (True, False)]
+    (root / "video" / "manifest.jsonl").write_text("\n".join(lines))
+    _, market = made(config(root, tmp_path))
+    assert len(market.media["video"].bar) == 2
+    sound = market.media["audio"]
+    assert len(sound.bar) == 2, "the clip of BB and one of the two showings"
+    assert sound.length[0] == 8000
+    assert sound.read(np.array([0])).std() > 1000

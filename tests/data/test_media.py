@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
@@ -136,3 +137,53 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
             decode(tmp_path / name)
     with pytest.raises(media.Undecodable, match="lasts 3 s"):
         media.decoder("video", config(media_seconds=2.0))(tmp_path / "ten_hours.mp4")
+
+
+def tone(hertz: int, seconds: float, rate: int) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype("f4")
+
+
+def write_video_with_sound(path: Path) -> None:
+    with av.open(path, "w", format="mp4") as container:
+        picture = container.add_stream("mpeg4", rate=4)
+        picture.width, picture.height, picture.pix_fmt = 64, 32, "yuv420p"
+        sound = container.add_stream("aac", rate=44_100, layout="mono")
+        for _ in range(8):
+            grey = np.full((48, 64), 128, np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(grey, format="yuv420p")))
+        heard = av.AudioFrame.from_ndarray(tone(440, 2, 44_100)[None], "flt", "mono")
+        heard.sample_rate = 44_100
+        container.mux(sound.encode(heard))
+        container.mux(sound.encode())
+        container.mux(picture.encode())
+
+
+def test_the_sound_track_of_a_video_is_heard(tmp_path: Path) -> None:
+    write_video_with_sound(tmp_path / "talk.mp4")
+    samples, length = media.decoder("audio", config())(tmp_path / "talk.mp4")
+    assert (samples.shape, samples.dtype, length) == ((8000,), np.int16, 8000)
+    power = np.abs(np.fft.rfft(samples[2000:6000]))
+    assert abs(power.argmax() * 2 - 440) <= 4, "the tone's pitch, at the rate asked for"
+    write_video(tmp_path / "mute.mp4", [1, 2, 3, 4])
+    with pytest.raises(media.Undecodable, match="holds no sound track"):
+        media.decoder("audio", config())(tmp_path / "mute.mp4")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_feature_frames_keep_their_numbers_and_mark_dirt(tmp_path: Path, suffix: str) -> None:
+    table = pd.DataFrame({"pitch": ["201.5", "--undefined--", "90"], "jitter": [0.1, 0.2, np.inf]})
+    path = tmp_path / f"a.{suffix}"
+    table.to_parquet(path) if suffix == "parquet" else table.to_csv(path, index=False)
+    x, length = media.decoder("frames", config(frames=4, frame_features=2))(path)
+    nan = np.float32(np.nan)
+    expected = np.array([[201.5, 0.1], [nan, 0.2], [90, nan], [nan, nan]], np.float32)
+    np.testing.assert_array_equal(x, expected)
+    assert length == 3
+    longer, length = media.decoder("frames", config(frames=2, frame_features=2))(path)
+    np.testing.assert_array_equal(longer, expected[:2])
+    assert length == 2
+    with pytest.raises(media.Undecodable, match="has 2 columns; config.data.frame_features is 29"):
+        media.decoder("frames", config(frames=4, frame_features=29))(path)
+    path.write_bytes(b"PAR1" if suffix == "parquet" else b"a,b\n")
+    with pytest.raises(media.Undecodable, match="cannot be decoded|holds no rows"):
+        media.decoder("frames", config(frames=4, frame_features=2))(path)

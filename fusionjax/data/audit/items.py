@@ -8,6 +8,7 @@ import pandas as pd
 from fusionjax.config import Config
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged
 from fusionjax.data.balance import weights
+from fusionjax.data.media import KINDS
 from fusionjax.data.store import Market, Media, Texts
 
 _ALIKE = 0.95  # cosine of two texts that say the same
@@ -40,7 +41,7 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
         + f": {'; '.join(market.misaligned[:3])}" * bool(market.misaligned),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
-    aside = [n for n in market.notes if n.startswith(("image ", "audio ", "video "))]
+    aside = [n for n in market.notes if n.split(" ")[0] in KINDS]
     yield judged(
         "set aside",
         WATCH if aside else None,

@@ -6,7 +6,8 @@
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
 All but the bars may be absent. One item may name several symbols: ``A|B``. A column ``id`` must
 not repeat; a column ``event`` names what items of several tables belong to, such as a call whose
-lines and clips should pair up.
+lines and clips should pair up. A true ``sound`` in the videos' manifest makes the sound track an
+item of audio too. ``frames/`` holds tables of features computed elsewhere, a row a frame.
 """
 
 from pathlib import Path
@@ -78,6 +79,10 @@ def read(root: Path, calendar: str) -> Raw:
             named = zip(table["item"], table["path"], strict=True)
             inside = [schema.inside(where, row, cell) for row, cell in named]
             listed[kind] = table.assign(path=[str(p.relative_to(root.resolve())) for p in inside])
+            if kind == "video" and "sound" in table:
+                spoken = listed[kind][table["sound"].astype(bool)]
+                heard = [x for x in (listed.get("audio"), spoken) if x is not None]
+                listed["audio"] = pd.concat(heard, ignore_index=True)
         elif (root / folder).is_dir():
             raise InputError(
                 f"{root / folder}: files without a manifest cannot be placed in time; add "

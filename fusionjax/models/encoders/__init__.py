@@ -5,6 +5,7 @@ from flax import linen as nn
 from fusionjax.config import (
     AudioConfig,
     ChartConfig,
+    FramesConfig,
     ImageConfig,
     ModalityConfig,
     ModelConfig,
@@ -29,6 +30,7 @@ def encoder(
     """The encoder of a modality's kind."""
     kind: dict[type, type[nn.Module]] = {
         NumericConfig: NumericEncoder,
+        FramesConfig: NumericEncoder,
         TextConfig: TextEncoder,
         ChartConfig: ImageEncoder,
         ImageConfig: ImageEncoder,

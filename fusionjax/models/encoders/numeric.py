@@ -1,10 +1,10 @@
-"""Channels of bars, or any series: patches of sessions."""
+"""Channels of bars, or any series of features: patches of sessions or frames."""
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from fusionjax.config import ModelConfig, NumericConfig
+from fusionjax.config import FramesConfig, ModelConfig, NumericConfig
 from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.types import Series, Tokens
 
@@ -31,7 +31,7 @@ class NumericEncoder(nn.Module):
     Nie et al., PatchTST (2023), with all channels of a modality in one patch.
     """
 
-    spec: NumericConfig
+    spec: NumericConfig | FramesConfig
     config: ModelConfig
     deterministic: bool
 
