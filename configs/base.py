@@ -34,7 +34,9 @@ def get_config() -> ConfigDict:
     c.data.accepted = ()
 
     # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
-    # text: sessions looked back, documents kept (the latest), author hash buckets;
+    # text: sessions looked back, documents kept (the latest), author hash buckets; its vectors are
+    # those of the frozen encoder, or with `fine_tune` that encoder is trained too, on the first
+    # `max_tokens` of each text, at train.pretrained_rate of the learning rate;
     # chart: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
     # image, audio, video, frames: the latest item of so many sessions; patch in pixels, or (audio)
     # in frames of `window` samples every `hop`, in `mels` bands, or (frames: a table of features
@@ -97,6 +99,7 @@ def get_config() -> ConfigDict:
     c.train.global_batch_size = 256  # samples an update, over all devices
     c.train.grad_accum_steps = 1  # microbatches an update
     c.train.learning_rate = 1e-3  # peak; linear warm-up, then cosine to zero
+    c.train.pretrained_rate = 0.02  # of the learning rate, for a text encoder that is fine-tuned
     c.train.warmup_steps = 40
     c.train.weight_decay = 0.05  # decoupled; matrices only
     c.train.clip_norm = 1.0  # global gradient norm

@@ -33,6 +33,7 @@ class Documents:
     age: Float[Any, "B K"]  # hours between available_time and decision_time
     author: Int[Any, "B K"]  # hash bucket
     mask: Bool[Any, "B K"]
+    tokens: Int[Any, "B K L"] | None = None  # 0 = padding; only where the encoder is fine-tuned
 
 
 @struct.dataclass

@@ -144,6 +144,9 @@ def tiny_market(
             {i: f"author {i}" for i in range(99)},
             rng.normal(size=(len(bar), 8)).astype(np.float16),
             rng.normal(size=(len(bar), 3)).astype(np.float32),
+            np.concatenate(  # up to six words, then padding
+                [rng.integers(1000, 2000, (len(bar), 6)), np.zeros((len(bar), 2), int)], 1
+            ).astype(np.uint16),
         )
     return Market(
         "0" * 64,

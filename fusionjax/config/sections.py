@@ -18,6 +18,8 @@ class TextConfig:
     sessions: int
     max_documents: int
     author_buckets: int
+    fine_tune: bool = False
+    max_tokens: int = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +162,7 @@ class TrainConfig:
     global_batch_size: int
     grad_accum_steps: int
     learning_rate: float
+    pretrained_rate: float
     warmup_steps: int
     weight_decay: float
     clip_norm: float

@@ -110,13 +110,13 @@ def write(
             )
         )
     if len(tables.documents):
-        embedding, lexicon = text.featurise(
-            tables.documents["text"].to_numpy(str), Path(config.prepared) / "text_cache", progress
-        )
+        texts = tables.documents["text"].to_numpy(str)
+        embedding, lexicon = text.featurise(texts, Path(config.prepared) / "text_cache", progress)
         _write(
             documents_dataset_builder.Builder(
-                rows=_document_rows(tables.documents, embedding, lexicon),
+                rows=_document_rows(tables.documents, embedding, lexicon, text.tokenise(texts)),
                 embedding=embedding.shape[1],
+                tokens=text.MAX_TOKENS,
                 lexicon=lexicon.shape[1],
                 data_dir=part,
                 file_format="array_record",
@@ -231,9 +231,10 @@ def _bar_rows(bars: pd.DataFrame) -> Iterator[dict]:
 
 
 def _document_rows(
-    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray
+    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray, tokens: np.ndarray
 ) -> Iterator[dict]:
     names = ("symbol", "session", "event_time", "available_time", "author", "text")
     columns = [documents[name] for name in names]
-    for *cells, vector, scores in zip(*columns, embedding, lexicon, strict=True):
-        yield {**dict(zip(names, cells, strict=True)), "embedding": vector, "lexicon": scores}
+    made = {"embedding": embedding, "lexicon": lexicon, "tokens": tokens}
+    for cells in zip(*columns, *made.values(), strict=True):
+        yield dict(zip((*names, *made), cells, strict=True))

@@ -17,7 +17,7 @@ from fusionjax.errors import InputError
 
 _SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
-_FORMAT = 2
+_FORMAT = 3
 
 Digests = dict[str, UInt64[np.ndarray, "_"]]  # of the rows, by table
 

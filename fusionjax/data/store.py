@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import tensorflow_datasets as tfds
-from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped
+from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped, UInt16
 
 from fusionjax.data import parts
 from fusionjax.errors import InputError
@@ -32,6 +32,7 @@ class Texts:
     names: dict[int, str]  # of the authors, by hash
     embedding: Float16[np.ndarray, "K E"]
     lexicon: Float[np.ndarray, "K X"]
+    tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +159,7 @@ def load(folder: Path) -> Market:
             names,
             d["embedding"][at],
             d["lexicon"][at],
+            d["tokens"][at],
         )
     return Market(
         fingerprint=manifest["fingerprint"],

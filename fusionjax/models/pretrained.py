@@ -6,6 +6,8 @@ Sentence embeddings follow all-MiniLM-L6-v2: the mean of the real tokens' states
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,44 +30,58 @@ class BertConfig:
     layer_norm_eps: float
 
 
+MINILM = BertConfig(
+    vocab_size=30_522,
+    hidden_size=384,
+    num_hidden_layers=6,
+    num_attention_heads=12,
+    intermediate_size=1536,
+    max_position_embeddings=512,
+    layer_norm_eps=1e-12,
+)
+
+
 class _Layer(nn.Module):
     config: BertConfig
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "B N D"]:
         c = self.config
+        dense = partial(nn.Dense, dtype=self.dtype)
+        norm = partial(nn.LayerNorm, c.layer_norm_eps, dtype=self.dtype)
 
         def split(name: str) -> Array:
-            y = nn.Dense(c.hidden_size, name=name)(x)
+            y = dense(c.hidden_size, name=name)(x)
             return rearrange(y, "b n (h d) -> b n h d", h=c.num_attention_heads)
 
         y = jax.nn.dot_product_attention(
             split("query"), split("key"), split("value"), mask=mask[:, None, None, :]
         )
-        y = nn.Dense(c.hidden_size, name="attention_output")(rearrange(y, "b n h d -> b n (h d)"))
-        x = nn.LayerNorm(c.layer_norm_eps, name="attention_norm")(x + y)
-        y = nn.Dense(c.intermediate_size, name="intermediate")(x)
-        y = nn.Dense(c.hidden_size, name="output")(nn.gelu(y, approximate=False))
-        return nn.LayerNorm(c.layer_norm_eps, name="output_norm")(x + y)
+        y = dense(c.hidden_size, name="attention_output")(rearrange(y, "b n h d -> b n (h d)"))
+        x = norm(name="attention_norm")(x + y)
+        y = dense(c.intermediate_size, name="intermediate")(x)
+        y = dense(c.hidden_size, name="output")(nn.gelu(y, approximate=False))
+        return norm(name="output_norm")(x + y)
 
 
 class SentenceEncoder(nn.Module):
-    """Token ids to one unit vector a text."""
+    """Token ids to one unit vector a text; activations are kept for one layer at a time."""
 
     config: BertConfig
+    dtype: Any = jnp.float32  # of activations; parameters and the result are float32
 
     @nn.compact
     def __call__(self, ids: Int[Array, "B N"], mask: Bool[Array, "B N"]) -> Float[Array, "B D"]:
         c = self.config
-        x = nn.Embed(c.vocab_size, c.hidden_size, name="word")(ids)
-        x += nn.Embed(c.max_position_embeddings, c.hidden_size, name="position")(
-            jnp.arange(ids.shape[1])
-        )[None]
-        x += nn.Embed(2, c.hidden_size, name="token_type")(jnp.zeros_like(ids))
-        x = nn.LayerNorm(c.layer_norm_eps, name="norm")(x)
+        embed = partial(nn.Embed, features=c.hidden_size, dtype=self.dtype)
+        x = embed(c.vocab_size, name="word")(ids)
+        x += embed(c.max_position_embeddings, name="position")(jnp.arange(ids.shape[1]))[None]
+        x += embed(2, name="token_type")(jnp.zeros_like(ids))
+        x = nn.LayerNorm(c.layer_norm_eps, dtype=self.dtype, name="norm")(x)
         for i in range(c.num_hidden_layers):
-            x = _Layer(c, name=f"layer_{i}")(x, mask)
-        shown = mask[..., None].astype(x.dtype)
+            x = nn.remat(_Layer)(c, self.dtype, name=f"layer_{i}")(x, mask)
+        x, shown = x.astype(jnp.float32), mask[..., None].astype(jnp.float32)
         pooled = jnp.sum(x * shown, 1) / jnp.maximum(shown.sum(1), 1)
         return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
 

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 
 from fusionjax import files
-from fusionjax.config import Config
+from fusionjax.config import Config, TextConfig
+from fusionjax.data import text
 from fusionjax.data.pipeline import labelled_batches, training_feeds
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
@@ -19,7 +20,7 @@ from fusionjax.distill import weights
 from fusionjax.distill.contribution import anomalies
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
 from fusionjax.train.program import Program, anchor_size
-from fusionjax.train.state import TrainState
+from fusionjax.train.state import TrainState, with_text_encoder
 from fusionjax.train.telemetry import Reporter, say
 from fusionjax.types import Feed
 
@@ -72,7 +73,7 @@ def fit(
         require_same_run(checkpoints.info(), info, checkpoints.folder)
         say(f"{checkpoints.folder}: going on from step {int(state.step)}")
     else:
-        state = start if start is not None else program.init(seed)
+        state = start if start is not None else _fresh(config, program)
     first = int(state.step)
     source = feeds(config, lesson, windows, first, replay, replay_share)
     with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
@@ -97,6 +98,15 @@ def fit(
             f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
             "same command goes on from there"
         )
+    return state
+
+
+def _fresh(config: Config, program: Program) -> TrainState:
+    """Where a run of a config's seed begins: random, but for text encoders to be fine-tuned."""
+    state = program.init(config.seed)
+    for name, modality in config.modalities.items():
+        if isinstance(modality, TextConfig) and modality.fine_tune:
+            state = with_text_encoder(state, name, text.pretrained_weights())
     return state
 
 

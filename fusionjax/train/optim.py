@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from fusionjax.config import Config
@@ -29,6 +30,7 @@ def optimiser(config: Config) -> optax.GradientTransformation:
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
+        _slow_down("bert/", t.pretrained_rate),
         _freeze(frozen),  # and after: no decay either
     )
 
@@ -38,6 +40,17 @@ def decayed(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(
         lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
     )
+
+
+def _slow_down(part: str, rate: float) -> optax.GradientTransformation:
+    """Scales the updates of the parameters whose path holds ``part``."""
+
+    def update(updates: Any, _: Any = None) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda p, u: u * np.float32(rate) if part in path_name(p) else u, updates
+        )
+
+    return optax.stateless(update)
 
 
 def _freeze(patterns: tuple[str, ...]) -> optax.GradientTransformation:

@@ -1,9 +1,11 @@
 """All that a run must remember between two steps."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Int, UInt32
 
@@ -40,3 +42,26 @@ def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> Train
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
     )
+
+
+def with_text_encoder(state: TrainState, modality: str, weights: dict) -> TrainState:
+    """A fresh state whose text encoder starts from pretrained weights.
+
+    Args:
+      state: as ``init_state`` made it, split over a mesh or not.
+      modality: whose encoder.
+      weights: parameters as ``pretrained.SentenceEncoder`` names them, the same on every process.
+    """
+
+    def put(params: Any) -> Any:
+        name = f"encoders_{modality}"
+        bert = jax.tree.map(
+            lambda old, new: jax.make_array_from_callback(
+                old.shape, old.sharding, lambda at: np.asarray(new, old.dtype)[at]
+            ),
+            params[name]["bert"],
+            weights,
+        )
+        return {**params, name: {**params[name], "bert": bert}}
+
+    return dataclasses.replace(state, params=put(state.params), ema_params=put(state.ema_params))

@@ -26,8 +26,13 @@ MODALITIES = {
     "price": {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")},
     "text": {"kind": "text", "sessions": 20, "max_documents": 32, "author_buckets": 4},
     "audio": {
-        "kind": "audio", "sessions": 20, "hertz": 11_025, "window": 512,
-        "hop": 256, "mels": 32, "patch": 8,
+        "kind": "audio",
+        "sessions": 20,
+        "hertz": 11_025,
+        "window": 512,
+        "hop": 256,
+        "mels": 32,
+        "patch": 8,
     },
 }
 

@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from einops import rearrange
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from fusionjax.config import ModelConfig, TextConfig
 from fusionjax.models.layers import Stack, dense
+from fusionjax.models.pretrained import MINILM, SentenceEncoder
 from fusionjax.types import Documents, Tokens
 
 
@@ -28,9 +30,14 @@ class TextEncoder(nn.Module):
             dtype=jnp.dtype(c.compute_dtype),
             param_dtype=jnp.float32,
         )(documents.author)
-        embedding = documents.embedding.astype(jnp.float32) * np.float32(
-            np.sqrt(documents.embedding.shape[-1])
-        )  # unit vectors to unit variance
+        vectors = documents.embedding.astype(jnp.float32)
+        if documents.tokens is not None:
+            rows = rearrange(documents.tokens, "b k l -> (b k) l").astype(jnp.int32)
+            # The first counts also where there is no text: a mean of nothing has no gradient.
+            real = (rows != 0).at[:, 0].set(True)
+            bert = SentenceEncoder(MINILM, jnp.dtype(c.compute_dtype), name="bert")
+            vectors = rearrange(bert(rows, real), "(b k) d -> b k d", b=len(vectors))
+        embedding = vectors * np.float32(np.sqrt(vectors.shape[-1]))  # unit norm to unit variance
         scalars = jnp.concatenate([documents.lexicon, _age_features(documents.age)], axis=-1)
         x = (
             dense(c, c.width, "embed")(embedding)

@@ -11,8 +11,10 @@ from fusionjax.data.builder.rows import RowsBuilder
 class Builder(RowsBuilder):
     """A text of several symbols is a row for each."""
 
-    def __init__(self, *, embedding: int = 0, lexicon: int = 0, **kwargs: Any) -> None:
-        self._embedding, self._lexicon = embedding, lexicon
+    def __init__(
+        self, *, embedding: int = 0, lexicon: int = 0, tokens: int = 0, **kwargs: Any
+    ) -> None:
+        self._embedding, self._lexicon, self._tokens = embedding, lexicon, tokens
         super().__init__(**kwargs)
 
     def _features(self) -> dict[str, Any]:
@@ -27,5 +29,6 @@ class Builder(RowsBuilder):
             "author": f.Text(),
             "text": f.Text(),
             "embedding": f.Tensor(shape=(self._embedding,), dtype=np.float16, encoding="bytes"),
+            "tokens": f.Tensor(shape=(self._tokens,), dtype=np.uint16, encoding="bytes"),
             "lexicon": f.Tensor(shape=(self._lexicon,), dtype=np.float32, encoding="bytes"),
         }
