@@ -96,10 +96,29 @@ def write(
       progress: shows how far it is.
 
     Raises:
-      InputError: of a kind that no earlier part holds, no file can be used.
+      InputError: of a kind that no earlier part holds, no file can be used; or the disk is full.
     """
     if digests(part) is not None:
         return
+    for cut in part.rglob("incomplete.*"):  # what tfds had begun
+        shutil.rmtree(cut)
+    try:
+        _write_tables(part, tables, root, config, known, progress)
+    except (OSError, RuntimeError) as e:  # the record writer knows no OSError
+        raise InputError(
+            f"{part}: cannot be written ({str(e).splitlines()[0]}); make room there or set "
+            "config.data.prepared, then run the same command: what is finished is kept"
+        ) from e
+
+
+def _write_tables(
+    part: Path,
+    tables: Tables,
+    root: Path,
+    config: DataConfig,
+    known: set[str],
+    progress: Progress,
+) -> None:
     if len(tables.bars):
         _write(
             bars_dataset_builder.Builder(

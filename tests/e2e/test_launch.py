@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,30 @@ def test_mistakes_are_answered_in_one_message(
     said = launch(folder, script, config, *flags, status=2)
     assert re.search(message, " ".join(said.split())), said
     assert "error: " in said
+
+
+def test_a_full_disk_is_named_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    full = subprocess.run(
+        command("prepare", "demo"),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        preexec_fn=small_files_only,
+    )
+    assert full.returncode == 2, full.stderr
+    assert re.search(
+        r"error: prepared/parts/\w+: cannot be written \(.*File too large", full.stderr
+    )
+    assert "Traceback" not in full.stderr
+    assert not list(tmp_path.glob("prepared/*/manifest.json"))
+    assert "5,031 bars" in launch(tmp_path, "prepare", "demo")
+    assert not list(tmp_path.rglob("incomplete.*"))
 
 
 def test_a_missing_config_is_asked_for(tmp_path: Path) -> None:
