@@ -5,6 +5,7 @@ python launch/benchmark.py --config=configs/acl18.py --config.model.fusion=disti
 Several changes: repeat --against.
 taskset -c 0 python launch/benchmark.py --config=configs/acl18.py --feeding   # on one core: does
     # the pipeline deliver five times the samples that the step consumes?
+python launch/benchmark.py --config=configs/demo.py --bars=1000000   # memory of preparing them
 """
 
 from pathlib import Path
@@ -13,16 +14,21 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.evaluate import cost
+from fusionjax.evaluate import cost, preparation
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _AGAINST = flags.DEFINE_multi_string("against", [], "key=value that the variant differs by")
 _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each gives one ratio")
 _FEEDING = flags.DEFINE_bool("feeding", False, "Time the pipeline beside the step it feeds")
+_BARS = flags.DEFINE_integer("bars", None, "Prepare and open so many random bars instead")
 
 
 def main(config: Config) -> None:
+    if _BARS.value is not None:
+        with progress_bar() as progress:
+            say(preparation.measure(config, _BARS.value, progress))
+        return
     mesh = make_mesh(config.mesh)
     with progress_bar() as progress:
         if _FEEDING.value:

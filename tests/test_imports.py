@@ -41,7 +41,7 @@ HOME = {
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),
-    "pandas": ("data", "evaluate/forecast.py", "report"),
+    "pandas": ("data", "evaluate/forecast.py", "evaluate/preparation.py", "report"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}
