@@ -80,6 +80,7 @@ def test_every_key_of_base_is_explained() -> None:
     [
         ({"kind": "image", "patch": 3}, {}, "data.image_size .64, 64. does not divide into patche"),
         ({"kind": "video", "patch": 8, "patch_frames": 3}, {}, "video_frames 8 is not a multiple"),
+        ({"kind": "frames", "patch": 7}, {}, "data.frames 256 is not a multiple of patch 7"),
         (
             {"kind": "audio", "hertz": 8000, "window": 400, "hop": 200, "mels": 8, "patch": 3},
             {},

@@ -86,7 +86,7 @@ def _check_modalities(c: "Config") -> None:
         f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
     )
     for name, m in c.modalities.items():
-        sizes = {k: v for k, v in dataclasses.asdict(m).items() if isinstance(v, int)}
+        sizes = {k: v for k, v in dataclasses.asdict(m).items() if type(v) is int}  # no bool
         _need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
         if isinstance(m, NumericConfig):
             _need(bool(m.channels), f"modalities.{name}.channels is empty")
