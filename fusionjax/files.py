@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders that one process at a time works in."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -26,3 +27,12 @@ def write_text(path: Path, text: str) -> None:
     """Replaces ``path`` by ``text``."""
     with replaced(path) as f:
         f.write(text.encode())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process works in ``folder``; the system frees a dead one's lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield

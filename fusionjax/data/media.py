@@ -21,6 +21,7 @@ DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8, "frames": np.
 _PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
 _HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
 _BLOCK = 65_536  # samples read at once
+_TABLE_BYTES = 64_000_000  # of a table of frames, packed; unpacked it may have eight times as many
 
 
 class Undecodable(Exception):
@@ -149,8 +150,11 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
 
 def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
     """The first rows of a parquet or CSV table, all of whose columns are features."""
+    _fits(path.stat().st_size)
     if path.suffix == ".parquet":
         with pq.ParquetFile(path) as f:
+            groups = range(f.metadata.num_row_groups)
+            _fits(sum(f.metadata.row_group(i).total_byte_size for i in groups) // 8)
             count, wide = f.metadata.num_rows, f.metadata.num_columns
             _wide(wide, config)
             pages = f.iter_batches(min(config.frames, max(count, 1)))
@@ -164,6 +168,11 @@ def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames
     numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.frames]
     padding = np.full((config.frames - len(numbers), config.frame_features), np.nan, np.float32)
     return np.concatenate([numbers, padding]), len(numbers)
+
+
+def _fits(size: int) -> None:
+    if size > _TABLE_BYTES:
+        raise Undecodable(f"has more than {_TABLE_BYTES:,} bytes; a table of frames is smaller")
 
 
 def _wide(columns: int, config: DataConfig) -> None:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, join, media, parts, text
-from fusionjax.data.sources import acl18, folder, sp500
+from fusionjax.data.sources import Raw, acl18, folder, sp500
 from fusionjax.errors import InputError
 
 _SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
@@ -43,11 +43,21 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         )
     root, home = Path(config.root), Path(config.prepared)
     settings = _settings(config)
-    fingerprint = _fingerprint(settings, source.files(root))
+    fingerprint = _fingerprint(settings, root, source.files(root))
     made = home / f"{config.source}-{fingerprint[:12]}"
-    if _parts_of(made) is not None:
-        return made
-    raw = source.read(root, config.calendar)
+    if _parts_of(made) is None:
+        with files.locked(home):
+            if _parts_of(made) is None:  # nobody else made it meanwhile
+                raw = source.read(root, config.calendar)
+                manifest = _grow(raw, config, settings, progress)
+                manifest |= {"source": config.source, "fingerprint": fingerprint}
+                files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
+    return made
+
+
+def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
+    """Adds what is new to the largest set that fits; returns the manifest of the grown one."""
+    root, home = Path(config.root), Path(config.prepared)
     sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
     days, day = np.unique(sessions, return_inverse=True)
     decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
@@ -65,9 +75,8 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
             for name, why in parts.set_aside(part, kind).items()
         ]
     whole = [_whole(home, name) for name in chain]
+    items = {kind: sum(len(d.get(kind, ())) for d in whole) for kind in tables.media}
     manifest = {
-        "source": config.source,
-        "fingerprint": fingerprint,
         "settings": settings,
         "grown_from": parent.get("fingerprint"),
         "parts": chain,
@@ -77,18 +86,13 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
         "first": str(days[0]),
         "last": str(days[-1]),
         "documents": len(tables.documents),
-        "media": {
-            kind: count
-            for kind in tables.media
-            if (count := sum(len(digests.get(kind, ())) for digests in whole))
-        },
+        "media": {kind: count for kind, count in items.items() if count},
         "notes": [*raw.notes, *late, *aside],
         "misaligned": list(raw.misaligned),
     }
     if len(tables.documents):
         manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}
-    files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
-    return made
+    return manifest
 
 
 def _settings(config: DataConfig) -> str:
@@ -101,11 +105,12 @@ def _settings(config: DataConfig) -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(settings: str, raw: list[Path]) -> str:
+def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
     digest = hashlib.sha256(settings.encode())
     for path in raw:
         if path.exists():  # the reader says better what a missing file means
-            digest.update(path.name.encode())
+            inside = path.is_relative_to(root)
+            digest.update(str(path.relative_to(root) if inside else path.name).encode())
             with path.open("rb") as f:
                 digest.update(hashlib.file_digest(f, "sha256").digest())
     return digest.hexdigest()

@@ -40,8 +40,8 @@ def measure(config: Config, bars: int, progress: Progress) -> str:
         opened = time.perf_counter() - begun
     return (
         f"{rows:,} bars: prepared at {rows / prepared:,.0f} and opened at {rows / opened:,.0f} "
-        f"rows a second; resident memory at most {after:.2f} GB while preparing and {_peak():.2f} GB "
-        f"while opening, {started:.2f} GB before"
+        f"rows a second; resident memory at most {after:.2f} GB while preparing and "
+        f"{_peak():.2f} GB while opening, {started:.2f} GB before"
     )
 
 

@@ -407,3 +407,16 @@ def test_a_video_may_be_heard_too(root: Path, tmp_path: Path) -> None:
     assert len(sound.bar) == 2, "the clip of BB and one of the two showings"
     assert sound.length[0] == 8000
     assert sound.read(np.array([0])).std() > 1000
+
+
+def test_a_file_that_moved_to_another_folder_is_another_raw_state(
+    root: Path, tmp_path: Path
+) -> None:
+    c = config(root, tmp_path)
+    before, _ = made(c)
+    (root / "images" / "old").mkdir()
+    (root / "images" / "a.png").rename(root / "images" / "old" / "a.png")
+    change(root, 0, path="old/a.png")
+    after, market = made(c)
+    assert after != before
+    assert len(market.media["image"].bar) == 3

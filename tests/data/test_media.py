@@ -7,6 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from PIL import Image
@@ -187,3 +189,13 @@ def test_feature_frames_keep_their_numbers_and_mark_dirt(tmp_path: Path, suffix:
     path.write_bytes(b"PAR1" if suffix == "parquet" else b"a,b\n")
     with pytest.raises(media.Undecodable, match="cannot be decoded|holds no rows"):
         media.decoder("frames", config(frames=4, frame_features=2))(path)
+
+
+def test_a_table_that_unpacks_to_far_more_is_not_read(tmp_path: Path) -> None:
+    """A parquet bomb: 80 million equal numbers in a few kilobytes."""
+    path = tmp_path / "bomb.parquet"
+    table = pa.table({"x": np.zeros(80_000_000)})
+    pq.write_table(table, path, use_dictionary=False, compression="zstd")
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(media.Undecodable, match="more than 64,000,000 bytes"):
+        media.decoder("frames", config(frame_features=1))(path)

@@ -213,6 +213,25 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on(tmp_path: Path) -> No
     assert not list(tmp_path.rglob("incomplete.*"))
 
 
+def test_two_processes_prepare_one_set(tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen(
+            command("prepare", "demo"),
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        assert "5,031 bars" in said
+    assert len(list(tmp_path.glob("prepared/parts/*/digests.npz"))) == 1
+
+
 def test_a_missing_config_is_asked_for(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "launch/train.py")],
