@@ -158,7 +158,7 @@ def get_config() -> ConfigDict:
 
     # A study of the fusion alone, on vectors: `launch/evaluate.py --ladder`.
     c.ladder = ConfigDict()
-    c.ladder.data = "planted"  # planted | maec | digits
+    c.ladder.data = "planted"  # planted | maec | digits | candles
     c.ladder.variant = "full"  # planted: regime; maec: year; digits: corruption
     c.ladder.root = ""  # folder of the raw data, or the file of the digits
     c.ladder.rungs = ()  # modalities of each rung

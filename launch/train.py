@@ -16,7 +16,7 @@ from fusionjax.config import Config
 from fusionjax.evaluate import coreset
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.run import Trainer, open_market
+from fusionjax.train.run import Trainer, audited_market
 from fusionjax.train.telemetry import say
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
@@ -29,7 +29,7 @@ def main(config: Config) -> None:
     if _SELECT.value:
         from fusionjax.evaluate import selection
 
-        for c in selection.select(open_market(config), config, mesh):
+        for c in selection.select(audited_market(config)[0], config, mesh):
             say(
                 f"objective {c.objective:.4f}  log loss {c.log_loss:.4f}  MCC {c.mcc:+.3f}"
                 f"  volatility MSE {c.volatility_mse:.4f}  {c.changes}"

@@ -82,6 +82,11 @@ def test_every_key_of_base_is_explained() -> None:
         ({"kind": "video", "patch": 8, "patch_frames": 3}, {}, "video_frames 8 is not a multiple"),
         ({"kind": "frames", "patch": 7}, {}, "data.frames 256 is not a multiple of patch 7"),
         (
+            {"kind": "text", "max_documents": 2, "author_buckets": 1, "max_tokens": 512},
+            {},
+            "modalities.m.max_tokens is 512; 128 are stored",
+        ),
+        (
             {"kind": "audio", "hertz": 8000, "window": 400, "hop": 200, "mels": 8, "patch": 3},
             {},
             "hertz is 8000; data.audio_hertz is 16000",

@@ -17,7 +17,7 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
-from fusionjax.train.run import make_program, open_market
+from fusionjax.train.run import audited_market, make_program
 from fusionjax.train.telemetry import say
 
 
@@ -62,7 +62,7 @@ def finetune(
             "distill.absorb_share": 1.0,
         }
     )
-    market = open_market(config)
+    market, _ = audited_market(config)
     new, old = _new_and_old(market, config, info, parent)
     windows = Windows(market, config, info.scaler)
     program = make_program(config, mesh, windows)

@@ -5,6 +5,7 @@ import datetime
 from typing import TYPE_CHECKING
 
 from fusionjax.config.sections import (
+    STORED_TOKENS,
     AudioConfig,
     ChartConfig,
     DataConfig,
@@ -13,6 +14,7 @@ from fusionjax.config.sections import (
     MediaConfig,
     NumericConfig,
     TargetsConfig,
+    TextConfig,
     VectorConfig,
     VideoConfig,
 )
@@ -99,6 +101,11 @@ def _check_modalities(c: "Config") -> None:
                 m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
                 f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
                 f"into patches of {m.patch_height} × {m.patch_sessions}",
+            )
+        elif isinstance(m, TextConfig):
+            _need(
+                m.max_tokens <= STORED_TOKENS,
+                f"modalities.{name}.max_tokens is {m.max_tokens}; {STORED_TOKENS} are stored",
             )
         elif isinstance(m, MediaConfig):
             _check_media(name, m, c.data)

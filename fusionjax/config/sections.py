@@ -12,6 +12,9 @@ class NumericConfig:
     patch: int
 
 
+STORED_TOKENS = 128  # of each text, when it is prepared
+
+
 @dataclasses.dataclass(frozen=True)
 class TextConfig:
     kind: Literal["text"]
@@ -232,7 +235,7 @@ class FinetuneConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LadderConfig:
-    data: Literal["planted", "maec", "digits"]
+    data: Literal["planted", "maec", "digits", "candles"]
     variant: str
     root: str
     rungs: tuple[tuple[str, ...], ...]

@@ -1,7 +1,7 @@
 """Weights that keep any one source or symbol from tilting what is learned."""
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 
 from fusionjax.config import Config, MediaConfig, TextConfig
 from fusionjax.data.store import Market
@@ -19,6 +19,18 @@ def weights(group: Shaped[np.ndarray, "K"]) -> Float64[np.ndarray, "K"]:
     return weight / weight.mean() if len(weight) else weight
 
 
+def _as_of(
+    group: Shaped[np.ndarray, "K"], known: Bool[np.ndarray, "K"]
+) -> Float64[np.ndarray, "K"]:
+    """``weights`` as the known members alone say; a group of which none is known weighs 1."""
+    names, first = np.unique(group[known], return_index=True)
+    if not len(names):
+        return np.ones(len(group))
+    weight = weights(group[known])[first]
+    at = np.minimum(np.searchsorted(names, group), len(names) - 1)
+    return np.where(names[at] == group, weight[at], 1.0)
+
+
 def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     """How often each row of the market is drawn, relative to the mean; None for all alike.
 
@@ -31,8 +43,10 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     by = config.train.balance
     if not by:
         return None
+    # Whoever writes after training must not change how training is drawn.
+    known = market.session <= np.datetime64(config.data.splits[config.train.split][1], "D")
     if by == "symbol":
-        return weights(market.symbol)
+        return _as_of(market.symbol, known)
     shown = [m for m in config.modalities.values() if m.kind == by]
     if not shown or not isinstance(shown[0], TextConfig | MediaConfig):
         kinds = {m.kind for m in config.modalities.values()} & {"text", "image", "audio", "video"}
@@ -42,7 +56,7 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
         )
     held = market.texts if by == "text" else market.media[by]
     assert held is not None, "the windows refuse a modality that the data lacks"
-    total = np.concatenate([[0.0], np.cumsum(weights(held.author))])
+    total = np.concatenate([[0.0], np.cumsum(_as_of(held.author, known[held.bar]))])
     rows = np.arange(len(market.session))
     oldest = np.maximum(rows - shown[0].sessions + 1, market.first_row)
     begin = np.searchsorted(held.bar, oldest, side="left")

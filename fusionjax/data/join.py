@@ -11,6 +11,9 @@ from fusionjax.data import calendar
 from fusionjax.data.parts import Tables
 from fusionjax.data.sources import Raw
 
+_PRICES = ("open", "high", "low", "close", "adj_close", "volume")
+RESERVED = frozenset({"session", "decision_time", "subset"})  # what is added to bars
+
 
 def place(
     raw: Raw, root: Path, decisions: Shaped[np.ndarray, "R"]
@@ -27,7 +30,10 @@ def place(
     """
     bars = raw.bars
     session = bars["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    placed = bars.drop(columns=[c for c in bars if c not in _BARS]).assign(
+    # Of one type each, whatever a file's reader made of them: rows are known by a hash.
+    placed = bars[list(_PRICES)].astype(float)
+    placed.insert(0, "symbol", bars["symbol"].astype(str))
+    placed = placed.assign(
         session=session, decision_time=decisions.astype(np.int64), subset=raw.subset
     )
     placed = pd.concat([placed, raw.channels.astype(np.float32)], axis=1)
@@ -41,22 +47,21 @@ def place(
 
     documents = pd.DataFrame()
     if raw.documents is not None:
-        documents = joined(raw.documents, "texts")[
-            ["symbol", "session", "event_time", "available_time", "author", "text"]
-        ]
-        documents["author"] = documents["author"].astype(str)
+        documents = _texts(joined(raw.documents, "texts"), ("symbol", "author", "text"))
     media = {}
     for kind, items in raw.media.items():
         table = joined(items, f"items of {kind}")
         if len(table):
             content = {path: _content(root / path) for path in table["path"].unique()}
-            media[kind] = table[
-                ["symbol", "session", "event_time", "available_time", "source", "path"]
-            ].assign(content=table["path"].map(content))
-    return Tables(placed, documents, media), tuple(notes)
+            table = table.assign(content=table["path"].map(content))
+            media[kind] = _texts(table, ("symbol", "source", "path", "content"))
+    return Tables.of(placed, documents, media), tuple(notes)
 
 
-_BARS = ("symbol", "open", "high", "low", "close", "adj_close", "volume")
+def _texts(items: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Times, and the columns of text; an empty cell is an empty text."""
+    times = ["session", "event_time", "available_time"]
+    return items[times].assign(**{c: items[c].fillna("").astype(str) for c in columns})
 
 
 def _content(path: Path) -> str:
@@ -80,19 +85,19 @@ def _join(
     """
     # Never usable before its last fraction of a second.
     event, available = (_seconds(items[c]) for c in ("event_time", "available_time"))
-    first = np.full(len(items), -1)
+    first, in_time = np.zeros(len(items), np.int64), np.zeros(len(items), bool)
     rows_of = bars.groupby("symbol").indices
     for symbol, rows in items.groupby("symbol").indices.items():
         own = rows_of[symbol]
         at = calendar.first_session_after(available[rows], decisions[own])
-        in_time = at < len(own)
-        first[rows[in_time]] = session[own[at[in_time]]]
+        in_time[rows] = at < len(own)
+        first[rows] = session[own[np.minimum(at, len(own) - 1)]]
     placed = items.assign(
         event_time=event.astype(np.int64),
         available_time=available.astype(np.int64),
         session=first,
     )
-    return placed[first >= 0].reset_index(drop=True), int((first < 0).sum())
+    return placed[in_time].reset_index(drop=True), int((~in_time).sum())
 
 
 def _seconds(times: pd.Series) -> Shaped[np.ndarray, "_"]:

@@ -151,7 +151,9 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
 def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
     """The first rows of a parquet or CSV table, all of whose columns are features."""
     _fits(path.stat().st_size)
-    if path.suffix == ".parquet":
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise Undecodable("is neither .parquet nor .csv")
+    if path.suffix.lower() == ".parquet":
         with pq.ParquetFile(path) as f:
             groups = range(f.metadata.num_row_groups)
             _fits(sum(f.metadata.row_group(i).total_byte_size for i in groups) // 8)
@@ -160,7 +162,7 @@ def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames
             pages = f.iter_batches(min(config.frames, max(count, 1)))
             table = next((p.to_pandas() for p in pages), pd.DataFrame())
     else:
-        table = pd.read_csv(path, nrows=config.frames)
+        table = pd.read_csv(path, nrows=config.frames, compression=None)
         _wide(table.shape[1], config)
     if not len(table):
         raise Undecodable("holds no rows")

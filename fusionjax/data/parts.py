@@ -6,7 +6,8 @@ import hashlib
 import io
 import itertools
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ _ITEM = ["symbol", "session", "event_time", "available_time", "source", "path", 
 _DIGESTS = "digests.npz"  # written last: a part without it was interrupted
 
 
+Digests = dict[str, UInt64[np.ndarray, "_"]]  # of rows, by table
+
+
 @dataclasses.dataclass(frozen=True)
 class Tables:
     """Rows of a set, placed in time: bars, texts and items by kind. Times are whole seconds."""
@@ -36,23 +40,31 @@ class Tables:
     bars: pd.DataFrame
     documents: pd.DataFrame
     media: dict[str, pd.DataFrame]
+    digests: Digests  # a number for each row that says what it holds; repeats are told apart
 
-    def digests(self) -> dict[str, UInt64[np.ndarray, "_"]]:
-        """A number for each row of each table that says what it holds; repeats are told apart."""
-        return {name: _digest(table) for name, table in self._named().items()}
+    @staticmethod
+    def of(bars: pd.DataFrame, documents: pd.DataFrame, media: dict[str, pd.DataFrame]) -> "Tables":
+        """All rows that there are."""
+        tables = {"bars": bars, "documents": documents, **media}
+        return Tables(bars, documents, media, {name: _digest(t) for name, t in tables.items()})
 
-    def without(self, known: dict[str, UInt64[np.ndarray, "_"]]) -> "Tables":
+    def without(self, known: Digests) -> "Tables":
         """The rows that are not among known digests."""
-        mine = self.digests()
-        left = {
-            name: table[~np.isin(mine[name], known[name])] if name in known else table
-            for name, table in self._named().items()
-        }
-        bars, documents = left.pop("bars"), left.pop("documents")
-        return Tables(bars, documents, left)
+        none = np.zeros(0, np.uint64)
+        return self._take(lambda name, own: np.flatnonzero(~np.isin(own, known.get(name, none))))
 
-    def _named(self) -> dict[str, pd.DataFrame]:
-        return {"bars": self.bars, "documents": self.documents, **self.media}
+    def in_order(self) -> "Tables":
+        """The rows in the order of their digests, whatever the order of the raw files."""
+        return self._take(lambda name, own: np.argsort(own))
+
+    def _take(self, rows: Callable[[str, np.ndarray], np.ndarray]) -> "Tables":
+        at = {name: rows(name, own) for name, own in self.digests.items()}
+        return Tables(
+            self.bars.iloc[at["bars"]],
+            self.documents.iloc[at["documents"]],
+            {kind: table.iloc[at[kind]] for kind, table in self.media.items()},
+            {name: own[at[name]] for name, own in self.digests.items()},
+        )
 
 
 def _digest(table: pd.DataFrame) -> UInt64[np.ndarray, "_"]:
@@ -64,17 +76,18 @@ def _digest(table: pd.DataFrame) -> UInt64[np.ndarray, "_"]:
 def name(tables: Tables, settings: str) -> str:
     """Of the part that would hold these rows: a hash of them."""
     digest = hashlib.sha256(settings.encode())
-    for key, rows in sorted(tables.digests().items()):
+    for key, rows in sorted(tables.digests.items()):
         digest.update(key.encode() + np.sort(rows).tobytes())
     return digest.hexdigest()[:12]
 
 
-def digests(part: Path) -> dict[str, UInt64[np.ndarray, "_"]] | None:
+def digests(part: Path) -> Digests | None:
     """Of the rows that a part holds; None where it is not whole."""
-    if not (part / _DIGESTS).exists():
+    try:
+        with (part / _DIGESTS).open("rb") as raw, np.load(raw, allow_pickle=False) as f:
+            return {key: f[key] for key in f.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    with np.load(part / _DIGESTS, allow_pickle=False) as f:
-        return {key: f[key] for key in f.files}
 
 
 def write(
@@ -100,20 +113,31 @@ def write(
     """
     if digests(part) is not None:
         return
+    tables = tables.in_order()  # that of an interrupted call, whose records are kept
     for cut in part.rglob("incomplete.*"):  # what tfds had begun
         shutil.rmtree(cut)
+    texts = tables.documents["text"].to_numpy(str) if len(tables.documents) else None
+    read = None if texts is None else _read_texts(texts, config, progress)
     try:
-        _write_tables(part, tables, root, config, known, progress)
+        _write_tables(part, tables, read, root, config, known, progress)
     except (OSError, RuntimeError) as e:  # the record writer knows no OSError
+        why = str(e).strip().partition("\n")[0]
         raise InputError(
-            f"{part}: cannot be written ({str(e).splitlines()[0]}); make room there or set "
-            "config.data.prepared, then run the same command: what is finished is kept"
+            f"{part}: cannot be written ({why}); make room there or set config.data.prepared, then "
+            "run the same command: what is finished is kept"
         ) from e
+
+
+def _read_texts(texts: np.ndarray, config: DataConfig, progress: Progress) -> dict[str, np.ndarray]:
+    """What is kept of each text beside itself."""
+    embedding, lexicon = text.featurise(texts, Path(config.prepared) / "text_cache", progress)
+    return {"embedding": embedding, "lexicon": lexicon, "tokens": text.tokenise(texts)}
 
 
 def _write_tables(
     part: Path,
     tables: Tables,
+    read: dict[str, np.ndarray] | None,
     root: Path,
     config: DataConfig,
     known: set[str],
@@ -128,20 +152,16 @@ def _write_tables(
                 file_format="array_record",
             )
         )
-    if len(tables.documents):
-        texts = tables.documents["text"].to_numpy(str)
-        embedding, lexicon = text.featurise(texts, Path(config.prepared) / "text_cache", progress)
+    if read is not None:
         _write(
             documents_dataset_builder.Builder(
-                rows=_document_rows(tables.documents, embedding, lexicon, text.tokenise(texts)),
-                embedding=embedding.shape[1],
-                tokens=text.MAX_TOKENS,
-                lexicon=lexicon.shape[1],
+                rows=_document_rows(tables.documents, read),
+                **{name: x.shape[1] for name, x in read.items()},
                 data_dir=part,
                 file_format="array_record",
             )
         )
-    kept = tables.digests()
+    kept = dict(tables.digests)
     for kind, items in tables.media.items():
         if len(items):
             listed = _write_media(kind, items, root, config, part, kind not in known, progress)
@@ -249,11 +269,8 @@ def _bar_rows(bars: pd.DataFrame) -> Iterator[dict]:
         yield {**dict(zip(fields, cells, strict=True)), "ohlcv": ohlcv, "channels": values}
 
 
-def _document_rows(
-    documents: pd.DataFrame, embedding: np.ndarray, lexicon: np.ndarray, tokens: np.ndarray
-) -> Iterator[dict]:
+def _document_rows(documents: pd.DataFrame, read: dict[str, np.ndarray]) -> Iterator[dict]:
     names = ("symbol", "session", "event_time", "available_time", "author", "text")
     columns = [documents[name] for name in names]
-    made = {"embedding": embedding, "lexicon": lexicon, "tokens": tokens}
-    for cells in zip(*columns, *made.values(), strict=True):
-        yield dict(zip((*names, *made), cells, strict=True))
+    for cells in zip(*columns, *read.values(), strict=True):
+        yield dict(zip((*names, *read), cells, strict=True))

@@ -6,20 +6,18 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import UInt64
 from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, join, media, parts, text
+from fusionjax.data.parts import Digests
 from fusionjax.data.sources import Raw, acl18, folder, sp500
 from fusionjax.errors import InputError
 
 _SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
 _FORMAT = 3
-
-Digests = dict[str, UInt64[np.ndarray, "_"]]  # of the rows, by table
 
 
 def prepare(config: DataConfig, progress: Progress) -> Path:
@@ -51,6 +49,8 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
                 raw = source.read(root, config.calendar)
                 manifest = _grow(raw, config, settings, progress)
                 manifest |= {"source": config.source, "fingerprint": fingerprint}
+                if _fingerprint(settings, root, source.files(root)) != fingerprint:
+                    raise InputError(f"{root}: its files changed while they were read; run again")
                 files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
     return made
 
@@ -62,10 +62,10 @@ def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> di
     days, day = np.unique(sessions, return_inverse=True)
     decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
     tables, late = join.place(raw, root, decisions[day])
-    parent, held = _grown_from(home, settings, tables.digests())
+    parent, held = _grown_from(home, settings, tables.digests)
     new = tables.without(held)
     chain, aside = parent.get("parts", []), []
-    if any(len(rows) for rows in new.digests().values()):
+    if any(len(rows) for rows in new.digests.values()):
         part = home / "parts" / parts.name(new, settings)
         parts.write(part, new, root, config, {k for k in held if len(held[k])}, progress)
         chain = [*chain, part.name]

@@ -158,8 +158,20 @@ def check_items(items: pd.DataFrame, where: object) -> None:
     check_documents(items.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
 
 
+def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
+    """A column of true and false; an empty cell is false.
+
+    Raises:
+      InputError: naming the first row that holds something else.
+    """
+    text = table[column].map(lambda cell: "" if pd.isna(cell) else str(cell).lower())
+    _refuse(table, ~text.isin(["true", "false", ""]), where, f"{column} must be true or false")
+    return (text == "true").to_numpy()
+
+
 def check_ids(items: pd.DataFrame, where: object) -> None:
-    """Raises InputError naming the first row whose ``id`` another row has."""
+    """Raises InputError naming the first row without an ``id``, or whose id another row has."""
+    _refuse(items, items["id"].isna(), where, "id is missing; fill all or drop the column")
     _refuse(items, items.duplicated("id"), where, "this id appeared before; ids must differ")
 
 

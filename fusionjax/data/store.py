@@ -141,9 +141,13 @@ def load(folder: Path) -> Market:
 
     def row_of(names: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "K"]:
         """The bar of each symbol and session."""
-        return np.searchsorted(
-            _key(symbol, bars["session"]), _key(np.searchsorted(symbols, names), session)
+        held, wanted = (
+            _key(symbol, bars["session"]),
+            _key(np.searchsorted(symbols, names), session),
         )
+        at = np.searchsorted(held, wanted)
+        assert (held[np.minimum(at, len(held) - 1)] == wanted).all(), "an item without its bar"
+        return at
 
     texts = None
     if manifest["documents"]:
@@ -182,7 +186,7 @@ def load(folder: Path) -> Market:
 
 def _key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
     """Orders rows by symbol, then by session."""
-    return symbol.astype(np.int64) << 32 | session
+    return (symbol.astype(np.int64) << 32) + session
 
 
 def _media(

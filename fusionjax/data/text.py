@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt16
 from rich.progress import Progress
 
 from fusionjax import files
+from fusionjax.config.sections import STORED_TOKENS
 from fusionjax.errors import InputError
 from fusionjax.models import pretrained
 
@@ -31,7 +32,6 @@ EMBEDDING_WIDTH = 384
 # before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
 
-MAX_TOKENS = 128
 _TOKENS_PER_BATCH = 4096
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
@@ -101,7 +101,7 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
 
 def tokenise(texts: np.ndarray) -> UInt16[np.ndarray, "K 128"]:
     """Word pieces of each text as the encoder's vocabulary numbers them; 0 = padding."""
-    ids = np.zeros((len(texts), MAX_TOKENS), np.uint16)
+    ids = np.zeros((len(texts), STORED_TOKENS), np.uint16)
     for row, encoded in zip(ids, _tokenizer().encode_batch(texts.tolist()), strict=True):
         row[: len(encoded.ids)] = encoded.ids
     return ids
@@ -144,7 +144,7 @@ def _tokenizer() -> Any:
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.enable_truncation(STORED_TOKENS)
     return tokenizer
 
 

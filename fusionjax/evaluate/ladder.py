@@ -10,18 +10,19 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, Int64
 from rich.progress import Progress
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.model_selection import TimeSeriesSplit
 
 from fusionjax.config import Config
-from fusionjax.data import digits, maec, planted
+from fusionjax.data import candles, digits, maec, planted
 from fusionjax.data.views import Views
 from fusionjax.errors import InputError
 from fusionjax.evaluate.study import Study
 from fusionjax.train.state import TrainState
-from fusionjax.types import Vector
+from fusionjax.types import Image, Input, Vector
 
 _BINS = 10  # of the calibration error
 
@@ -53,6 +54,8 @@ def load(config: Config, progress: Progress) -> list[Views]:
         return [planted.plant(planted.regime(c.variant), s).views for s in seeds]
     if c.data == "digits":
         return [digits.load(Path(c.root), s, c.variant) for s in seeds]  # type: ignore[arg-type]
+    if c.data == "candles":
+        return [candles.load(Path(c.root), s) for s in seeds]
     cache = Path(config.data.prepared) / "text_cache"
     junk = sum(name.startswith("junk") for name in c.rungs[-1])
     return [
@@ -62,10 +65,16 @@ def load(config: Config, progress: Progress) -> list[Views]:
 
 
 def with_vectors(config: Config, views: Views) -> Config:
-    """The config with one vector modality a view and the views' classes."""
+    """The config with one vector modality a view and the views' classes.
+
+    Views that are no vectors keep what the config says of them.
+    """
     raw = json.loads(config.to_json())
+    own = {name: raw["modalities"].get(name) for name in views.names}
+    vectors = views.features
     raw["modalities"] = {
-        name: {"kind": "vector", "features": size} for name, size in views.features.items()
+        name: {"kind": "vector", "features": vectors[name]} if name in vectors else own[name]
+        for name in views.names
     }
     raw["targets"]["classes"] = views.classes
     for head in ("direction", "volatility"):
@@ -79,7 +88,7 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
     """Trains and scores every fusion on every rung, and a linear floor at the end.
 
     Raises:
-      InputError: a rung names a modality that the data has not.
+      InputError: a rung names a modality that the data has not, or the split is none of its own.
     """
     config = with_vectors(config, views[0])
     for rung in config.ladder.rungs:
@@ -89,6 +98,11 @@ def climb(config: Config, views: list[Views], split: str, progress: Progress) ->
                 f"config.ladder: {', '.join(sorted(unknown))} is no modality of "
                 f"{config.ladder.data}; it has {', '.join(views[0].names)}"
             )
+    if split not in views[0].split:
+        raise InputError(
+            f"config.ladder.data {config.ladder.data} has no split {split}; it has "
+            f"{', '.join(views[0].split)}"
+        )
     told = config.ladder.oracle
     if told and told not in config.ladder.rungs[1:]:
         raise InputError(
@@ -139,8 +153,7 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
     """
     said = []
     for v in views:
-        vectors = [v.batch.inputs[name] for name in rung]
-        x = np.concatenate([m.x for m in vectors if isinstance(m, Vector)], 1).astype(float)
+        x = np.concatenate([_flat(v.batch.inputs[name]) for name in rung], 1)
         train, rows, t = v.split["train"], v.split[split], v.batch.targets
         folds = TimeSeriesSplit(5)
         if _regresses(views):
@@ -160,6 +173,15 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
     loss, summary = scores(np.stack(said), views, views[0].split[split])
     name = "ridge" if _regresses(views) else "logistic regression"
     return Cell(name, rung, loss, summary, None, None)
+
+
+def _flat(given: Input) -> Float[np.ndarray, "S F"]:
+    """A vector as it is, a picture as the mean brightness of 16 × 16 fields."""
+    if isinstance(given, Image):
+        fields = rearrange(given.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)
+        return fields.mean(2) / 255
+    assert isinstance(given, Vector), "studies are of vectors and pictures"
+    return given.x.astype(float)
 
 
 def _regresses(views: list[Views]) -> bool:

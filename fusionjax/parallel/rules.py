@@ -21,9 +21,9 @@ RULES: tuple[tuple[str, PartitionSpec], ...] = (
     (r"fusion/mlp_out/kernel", PartitionSpec("tensor", "fsdp")),
     (r"fusion/(gate|key|readout)/kernel", PartitionSpec("fsdp", None)),
     (r"fusion/expert_kernel", PartitionSpec(None, "fsdp", None)),
-    (r"bert/layer_\d+/(query|key|value|intermediate)/kernel", PartitionSpec("fsdp", "tensor")),
-    (r"bert/layer_\d+/(attention_output|output)/kernel", PartitionSpec("tensor", "fsdp")),
-    (r"bert/(word|position|token_type)/embedding", PartitionSpec(None, "fsdp")),
+    (r"/bert/layer_\d+/(query|key|value|intermediate)/kernel", PartitionSpec("fsdp", "tensor")),
+    (r"/bert/layer_\d+/(attention_output|output)/kernel", PartitionSpec("tensor", "fsdp")),
+    (r"/bert/(word|position|token_type)/embedding", PartitionSpec(None, "fsdp")),
     (r"(embed\w*/kernel|author/embedding|positions)", PartitionSpec(None, "fsdp")),
     (r".*", PartitionSpec()),
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from fusionjax.data.audit import Audit
@@ -29,5 +30,5 @@ def for_screen(audit: Audit) -> Table:
     for f in sorted(audit.findings, key=lambda f: _ORDER[f.level]):
         colour = _COLOURS[f.level]
         done = "accepted by config.data.accepted" if f.code in audit.accepted else f.do
-        made.add_row(f.code, f"[{colour}]{f.level}[/]", f.what, done)
+        made.add_row(f.code, f"[{colour}]{f.level}[/]", escape(f.what), escape(done))
     return made

@@ -43,8 +43,8 @@ def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
 def _changed(value: Input, config: Config, name: str, key: Array) -> Input:
     a, spec = config.augment, config.modalities[name]
     if isinstance(value, Series):
-        assert isinstance(spec, NumericConfig)
-        return _series(value, spec.channels, a, key)
+        channels = spec.channels if isinstance(spec, NumericConfig) else ()  # frames have no names
+        return _series(value, channels, a, key)
     if isinstance(value, Documents):
         return _documents(value, a, key)
     if isinstance(value, Waveform):
@@ -65,7 +65,7 @@ def _series(value: Series, channels: tuple[str, ...], a: AugmentConfig, key: Arr
     rows, sessions = value.mask.shape
     swap_key, scale_key, jitter_key, slice_key = jax.random.split(key, 4)
     x, mask = value.x, value.mask
-    for i, group in enumerate(a.numeric_groups):
+    for i, group in enumerate(a.numeric_groups if channels else ()):
         at = jnp.array([c in group for c in channels])
         who, by = jax.random.split(jax.random.fold_in(swap_key, i))
         other = jnp.roll(x, jax.random.randint(by, (), 1, max(rows, 2)), axis=0)

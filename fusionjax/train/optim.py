@@ -30,7 +30,7 @@ def optimiser(config: Config) -> optax.GradientTransformation:
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
-        _slow_down("bert/", t.pretrained_rate),
+        _slow_down("/bert/", t.pretrained_rate),
         _freeze(frozen),  # and after: no decay either
     )
 

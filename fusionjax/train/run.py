@@ -31,6 +31,19 @@ def open_market(config: Config) -> Market:
     return store.load(folder)
 
 
+def audited_market(config: Config) -> tuple[Market, Audit]:
+    """The data to train on, looked at first.
+
+    Raises:
+      InputError: it is not fit to train on.
+    """
+    market = open_market(config)
+    audited = audit.audit(market, config)
+    audited.require_fit()
+    say(f"data audit: {audited.verdict}; launch/prepare.py --audit shows it")
+    return market, audited
+
+
 def make_program(config: Config, mesh: Mesh, windows: Windows, anchor_sessions: int = 0) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
     example = next(evaluation_batches(np.zeros(1, int), windows, 1))
@@ -65,11 +78,8 @@ class Trainer:
         Raises:
           InputError: anything wrong with data, config or mesh.
         """
-        market = open_market(config)
-        samples.split(market, config, config.train.split)  # says what is wrong with an empty one
+        market, audited = audited_market(config)
         first, last = config.data.splits[config.train.split]
-        audited = audit.audit(market, config)
-        audited.require_fit()
         days = np.datetime64(first, "D"), np.datetime64(last, "D")
         chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
         kept = coreset(config, market)
@@ -83,7 +93,6 @@ class Trainer:
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
-        say(f"data audit: {self.audit.verdict}; launch/prepare.py --audit shows it")
         mesh = self.program.mesh
         days, anchor = self.lesson.whole.target_day, self.lesson.anchor
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))

@@ -1,6 +1,7 @@
 """The audit: each fault that it knows is planted, and named; a sound market passes."""
 
 import dataclasses
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import seeing, small, tiny_market
+from rich.console import Console
 
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit, audit
@@ -52,6 +54,7 @@ def market() -> Market:
         author=np.arange(2 * DAYS, dtype=np.int32) % 50,
         embedding=rng.normal(size=(2 * DAYS, 64)).astype(np.float16),
         lexicon=m.texts.lexicon[rows],
+        tokens=m.texts.tokens[rows],
     )
     return dataclasses.replace(m, channels=channels, ohlcv=ohlcv, texts=texts)
 
@@ -139,6 +142,8 @@ def silent(m: Market) -> Market:
     return dataclasses.replace(m, texts=dataclasses.replace(t, **kept))
 
 
+LATER = np.r_[DAYS - 40 : DAYS, 2 * DAYS - 40 : 2 * DAYS]  # the rows of dev
+
 FAULTS: list[tuple[Callable[[Market], Market], str, str, str]] = [
     (gap, "gaps", "watch", "longest gap|in a row"),
     (
@@ -197,6 +202,12 @@ FAULTS: list[tuple[Callable[[Market], Market], str, str, str]] = [
         "labels",
         "stop",
         "a class never occurs in train at 1",
+    ),
+    (
+        lambda m: cells(m, "adj_close", LATER, np.tile(np.exp(np.arange(40) / 100), 2)),
+        "labels",
+        "watch",
+        "a class never occurs in dev at 1",
     ),
 ]
 
@@ -269,11 +280,12 @@ def test_what_forbids_training_can_be_accepted_by_name(config: Config) -> None:
 def test_the_page_shows_every_finding_and_escapes_what_data_says(
     config: Config, tmp_path: Path
 ) -> None:
-    evil = "<script>alert(1)</script>"
+    evil = "<script>alert(1)</script>[/b]"
     m = dataclasses.replace(copied(market()), notes=(f"image {evil}.png: missing",))
     found = audit(m, config)
     text = page.write(found, tmp_path).read_text()
     assert "<script" not in text
+    Console(file=io.StringIO()).print(page.for_screen(found))  # markup in a name is no markup
     assert "&lt;script&gt;" in text
     assert "Not fit to train on: copied bars." in text
     for f in found.findings:
@@ -297,6 +309,8 @@ def test_samples_are_weighed_by_the_sources_they_see(config: Config) -> None:
     alone = of_rows(silent(m), config.override({"train.balance": "text"}))
     assert alone is not None
     assert alone[DAYS - 1] == 1.0, "a sample that sees no text"
+    trained = m.session <= np.datetime64("2020-03-21")
+    np.testing.assert_allclose(weight[trained], alone[trained], rtol=1e-9)  # whoever writes later
     np.testing.assert_allclose(of_rows(m, config.override({"train.balance": "symbol"})), 1)
     assert of_rows(m, config) is None
     with pytest.raises(InputError, match="train.balance is 'sector'; expected empty, symbol or te"):

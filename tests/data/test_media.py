@@ -199,3 +199,13 @@ def test_a_table_that_unpacks_to_far_more_is_not_read(tmp_path: Path) -> None:
     assert path.stat().st_size < 1_000_000
     with pytest.raises(media.Undecodable, match="more than 64,000,000 bytes"):
         media.decoder("frames", config(frame_features=1))(path)
+
+
+def test_a_packed_table_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    pd.DataFrame({"x": [1.0]}).to_csv(path, index=False)
+    with pytest.raises(media.Undecodable, match="is neither .parquet nor .csv"):
+        media.decoder("frames", config(frame_features=1))(path)
+    path.rename(tmp_path / "a.csv")
+    with pytest.raises(media.Undecodable, match="cannot be decoded"):
+        media.decoder("frames", config(frame_features=1))(tmp_path / "a.csv")

@@ -1,21 +1,33 @@
-"""The memory of preparing many bars is bounded: what is asked for is measured, and it is little."""
+"""The memory of preparing many bars is bounded: a few kilobytes a bar, measured in processes."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
-from conftest import SP500, seeing
-from rich.progress import Progress
-
-from fusionjax.config import resolve
-from fusionjax.evaluate import preparation
+import pytest
+from conftest import ROOT
 
 
-def test_the_memory_of_a_small_market() -> None:
-    said = preparation.measure(resolve(seeing(SP500)), 6_000, Progress(disable=True))
-    found = re.fullmatch(
-        r"7,500 bars: prepared at ([\d,]+) and opened at ([\d,]+) rows a second; resident memory "
-        r"at most ([\d.]+) GB while preparing and ([\d.]+) GB while opening, ([\d.]+) GB before",
-        said,
+def gigabytes(bars: int, folder: Path) -> float:
+    """The peak of a process that prepares and opens so many bars."""
+    flags = [f"--config={ROOT}/configs/demo.py", f"--bars={bars}"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch" / "benchmark.py"), *flags],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
     )
-    assert found, said
-    preparing, opening, before = (float(x) for x in found.groups()[2:])
-    assert before <= preparing <= opening
+    found = re.search(r"([\d,]+) bars: .* and ([\d.]+) GB\s+while opening", done.stdout, re.DOTALL)
+    assert found, done.stdout
+    assert int(found[1].replace(",", "")) == bars
+    return float(found[2])
+
+
+@pytest.mark.slow
+def test_memory_grows_by_little_a_bar(tmp_path: Path) -> None:
+    few, many = (gigabytes(bars, tmp_path) for bars in (2_500, 102_500))
+    assert (many - few) * 1e9 / 100_000 < 4_000, (few, many)

@@ -69,7 +69,7 @@ def test_minilm_equals_an_independent_implementation_on_real_tweets(acl18_root: 
     heads = json.loads((Path(FOLDER) / "config.json").read_text())["num_attention_heads"]
     tokenizer = Tokenizer.from_file(str(Path(FOLDER) / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(text.MAX_TOKENS)
+    tokenizer.enable_truncation(text.STORED_TOKENS)
     expected = [sentence_vector(weights, tokenizer.encode(t).ids, heads) for t in tweets]
     ours = np.zeros((100, text.EMBEDDING_WIDTH))
     for rows, vectors in text._Encoder()(tweets):

@@ -38,6 +38,7 @@ MODALITIES = {
         "patch": 2,
     },
     "video": {"kind": "video", "sessions": 1, "patch": 4, "patch_frames": 2},
+    "frames": {"kind": "frames", "sessions": 1, "patch": 2},
 }
 
 
@@ -71,6 +72,7 @@ def batch(rows: int = 64) -> Batch:
             jnp.asarray(rng.integers(-9000, 9000, (rows, 8000)), jnp.int16), jnp.full(rows, 8000)
         ),
         "video": Clip(jnp.asarray(rng.integers(1, 255, (rows, 2, 8, 8)), jnp.uint8)),
+        "frames": Series(x * 2, mask),
     }
     _, plain = example()
     here = {name: jnp.ones(rows, bool) for name in inputs}
@@ -125,7 +127,9 @@ def test_a_slice_begins_later_and_never_empties_a_window() -> None:
 
 def test_a_group_of_channels_comes_from_one_other_sample() -> None:
     before = batch().inputs["price"]
-    after = changed(numeric_permute=0.5, numeric_groups=(("vol20",),))["price"]
+    swapped = changed(numeric_permute=0.5, numeric_groups=(("vol20",),))
+    assert set(swapped) == {"price"}, "frames have no names"
+    after = swapped["price"]
     np.testing.assert_array_equal(after.x[..., 0], before.x[..., 0])
     moved = np.asarray((after.x[..., 1] != before.x[..., 1]).any(1))
     assert 0.3 < moved.mean() < 0.7

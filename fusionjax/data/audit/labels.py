@@ -27,19 +27,20 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
     tables["labels"] = table.set_index(["split", "horizon"])
     shares = table[list(config.targets.classes)]
     scored = table["scored"] > 0
+    trained = table["split"] == config.train.split
     lacking = table[scored & (shares == 0).any(axis=1)]
-    named = ", ".join(f"{r.split} at {r.horizon}" for r in lacking.itertuples())
-    empty = config.train.split not in set(table["split"][table["samples"] > 0])
-    level = STOP if len(lacking) or empty else None
+    empty = table[table["samples"] == 0]
+    bad = trained.loc[lacking.index].any() or trained.loc[empty.index].any()
     largest = shares[scored].max().max() if scored.any() else 0.0
     apart = (shares[scored].max() - shares[scored].min()).max() if scored.any() else 0.0
-    if level is None and (largest > _ONE_SIDED or apart > _APART):
-        level = WATCH
+    odd = largest > _ONE_SIDED or apart > _APART or len(lacking) or len(empty)
     what = f"the largest class has at most {largest:.1%}, and splits differ by at most {apart:.1%}"
     if len(lacking):
-        what = f"a class never occurs in {named}"
-    if empty:
-        what = f"split {config.train.split} has no sample"
+        named = ", ".join(f"{r.split} at {r.horizon}" for r in lacking.itertuples())
+        what += f"; a class never occurs in {named}"
+    if len(empty):
+        what += f"; without a sample: {', '.join(dict.fromkeys(empty['split']))}"
+    level = STOP if bad else WATCH if odd else None
     yield judged(
         "labels", level, what, "check config.targets and config.data.splits against the bars"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import features, media, schema
+from fusionjax.data import features, join, media, schema
 from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
 
@@ -25,8 +25,10 @@ _STAMPS = ("symbol", "event_time", "available_time")
 
 
 def files(root: Path) -> list[Path]:
-    """The files whose content the prepared set depends on: all that are there, in order."""
-    return sorted(p for p in root.rglob("*") if p.is_file())
+    """The files whose content the prepared set depends on, in order; others may lie beside."""
+    tables = [root / f"{stem}{suffix}" for stem in ("bars", "texts") for suffix in _LISTS]
+    inside = (p for folder in media.KINDS.values() for p in (root / folder).rglob("*"))
+    return sorted(p for p in (*tables, *inside) if p.is_file())
 
 
 def read(root: Path, calendar: str) -> Raw:
@@ -47,6 +49,8 @@ def read(root: Path, calendar: str) -> Raw:
     for name in (str(c) for c in bars if c not in schema.BARS):
         if name in channels:
             raise InputError(f"{where}: column {name} is also computed from prices; rename it")
+        if name in join.RESERVED:
+            raise InputError(f"{where}: column {name} has a meaning of its own here; rename it")
         channels[name] = schema.numbers(bars, name, where)
     known = set(bars["symbol"])
     notes: list[str] = []
@@ -78,9 +82,10 @@ def read(root: Path, calendar: str) -> Raw:
             table = items(where, ("source", "path"))
             named = zip(table["item"], table["path"], strict=True)
             inside = [schema.inside(where, row, cell) for row, cell in named]
-            listed[kind] = table.assign(path=[str(p.relative_to(root.resolve())) for p in inside])
+            home = (root / folder).resolve()  # it may be a link
+            listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in inside])
             if kind == "video" and "sound" in table:
-                spoken = listed[kind][table["sound"].astype(bool)]
+                spoken = listed[kind][schema.flags(table, "sound", where)]
                 heard = [x for x in (listed.get("audio"), spoken) if x is not None]
                 listed["audio"] = pd.concat(heard, ignore_index=True)
         elif (root / folder).is_dir():

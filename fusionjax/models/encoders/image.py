@@ -9,11 +9,16 @@ from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
 from fusionjax.types import PIXELS_PER_SESSION, Image, Tokens
 
+_STEM = (16, 32, 64)  # features of 2, 4 and 8 pixels a side
+
 
 class ImageEncoder(nn.Module):
     """One token a patch, down each column and then to the right (Dosovitskiy et al., ViT, 2021).
 
-    The right edge of a chart is its newest session.
+    A drawn chart's patches are embedded at once; the right edge is its newest session. Of a
+    picture, 2 × 2 neighbours are merged again and again by the same small nets everywhere, as far
+    as a patch goes: from few pictures a linear map learns no lines (Xiao et al., Early
+    Convolutions, 2021).
     """
 
     spec: ChartConfig | ImageConfig
@@ -22,14 +27,19 @@ class ImageEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, image: Image) -> Tokens:
-        c = self.config
-        if isinstance(self.spec, ChartConfig):
-            height = self.spec.patch_height
-            width = self.spec.patch_sessions * PIXELS_PER_SESSION
+        c, spec = self.config, self.spec
+        x = (image.pixels.astype(jnp.float32) / 127.5 - 1.0)[..., None]
+        if isinstance(spec, ChartConfig):
+            height, width = spec.patch_height, spec.patch_sessions * PIXELS_PER_SESSION
         else:
-            height = width = self.spec.patch
-        pixels = image.pixels.astype(jnp.float32) / 127.5 - 1.0
-        patches = rearrange(pixels, "b (y p) (x q) -> b (x y) (p q)", p=height, q=width)
+            height = width = spec.patch
+            for i, features in enumerate(_STEM):
+                if height % 2:
+                    break
+                x = rearrange(x, "b (y p) (x q) f -> b y x (p q f)", p=2, q=2)
+                x = nn.gelu(dense(c, features, f"stem_{i}")(x))
+                height = width = height // 2
+        patches = rearrange(x, "b (y p) (x q) f -> b (x y) (p q f)", p=height, q=width)
         x = dense(c, c.width, "embed")(patches)
         x = x + positions(self, x.shape[1], c)
         return Stack(c, self.deterministic, name="stack")(x, jnp.ones(x.shape[:2], bool))

@@ -1,0 +1,29 @@
+"""Five candles on a screenshot: which way do they go? Pictures alone, 148 to learn from.
+
+    python launch/evaluate.py --config=configs/candle5.py --ladder --split=test
+
+222 real pictures; five seeds, each with a random third held back. Settings were chosen on the
+splits of seeds from 100 on. docs/data.md has the result. The folder: --config.ladder.root.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+from fusionjax.data.candles import MODALITY
+
+
+def get_config() -> ConfigDict:
+    c = base.get_config()
+    c.name = "candle5"
+    c.data.image_size = (80, 80)
+    with c.unlocked():
+        c.modalities[MODALITY] = ConfigDict({"kind": "image", "sessions": 1, "patch": 16})
+    c.ladder.data, c.ladder.variant, c.ladder.seeds = "candles", "test", 5
+    c.ladder.root = "../shared/datasets/candle5"
+    c.ladder.rungs = ((MODALITY,),)
+    c.ladder.fusions = (("fusionjax", {"model.fusion": "equal"}),)
+    c.loss.returns = c.loss.volatility = 0.0
+    c.model.width, c.model.layers, c.model.dropout = 64, 2, 0.2
+    c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1200, 128, 0.0
+    c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98
+    return c
