@@ -67,16 +67,18 @@ class Row:
 class Cost:
     """All rows, with what a reader must know beside them."""
 
+    name: str  # of the file
     title: str
     notes: list[str]
     rows: list[Row]
 
     def save(self, folder: Path) -> Path:
-        """Writes ``cost.json`` into ``folder``; returns its path."""
+        """Writes the rows as JSON into ``folder``; returns the file's path."""
         raw = dataclasses.asdict(self)
         raw["rows"] = [{**dataclasses.asdict(r), "reached": r.reached} for r in self.rows]
-        files.write_text(folder / "cost.json", json.dumps(raw, indent=2))
-        return folder / "cost.json"
+        path = folder / f"{self.name}.json"
+        files.write_text(path, json.dumps(raw, indent=2))
+        return path
 
 
 def variant(config: Config, changes: Sequence[str]) -> Config:
@@ -145,6 +147,7 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
     platform = mesh.devices.flat[0].platform.upper()
     return Cost(
+        "cost",
         f"{config.name} against {_difference(config, other)}: {pairs} pairs, mesh {axes(mesh)}, "
         f"{platform}",
         [
@@ -179,6 +182,7 @@ def feeding(config: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
     size = config.train.global_batch_size
     platform = mesh.devices.flat[0].platform.upper()
     return Cost(
+        "feeding",
         f"{config.name}: {pairs} pairs, feeds of {size} samples, mesh {axes(mesh)}, {platform}",
         [f"The host can feed {1 / _ratio(np.median(spent[1:], 0)):.1f} such steps at once."],
         [_timed("a feed's assembly, of a step", spent[1:], FEED_BAR)],

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from rich.progress import Progress
 
+from configs import candle5
 from configs import planted as planted_config
 from fusionjax.config import Config, resolve
 from fusionjax.data.planted import MODALITIES, REGIMES, plant
@@ -116,3 +118,25 @@ def test_unknown_names_are_refused() -> None:
         told = config(**{"ladder.oracle": ("numeric", "audio"), "ladder.seeds": 1})
         with pytest.raises(InputError, match="ladder.oracle numeric, audio is none of config.lad"):
             next(ladder.climb(told, ladder.load(told, progress), "dev", progress))
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+def test_pictures_climb_a_ladder_of_one_rung() -> None:
+    c = resolve(candle5.get_config()).override(
+        {
+            "ladder.root": str(ROOT.parent / "shared" / "datasets" / "candle5"),
+            "ladder.seeds": 1,
+            "train.steps": 60,
+            "train.ema_decay": 0.8,
+            "model.width": 16,
+            "model.heads": 2,
+        }
+    )
+    with Progress() as progress:
+        views = ladder.load(c, progress)
+        ours, floor = ladder.climb(c, views, "test", progress)
+        with pytest.raises(InputError, match="candles has no split dev; it has train, test"):
+            next(ladder.climb(c, views, "dev", progress))
+    assert ours.summary["accuracy"][0] > 45
+    assert floor.summary["accuracy"][0] > 60

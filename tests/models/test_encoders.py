@@ -118,3 +118,21 @@ def test_pictures_are_cut_into_square_patches() -> None:
     other = run(spec, Image(jnp.asarray(changed)))
     np.testing.assert_array_equal(other.x[1], tokens.x[1])
     assert float(jnp.abs(other.x[0, 0] - tokens.x[0, 0]).max()) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("patch", "size", "kernels"),
+    [
+        (4, 8, {"stem_0": (4, 16), "stem_1": (64, 32), "embed": (32, 8)}),
+        (16, 16, {"stem_0": (4, 16), "stem_1": (64, 32), "stem_2": (128, 64), "embed": (256, 8)}),
+        (3, 6, {"embed": (9, 8)}),
+    ],
+)
+def test_neighbours_are_merged_as_far_as_a_patch_goes(
+    patch: int, size: int, kernels: dict[str, tuple[int, int]]
+) -> None:
+    spec = ImageConfig("image", sessions=1, patch=patch)
+    image = Image(jnp.zeros((1, size, size), jnp.uint8))
+    params = encoder(spec, MODEL, True).init(jax.random.key(0), image)["params"]
+    found = {k: v["kernel"].shape for k, v in params.items() if k.startswith(("stem", "embed"))}
+    assert found == kernels
