@@ -108,7 +108,7 @@ class Floors:
             return _linear(LogisticRegression(C=1e-3 / penalty, solver="newton-cholesky"))
 
         def trees(settings: dict) -> Any:
-            return lightgbm.LGBMClassifier(**settings, random_state=0, verbose=-1, n_jobs=2)
+            return lightgbm.LGBMClassifier(**settings, random_state=0, verbose=-1, n_jobs=1)
 
         def labels(s: Samples) -> tuple[np.ndarray, np.ndarray]:
             return known(s.targets.direction_mask), s.targets.direction[:, 0]
@@ -131,7 +131,7 @@ class Floors:
             return _linear(Ridge(alpha=1e3 * penalty))
 
         def trees(settings: dict) -> Any:
-            return lightgbm.LGBMRegressor(**settings, random_state=0, verbose=-1, n_jobs=2)
+            return lightgbm.LGBMRegressor(**settings, random_state=0, verbose=-1, n_jobs=1)
 
         def labels(s: Samples) -> tuple[np.ndarray, np.ndarray]:
             return known(s.targets.volatility_mask), s.targets.log_volatility[:, 0]
