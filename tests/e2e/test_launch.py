@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -190,18 +189,15 @@ def test_mistakes_are_answered_in_one_message(
 
 
 def test_a_full_disk_is_named_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    def small_files_only() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
+    small_files_only = ["bash", "-c", 'ulimit -f 98 && exec "$@"', "--"]  # KiB
     full = subprocess.run(
-        command("prepare", "demo"),
+        [*small_files_only, *command("prepare", "demo")],
         cwd=tmp_path,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        preexec_fn=small_files_only,
     )
     assert full.returncode == 2, full.stderr
     assert re.search(
