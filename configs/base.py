@@ -106,8 +106,8 @@ def get_config() -> ConfigDict:
     c.train.ema_decay = 0.99  # of the averaged parameters that evaluate and predict use
     c.train.modality_dropout = 0.1  # chance that a present modality is hidden from a sample
     c.train.frozen = ()  # regexes over parameter paths that keep their values
-    # Draw samples so that none tilts the batches: "symbol", or the kind of the items whose sources
-    # count (text: authors; image, audio, video). Empty: every sample alike.
+    # Draw samples so that none tilts the batches: "symbol", "sector", or the kind of items whose
+    # sources count (text: authors; image, audio, video). Empty: every sample alike.
     c.train.balance = ""
     c.train.coreset_share = 1.0  # of the training samples; fewer are chosen by ...
     c.train.coreset_by = ""  # ... the models of this run folder, or "random"

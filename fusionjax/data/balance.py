@@ -1,4 +1,4 @@
-"""Weights that keep any one source or symbol from tilting what is learned."""
+"""Weights that keep any one source, symbol or sector from tilting what is learned."""
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
@@ -47,11 +47,20 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     known = market.session <= np.datetime64(config.data.splits[config.train.split][1], "D")
     if by == "symbol":
         return _as_of(market.symbol, known)
+    if by == "sector":
+        lacking = [s for s in market.symbols if s not in market.sectors]
+        if lacking:
+            raise InputError(
+                f"config.train.balance is 'sector'; the data names none for {lacking[0]} "
+                f"({len(lacking)} such symbols): fill a column sector of the bars"
+            )
+        sector = np.array([market.sectors[s] for s in market.symbols])
+        return _as_of(sector[market.symbol], known)
     shown = [m for m in config.modalities.values() if m.kind == by]
     if not shown or not isinstance(shown[0], TextConfig | MediaConfig):
         kinds = {m.kind for m in config.modalities.values()} & {"text", "image", "audio", "video"}
         raise InputError(
-            f"config.train.balance is {by!r}; expected empty, symbol"
+            f"config.train.balance is {by!r}; expected empty, symbol, sector"
             + "".join(f" or {kind}" for kind in sorted(kinds))
         )
     held = market.texts if by == "text" else market.media[by]

@@ -17,7 +17,7 @@ from fusionjax.errors import InputError
 
 _SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
-_FORMAT = 3
+_FORMAT = 4
 
 
 def prepare(config: DataConfig, progress: Progress) -> Path:
@@ -89,6 +89,7 @@ def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> di
         "media": {kind: count for kind, count in items.items() if count},
         "notes": [*raw.notes, *late, *aside],
         "misaligned": list(raw.misaligned),
+        "sectors": raw.sectors,
     }
     if len(tables.documents):
         manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}

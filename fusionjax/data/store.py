@@ -88,6 +88,7 @@ class Market:
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
     notes: tuple[str, ...] = ()  # what was left out when it was prepared, and why
     misaligned: tuple[str, ...] = ()  # events whose items do not pair up
+    sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
 
     @functools.cached_property
     def last_row(self) -> Int64[np.ndarray, "R"]:
@@ -181,6 +182,7 @@ def load(folder: Path) -> Market:
         media={kind: _media(chain, kind, row_of) for kind in manifest["media"]},
         notes=tuple(manifest["notes"]),
         misaligned=tuple(manifest["misaligned"]),
+        sectors=manifest["sectors"],
     )
 
 

@@ -313,5 +313,13 @@ def test_samples_are_weighed_by_the_sources_they_see(config: Config) -> None:
     np.testing.assert_allclose(weight[trained], alone[trained], rtol=1e-9)  # whoever writes later
     np.testing.assert_allclose(of_rows(m, config.override({"train.balance": "symbol"})), 1)
     assert of_rows(m, config) is None
-    with pytest.raises(InputError, match="train.balance is 'sector'; expected empty, symbol or te"):
-        of_rows(m, config.override({"train.balance": "sector"}))
+    sectors = config.override({"train.balance": "sector"})
+    with pytest.raises(InputError, match=r"names none for BB .1 such symbols.: fill a column sec"):
+        of_rows(dataclasses.replace(m, sectors={"AA": "oil"}), sectors)
+    three = tiny_market(days=DAYS, symbols=("AA", "BB", "CC"))
+    named = dataclasses.replace(three, sectors={"AA": "oil", "BB": "oil", "CC": "banks"})
+    drawn = of_rows(named, sectors)
+    assert drawn is not None
+    np.testing.assert_allclose(drawn[-1] / drawn[0], np.sqrt(2))  # one of two, against one alone
+    with pytest.raises(InputError, match="balance is 'moon'; expected empty, symbol, sector or te"):
+        of_rows(m, config.override({"train.balance": "moon"}))

@@ -501,3 +501,13 @@ def test_a_file_that_moved_to_another_folder_is_another_raw_state(
     after, market = made(c)
     assert after != before
     assert len(market.media["image"].bar) == 3
+
+
+def test_the_last_sector_of_a_symbol_counts(root: Path, tmp_path: Path) -> None:
+    bars = pd.read_csv(root / "bars.csv")
+    moved = (bars["symbol"] == "AA") & (bars["date"] > "2024-05-10")
+    bars["sector"] = np.where(bars["symbol"] == "BB", None, np.where(moved, "banks", "oil"))
+    bars.to_csv(root / "bars.csv", index=False)
+    _, market = made(config(root, tmp_path))
+    assert market.sectors == {"AA": "banks"}
+    assert "sector" not in market.channel_names

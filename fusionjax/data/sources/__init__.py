@@ -18,6 +18,7 @@ class Raw:
       notes: what was left out on the way and why, for the manifest.
       media: by kind (``media.KINDS``): stamped items with ``symbol``, ``source`` and ``path``.
       misaligned: events whose items do not pair up, in words.
+      sectors: of the symbols, where they are known.
     """
 
     bars: pd.DataFrame
@@ -27,3 +28,4 @@ class Raw:
     notes: tuple[str, ...]
     media: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
     misaligned: tuple[str, ...] = ()
+    sectors: dict[str, str] = dataclasses.field(default_factory=dict)

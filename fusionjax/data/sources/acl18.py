@@ -60,6 +60,7 @@ def read(root: Path, calendar: str) -> Raw:
         documents[priced].reset_index(drop=True),
         _tweet_aligned(bars, tweets),
         notes,
+        sectors={symbol: sector[symbol] for symbol in bars["symbol"].unique()},
     )
 
 

@@ -1,6 +1,7 @@
 """A market folder: a desk's own bars, texts, pictures, sound and video, each item stamped.
 
-``bars.parquet|csv``: columns of ``schema.BARS``; numeric columns beside them become channels.
+``bars.parquet|csv``: columns of ``schema.BARS``; ``sector``, if known, is the symbol's (the last
+counts); other columns beside them are numbers and become channels.
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
@@ -45,6 +46,8 @@ def read(root: Path, calendar: str) -> Raw:
     if where is None:
         raise InputError(f"{root}: holds neither bars.parquet nor bars.csv; expected one of them")
     bars = schema.check_bars(schema.read_table(where), where)
+    sectors = _sectors(bars)
+    bars = bars.drop(columns="sector", errors="ignore")
     channels = features.price_channels(bars)
     for name in (str(c) for c in bars if c not in schema.BARS):
         if name in channels:
@@ -101,7 +104,16 @@ def read(root: Path, calendar: str) -> Raw:
         tuple(notes),
         listed,
         _misaligned(events),
+        sectors,
     )
+
+
+def _sectors(bars: pd.DataFrame) -> dict[str, str]:
+    """The last that each symbol names."""
+    if "sector" not in bars:
+        return {}
+    named = bars.dropna(subset="sector")
+    return dict(zip(named["symbol"].astype(str), named["sector"].astype(str), strict=True))
 
 
 def _misaligned(events: dict[str, pd.Series]) -> tuple[str, ...]:
