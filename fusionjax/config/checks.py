@@ -185,14 +185,15 @@ def _check_training(c: "Config") -> None:
         f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
         "run folder or 'random' to choose by, and a share of 1 neither",
     )
-    for key, value in dataclasses.asdict(c.augment).items():
-        chance = key not in ("numeric_jitter", "numeric_scale", "numeric_groups", "image_shift")
-        _need(
-            key == "numeric_groups" or 0 <= value <= (1 if chance else value),
-            f"augment.{key} is {value}; expected {'in [0, 1]' if chance else 'at least 0'}",
-        )
+    settings = dataclasses.asdict(c.augment)
+    groups = settings.pop("numeric_groups")
+    for key in ("numeric_jitter", "numeric_scale", "image_shift"):
+        value = settings.pop(key)
+        _need(value >= 0, f"augment.{key} is {value}; expected at least 0")
+    for key, value in settings.items():
+        _need(0 <= value <= 1, f"augment.{key} is {value}; expected in [0, 1]")
     known = {n for m in c.modalities.values() if isinstance(m, NumericConfig) for n in m.channels}
-    strange = {n for group in c.augment.numeric_groups for n in group} - known
+    strange = {n for group in groups for n in group} - known
     _need(
         not strange,
         f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",

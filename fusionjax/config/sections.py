@@ -195,11 +195,6 @@ class AugmentConfig:
     audio_time: float
     audio_band: float
 
-    @staticmethod
-    def none() -> "AugmentConfig":
-        """Nothing is changed."""
-        return AugmentConfig(0.0, 0.0, 0.0, 0.0, (), 0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0)
-
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:

@@ -67,8 +67,7 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     assert held is not None, "the windows refuse a modality that the data lacks"
     total = np.concatenate([[0.0], np.cumsum(_as_of(held.author, known[held.bar]))])
     rows = np.arange(len(market.session))
-    oldest = np.maximum(rows - shown[0].sessions + 1, market.first_row)
-    begin = np.searchsorted(held.bar, oldest, side="left")
+    begin = np.searchsorted(held.bar, market.oldest(rows, shown[0].sessions), side="left")
     end = np.searchsorted(held.bar, rows, side="right")
     mean = (total[end] - total[begin]) / np.maximum(end - begin, 1)
     return np.where(end > begin, mean, 1.0)

@@ -43,6 +43,12 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
 
 
+def seconds(times: pd.Series) -> np.ndarray:
+    """Zoned times as datetime64[s] UTC, a fraction as the next whole second: never too early."""
+    utc = times.dt.ceil("s").dt.tz_convert("UTC").dt.tz_localize(None)
+    return utc.to_numpy().astype("datetime64[s]")
+
+
 def first_session_after(times: np.ndarray, decisions: np.ndarray) -> np.ndarray:
     """Index of the first session that decides at or after each time (may be past the end).
 

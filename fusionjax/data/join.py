@@ -83,8 +83,7 @@ def _join(
     Returns:
       The items that have one, and how many have none yet.
     """
-    # Never usable before its last fraction of a second.
-    event, available = (_seconds(items[c]) for c in ("event_time", "available_time"))
+    event, available = (calendar.seconds(items[c]) for c in ("event_time", "available_time"))
     first, in_time = np.zeros(len(items), np.int64), np.zeros(len(items), bool)
     rows_of = bars.groupby("symbol").indices
     for symbol, rows in items.groupby("symbol").indices.items():
@@ -98,8 +97,3 @@ def _join(
         session=first,
     )
     return placed[in_time].reset_index(drop=True), int((~in_time).sum())
-
-
-def _seconds(times: pd.Series) -> Shaped[np.ndarray, "_"]:
-    utc = times.dt.ceil("s").dt.tz_convert("UTC").dt.tz_localize(None)
-    return utc.to_numpy().astype("datetime64[s]")

@@ -24,8 +24,8 @@ from fusionjax.data.builder.documents import documents_dataset_builder
 from fusionjax.data.builder.media import media_dataset_builder
 from fusionjax.errors import InputError
 
-PRICES = ["open", "high", "low", "close", "volume"]
-_BAR = ["symbol", "session", "decision_time", *PRICES, "adj_close", "subset"]  # then the channels
+_PRICES = ["open", "high", "low", "close", "volume"]
+_BAR = ["symbol", "session", "decision_time", *_PRICES, "adj_close", "subset"]  # then the channels
 _ITEM = ["symbol", "session", "event_time", "available_time", "source", "path", "content"]
 _DIGESTS = "digests.npz"  # written last: a part without it was interrupted
 
@@ -97,7 +97,7 @@ def write(
     config: DataConfig,
     known: set[str],
     progress: Progress,
-) -> None:
+) -> Digests:
     """Writes the rows as records; what an interrupted call finished is kept.
 
     Args:
@@ -108,18 +108,22 @@ def write(
       known: kinds of media that earlier parts hold.
       progress: shows how far it is.
 
+    Returns:
+      The digests of the rows it holds: all but those whose files could not be used.
+
     Raises:
       InputError: of a kind that no earlier part holds, no file can be used; or the disk is full.
     """
-    if digests(part) is not None:
-        return
+    held = digests(part)
+    if held is not None:
+        return held
     tables = tables.in_order()  # that of an interrupted call, whose records are kept
     for cut in part.rglob("incomplete.*"):  # what tfds had begun
         shutil.rmtree(cut)
     texts = tables.documents["text"].to_numpy(str) if len(tables.documents) else None
     read = None if texts is None else _read_texts(texts, config, progress)
     try:
-        _write_tables(part, tables, read, root, config, known, progress)
+        return _write_tables(part, tables, read, root, config, known, progress)
     except (OSError, RuntimeError) as e:  # the record writer knows no OSError
         why = str(e).strip().partition("\n")[0]
         raise InputError(
@@ -142,7 +146,7 @@ def _write_tables(
     config: DataConfig,
     known: set[str],
     progress: Progress,
-) -> None:
+) -> Digests:
     if len(tables.bars):
         _write(
             bars_dataset_builder.Builder(
@@ -165,9 +169,11 @@ def _write_tables(
     for kind, items in tables.media.items():
         if len(items):
             listed = _write_media(kind, items, root, config, part, kind not in known, progress)
-            kept[kind] = kept[kind][listed["record"] >= 0]  # the others are tried again
+            used = (listed["record"] >= 0).to_numpy()
+            kept[kind] = kept[kind][used]  # the others are tried again
     with files.replaced(part / _DIGESTS) as f:
         np.savez(f, **kept)  # type: ignore[arg-type]
+    return kept
 
 
 def set_aside(part: Path, kind: str) -> dict[str, str]:
@@ -195,23 +201,10 @@ def _write_media(
       The table: each item's record and length, or -1 and why its file was set aside.
     """
     listed = part / kind / "items.parquet"
-    if not listed.exists():  # it is written last: what lies there without it was interrupted
-        shutil.rmtree(part / kind, ignore_errors=True)
-        decoded = _decode_all(kind, items, root, config, part, needed, progress)
-        with files.replaced(listed) as f:
-            decoded.to_parquet(f, index=False)
-    return pd.read_parquet(listed)
-
-
-def _decode_all(
-    kind: str,
-    items: pd.DataFrame,
-    root: Path,
-    config: DataConfig,
-    part: Path,
-    needed: bool,
-    progress: Progress,
-) -> pd.DataFrame:
+    if listed.exists():
+        return pd.read_parquet(listed)
+    # It is written last: what lies there without it was interrupted.
+    shutil.rmtree(part / kind, ignore_errors=True)
     decode = media.decoder(kind, config)
     paths = items["path"].drop_duplicates()
     lengths: dict[str, int] = {}
@@ -246,11 +239,14 @@ def _decode_all(
             f"{root}: none of the {len(paths)} files of kind {kind} can be used; {path}: {why}"
         )
     record = {path: i for i, path in enumerate(lengths)}
-    return items[_ITEM].assign(
+    table = items[_ITEM].assign(
         record=[record.get(path, -1) for path in items["path"]],
         length=[lengths.get(path, 0) for path in items["path"]],
         why=[bad.get(path, "") for path in items["path"]],
     )
+    with files.replaced(listed) as f:
+        table.to_parquet(f, index=False)
+    return table
 
 
 def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
@@ -263,7 +259,7 @@ def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
 def _bar_rows(bars: pd.DataFrame) -> Iterator[dict]:
     fields = ("symbol", "session", "decision_time", "adj_close", "subset")
     columns = [bars[name] for name in fields]
-    prices = bars[PRICES].to_numpy(np.float32)
+    prices = bars[_PRICES].to_numpy(np.float32)
     channels = bars.drop(columns=_BAR).to_numpy(np.float32)
     for *cells, ohlcv, values in zip(*columns, prices, channels, strict=True):
         yield {**dict(zip(fields, cells, strict=True)), "ohlcv": ohlcv, "channels": values}

@@ -43,9 +43,9 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     settings = _settings(config)
     fingerprint = _fingerprint(settings, root, source.files(root))
     made = home / f"{config.source}-{fingerprint[:12]}"
-    if _parts_of(made) is None:
+    if _held(made) is None:
         with files.locked(home):
-            if _parts_of(made) is None:  # nobody else made it meanwhile
+            if _held(made) is None:  # nobody else made it meanwhile
                 raw = source.read(root, config.calendar)
                 manifest = _grow(raw, config, settings, progress)
                 manifest |= {"source": config.source, "fingerprint": fingerprint}
@@ -64,18 +64,18 @@ def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> di
     tables, late = join.place(raw, root, decisions[day])
     parent, held = _grown_from(home, settings, tables.digests)
     new = tables.without(held)
-    chain, aside = parent.get("parts", []), []
+    chain, added, aside = parent.get("parts", []), {}, []
     if any(len(rows) for rows in new.digests.values()):
         part = home / "parts" / parts.name(new, settings)
-        parts.write(part, new, root, config, {k for k in held if len(held[k])}, progress)
+        known = {kind for kind, rows in held.items() if len(rows)}
+        added = parts.write(part, new, root, config, known, progress)
         chain = [*chain, part.name]
         aside = [
             f"{kind} {name}: {why}"
             for kind in new.media
             for name, why in parts.set_aside(part, kind).items()
         ]
-    whole = [_whole(home, name) for name in chain]
-    items = {kind: sum(len(d.get(kind, ())) for d in whole) for kind in tables.media}
+    items = {k: len(held.get(k, ())) + len(added.get(k, ())) for k in tables.media}
     manifest = {
         "settings": settings,
         "grown_from": parent.get("fingerprint"),
@@ -117,32 +117,27 @@ def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _whole(home: Path, part: str) -> Digests:
-    digests = parts.digests(home / "parts" / part)
-    assert digests is not None, f"part {part} was just written or found whole"
-    return digests
-
-
-def _parts_of(made: Path) -> dict | None:
-    """The manifest of a set, or None where it is not there with all its parts."""
+def _held(made: Path) -> tuple[dict, list[Digests]] | None:
+    """The manifest of a set and the rows of its parts; None where it is not there with them all."""
     try:
         manifest = json.loads((made / "manifest.json").read_text())
     except (OSError, json.JSONDecodeError):
         return None
-    chain = manifest.get("parts")  # none in a set of an older form
-    at = made.parent / "parts"
-    there = chain is not None and all(parts.digests(at / p) is not None for p in chain)
-    return manifest if there else None
+    if "parts" not in manifest:  # a set of an older form
+        return None
+    rows = [parts.digests(made.parent / "parts" / name) for name in manifest["parts"]]
+    whole = [r for r in rows if r is not None]
+    return (manifest, whole) if len(whole) == len(rows) else None
 
 
 def _grown_from(home: Path, settings: str, wanted: Digests) -> tuple[dict, Digests]:
     """The largest earlier set of which every row is wanted, and its rows; or nothing."""
     best: tuple[int, dict, Digests] = (0, {}, {})
     for path in sorted(home.glob("*/manifest.json")):
-        manifest = _parts_of(path.parent)
-        if manifest is None or manifest.get("settings") != settings:
+        found = _held(path.parent)
+        if found is None or found[0].get("settings") != settings:
             continue
-        chain = [_whole(home, name) for name in manifest["parts"]]
+        manifest, chain = found
         names = {name for digests in chain for name in digests}
         held = {n: np.concatenate([d[n] for d in chain if n in d]) for n in names}
         count = sum(map(len, held.values()))

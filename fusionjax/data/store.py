@@ -95,6 +95,10 @@ class Market:
         """The symbol's last row."""
         return np.searchsorted(self.symbol, self.symbol, side="right") - 1
 
+    def oldest(self, rows: Int64[np.ndarray, "B"], sessions: int) -> Int64[np.ndarray, "B"]:
+        """The first row that a look-back of so many sessions reaches from each row."""
+        return np.maximum(rows - sessions + 1, self.first_row[rows])
+
     def columns(self, names: tuple[str, ...]) -> list[int]:
         """Positions of channels.
 
@@ -124,13 +128,15 @@ def load(folder: Path) -> Market:
             "with the same config"
         ) from e
     chain = [folder.parent / "parts" / name for name in manifest.get("parts", ())]
-    lost = [part for part in chain if parts.digests(part) is None]
+    digests = [parts.digests(part) for part in chain]
+    lost = [part for part, rows in zip(chain, digests, strict=True) if rows is None]
     if lost or not chain:
         raise InputError(
             f"{folder}: its part {lost[0].name if lost else ''} is missing or was not finished; "
             "run launch/prepare.py with the same config"
         )
-    bars = _read(chain, "bars")
+    held = {part: rows for part, rows in zip(chain, digests, strict=True) if rows is not None}
+    bars = _read(held, "bars")
     if len(bars["session"]) != manifest["rows"]:
         raise InputError(
             f"{folder}: its parts hold {len(bars['session'])} bars, its manifest says "
@@ -152,7 +158,7 @@ def load(folder: Path) -> Market:
 
     texts = None
     if manifest["documents"]:
-        d = _read(chain, "documents")
+        d = _read(held, "documents")
         bar = row_of(d["symbol"].astype(str), d["session"])
         at = np.lexsort((d["digest"], d["available_time"], bar))
         author, names = _hashed(d["author"][at].astype(str))
@@ -229,18 +235,18 @@ def _hashed(names: np.ndarray) -> tuple[Int32[np.ndarray, "K"], dict[int, str]]:
     return hashes[at], dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
 
 
-def _read(chain: list[Path], name: str) -> dict[str, np.ndarray]:
+def _read(held: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
     """All columns of one table but the texts themselves, which only people read."""
     pages: list[dict[str, np.ndarray]] = []
-    for part in chain:
+    for part, digests in held.items():
         if not (part / name).exists():
             continue
         with _naming(part, name):
-            source, digest = _rows(part / name), (parts.digests(part) or {})[name]
+            source = _rows(part / name)
             for start in range(0, len(source), _PAGE):
                 rows = source.__getitems__(range(start, min(start + _PAGE, len(source))))
                 columns = {k: np.array([r[k] for r in rows]) for k in rows[0] if k != "text"}
-                pages.append({**columns, "digest": digest[start : start + _PAGE]})
+                pages.append({**columns, "digest": digests[name][start : start + _PAGE]})
     return {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
 
 

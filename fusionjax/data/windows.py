@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 
 from fusionjax.config import (
     AudioConfig,
@@ -42,29 +42,32 @@ class Scaler:
         mean, std = np.zeros(seen.shape[1]), np.ones(seen.shape[1])
         mean[known] = np.nanmean(seen[:, known], 0)
         std[known] = np.maximum(np.nanstd(seen[:, known], 0), 1e-8)
-        names = market.channel_names
-        scaler = Scaler(
+        names = list(market.channel_names)
+        if "frames" in market.media:
+            of_frames = _frames_moments(market, last)
+            names += [f"frames[{i}]" for i in range(len(of_frames[0]))]
+            mean, std = (np.append(a, b) for a, b in zip((mean, std), of_frames, strict=True))
+        return Scaler(
             dict(zip(names, mean.tolist(), strict=True)),
             dict(zip(names, std.tolist(), strict=True)),
         )
-        if "frames" in market.media:
-            scaler._fit_frames(market, last)
-        return scaler
 
-    def _fit_frames(self, market: Market, last: np.datetime64) -> None:
-        """Features of frames, page by page, as ``frames[i]``."""
-        media = market.media["frames"]
-        at = np.flatnonzero(market.session[media.bar] <= last)
-        count, total, squares = np.zeros((3, media.shape[1]))
-        for start in range(0, len(at), _PAGE):
-            x = media.read(at[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
-            known = np.isfinite(x)
-            x = np.where(known, x, 0)
-            count, total, squares = count + known.sum(0), total + x.sum(0), squares + (x**2).sum(0)
-        mean = total / np.maximum(count, 1)
-        spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
-        for i, (m, s) in enumerate(zip(mean.tolist(), spread.tolist(), strict=True)):
-            self.mean[f"frames[{i}]"], self.std[f"frames[{i}]"] = m, s or 1.0
+
+def _frames_moments(
+    market: Market, last: np.datetime64
+) -> tuple[Float64[np.ndarray, "F"], Float64[np.ndarray, "F"]]:
+    """Mean and standard deviation of each feature of frames up to a day, page by page."""
+    media = market.media["frames"]
+    at = np.flatnonzero(market.session[media.bar] <= last)
+    count, total, squares = np.zeros((3, media.shape[1]))
+    for start in range(0, len(at), _PAGE):
+        x = media.read(at[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
+        known = np.isfinite(x)
+        x = np.where(known, x, 0)
+        count, total, squares = count + known.sum(0), total + x.sum(0), squares + (x**2).sum(0)
+    mean = total / np.maximum(count, 1)
+    spread = np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean**2, 0))
+    return mean, np.where(spread > 0, spread, 1.0)
 
 
 class Windows:
@@ -149,16 +152,12 @@ class Windows:
         first = self._market.first_row[rows][:, None]
         return np.maximum(at, first), at >= first
 
-    def _oldest(self, rows: np.ndarray, sessions: int) -> Int64[np.ndarray, "B"]:
-        """The first row that a look-back of so many sessions reaches."""
-        return np.maximum(rows - sessions + 1, self._market.first_row[rows])
-
     def _latest(
         self, modality: MediaConfig, rows: np.ndarray
     ) -> tuple[Input, Bool[np.ndarray, "B"]]:
         """The newest item of the last ``sessions`` sessions; zeros where there is none."""
         media = self._market.media[modality.kind]
-        oldest = self._oldest(rows, modality.sessions)
+        oldest = self._market.oldest(rows, modality.sessions)
         at = np.searchsorted(media.bar, rows, side="right") - 1
         here = (at >= 0) & (media.bar[at] >= oldest)
         content = np.zeros((len(rows), *media.shape), media.dtype)
@@ -179,7 +178,7 @@ class Windows:
     ) -> tuple[Documents, Bool[np.ndarray, "B"]]:
         texts, market = self._market.texts, self._market
         assert texts is not None, "checked when the windows are made"
-        oldest = self._oldest(rows, modality.sessions)
+        oldest = self._market.oldest(rows, modality.sessions)
         begin = np.searchsorted(texts.bar, oldest, side="left")
         end = np.searchsorted(texts.bar, rows, side="right")
         at = end[:, None] + np.arange(-modality.max_documents, 0)

@@ -70,12 +70,8 @@ def with_vectors(config: Config, views: Views) -> Config:
     Views that are no vectors keep what the config says of them.
     """
     raw = json.loads(config.to_json())
-    own = {name: raw["modalities"].get(name) for name in views.names}
-    vectors = views.features
-    raw["modalities"] = {
-        name: {"kind": "vector", "features": vectors[name]} if name in vectors else own[name]
-        for name in views.names
-    }
+    vectors = {n: {"kind": "vector", "features": size} for n, size in views.features.items()}
+    raw["modalities"] = {n: vectors.get(n) or raw["modalities"][n] for n in views.names}
     raw["targets"]["classes"] = views.classes
     for head in ("direction", "volatility"):
         width = getattr(views.batch.targets, f"{head}_mask").shape[1]

@@ -6,9 +6,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from fusionjax.data.audit import Audit
+from fusionjax.data.audit.finding import worst_first
 from fusionjax.report import page
 
-_ORDER = {"stop": 0, "watch": 1, "fine": 2}
 _COLOURS = {"stop": "red", "watch": "yellow", "fine": "green"}
 _ROWS = 60  # of a table on the page
 
@@ -19,7 +19,7 @@ def write(audit: Audit, folder: Path) -> Path:
         folder / "audit.html",
         "audit.html.j2",
         audit=audit,
-        findings=sorted(audit.findings, key=lambda f: _ORDER[f.level]),
+        findings=worst_first(audit.findings),
         tables={title: page.table(frame, _ROWS) for title, frame in audit.tables.items()},
     )
 
@@ -27,7 +27,7 @@ def write(audit: Audit, folder: Path) -> Path:
 def for_screen(audit: Audit) -> Table:
     """Every check, worst first."""
     made = Table("check", "", "what was seen", "what to do", title=audit.subject)
-    for f in sorted(audit.findings, key=lambda f: _ORDER[f.level]):
+    for f in worst_first(audit.findings):
         colour = _COLOURS[f.level]
         done = "accepted by config.data.accepted" if f.code in audit.accepted else f.do
         made.add_row(f.code, f"[{colour}]{f.level}[/]", escape(f.what), escape(done))

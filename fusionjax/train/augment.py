@@ -19,7 +19,7 @@ def augment(batch: Batch, config: Config, key: Array) -> Batch:
     A setting of zero does nothing and costs nothing. Labels and presence stay what they are, but
     for the modalities that are hidden.
     """
-    if config.augment != AugmentConfig.none():
+    if any(dataclasses.astuple(config.augment)):
         inputs = {  # in a fixed order: jit sorts the keys of a dict
             name: _changed(batch.inputs[name], config, name, jax.random.fold_in(key, i))
             for i, name in enumerate(config.modalities)
@@ -65,7 +65,7 @@ def _series(value: Series, channels: tuple[str, ...], a: AugmentConfig, key: Arr
     rows, sessions = value.mask.shape
     swap_key, scale_key, jitter_key, slice_key = jax.random.split(key, 4)
     x, mask = value.x, value.mask
-    for i, group in enumerate(a.numeric_groups if channels else ()):
+    for i, group in enumerate(a.numeric_groups if channels and a.numeric_permute else ()):
         at = jnp.array([c in group for c in channels])
         who, by = jax.random.split(jax.random.fold_in(swap_key, i))
         other = jnp.roll(x, jax.random.randint(by, (), 1, max(rows, 2)), axis=0)
@@ -85,12 +85,13 @@ def _series(value: Series, channels: tuple[str, ...], a: AugmentConfig, key: Arr
 def _documents(value: Documents, a: AugmentConfig, key: Array) -> Documents:
     """Some texts left out, never the newest; some samples' authors unknown."""
     drop_key, author_key = jax.random.split(key)
-    kept = jax.random.bernoulli(drop_key, 1 - a.text_dropout, value.mask.shape)
-    kept = kept.at[:, -1].set(True)
-    hidden = jax.random.bernoulli(author_key, a.author_masking, (len(kept), 1))
-    return dataclasses.replace(
-        value, mask=value.mask & kept, author=jnp.where(hidden, 0, value.author)
-    )
+    if a.text_dropout:
+        kept = jax.random.bernoulli(drop_key, 1 - a.text_dropout, value.mask.shape)
+        value = dataclasses.replace(value, mask=value.mask & kept.at[:, -1].set(True))
+    if a.author_masking:
+        hidden = jax.random.bernoulli(author_key, a.author_masking, (len(value.author), 1))
+        value = dataclasses.replace(value, author=jnp.where(hidden, 0, value.author))
+    return value
 
 
 def _cut_out(
@@ -135,6 +136,8 @@ def _flipped(
 
 def _sound(value: Waveform, a: AugmentConfig, key: Array) -> Waveform:
     """A span of time and a band of frequencies silenced (Park et al., SpecAugment, 2019)."""
+    if not (a.audio_time or a.audio_band):
+        return value
     time_key, band_key = jax.random.split(key)
     x = value.samples.astype(jnp.float32)
     if a.audio_time:

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from fusionjax.config import Config, NumericConfig
-from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.store import Market
 
 _LONG_GAP, _MISSING = 5, 0.01  # sessions in a row, share of a symbol's sessions
@@ -25,7 +25,7 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
     yield _frozen(market)
     yield _copies(market)
     yield _renamed(market)
-    yield from _jumps(market, tables)
+    yield _jumps(market, tables)
     yield from _channels(market, config, tables)
 
 
@@ -94,15 +94,14 @@ def _copies(market: Market) -> Finding:
         pairs.groupby(["symbol", "other"], as_index=False).size().rename(columns={"size": "bars"})
     )
     copied = counts[counts["bars"] >= _COPIED]
-    named = ", ".join(
+    named = (
         f"{market.symbols[a]} and {market.symbols[b]} ({n} bars)"
-        for a, b, n in copied.head(3).astype(int).to_numpy().tolist()
+        for a, b, n in copied.astype(int).to_numpy().tolist()
     )
     return judged(
         "copied bars",
         STOP if len(copied) else None,
-        f"{len(copied)} pairs of symbols share {_COPIED} or more equal bars"
-        + f": {named}" * bool(named),
+        listed(f"{len(copied)} pairs of symbols share {_COPIED} or more equal bars", named),
         "keep one of each pair",
     )
 
@@ -124,13 +123,12 @@ def _renamed(market: Market) -> Finding:
     return judged(
         "renamed symbols",
         WATCH if pairs else None,
-        f"{len(pairs)} symbols begin where another ends, at its price"
-        + f": {', '.join(pairs[:3])}" * bool(pairs),
+        listed(f"{len(pairs)} symbols begin where another ends, at its price", pairs),
         "if it is one security, give all its rows one symbol",
     )
 
 
-def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
     """Adjusted closes that move by a round ratio and stay there: a split or unit not adjusted."""
     log = np.log(market.adj_close)
     move = np.zeros(len(log))
@@ -158,7 +156,7 @@ def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]
         )
     named = f", the first {_place(market, at[0])} (× {np.exp(move[at[0]]):.3g})" if len(at) else ""
     level = STOP if clear.any() else WATCH if len(at) else None
-    yield judged(
+    return judged(
         "unit jumps",
         level,
         f"{len(at)} adjusted closes move by a round ratio and stay there{named}",
@@ -197,34 +195,42 @@ def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -
     yield judged(
         "missing values",
         WATCH if len(absent) else None,
-        f"{len(absent)} of {len(mine)} channels lack more than half of their training values"
-        + f": {', '.join(absent[:4])}" * bool(len(absent)),
+        listed(
+            f"{len(absent)} of {len(mine)} channels lack more than half of their training values",
+            absent,
+            most=4,
+        ),
         "they are masked; a modality is only as present as its rarest channel",
     )
     constant = mine.index[mine["std"] < 1e-8]
     yield judged(
         "constant channels",
         WATCH if len(constant) else None,
-        f"{len(constant)} channels never vary in training"
-        + f": {', '.join(constant)}" * bool(len(constant)),
+        listed(f"{len(constant)} channels never vary in training", constant, most=len(constant)),
         "remove them from config.modalities",
     )
     wild_channels = mine.index[mine["wild"] > 0.01]
     yield judged(
         "outliers",
         WATCH if len(wild_channels) else None,
-        f"{len(wild_channels)} channels have more than 1 % of training values beyond {_WILD:.0f} "
-        "robust standard deviations"
-        + f": {', '.join(wild_channels[:4])}"
-        * bool(len(wild_channels)),
+        listed(
+            f"{len(wild_channels)} channels have more than 1 % of training values beyond "
+            f"{_WILD:.0f} robust standard deviations",
+            wild_channels,
+            most=4,
+        ),
         "they are clipped there; a logarithm or a rank may serve better",
     )
     shifted_channels = mine.index[mine["KS later"] > _SHIFTED]
     yield judged(
         "shifted channels",
         WATCH if len(shifted_channels) else None,
-        f"{len(shifted_channels)} channels are distributed otherwise after training (KS distance "
-        f"above {_SHIFTED})" + f": {', '.join(shifted_channels[:4])}" * bool(len(shifted_channels)),
+        listed(
+            f"{len(shifted_channels)} channels are distributed otherwise after training (KS "
+            f"distance above {_SHIFTED})",
+            shifted_channels,
+            most=4,
+        ),
         "expect drift there: prefer differences and ratios to levels",
     )
 

@@ -1,6 +1,8 @@
 """One thing that an audit says."""
 
 import dataclasses
+import itertools
+from collections.abc import Iterable
 
 FINE, WATCH, STOP = "fine", "watch", "stop"
 
@@ -20,6 +22,17 @@ class Finding:
     level: str
     what: str
     do: str = ""
+
+
+def listed(what: str, examples: Iterable[object], most: int = 3, between: str = ", ") -> str:
+    """What was found and the first few of it."""
+    named = between.join(str(e) for e in itertools.islice(examples, most))
+    return f"{what}: {named}" if named else what
+
+
+def worst_first(findings: list[Finding]) -> list[Finding]:
+    """In the order in which a person should read them."""
+    return sorted(findings, key=lambda f: (STOP, WATCH, FINE).index(f.level))
 
 
 def judged(code: str, level: str | None, what: str, do: str) -> Finding:

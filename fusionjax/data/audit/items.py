@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.config import Config
-from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.balance import weights
 from fusionjax.data.media import KINDS
 from fusionjax.data.store import Market, Media, Texts
@@ -21,15 +21,15 @@ _DUPLICATES, _LEAKED, _STALE, _ONE_SOURCE = 0.3, 0.05, 0.05, 0.2
 
 def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Yields what is to be said of texts and media; adds tables."""
-    listed: dict[str, Texts | Media] = dict(market.media)
+    kinds: dict[str, Texts | Media] = dict(market.media)
     if market.texts is not None:
-        listed = {"text": market.texts, **listed}
+        kinds = {"text": market.texts, **kinds}
     coverage = {"bars": _by_year(market, np.arange(len(market.session)))}
-    for kind, held in listed.items():
+    for kind, held in kinds.items():
         coverage[kind] = _by_year(market, np.unique(held.bar))
         yield _in_time(kind, held, market)
         yield _coverage(kind, held, market, config, tables)
-        yield from _duplicates(kind, held, market, config)
+        yield _duplicates(kind, held, market, config)
         yield _stale(kind, held, market)
         yield _sources(kind, held, tables)
     table = pd.DataFrame(coverage).fillna(0).astype(int)
@@ -37,15 +37,18 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
     yield judged(
         "pairs",
         WATCH if market.misaligned else None,
-        f"{len(market.misaligned)} events have more items in one table than in another"
-        + f": {'; '.join(market.misaligned[:3])}" * bool(market.misaligned),
+        listed(
+            f"{len(market.misaligned)} events have more items in one table than in another",
+            market.misaligned,
+            between="; ",
+        ),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
     aside = [n for n in market.notes if n.split(" ")[0] in KINDS]
     yield judged(
         "set aside",
         WATCH if aside else None,
-        f"{len(aside)} files could not be used" + f": {'; '.join(aside[:3])}" * bool(aside),
+        listed(f"{len(aside)} files could not be used", aside, between="; "),
         "replace them and prepare again",
     )
 
@@ -80,7 +83,7 @@ def _coverage(
 ) -> Finding:
     has = np.zeros(len(market.session), bool)
     has[held.bar] = True
-    by = pd.DataFrame({"symbol": market.symbol, "has": has, "at": market.session})
+    by = pd.DataFrame({"symbol": market.symbol, "has": has})
     share = by.groupby("symbol")["has"].mean()
     count = np.bincount(market.symbol[held.bar], minlength=len(market.symbols))
     table = pd.DataFrame(
@@ -105,9 +108,7 @@ def _coverage(
     )
 
 
-def _duplicates(
-    kind: str, held: Texts | Media, market: Market, config: Config
-) -> Iterator[Finding]:
+def _duplicates(kind: str, held: Texts | Media, market: Market, config: Config) -> Finding:
     if isinstance(held, Texts):
         packed = np.ascontiguousarray(held.embedding)
         key = packed.view(np.dtype((np.void, packed.shape[1] * packed.itemsize))).ravel()
@@ -135,7 +136,7 @@ def _duplicates(
             f"{_BEFORE:,} before, {float(crossed.sum() / max(later.sum(), 1)):.1%} across the split"
         )
     bad = share > _DUPLICATES or crossing > _LEAKED
-    yield judged(
+    return judged(
         f"{kind} duplicates",
         WATCH if bad else None,
         what,
