@@ -9,8 +9,8 @@ stock_table.csv. Exact protocol: 20,339 scored training and 2,555 dev samples (t
 which 4,987 and 656 are tweet-aligned (--subset). A period that was withheld is scored with
 --data.root=FOLDER --split=test.
 
-`--select` chose loss.direction, width and steps from the grid below, by rolling origin inside the
-training period (dev is 42 days and cannot choose). An earlier grid of 16 had shown that more of any
+`launch/sweep.py` chose loss.direction, width and steps from the grid below, by walk-forward inside
+the training period (dev is 42 days and cannot choose). An earlier grid of 16 had shown that more of any
 of them only learns the training days by heart. README has the table that these commands make.
 """
 
@@ -57,10 +57,10 @@ def get_config() -> ConfigDict:
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
     c.model.fusion = "equal"  # what the grid below and README's table were measured with
     c.loss.direction, c.model.width, c.train.steps = 0.1, 32, 400  # the grid's best
-    c.selection.grid = tuple(
-        {"loss.direction": weight, "model.width": width, "train.steps": steps}
-        for weight in (0.03, 0.1)
-        for width in (16, 32)
-        for steps in (200, 400)
+    c.sweep.space = (
+        ("loss.direction", (0.03, 0.1)),
+        ("model.width", (16, 32)),
+        ("train.steps", (200, 400)),
     )
+    c.evaluate.locked = ("test",)
     return c

@@ -27,4 +27,5 @@ def get_config() -> ConfigDict:
         )
     c.finetune.split = "stream"
     c.finetune.steps = 32  # 8 % of the parent's 400
+    c.evaluate.locked = ()
     return c

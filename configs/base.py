@@ -135,18 +135,29 @@ def get_config() -> ConfigDict:
     c.mesh.fsdp = 1  # parameters split: inside a node
     c.mesh.tensor = 1  # matrix columns split
 
-    # Rolling origin inside the training split: `launch/train.py --select` tries each entry of the
-    # grid (dotted key -> value) on `folds` successive windows at the end of the split.
+    # Where settings and floors are chosen: folds inside the training split.
     c.selection = ConfigDict()
     c.selection.folds = 3
-    c.selection.fold_sessions = 42  # length of each validation window
-    c.selection.grid = ({},)  # one candidate: the config as it is
+    c.selection.scheme = "walk_forward"  # or purged_k_fold, combinatorial (evaluate/splits.py)
+    c.selection.fold_sessions = 42  # length of each window of walk_forward
+    c.selection.held_out = 2  # of the folds, together, in combinatorial
+    c.selection.embargo = 0  # sessions around a test window that training keeps clear of
+
+    # Which settings launch/sweep.py tries; a point is scored on the folds above.
+    c.sweep = ConfigDict()
+    c.sweep.method = "grid"  # every combination; random: some; sensitivity: one key at a time
+    c.sweep.space = ()  # (dotted key, its values) ...
+    c.sweep.points = 20  # of random
+    c.sweep.seeds = 1  # of each point
 
     c.evaluate = ConfigDict()
     c.evaluate.split = "dev"  # what launch/evaluate.py scores unless told otherwise
     c.evaluate.bootstrap_samples = 2000
     c.evaluate.block_sessions = 5  # consecutive days resampled together
     c.evaluate.market_channel = "nasdaq_ret"  # what "reverse the market's last day" looks at
+    c.evaluate.locked = ()  # splits that are scored once; --force scores one again
+    # A score too good to be true is no result until this says why it is true after all.
+    c.evaluate.leak_answer = ""
 
     c.finetune = ConfigDict()
     c.finetune.split = "train"  # its rows after the parent's last matured label are the new ones

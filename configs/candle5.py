@@ -2,9 +2,9 @@
 
     python launch/evaluate.py --config=configs/candle5.py --ladder --split=test
 
-222 real pictures; five seeds, each with a random third held back: 89.2 ± 4.2 % right, a logistic
-regression on 16 × 16 fields 83.2 ± 4.0 %. Settings were chosen on the splits of seeds from 100 on
-(87.8 %). The folder: --config.ladder.root.
+222 real pictures; five seeds, each with a random third held back: 92.7 ± 4.2 % right, a logistic
+regression on 16 × 16 fields 88.9 ± 4.2 %. Settings were chosen on the splits of seeds from 100 on
+(92.2 %). Ten minutes on one core. The folder: --config.ladder.root.
 """
 
 from ml_collections import ConfigDict

@@ -23,15 +23,18 @@ _CONFIG = config_flags.DEFINE_config_file(
 _CPU_MESH = flags.DEFINE_bool(
     "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
 )
+LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 
-def run(main: Callable[[Config], None]) -> None:
+def run(main: Callable[..., None], *, needs_config: bool = True) -> None:
     """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
+
+    Without ``needs_config`` a command may come without one: ``main`` then gets None.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
-    app.run(lambda argv: _guarded(lambda: main(_config())), flags_parser=_parse)
+    app.run(lambda argv: _guarded(lambda: main(_config(needs_config))), flags_parser=_parse)
 
 
 def config_flag() -> str:
@@ -51,7 +54,9 @@ def _parse(argv: list[str]) -> list[str]:
     return _guarded(parse)
 
 
-def _config() -> Config:
+def _config(needed: bool) -> Config | None:
+    if _CONFIG.value is None and not needed:
+        return None
     if _CONFIG.value is None:
         raise InputError("--config is missing; for example --config=configs/demo.py")
     config = resolve(_CONFIG.value)

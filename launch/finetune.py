@@ -3,17 +3,18 @@
 python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream
 """
 
+import time
 from pathlib import Path
 
 from absl import flags
 
-from fusionjax import app
+from fusionjax import app, ledger
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import Config
-from fusionjax.evaluate.inference import seed_folders
+from fusionjax.evaluate.inference import read_info, seed_folders
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.telemetry import say
+from fusionjax.train.telemetry import last_metrics, say
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned if not given")
@@ -23,7 +24,23 @@ def main(config: Config) -> None:
     mesh = make_mesh(config.mesh)
     parent = Path(_FROM.value)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
+    begun = time.perf_counter()
     finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
+    made, seeds = read_info(folder), seed_folders(folder)
+    ledger.append(
+        Path(app.LEDGER.value),
+        ledger.record(
+            "finetune",
+            made.config,
+            run=str(folder),
+            parent=str(parent),
+            data=made.fingerprint,
+            seeds=tuple(read_info(seed).config.seed for seed in seeds),
+            split=made.config.train.split,
+            metrics=last_metrics(seeds),
+            cost={"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+        ),
+    )
     say(
         f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} "
         f"--run={folder} --also={parent}"

@@ -147,6 +147,8 @@ def tiny_market(
             np.concatenate(  # up to six words, then padding
                 [rng.integers(1000, 2000, (len(bar), 6)), np.zeros((len(bar), 2), int)], 1
             ).astype(np.uint16),
+            np.arange(len(bar)),
+            (),
         )
     return Market(
         "0" * 64,

@@ -28,6 +28,7 @@ from fusionjax.config.sections import (
     ModelConfig,
     NumericConfig,
     SelectionConfig,
+    SweepConfig,
     TargetsConfig,
     TextConfig,
     TrainConfig,
@@ -55,6 +56,7 @@ __all__ = [
     "ModelConfig",
     "NumericConfig",
     "SelectionConfig",
+    "SweepConfig",
     "TargetsConfig",
     "TextConfig",
     "TrainConfig",
@@ -92,6 +94,7 @@ class Config:
     augment: AugmentConfig
     mesh: MeshConfig
     selection: SelectionConfig
+    sweep: SweepConfig
     evaluate: EvaluateConfig
     finetune: FinetuneConfig
     ladder: LadderConfig

@@ -35,6 +35,7 @@ def check(c: "Config") -> None:
     _check_modalities(c)
     _check_splits(c)
     _check_training(c)
+    _check_selection(c)
 
 
 def _need(ok: bool, message: str) -> None:
@@ -51,7 +52,8 @@ def _check_counts(c: "Config") -> None:
             *("checkpoint_every", "keep_checkpoints", "log_every"),
         ),
         "distill": ("every",),
-        "selection": ("folds", "fold_sessions"),
+        "selection": ("folds", "fold_sessions", "held_out"),
+        "sweep": ("points", "seeds"),
         "finetune": ("steps",),
         "evaluate": ("bootstrap_samples", "block_sessions"),
     }
@@ -59,6 +61,27 @@ def _check_counts(c: "Config") -> None:
         for name in names:
             value = getattr(getattr(c, section), name)
             _need(value >= 1, f"{section}.{name} is {value}; expected at least 1")
+
+
+def _check_selection(c: "Config") -> None:
+    s, schemes = c.selection, ("walk_forward", "purged_k_fold", "combinatorial")
+    _need(s.scheme in schemes, f"selection.scheme is {s.scheme!r}; expected {', '.join(schemes)}")
+    _need(s.embargo >= 0, f"selection.embargo is {s.embargo}; expected sessions, 0 or more")
+    methods = ("grid", "random", "sensitivity")
+    _need(
+        c.sweep.method in methods,
+        f"sweep.method is {c.sweep.method!r}; expected {', '.join(methods)}",
+    )
+    for key, values in c.sweep.space:
+        _need(
+            isinstance(values, list | tuple) and len(values) > 0,
+            f"sweep.space gives {key} {values!r}; expected one or more values in brackets",
+        )
+    for split in c.evaluate.locked:
+        _need(
+            split in c.data.splits,
+            f"evaluate.locked names {split!r}; data.splits has {', '.join(c.data.splits)}",
+        )
 
 
 def _check_targets(t: TargetsConfig) -> None:

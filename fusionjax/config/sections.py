@@ -205,9 +205,19 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SelectionConfig:
+    scheme: str
     folds: int
     fold_sessions: int
-    grid: tuple[dict[str, Any], ...]
+    held_out: int
+    embargo: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    method: str
+    space: tuple[tuple[str, Any], ...]
+    points: int
+    seeds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,6 +226,8 @@ class EvaluateConfig:
     bootstrap_samples: int
     block_sessions: int
     market_channel: str
+    locked: tuple[str, ...]
+    leak_answer: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -173,28 +173,28 @@ def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime
     t = config.targets
     targets = unlabelled(config, len(rows))
     for i, horizon in enumerate(t.direction):
-        growth, known = _growth(market, rows, horizon, last)
-        move = np.round(growth - 1, _RETURN_DIGITS)
+        ratio, known = growth(market, rows, horizon, last)
+        move = np.round(ratio - 1, _RETURN_DIGITS)
         targets.direction[:, i] = move >= t.up
         targets.direction_mask[:, i] = known & ((move >= t.up) | (move < t.down))
     for i, horizon in enumerate(t.returns):
-        growth, known = _growth(market, rows, horizon, last)
-        targets.returns[:, i], targets.returns_mask[:, i] = np.log(growth), known
+        ratio, known = growth(market, rows, horizon, last)
+        targets.returns[:, i], targets.returns_mask[:, i] = np.log(ratio), known
     for i, horizon in enumerate(t.volatility):
-        _, known = _growth(market, rows, horizon, last)
+        _, known = growth(market, rows, horizon, last)
         targets.log_volatility[:, i] = realised_log_volatility(market, rows, horizon)
         targets.volatility_mask[:, i] = known
     return targets
 
 
-def _growth(
+def growth(
     market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
 ) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
     """Price ratio over the horizon, and whether its end is known by ``last`` (1 if not)."""
     end = np.minimum(rows + horizon, market.last_row[rows])
     known = (rows + horizon <= market.last_row[rows]) & (market.session[end] <= last)
-    growth = market.adj_close[end] / market.adj_close[rows]
-    return np.where(known, growth, 1.0), known
+    ratio = market.adj_close[end] / market.adj_close[rows]
+    return np.where(known, ratio, 1.0), known
 
 
 def realised_log_volatility(

@@ -33,6 +33,12 @@ class Texts:
     embedding: Float16[np.ndarray, "K E"]
     lexicon: Float[np.ndarray, "K X"]
     tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
+    record: Int64[np.ndarray, "K"]  # where each text itself lies
+    records: tuple[Any, ...]  # of each part, one after the other
+
+    def read(self, at: Int64[np.ndarray, "B"]) -> list[str]:
+        """Some texts as they were written, for people."""
+        return [row["text"].decode() for row in _fetched(self.records, self.record[at])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,16 +63,20 @@ class Media:
     def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
         """The content of some items."""
         record, back = np.unique(self.record[at], return_inverse=True)
-        ends = np.cumsum([len(r) for r in self.records])
-        part = np.searchsorted(ends, record, side="right")
-        rows = [
-            row["data"]
-            for p in np.unique(part)
-            for row in self.records[p].__getitems__(
-                (record[part == p] - ends[p] + len(self.records[p])).tolist()
-            )
-        ]
-        return np.stack(rows)[back]
+        return np.stack([row["data"] for row in _fetched(self.records, record)])[back]
+
+
+def _fetched(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[str, Any]]:
+    """Records by their number, over parts that lie one after the other."""
+    ends = np.cumsum([len(r) for r in records])
+    part = np.searchsorted(ends, at, side="right")
+    rows: list[dict[str, Any]] = [{}] * len(at)
+    for p in np.unique(part):
+        asked = np.flatnonzero(part == p)
+        inside = (at[asked] - ends[p] + len(records[p])).tolist()
+        for i, row in zip(asked.tolist(), records[p].__getitems__(inside), strict=True):
+            rows[i] = row
+    return rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +181,8 @@ def load(folder: Path) -> Market:
             d["embedding"][at],
             d["lexicon"][at],
             d["tokens"][at],
+            at,
+            tuple(_rows(part / "documents") for part in held if (part / "documents").exists()),
         )
     return Market(
         fingerprint=manifest["fingerprint"],

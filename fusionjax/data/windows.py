@@ -1,9 +1,10 @@
 """Windows on the fly: from rows of a Market to a Batch, in whole-array steps."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from fusionjax.config import (
     AudioConfig,
@@ -34,9 +35,20 @@ class Scaler:
     std: dict[str, float]
 
     @staticmethod
-    def fit(market: Market, last: np.datetime64) -> "Scaler":
-        """Fits on the bars of all symbols up to the day ``last``."""
-        seen = market.channels[market.session <= last].astype(np.float64)
+    def fit(
+        market: Market, last: np.datetime64, hidden: Shaped[np.ndarray, "H"] | None = None
+    ) -> "Scaler":
+        """Fits on the bars of all symbols up to the day ``last`` but on ``hidden`` days.
+
+        Args:
+          market: the bars.
+          last: the latest training session.
+          hidden: datetime64[D] that a test keeps to itself; none if not given.
+        """
+        used = market.session <= last
+        if hidden is not None:
+            used &= ~np.isin(market.session, hidden)
+        seen = market.channels[used].astype(np.float64)
         # A channel may be absent from the whole training period: it stays missing, unscaled.
         known = np.isfinite(seen).any(0)
         mean, std = np.zeros(seen.shape[1]), np.ones(seen.shape[1])
@@ -44,7 +56,7 @@ class Scaler:
         std[known] = np.maximum(np.nanstd(seen[:, known], 0), 1e-8)
         names = list(market.channel_names)
         if "frames" in market.media:
-            of_frames = _frames_moments(market, last)
+            of_frames = _frames_moments(market, used)
             names += [f"frames[{i}]" for i in range(len(of_frames[0]))]
             mean, std = (np.append(a, b) for a, b in zip((mean, std), of_frames, strict=True))
         return Scaler(
@@ -54,11 +66,11 @@ class Scaler:
 
 
 def _frames_moments(
-    market: Market, last: np.datetime64
+    market: Market, used: Bool[np.ndarray, "R"]
 ) -> tuple[Float64[np.ndarray, "F"], Float64[np.ndarray, "F"]]:
-    """Mean and standard deviation of each feature of frames up to a day, page by page."""
+    """Mean and standard deviation of each feature of some bars' frames, page by page."""
     media = market.media["frames"]
-    at = np.flatnonzero(market.session[media.bar] <= last)
+    at = np.flatnonzero(used[media.bar])
     count, total, squares = np.zeros((3, media.shape[1]))
     for start in range(0, len(at), _PAGE):
         x = media.read(at[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
@@ -71,9 +83,23 @@ def _frames_moments(
 
 
 class Windows:
-    """Builds batches of one market for one config. Reads nothing after a sample's row."""
+    """Builds batches of one market for one config. Reads nothing after a sample's row.
 
-    def __init__(self, market: Market, config: Config, scaler: Scaler) -> None:
+    Args:
+      market: the data.
+      config: of the run.
+      scaler: fitted on its training rows.
+      content: for an ablation, by modality: for every row of the market the row whose content is
+        shown in its place.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        config: Config,
+        scaler: Scaler,
+        content: Mapping[str, Int64[np.ndarray, "R"]] | None = None,
+    ) -> None:
         for name, modality in config.modalities.items():
             if isinstance(modality, VectorConfig):
                 raise InputError(
@@ -93,7 +119,7 @@ class Windows:
                 )
         self.config = config
         self.balance = balance.of_rows(market, config)  # how often each row is drawn
-        self._market, self._scaler = market, scaler
+        self._market, self._scaler, self._content = market, scaler, content or {}
         self._series = {
             name: self._scaled(m)
             for name, m in config.modalities.items()
@@ -116,7 +142,8 @@ class Windows:
         """The batch of ``rows``; modalities named in ``hidden`` are marked absent."""
         inputs, present = {}, {}
         for name, modality in self.config.modalities.items():
-            inputs[name], present[name] = self._input(name, modality, rows)
+            shown = self._content[name][rows] if name in self._content else rows
+            inputs[name], present[name] = self._input(name, modality, shown)
             if name in hidden:
                 present[name] = np.zeros_like(present[name])
         return Batch(

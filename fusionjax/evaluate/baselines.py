@@ -5,6 +5,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from arch import arch_model
 from jaxtyping import Float, Int64
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,6 +24,7 @@ from fusionjax.types import Documents, Series
 Fold = tuple[Samples, Samples]
 _RECENT = 5  # sessions whose mean stands beside the last value
 _BATCH = 1024
+_YEAR = 250  # returns that a GARCH needs
 # As many candidates for each as the model's own grid has.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _TREES = tuple(
@@ -74,6 +76,7 @@ def direction_rules(
     share = train.targets.direction[known(train.targets.direction_mask), 0].mean()
     return {
         "majority": np.full(len(rows), share),
+        "always up": np.ones(len(rows)),
         "momentum: as the last day": (own >= 0).astype(float),
         "reversal of the stock's last day": (own < 0).astype(float),
         "reversal of the market's last day": (whole < 0).astype(float),
@@ -81,13 +84,49 @@ def direction_rules(
 
 
 def volatility_rules(
-    market: Market, config: Config, rows: np.ndarray
+    market: Market, config: Config, last: np.datetime64, rows: np.ndarray
 ) -> dict[str, Float[np.ndarray, "S"]]:
-    """Log volatility by each one-line rule: the future is as the last h, or 20, sessions were."""
+    """Log volatility: as the last h, or 20, sessions were, or by GARCH(1, 1) (Bollerslev, 1986).
+
+    A GARCH is fitted to each symbol's returns up to the day ``last`` and then only filtered; its
+    logs are shifted by their mean error until then, as it forecasts a mean of squares. A symbol
+    with less than a year of returns keeps its last 20 sessions.
+    """
     h = config.targets.volatility[0]
+    historical = realised_log_volatility(market, rows, -20)
+    garch = historical.copy()
+    for symbol in np.unique(market.symbol[rows]):
+        own, asked = np.flatnonzero(market.symbol == symbol), market.symbol[rows] == symbol
+        returns = 100 * np.diff(np.log(market.adj_close[own]))
+        seen = int((market.session[own[1:]] <= last).sum())
+        if seen < _YEAR:
+            continue
+        model = arch_model(returns, mean="Zero", rescale=False)
+        fitted = model.fit(last_obs=seen, disp="off", show_warning=False)
+        ahead = fitted.forecast(horizon=h, start=0).variance.to_numpy().mean(1)
+        said = 0.5 * np.log(np.maximum(ahead, 1e-8)) - np.log(100)
+        past = np.arange(seen - h)  # of the returns; what came after them was known by ``last``
+        error = realised_log_volatility(market, own[past + 1], h) - said[past]
+        garch[asked] = said[rows[asked] - own[0] - 1] + error.mean()
     return {
         f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
-        "historical: last 20 sessions": realised_log_volatility(market, rows, -20),
+        "historical: last 20 sessions": historical,
+        "GARCH(1, 1)": garch,
+    }
+
+
+def return_rules(
+    market: Market, config: Config, train: Samples, rows: np.ndarray
+) -> dict[str, Float[np.ndarray, "S Q"]]:
+    """Quantiles of the log return: those of training, as they were or in units of volatility."""
+    levels = config.targets.quantiles
+    keep = known(train.targets.returns_mask)
+    past = train.targets.returns[keep, 0].astype(float)
+    scale, now = (np.exp(realised_log_volatility(market, r, -20)) for r in (train.row[keep], rows))
+    return {
+        "historical quantiles": np.tile(np.quantile(past, levels), (len(rows), 1)),
+        "historical quantiles, scaled by volatility": now[:, None]
+        * np.quantile(past / scale, levels),
     }
 
 

@@ -1,50 +1,72 @@
 """Day-block bootstrap: samples of one day move together, and so do neighbouring days."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy import stats
 
-from fusionjax.evaluate.metrics import Scores
-
-Metric = Callable[[np.ndarray], Scores]
-
-
-def resampled_sums(
-    day_sums: Float[np.ndarray, "days K"], block: int, count: int, seed: int = 0
-) -> Float[np.ndarray, "runs K"]:
-    """Sums over ``count`` resamplings of whole blocks of consecutive days.
-
-    Circular block bootstrap (Politis & Romano, 1992): every day is equally likely. The same seed
-    and number of days give the same draws, so that two forecasts can be compared pair by pair.
-
-    Args:
-      day_sums: per-day sums of anything additive.
-      block: days a block; 1 resamples single days.
-      count: resamplings.
-    """
-    days = len(day_sums)
-    rng = np.random.default_rng(seed)
-    starts = rng.integers(days, size=(count, -(-days // block)))
-    at = (starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :days] % days
-    return day_sums[at].sum(1)
+_LEVEL, _POWER = 0.95, 0.8
 
 
-def interval(
-    metric: Metric, sums: Float[np.ndarray, "runs K"], level: float = 0.95
-) -> tuple[float, float]:
-    """The central interval of a metric over resamplings."""
-    low, high = np.quantile(metric(sums), [(1 - level) / 2, (1 + level) / 2])
+@dataclasses.dataclass(frozen=True)
+class Draws:
+    """Resamplings of a period's days, in the order in which a resampled period lives them."""
+
+    at: Int[np.ndarray, "runs days"]
+
+    @staticmethod
+    def once(days: int) -> "Draws":
+        """The period as it was."""
+        return Draws(np.arange(days)[None])
+
+    @staticmethod
+    def blocks(days: int, block: int, count: int, seed: int = 0) -> "Draws":
+        """Whole blocks of consecutive days, drawn with replacement.
+
+        Circular block bootstrap (Politis & Romano, 1992): every day is equally likely. The same
+        seed and number of days give the same draws, so that two forecasts are compared in pairs.
+
+        Args:
+          days: of the period.
+          block: days a block; 1 resamples single days.
+          count: resamplings.
+        """
+        rng = np.random.default_rng(seed)
+        starts = rng.integers(days, size=(count, -(-days // block)))
+        return Draws((starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :days] % days)
+
+    @functools.cached_property
+    def counts(self) -> Float[np.ndarray, "runs days"]:
+        """How often each day is drawn."""
+        runs, days = self.at.shape
+        flat = (np.arange(runs)[:, None] * days + self.at).ravel()
+        return np.bincount(flat, minlength=runs * days).reshape(runs, days).astype(float)
+
+
+# A metric of one forecast as a function of which days are drawn: one value a resampling.
+Score = Callable[[Draws], Float[np.ndarray, "runs"]]
+
+
+def interval(drawn: Float[np.ndarray, "runs"]) -> tuple[float, float]:
+    """The central 95 % of a metric over resamplings; NaN where it has no value."""
+    if not np.isfinite(drawn).any():
+        return float("nan"), float("nan")
+    low, high = np.nanquantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return float(low), float(high)
 
 
+def minimum_detectable(drawn: Float[np.ndarray, "runs"]) -> float:
+    """The least true effect that a two-sided 5 % test on these days finds four times in five."""
+    z = stats.norm.ppf((1 + _LEVEL) / 2) + stats.norm.ppf(_POWER)
+    return float(z * np.nanstd(drawn)) if np.isfinite(drawn).any() else float("nan")
+
+
 def verdict(
-    metric: Metric,
-    ours: Float[np.ndarray, "runs K"],
-    theirs: Float[np.ndarray, "runs K"],
-    higher_is_better: bool,
+    ours: Float[np.ndarray, "runs"], theirs: Float[np.ndarray, "runs"], higher_is_better: bool
 ) -> str:
     """Whether we differ from them beyond the paired 95 % interval: better, worse or neither."""
-    gain = metric(ours) - metric(theirs)
-    low, high = np.quantile(gain if higher_is_better else -gain, [0.025, 0.975])
+    low, high = interval(ours - theirs if higher_is_better else theirs - ours)
     return "better" if low > 0 else "worse" if high < 0 else "not distinguishable"

@@ -1,9 +1,7 @@
 """Forecasts for people: one stock at one time, in words that need no array."""
 
-import csv
 import dataclasses
 import datetime
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -118,22 +116,10 @@ def write(records: list[dict[str, Any]], path: Path) -> None:
     if path.suffix == ".json":
         text = json.dumps(records, indent=2)
     elif path.suffix == ".csv":
-        flat = [_flat(r) for r in records]
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(flat[0]))
-        writer.writeheader()
-        writer.writerows(flat)
-        text = buffer.getvalue()
+        text = pd.json_normalize(records).to_csv(index=False)
     else:
         raise InputError(f"--out={path}: end it with .json or .csv")
     files.write_text(path, text)
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in record.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return out
 
 
 def _round(values: list[float]) -> list[float]:

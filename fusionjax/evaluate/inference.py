@@ -1,5 +1,6 @@
 """A trained run as a function from rows to forecasts; several seeds speak as one."""
 
+import copy
 import dataclasses
 import re
 from pathlib import Path
@@ -73,9 +74,11 @@ class Ensemble:
             {"train.global_batch_size": self._batch, "train.grad_accum_steps": 1}
         )
         self._program = make_program(sized, mesh, self.windows)
-        self.seeds = [self._restore(folder) for folder in seed_folders(run)]
+        restored = [self._restore(folder) for folder in seed_folders(run)]
+        self.seeds = [params for _, params in restored]
+        self.seed_numbers = tuple(seed for seed, _ in restored)
 
-    def _restore(self, folder: Path) -> dict:
+    def _restore(self, folder: Path) -> tuple[int, dict]:
         with Checkpoints(folder) as checkpoints:
             info, step = checkpoints.info(), checkpoints.latest()
             if step != info.config.train.steps:
@@ -93,7 +96,13 @@ class Ensemble:
                     f"{folder}: differs from its neighbours in more than the seed (config, data or "
                     "scaler); score it by itself or move it out of the run folder"
                 )
-            return checkpoints.restore(self._program.abstract_state).ema_params
+            return info.config.seed, checkpoints.restore(self._program.abstract_state).ema_params
+
+    def with_windows(self, windows: Windows) -> "Ensemble":
+        """The same seeds, shown what other windows show."""
+        other = copy.copy(self)
+        other.windows = windows
+        return other
 
     def predict_each(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()

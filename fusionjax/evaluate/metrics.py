@@ -1,72 +1,248 @@
-"""Scores as functions of per-day sums, so that resampling days resamples every score."""
+"""Metrics of a forecast, each a function of the days drawn, so that resampling reaches them all.
+
+``day`` numbers the days of a period from 0; a period's last days may hold no sample.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from fusionjax.evaluate.bootstrap import Draws, Score
 
 _EPS = 1e-7
+BINS = 10  # of the calibration error
+_STOCKS = 5  # of a day, from which on its correlation across stocks says something
+_CELLS = 4_000_000  # weights held at once while resampling an AUC
 
-# One score a resampling, or a plain number for one set of sums.
-Scores = Float[np.ndarray, "*runs"] | float
+# Lower is better for these; for the others higher is.
+LOSSES = frozenset(
+    {"log loss", "Brier", "ECE", "MSE", "MAE", "pinball", "CRPS", "PIT distance", "max drawdown"}
+)
 
 
-def direction_sums(
-    label: Int[np.ndarray, "S"], up: Float[np.ndarray, "S"]
-) -> Float[np.ndarray, "S 5"]:
-    """What each sample adds: true up, true down, false up, false down, log loss.
+def point(score: Score, days: int) -> float:
+    """The metric on the period as it was."""
+    return float(score(Draws.once(days))[0])
 
-    Up is called where its probability is above half.
 
-    Args:
-      label: 1 up, 0 down.
-      up: probability of up.
+def classification(
+    label: Int[np.ndarray, "S"], p: Float[np.ndarray, "S C"], day: Int[np.ndarray, "S"], days: int
+) -> dict[str, Score]:
+    """Scores of class probabilities; precision, recall and F1 are means of one class against all.
+
+    The likeliest class is called; of equals the first. MCC is the K-class statistic (Gorodkin,
+    2004), 0 where a class is never called or never occurs; so are ratios without a denominator.
+    Brier is half the squared distance (for two classes, that of one's probability). ECE bins the
+    called class's probability in ten equal steps (Guo et al., 2017), in %. AUC is that of the last
+    class and exists for two classes only.
     """
-    called, rose = up > 0.5, label == 1
-    p = np.clip(np.where(rose, up, 1 - up), _EPS, 1.0)
-    return np.stack(
-        [called & rose, ~called & ~rose, called & ~rose, ~called & rose, -np.log(p)],
-        axis=1,
-    ).astype(np.float64)
+    classes, rows = p.shape[1], np.arange(len(label))
+    called = p.argmax(1)
+    cell = np.eye(classes * classes)[label * classes + called]
+    nll = -np.log(np.clip(p[rows, label], _EPS, 1.0))
+    square = ((p - np.eye(classes)[label]) ** 2).sum(1) / 2
+    sure, right = p.max(1), called == label
+    at = np.eye(BINS)[np.minimum((sure * BINS).astype(int), BINS - 1)]
+
+    def confusion(combine: Callable) -> Score:
+        return _additive(cell, day, days, lambda s: combine(s.reshape(-1, classes, classes)))
+
+    scores = {
+        "accuracy": _mean(right, day, days),
+        "balanced accuracy": confusion(lambda m: _recall(m).mean(1)),
+        "precision": confusion(lambda m: _recall(m.swapaxes(1, 2)).mean(1)),
+        "recall": confusion(lambda m: _recall(m).mean(1)),
+        "F1": confusion(_f1),
+        "MCC": confusion(_mcc),
+        "log loss": _mean(nll, day, days),
+        "Brier": _mean(square, day, days),
+        "ECE": _additive(
+            np.concatenate([at * (sure - right)[:, None], np.ones((len(label), 1))], 1),
+            day,
+            days,
+            lambda s: 100 * _ratio(np.abs(s[:, :-1]).sum(1), s[:, -1]),
+        ),
+    }
+    if classes == 2:
+        scores["AUC"] = _auc(label == 1, p[:, 1], day)
+    return scores
 
 
-def volatility_sums(
-    target: Float[np.ndarray, "S"], forecast: Float[np.ndarray, "S"]
-) -> Float[np.ndarray, "S 2"]:
-    """What each sample adds: one, squared error; both arguments are logs of daily volatility."""
-    return np.stack([np.ones(len(target)), (forecast - target) ** 2], axis=1)
+def called(
+    label: Int[np.ndarray, "S"], p: Float[np.ndarray, "S C"], day: Int[np.ndarray, "S"], days: int
+) -> dict[str, Score]:
+    """What of ``classification`` a rule without probabilities can be scored on."""
+    calls = ("accuracy", "balanced accuracy", "precision", "recall", "F1", "MCC")
+    return {k: s for k, s in classification(label, p, day, days).items() if k in calls}
 
 
-def by_day(
-    sums: Float[np.ndarray, "S K"], day: Shaped[np.ndarray, "S"]
-) -> Float[np.ndarray, "days K"]:
-    """Adds up the samples of each day, days in order."""
-    days, index = np.unique(day, return_inverse=True)
-    out = np.zeros((len(days), sums.shape[1]))
-    np.add.at(out, index, sums)
-    return out
+def ranking(
+    signal: Float[np.ndarray, "S"],
+    outcome: Float[np.ndarray, "S"],
+    day: Int[np.ndarray, "S"],
+    days: int,
+) -> dict[str, Score]:
+    """Information coefficients: how a signal correlates with the return that followed.
+
+    Across the stocks of a day, then averaged over the days that have at least five; ICIR is the
+    mean over the standard deviation of the days (Grinold & Kahn, 2000). Where no day has five,
+    one correlation over all samples, without an ICIR. A day without variation counts as 0.
+    """
+    ranks = {"IC": (signal, outcome)}
+    if np.bincount(day, minlength=days).max(initial=0) < _STOCKS:
+        ranks["RankIC"] = (_ranked(signal), _ranked(outcome))
+        return {k: _pooled_correlation(x, y, day, days) for k, (x, y) in ranks.items()}
+    ranks["RankIC"] = (_ranked(signal, day), _ranked(outcome, day))
+    daily = {k: daily_correlation(x, y, day, days) for k, (x, y) in ranks.items()}
+    scores = {k: _over_days(x) for k, x in daily.items()}
+
+    def ratio(drawn: Draws) -> np.ndarray:
+        lived = daily["IC"][drawn.at]
+        return _ratio(np.nanmean(lived, 1), np.nanstd(lived, 1))
+
+    return scores | {"ICIR": ratio}
 
 
-def accuracy(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
-    """Share of right calls."""
-    return (sums[..., 0] + sums[..., 1]) / np.maximum(sums[..., :4].sum(-1), 1)
+def daily_correlation(
+    x: Float[np.ndarray, "S"], y: Float[np.ndarray, "S"], day: Int[np.ndarray, "S"], days: int
+) -> Float[np.ndarray, "days"]:
+    """Pearson's correlation across each day's samples; NaN with fewer than five."""
+    count = np.bincount(day, minlength=days)
+
+    def centred(v: np.ndarray) -> np.ndarray:
+        return v - (np.bincount(day, v, days) / np.maximum(count, 1))[day]
+
+    x, y = centred(x), centred(y)
+    norm = np.sqrt(np.bincount(day, x * x, days) * np.bincount(day, y * y, days))
+    flat = norm < 1e-12 * np.maximum(count, 1)
+    r = np.where(flat, 0.0, np.bincount(day, x * y, days) / np.where(flat, 1.0, norm))
+    return np.where(count >= _STOCKS, r, np.nan)
 
 
-def mcc(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
-    """Matthews correlation coefficient (1975); 0 where a class is never called or never occurs."""
-    tp, tn, fp, fn = np.moveaxis(sums[..., :4], -1, 0)
-    scale = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
-    return (tp * tn - fp * fn) / np.where(scale > 0, scale, 1.0)
+def regression(
+    target: Float[np.ndarray, "S"],
+    forecast: Float[np.ndarray, "S"],
+    day: Int[np.ndarray, "S"],
+    days: int,
+) -> dict[str, Score]:
+    """Squared and absolute errors; of volatilities both arguments are logs."""
+    error = forecast - target
+    return {"MSE": _mean(error**2, day, days), "MAE": _mean(np.abs(error), day, days)}
 
 
-def log_loss(sums: Float[np.ndarray, "*runs 5"]) -> Scores:
-    """Mean negative log probability of what happened, nats."""
-    return sums[..., 4] / np.maximum(sums[..., :4].sum(-1), 1)
+def distribution(
+    y: Float[np.ndarray, "S"],
+    quantiles: Float[np.ndarray, "S Q"],
+    levels: tuple[float, ...],
+    day: Int[np.ndarray, "S"],
+    days: int,
+) -> dict[str, Score]:
+    """Scores of quantile forecasts, as if the mass between two levels were spread evenly.
 
-
-def mean_squared_error(sums: Float[np.ndarray, "*runs 2"]) -> Scores:
-    """Of log volatility."""
-    return sums[..., 1] / np.maximum(sums[..., 0], 1)
+    Pinball is the mean over levels; CRPS twice its integral (Gneiting & Raftery, 2007), here
+    between the outermost levels. PIT distance is the largest gap between a level and how often the
+    outcome fell at or below its quantile, coverage how often it fell between the outermost two.
+    """
+    tau = np.array(levels)
+    gap = y[:, None] - quantiles
+    loss = np.where(gap >= 0, tau * gap, (tau - 1) * gap)
+    below = y[:, None] <= quantiles
+    inside = (y >= quantiles[:, 0]) & (y <= quantiles[:, -1])
+    return {
+        "pinball": _mean(loss.mean(1), day, days),
+        "CRPS": _mean(2 * np.trapezoid(loss, tau, axis=1), day, days),
+        "PIT distance": _additive(
+            np.concatenate([below, np.ones((len(y), 1))], 1),
+            day,
+            days,
+            lambda s: np.abs(s[:, :-1] / np.maximum(s[:, -1:], 1) - tau).max(1),
+        ),
+        "coverage": _mean(inside, day, days),
+    }
 
 
 def known(mask: Bool[np.ndarray, "S H"]) -> Bool[np.ndarray, "S"]:
     """Samples whose label at the first horizon counts; tables score that horizon."""
     return mask[:, 0]
+
+
+def _additive(
+    sums: Float[np.ndarray, "S K"], day: np.ndarray, days: int, combine: Callable
+) -> Score:
+    """A metric of sums over samples."""
+    per_day = np.zeros((days, sums.shape[1]))
+    np.add.at(per_day, day, sums)
+    return lambda drawn: combine(drawn.counts @ per_day)
+
+
+def _mean(x: np.ndarray, day: np.ndarray, days: int) -> Score:
+    both = np.stack([x.astype(float), np.ones(len(x))], 1)
+    return _additive(both, day, days, lambda s: _ratio(s[:, 0], s[:, 1]))
+
+
+def _over_days(x: Float[np.ndarray, "days"]) -> Score:
+    seen = np.isfinite(x)
+    return lambda drawn: _ratio(drawn.counts @ np.where(seen, x, 0), drawn.counts @ seen)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.where(below > 0, above, 0.0) / np.where(below > 0, below, 1.0)
+
+
+def _recall(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs C"]:
+    return _ratio(np.diagonal(m, axis1=1, axis2=2), m.sum(2))
+
+
+def _f1(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
+    hit = np.diagonal(m, axis1=1, axis2=2)
+    return _ratio(2 * hit, m.sum(1) + m.sum(2)).mean(1)
+
+
+def _mcc(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
+    true, called, total = m.sum(2), m.sum(1), m.sum((1, 2))
+    covariance = np.trace(m, axis1=1, axis2=2) * total - (true * called).sum(1)
+    spread = (total**2 - (true**2).sum(1)) * (total**2 - (called**2).sum(1))
+    return _ratio(covariance, np.sqrt(np.maximum(spread, 0)))
+
+
+def _auc(positive: np.ndarray, p: np.ndarray, day: np.ndarray) -> Score:
+    """The chance that a positive scores above a negative, ties half; NaN without either."""
+    order = np.argsort(p, kind="stable")
+    positive, day = positive[order], day[order]
+    first = np.flatnonzero(np.diff(p[order], prepend=-np.inf) > 0)  # of each distinct score
+
+    def score(drawn: Draws) -> np.ndarray:
+        out = np.empty(len(drawn.at))
+        page = max(_CELLS // max(len(day), 1), 1)
+        for start in range(0, len(out), page):
+            weight = drawn.counts[start : start + page, day]
+            up = np.add.reduceat(weight * positive, first, axis=1)
+            down = np.add.reduceat(weight * ~positive, first, axis=1)
+            below = down.cumsum(1) - down / 2
+            pairs = up.sum(1) * down.sum(1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                out[start : start + page] = (up * below).sum(1) / pairs
+        return out
+
+    return score
+
+
+def _ranked(x: np.ndarray, day: np.ndarray | None = None) -> np.ndarray:
+    """Ranks, ties averaged; within each day, or over all."""
+    series = pd.Series(x)
+    return (series.rank() if day is None else series.groupby(day).rank()).to_numpy()
+
+
+def _pooled_correlation(x: np.ndarray, y: np.ndarray, day: np.ndarray, days: int) -> Score:
+    x, y = x - x.mean(), y - y.mean()
+    sums = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], 1)
+
+    def combine(s: np.ndarray) -> np.ndarray:
+        n = np.maximum(s[:, 0], 1)
+        mx, my = s[:, 1] / n, s[:, 2] / n
+        norm = np.sqrt(np.maximum((s[:, 3] / n - mx**2) * (s[:, 4] / n - my**2), 0))
+        return _ratio(s[:, 5] / n - mx * my, norm)
+
+    return _additive(sums, day, days, combine)

@@ -1,8 +1,6 @@
-"""Choosing settings by rolling origin inside the training period, never on dev or test."""
+"""Choosing inside the training period, never on dev or test: folds, and a setting's score."""
 
 import dataclasses
-import itertools
-from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
@@ -13,88 +11,84 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.evaluate import metrics
+from fusionjax.evaluate import metrics, splits
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
 
+Fold = tuple[Samples, Samples]  # to train on, to score
 
-def rolling_folds(
-    market: Market, config: Config, first: np.datetime64, last: np.datetime64
-) -> list[tuple[Samples, Samples]]:
-    """(train, next) pairs: the last windows of a training period, each after all it learns from.
 
-    A fold's training labels are known before its window begins.
+def folds(market: Market, config: Config, first: np.datetime64, last: np.datetime64) -> list[Fold]:
+    """The folds of a training period by ``config.selection``.
+
+    No label that trains spans a session that scores, whatever the scheme: purged by the longest
+    horizon of the config's targets.
 
     Raises:
       InputError: the period is too short for the folds.
     """
-    days = np.unique(between(market, config, first, last).target_day)
-    s = config.selection
-    if s.folds < 1 or len(days) < 2 * s.folds * s.fold_sessions:
-        raise InputError(
-            f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
-            f"twice as many between {first} and {last}; there are {len(days)}"
-        )
-    edges = [len(days) - k * s.fold_sessions for k in range(s.folds, -1, -1)]
-    return [
-        (between(market, config, first, days[a - 1]), between(market, config, days[a], days[b - 1]))
-        for a, b in itertools.pairwise(edges)
-    ]
+    samples, s, t = between(market, config, first, last), config.selection, config.targets
+    sessions = np.unique(market.session)
+    start = np.searchsorted(sessions, market.session[samples.row])
+    end = start + max(*t.direction, *t.returns, *t.volatility)
+    if s.scheme == "walk_forward":
+        days = len(np.unique(start))
+        if days < 2 * s.folds * s.fold_sessions:
+            raise InputError(
+                f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
+                f"twice as many between {first} and {last}; there are {days}"
+            )
+        made = splits.walk_forward(start, end, s.folds, s.fold_sessions, s.embargo)
+    elif s.scheme == "purged_k_fold":
+        made = splits.purged_k_fold(start, end, s.folds, s.embargo)
+    else:
+        made = splits.combinatorial_purged(start, end, s.folds, s.held_out, s.embargo)
+    return [(samples.take(fold.train), samples.take(fold.test)) for fold in made]
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A grid entry and its scores, means over folds."""
+class FoldScores:
+    """A setting's scores, means over folds."""
 
-    changes: dict[str, Any]
     log_loss: float  # direction, nats
     mcc: float
     volatility_mse: float
-    objective: float  # what is minimised: direction and volatility, weighted as in the config
 
 
-def select(market: Market, config: Config, mesh: Mesh) -> list[Candidate]:
-    """Trains every entry of ``config.selection.grid`` on every fold; best first."""
-    first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
-    folds = rolling_folds(market, config, first, last)
-    candidates = [
-        _candidate(market, config, config.override(changes), changes, folds, mesh)
-        for changes in config.selection.grid
-    ]
-    return sorted(candidates, key=lambda c: c.objective)
+class Selection:
+    """One setting to be trained on every fold, any number of seeds; compiled once an anchor."""
 
+    def __init__(self, market: Market, config: Config, mesh: Mesh) -> None:
+        first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+        self._market, self._config, self._mesh, self._first = market, config, mesh, first
+        self._folds = folds(market, config, first, last)
+        self._programs: dict[int, Program] = {}
 
-def _candidate(
-    market: Market,
-    config: Config,
-    tried: Config,
-    changes: dict[str, Any],
-    folds: list[tuple[Samples, Samples]],
-    mesh: Mesh,
-) -> Candidate:
-    """Trains one setting on every fold; ``config`` weighs the scores, the same for all settings."""
-    batch_size = tried.train.global_batch_size
-    program: Program | None = None
-    scores = []
-    for k, (before, after) in enumerate(folds):
-        windows = Windows(market, tried, Scaler.fit(market, after.target_day.min() - 1))
-        days = before.target_day.min(), after.target_day.min() - 1
-        learnt = lesson(market, tried, *days, weights.anchor_share(tried))
-        program = program or make_program(tried, mesh, windows, learnt.anchor_sessions)
-        state = fit(
-            tried,
-            program,
-            learnt,
-            windows,
-            label=f"{changes} fold {k + 1}",
-        )
-        said = predict(program, state.ema_params, windows, after.row, batch_size)
-        scores.append(score(said, after))
-    log_loss, mcc, mse = np.mean(scores, axis=0).tolist()
-    objective = config.loss.direction * log_loss + config.loss.volatility * mse
-    return Candidate(changes, log_loss, mcc, mse, objective)
+    def scores(self, seed: int) -> FoldScores:
+        """Trains on every fold and scores what comes after."""
+        config = dataclasses.replace(self._config, seed=seed)
+        each = [
+            self._score(config, before, after, f"seed {seed}, fold {k + 1} of {len(self._folds)}")
+            for k, (before, after) in enumerate(self._folds)
+        ]
+        return FoldScores(*np.mean(each, axis=0).tolist())
+
+    def _score(
+        self, config: Config, before: Samples, after: Samples, label: str
+    ) -> tuple[float, float, float]:
+        market, last = self._market, before.target_day.max()
+        windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
+        learnt = lesson(market, config, self._first, last, weights.anchor_share(config))
+        learnt = learnt.only(before.row)
+        anchor = learnt.anchor_sessions
+        if anchor not in self._programs:
+            self._programs[anchor] = make_program(config, self._mesh, windows, anchor)
+        program = self._programs[anchor]
+        state = fit(config, program, learnt, windows, label=label)
+        size = config.train.global_batch_size
+        return score(predict(program, state.ema_params, windows, after.row, size), after)
 
 
 def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:
@@ -102,12 +96,12 @@ def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:
     d, v = (
         metrics.known(m) for m in (samples.targets.direction_mask, samples.targets.volatility_mask)
     )
-    direction = metrics.direction_sums(samples.targets.direction[d, 0], said.up[d, 0]).sum(0)
-    volatility = metrics.volatility_sums(
-        samples.targets.log_volatility[v, 0], said.log_volatility[v, 0]
-    ).sum(0)
+    label, up = samples.targets.direction[d, 0], said.up[d, 0].astype(float)
+    once = np.zeros(len(label), int)
+    direction = metrics.classification(label, np.stack([1 - up, up], 1), once, 1)
+    error = said.log_volatility[v, 0] - samples.targets.log_volatility[v, 0]
     return (
-        float(metrics.log_loss(direction)),
-        float(metrics.mcc(direction)),
-        float(metrics.mean_squared_error(volatility)),
+        metrics.point(direction["log loss"], 1),
+        metrics.point(direction["MCC"], 1),
+        float(np.mean(error**2)),
     )

@@ -1,5 +1,6 @@
 """Renders templates to self-contained HTML; everything from data is escaped."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,21 @@ import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of a page."""
+
+    title: str
+    said: str  # what the reader looks at, and how to read it
+    parts: list[Markup]
+
+    @property
+    def anchor(self) -> str:
+        """Names the section in links."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.title.lower()).split())
+
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("fusionjax.report"),
@@ -27,9 +43,8 @@ def write(path: Path, template: str, **values: Any) -> Path:
 def table(frame: pd.DataFrame, rows: int) -> Markup:
     """The first rows of a table as HTML, and how many more there are."""
     shown = frame.head(rows).to_html(border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
+    shown = f"<div class=scroll>{shown}</div>"
     more = len(frame) - rows
     return Markup(shown) + (
-        Markup("<p class=more>and {:,} more rows in audit.json</p>").format(more)
-        if more > 0
-        else ""
+        Markup("<p class=more>and {:,} more rows</p>").format(more) if more > 0 else ""
     )

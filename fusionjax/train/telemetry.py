@@ -45,6 +45,10 @@ def progress_bar() -> Progress:
     )
 
 
+_LOG = "metrics.jsonl"
+_CLOCK = ("step", "time", "steps_per_second")  # of a logged row
+
+
 class Reporter:
     """One training's progress bar, ``metrics.jsonl`` and TensorBoard files; a context manager.
 
@@ -64,8 +68,8 @@ class Reporter:
         self._file = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            _drop_after(folder / "metrics.jsonl", first)
-            self._file = self._open.enter_context((folder / "metrics.jsonl").open("a"))
+            _drop_after(folder / _LOG, first)
+            self._file = self._open.enter_context((folder / _LOG).open("a"))
             self._board = self._open.enter_context(
                 contextlib.closing(SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1))
             )
@@ -100,6 +104,12 @@ class Reporter:
             self._file.flush()
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
+
+
+def last_metrics(folders: list[Path]) -> dict[str, float]:
+    """The last logged numbers of some trainings, averaged."""
+    rows = [json.loads((f / _LOG).read_text().splitlines()[-1]) for f in folders]
+    return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
 
 
 def _drop_after(path: Path, step: int) -> None:

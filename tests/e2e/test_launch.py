@@ -78,15 +78,18 @@ def test_the_run_is_scored_beside_its_floors(folder: Path) -> None:
         "persistence",
         "historical",
         "ridge",
+        "always up",
+        "GARCH",
+        "historical quantiles, scaled",
     ):
         assert f"| {floor}" in table
     assert "2017-01-03 to 2018-12-31" in said
     assert "IN SAMPLE" not in said
     scores = json.loads((folder / "runs/demo/scores_dev.json").read_text())
-    direction, volatility = scores["tables"]
-    assert (direction["samples"], volatility["samples"]) == (502, 498)
+    direction, returns, volatility = scores["tables"]
+    assert [t["samples"] for t in (direction, returns, volatility)] == [502, 502, 498]
     assert direction["rows"][1]["over_seeds"], "two seeds have a spread"
-    for row in direction["rows"] + volatility["rows"]:
+    for row in direction["rows"] + returns["rows"] + volatility["rows"]:
         for name, (low, high) in row["spread"].items():
             assert low <= row["values"][name] <= high
 
@@ -279,3 +282,83 @@ def test_a_withheld_period_is_scored_without_touching_code(
     ]
     counts = [s["tables"][0]["samples"] for s in scores]
     assert 0 < counts[1] < counts[0], subset
+
+
+def opened(page: Path, width: int = 1200) -> tuple[str, str]:
+    """The page as a browser without a network shows it, and what it logged."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine; .ci/run installs it")
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=8000"),
+            *(f"--window-size={width},900", "--dump-dom", f"file://{page}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, "\n".join(logged)
+
+
+@pytest.mark.slow
+def test_a_run_ends_in_one_page(folder: Path) -> None:
+    fast = ["--config.evaluate.bootstrap_samples=100"]
+    launch(folder, "evaluate", "demo", *fast, "--run=runs/demo")
+    said = launch(folder, "report", "demo", "--run=runs/demo")
+    assert "written to runs/demo/report_dev.html" in said
+    page = folder / "runs/demo/report_dev.html"
+    assert page.stat().st_size < 10_000_000
+    text = page.read_text()
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.?https?:", text), "self-contained"
+    shown, logged = opened(page)
+    assert not logged
+    for section in (
+        *("scores", "prices", "capital", "calibration", "fusion-weights", "contributions"),
+        *("training", "drift", "worst-cases", "ledger"),
+    ):
+        assert f'<section id="{section}">' in shown
+    assert shown.count("js-plotly-plot") >= 30, "ten figures, and one for each of twenty cases"
+    assert "runs/demo (2 seeds averaged)" in shown
+    assert re.search(r"Direction: by MCC better than \d of 7 floors", shown)
+    # On a phone nothing but tables, which scroll by themselves, is wider than the screen.
+    told = "<script>setTimeout(() => {document.title = document.body.scrollWidth}, 3000)</script>"
+    phone = folder / "phone.html"
+    phone.write_text(text + told)
+    narrow, _ = opened(phone, width=500)  # the least that Chromium makes a window
+    width = re.search(r"<title>(\d+)</title>", narrow)
+    assert width is not None
+    assert int(width.group(1)) <= 500
+
+
+@pytest.mark.slow
+def test_the_ledger_knows_what_was_run(folder: Path) -> None:
+    fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
+    launch(folder, "evaluate", "demo", *fast)
+    said = subprocess.run(
+        [sys.executable, str(ROOT / "launch/report.py"), "--ledger"],
+        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "train" in said
+    assert "evaluate" in said
+    assert "runs/demo" in said
+    page, logged = opened((folder / "runs/ledger/ledger.html").resolve())
+    assert "<h2>evaluate</h2>" in page
+    assert not logged
+    fast.append("--config.evaluate.locked=('dev',)")
+    refused = launch(folder, "evaluate", "demo", *fast, status=2)
+    assert "a hold-out is read once" in refused
+    count = len(list((folder / "runs/ledger").glob("*.json")))
+    launch(folder, "evaluate", "demo", *fast, "--force")
+    records = sorted((folder / "runs/ledger").glob("*.json"))
+    assert len(records) == count + 1
+    assert json.loads(records[-1].read_text())["forced"] is True
+
+
+def test_a_report_without_scores_says_what_to_do(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "runs/demo/seed_0", tmp_path / "runs/demo/seed_0")
+    said = launch(tmp_path, "report", "demo", "--run=runs/demo", status=2)
+    assert "scores_dev.json: no such file; score that split: launch/evaluate.py" in said

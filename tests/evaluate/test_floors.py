@@ -1,9 +1,11 @@
 """Floors: rules by hand, learners that find a planted signal, folds that never look ahead."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from arch import arch_model
 from conftest import TINY, seeing, small, tiny_market
 
 from fusionjax.config import Config
@@ -11,8 +13,7 @@ from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines
-from fusionjax.evaluate.selection import rolling_folds
+from fusionjax.evaluate import baselines, selection
 
 
 def config() -> Config:
@@ -52,7 +53,7 @@ def test_rules_by_hand(market: Market) -> None:
     np.testing.assert_array_equal(said["reversal of the stock's last day"], ~rose)
     share = (train.targets.direction[:, 0] == 1).mean()
     np.testing.assert_allclose(said["majority"], share)
-    past = baselines.volatility_rules(market, c, rows)["persistence: last 1 sessions"]
+    past = baselines.volatility_rules(market, c, PERIOD[1], rows)["persistence: last 1 sessions"]
     np.testing.assert_allclose(
         past, 0.5 * np.log(market.channels[rows, 0].astype(float) ** 2 + 1e-8), rtol=1e-4
     )
@@ -62,7 +63,7 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
     c = config()
     train, dev = (samples.split(market, c, n) for n in ("train", "dev"))
     windows = Windows(market, c, SCALER)
-    floors = baselines.Floors(windows, train, rolling_folds(market, c, *PERIOD), dev.row)
+    floors = baselines.Floors(windows, train, selection.folds(market, c, *PERIOD), dev.row)
     for name, up in floors.direction().items():
         right = ((up > 0.5) == (dev.targets.direction[:, 0] == 1)).mean()
         assert right > 0.65, f"{name} found {right:.2f}"
@@ -71,7 +72,7 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
 
 def test_folds_learn_only_from_before_their_window(market: Market) -> None:
     c = config()
-    folds = rolling_folds(market, c, *PERIOD)
+    folds = selection.folds(market, c, *PERIOD)
     last_train_day = np.datetime64(c.data.splits["train"][1])
     for before, after in folds:
         assert before.target_day.max() < after.target_day.min()
@@ -80,4 +81,59 @@ def test_folds_learn_only_from_before_their_window(market: Market) -> None:
     assert [f[1].target_day.min() for f in folds] == sorted(f[1].target_day.min() for f in folds)
     too_many = c.override({"selection.fold_sessions": 80})
     with pytest.raises(InputError, match="3 folds of 80 sessions need twice as many"):
-        rolling_folds(market, too_many, *PERIOD)
+        selection.folds(market, too_many, *PERIOD)
+
+
+@pytest.mark.parametrize("scheme", ["walk_forward", "purged_k_fold", "combinatorial"])
+def test_no_label_that_trains_reaches_into_what_scores(market: Market, scheme: str) -> None:
+    c = config().override(
+        {"selection.scheme": scheme, "targets.volatility": (7,), "selection.embargo": 2}
+    )
+    sessions = np.unique(market.session)
+    folds = selection.folds(market, c, *PERIOD)
+    assert len(folds) == 3
+    for before, after in folds:
+        trained, tested = (
+            np.searchsorted(sessions, market.session[s.row]) for s in (before, after)
+        )
+        spanned = trained[:, None] + np.arange(8)  # the decision and the seven sessions after it
+        assert not np.isin(spanned, tested).any()
+        reached = tested[:, None] + np.arange(8)
+        assert not np.isin(trained, reached).any()
+
+
+def test_return_quantiles_by_rule(market: Market) -> None:
+    c = config()
+    train = samples.split(market, c, "train")
+    rows = samples.split(market, c, "dev").row
+    said = baselines.return_rules(market, c, train, rows)
+    past = train.targets.returns[train.targets.returns_mask[:, 0], 0].astype(float)
+    levels = c.targets.quantiles
+    np.testing.assert_allclose(said["historical quantiles"][5], np.quantile(past, levels))
+    scaled = said["historical quantiles, scaled by volatility"]
+    assert scaled.shape == (len(rows), len(levels))
+    wide = scaled[:, -1] - scaled[:, 0]
+    volatility = samples.realised_log_volatility(market, rows, -20)
+    np.testing.assert_allclose(np.log(wide / wide[0]), volatility - volatility[0], atol=1e-9)
+
+
+def test_garch_is_filtered_with_what_training_taught() -> None:
+    """Against the recursion by hand, with arch's own estimates; the future is never looked at."""
+    m = tiny_market(days=700, symbols=("AA",))
+    c, last = config(), m.session[500]
+    rows = np.arange(520, 600)
+    said = baselines.volatility_rules(m, c, last, rows)["GARCH(1, 1)"]
+    r = 100 * np.diff(np.log(m.adj_close))
+    fitted = arch_model(r[:500], mean="Zero", rescale=False).fit(disp="off", show_warning=False)
+    omega, alpha, beta = fitted.params
+    variance = np.empty(len(r) + 1)
+    variance[0] = fitted.conditional_volatility[0] ** 2
+    for t in range(len(r)):
+        variance[t + 1] = omega + alpha * r[t] ** 2 + beta * variance[t]
+    log = 0.5 * np.log(variance) - np.log(100)  # of the day after each row
+    past = np.arange(1, 500)
+    shift = (samples.realised_log_volatility(m, past, 1) - log[past]).mean()
+    np.testing.assert_allclose(said, log[rows] + shift, atol=0.02)
+    cut = dataclasses.replace(m, adj_close=np.where(np.arange(700) > 560, 1.0, m.adj_close))
+    again = baselines.volatility_rules(cut, c, last, rows)["GARCH(1, 1)"]
+    np.testing.assert_array_equal(again[rows <= 560], said[rows <= 560])

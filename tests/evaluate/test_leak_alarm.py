@@ -17,9 +17,7 @@ from fusionjax.data import samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, table
-from fusionjax.evaluate.inference import Prediction
-from fusionjax.evaluate.selection import rolling_folds
+from fusionjax.evaluate import baselines, scoring, selection
 from fusionjax.train.run import open_market
 
 PERIOD = np.datetime64("2014-09-01"), np.datetime64("2015-07-31")
@@ -73,23 +71,21 @@ def market_with_canaries(
     return open_market(config), config
 
 
-def scored(market: Market, config: Config) -> tuple[table.TargetTable, float]:
+def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
     """A logistic regression's table on dev, and its rank IC."""
     stocks = np.unique(market.symbol[market.texts.bar])  # type: ignore[union-attr]
     parts = [samples.between(market, config, *PERIOD), samples.split(market, config, "dev")]
     train, dev = (s.take(np.isin(market.symbol[s.row], stocks)) for s in parts)
     folds = [
         tuple(s.take(np.isin(market.symbol[s.row], stocks)) for s in fold)
-        for fold in rolling_folds(market, config, *PERIOD)
+        for fold in selection.folds(market, config, *PERIOD)
     ]
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
     up = baselines.Floors(windows, train, folds, dev.row).direction()["logistic regression"]
-    none = np.zeros((len(dev), 1))
-    said = Prediction(up[:, None], none[..., None], none, none)
-    task = table._tasks(dev, config)["direction"]
-    rows = table._rows(task, {"logistic": [said]}, {}, frozenset(), dev, config)
+    task = scoring.tasks(dev, market, config)["direction"]
+    made = scoring.table(task, {"logistic": [up]}, {}, frozenset(), dev, market, config)
     ic = float(spearmanr(up, dev.targets.returns[:, 0]).statistic)
-    return table.TargetTable("direction", 1, int(task.keep.sum()), "MCC", rows), ic
+    return made, ic
 
 
 @pytest.mark.shared_data
@@ -101,12 +97,12 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
     in_time, ic = scored(honest, config)
     assert in_time.rows[0].values["accuracy"] < 0.6
     assert abs(ic) < 0.15
-    assert not table.leak_alarms([in_time])
+    assert not scoring.leak_alarms([in_time])
     leaky, config = market_with_canaries(acl18_root, tmp_path / "leaky", prepared, 1)
     early, ic = scored(leaky, config)
     assert early.rows[0].values["accuracy"] > 0.95
     assert ic > 0.7
-    assert table.leak_alarms([early])[0].startswith("LEAK ALARM: accuracy above 65%")
+    assert scoring.leak_alarms([early])[0].startswith("LEAK ALARM: accuracy 9")
 
 
 @pytest.mark.shared_data

@@ -1,56 +1,149 @@
-"""Metrics by hand and against scikit-learn; intervals that cover what they should."""
+"""Metrics by hand and against scikit-learn and scipy; intervals that cover what they should."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, log_loss, matthews_corrcoef
+from scipy import stats
+from sklearn import metrics as oracle
 
 from fusionjax.evaluate import bootstrap, metrics
+from fusionjax.evaluate.bootstrap import Draws
 
 
-def test_by_hand() -> None:
+def values(scores: dict, days: int = 1) -> dict[str, float]:
+    return {k: metrics.point(s, days) for k, s in scores.items()}
+
+
+def test_classification_by_hand() -> None:
     label = np.array([1, 1, 1, 0, 0, 0])
     up = np.array([0.9, 0.8, 0.4, 0.3, 0.6, 0.1])  # calls: 2 of 3 ups, 2 of 3 downs
-    sums = metrics.direction_sums(label, up).sum(0)
-    assert sums[:4].tolist() == [2, 2, 1, 1]
-    np.testing.assert_allclose(metrics.accuracy(sums), 4 / 6)
-    np.testing.assert_allclose(metrics.mcc(sums), (4 - 1) / 9)
-    volatility = metrics.volatility_sums(np.array([0.0, 1.0]), np.array([1.0, 3.0])).sum(0)
-    np.testing.assert_allclose(metrics.mean_squared_error(volatility), 2.5)
+    got = values(metrics.classification(label, np.stack([1 - up, up], 1), np.zeros(6, int), 1))
+    for name in ("accuracy", "balanced accuracy", "precision", "recall", "F1"):
+        np.testing.assert_allclose(got[name], 4 / 6)
+    np.testing.assert_allclose(got["MCC"], (4 - 1) / 9)
+    np.testing.assert_allclose(got["Brier"], (0.01 + 0.04 + 0.36 + 0.09 + 0.36 + 0.01) / 6)
+    # 0.9, 0.8 > all; 0.4 > 0.3, 0.1: 8 of the 9 pairs are in order.
+    np.testing.assert_allclose(got["AUC"], 8 / 9)
+    # Confidences .9, .8, .6, .7, .6, .9: in bins 6 (twice, both wrong), 7 (right), 8 and 9 (right).
+    wanted = 100 * (1.2 + 0.3 + 0.2 + 0.2) / 6
+    np.testing.assert_allclose(got["ECE"], wanted)
+
+
+@given(st.integers(0, 1000), st.integers(2, 4))
+@settings(max_examples=40, deadline=None)
+def test_classification_against_scikit_learn(seed: int, classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = np.concatenate([np.arange(classes), rng.integers(0, classes, 60)])
+    p = np.round(rng.dirichlet(np.ones(classes), len(label)), 2) + 1e-3  # ties among scores
+    p /= p.sum(1, keepdims=True)
+    call = p.argmax(1)
+    got = values(metrics.classification(label, p, np.zeros(len(label), int), 1))
+    kind = {"average": "macro", "zero_division": 0, "labels": range(classes)}
+    np.testing.assert_allclose(got["accuracy"], oracle.accuracy_score(label, call))
+    np.testing.assert_allclose(
+        got["balanced accuracy"], oracle.balanced_accuracy_score(label, call)
+    )
+    np.testing.assert_allclose(got["precision"], oracle.precision_score(label, call, **kind))
+    np.testing.assert_allclose(got["recall"], oracle.recall_score(label, call, **kind))
+    np.testing.assert_allclose(got["F1"], oracle.f1_score(label, call, **kind))
+    np.testing.assert_allclose(got["MCC"], oracle.matthews_corrcoef(label, call), atol=1e-12)
+    np.testing.assert_allclose(got["log loss"], oracle.log_loss(label, p))
+    square = oracle.brier_score_loss(label, p, scale_by_half=True, labels=range(classes))
+    np.testing.assert_allclose(got["Brier"], square)
+    if classes == 2:
+        np.testing.assert_allclose(got["AUC"], oracle.roc_auc_score(label, p[:, 1]))
 
 
 @given(st.integers(0, 1000))
-def test_against_scikit_learn(seed: int) -> None:
+@settings(max_examples=30, deadline=None)
+def test_a_day_drawn_twice_counts_as_its_samples_twice(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    label, up = rng.integers(0, 2, 60), rng.uniform(0.01, 0.99, 60)
-    label[:2] = [0, 1]
-    sums = metrics.direction_sums(label, up).sum(0)
-    np.testing.assert_allclose(metrics.accuracy(sums), accuracy_score(label, up > 0.5))
-    np.testing.assert_allclose(metrics.mcc(sums), matthews_corrcoef(label, up > 0.5), atol=1e-12)
-    np.testing.assert_allclose(metrics.log_loss(sums), log_loss(label, up))
+    days, day = 6, np.repeat(np.arange(6), 8)
+    label, up = rng.integers(0, 2, 48), np.round(rng.uniform(size=48), 1)
+    forward = rng.normal(size=48)
+    draws = Draws.blocks(days, 2, 5, seed)
+    scores = metrics.classification(label, np.stack([1 - up, up], 1), day, days)
+    scores |= metrics.ranking(up, forward, day, days)
+    for run in range(5):
+        rows = np.concatenate([np.flatnonzero(day == d) for d in draws.at[run]])
+        again = np.repeat(np.arange(days), 8)
+        once = metrics.classification(label[rows], np.stack([1 - up, up], 1)[rows], again, days)
+        once |= metrics.ranking(up[rows], forward[rows], again, days)
+        for name, score in scores.items():
+            got, wanted = score(draws)[run], metrics.point(once[name], days)
+            np.testing.assert_allclose(got, wanted, atol=1e-12, err_msg=name)
 
 
 def test_one_class_only_has_no_correlation() -> None:
-    sums = metrics.direction_sums(np.array([1, 1]), np.array([0.9, 0.9])).sum(0)
-    assert metrics.mcc(sums) == 0
+    p = np.array([[0.1, 0.9], [0.1, 0.9]])
+    got = values(metrics.classification(np.array([1, 1]), p, np.zeros(2, int), 1))
+    assert got["MCC"] == 0
+    assert np.isnan(got["AUC"])
 
 
-def test_days_add_up() -> None:
-    day = np.array(["2020-01-02", "2020-01-03", "2020-01-02"], "datetime64[D]")
-    out = metrics.by_day(np.array([[1.0], [10.0], [100.0]]), day)
-    assert out.tolist() == [[101.0], [10.0]]
+def test_information_coefficients_by_day() -> None:
+    rng = np.random.default_rng(0)
+    day = np.repeat(np.arange(3), (6, 7, 3))  # the third day has too few stocks
+    signal, after = rng.normal(size=(2, 16))
+    signal[:2] = signal[0]  # a tie
+    got = values(metrics.ranking(signal, after, day, 3), 3)
+    own = [stats.pearsonr(signal[day == d], after[day == d]).statistic for d in (0, 1)]
+    ranked = [stats.spearmanr(signal[day == d], after[day == d]).statistic for d in (0, 1)]
+    np.testing.assert_allclose(got["IC"], np.mean(own))
+    np.testing.assert_allclose(got["RankIC"], np.mean(ranked))
+    np.testing.assert_allclose(got["ICIR"], np.mean(own) / np.std(own))
+
+
+def test_one_stock_has_one_correlation_over_time() -> None:
+    rng = np.random.default_rng(0)
+    signal, after = rng.normal(size=(2, 30))
+    got = values(metrics.ranking(signal, after, np.arange(30), 30), 30)
+    np.testing.assert_allclose(got["IC"], stats.pearsonr(signal, after).statistic)
+    np.testing.assert_allclose(got["RankIC"], stats.spearmanr(signal, after).statistic)
+    assert "ICIR" not in got
+
+
+def test_errors_by_hand() -> None:
+    once = np.zeros(2, int)
+    got = values(metrics.regression(np.array([0.0, 1.0]), np.array([1.0, 3.0]), once, 1))
+    assert (got["MSE"], got["MAE"]) == (2.5, 1.5)
+
+
+def test_quantiles_by_hand_and_against_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    levels, y = (0.1, 0.5, 0.9), rng.normal(size=50)
+    quantiles = np.sort(rng.normal(size=(50, 3)), 1)
+    got = values(metrics.distribution(y, quantiles, levels, np.zeros(50, int), 1))
+    each = [oracle.mean_pinball_loss(y, quantiles[:, i], alpha=q) for i, q in enumerate(levels)]
+    np.testing.assert_allclose(got["pinball"], np.mean(each))
+    np.testing.assert_allclose(
+        got["CRPS"], 2 * (0.4 * (each[0] + each[1]) / 2 + 0.4 * (each[1] + each[2]) / 2)
+    )
+    inside = (y >= quantiles[:, 0]) & (y <= quantiles[:, 2])
+    np.testing.assert_allclose(got["coverage"], inside.mean())
+    gaps = [abs((y <= quantiles[:, i]).mean() - q) for i, q in enumerate(levels)]
+    np.testing.assert_allclose(got["PIT distance"], max(gaps))
+
+
+def test_crps_of_many_quantiles_is_that_of_the_distribution() -> None:
+    """Of a standard normal: Gneiting & Raftery (2007), eq. 5."""
+    levels = tuple((np.arange(2000) + 0.5) / 2000)
+    y = np.array([-1.0, 0.3, 2.0])
+    quantiles = np.tile(stats.norm.ppf(levels), (3, 1))
+    got = values(metrics.distribution(y, quantiles, levels, np.zeros(3, int), 1))["CRPS"]
+    exact = y * (2 * stats.norm.cdf(y) - 1) + 2 * stats.norm.pdf(y) - 1 / np.sqrt(np.pi)
+    np.testing.assert_allclose(got, exact.mean(), rtol=2e-3)
 
 
 def test_intervals_respect_that_samples_of_a_day_move_together() -> None:
     """Forty copies of one coin a day carry the information of one coin."""
     rng = np.random.default_rng(0)
     hits = rng.integers(0, 2, 100)
-    label = np.repeat(1, 4000)
     up = np.repeat(hits, 40).astype(float)
-    day = np.repeat(np.datetime64("2020-01-01") + np.arange(100), 40)
-    days = metrics.by_day(metrics.direction_sums(label, up), day)
-    low, high = bootstrap.interval(metrics.accuracy, bootstrap.resampled_sums(days, 1, 2000))
+    day = np.repeat(np.arange(100), 40)
+    scores = metrics.called(np.repeat(1, 4000), np.stack([1 - up, up], 1), day, 100)
+    low, high = bootstrap.interval(scores["accuracy"](Draws.blocks(100, 1, 2000)))
     wanted = 1.96 * np.sqrt(hits.mean() * (1 - hits.mean()) / 100)
     np.testing.assert_allclose((high - low) / 2, wanted, rtol=0.1)
 
@@ -60,20 +153,18 @@ def test_coverage_of_the_interval_over_repeated_worlds() -> None:
     for world in range(200):
         rng = np.random.default_rng(world)
         right = (rng.uniform(size=250) < 0.53).astype(float)
-        days = metrics.direction_sums(np.ones(250, int), right)
-        low, high = bootstrap.interval(
-            metrics.accuracy, bootstrap.resampled_sums(days, 5, 500, seed=world)
-        )
+        p = np.stack([1 - right, right], 1)
+        scores = metrics.called(np.ones(250, int), p, np.arange(250), 250)
+        low, high = bootstrap.interval(scores["accuracy"](Draws.blocks(250, 5, 500, seed=world)))
         covered += low <= 0.53 <= high
     assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_blocks_are_consecutive_days() -> None:
-    days = np.eye(20)
-    drawn = bootstrap.resampled_sums(days, 5, 50)
-    assert (drawn.sum(1) == 20).all()
-    # Whole blocks of five: each draw is four of them, so counts change at most eight times around.
-    assert (np.abs(np.diff(drawn, axis=1, append=drawn[:, :1])) > 0).sum(1).max() <= 8
+    drawn = Draws.blocks(20, 5, 50)
+    assert (drawn.counts.sum(1) == 20).all()
+    assert (np.diff(drawn.at.reshape(50, 4, 5), axis=2) % 20 == 1).all()
+    np.testing.assert_array_equal(drawn.counts[0], np.bincount(drawn.at[0], minlength=20))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +176,26 @@ def test_verdicts(skill: float, expected: str) -> None:
 
     def drawn(p: float) -> np.ndarray:
         call = np.where(rng.uniform(size=500) < p, label, 1 - label).astype(float)
-        return bootstrap.resampled_sums(metrics.direction_sums(label, call), 5, 1000)
+        scores = metrics.called(label, np.stack([1 - call, call], 1), np.arange(500), 500)
+        return scores["MCC"](Draws.blocks(500, 5, 1000))
 
-    assert bootstrap.verdict(metrics.mcc, drawn(skill), drawn(0.5), True) == expected
+    assert bootstrap.verdict(drawn(skill), drawn(0.5), True) == expected
+
+
+def test_the_detectable_effect_is_found_four_times_in_five() -> None:
+    """A coin with just that edge is told from a fair one in about 80 % of worlds."""
+    n, worlds = 400, 300
+    rng = np.random.default_rng(0)
+
+    def drawn(hits: np.ndarray) -> np.ndarray:
+        p = np.stack([1 - hits, hits], 1).astype(float)
+        scores = metrics.called(np.ones(n, int), p, np.arange(n), n)
+        return scores["accuracy"](Draws.blocks(n, 1, 300))
+
+    edge = bootstrap.minimum_detectable(drawn(rng.uniform(size=n) < 0.5))
+    np.testing.assert_allclose(edge, 2.8 * 0.5 / np.sqrt(n), rtol=0.1)
+    found = 0
+    for _ in range(worlds):
+        low, _ = bootstrap.interval(drawn(rng.uniform(size=n) < 0.5 + edge))
+        found += low > 0.5
+    assert 0.72 < found / worlds < 0.88

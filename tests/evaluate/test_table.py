@@ -9,26 +9,24 @@ from test_floors import config
 
 from fusionjax.data import samples
 from fusionjax.errors import InputError
-from fusionjax.evaluate import table
-from fusionjax.evaluate.inference import Prediction
+from fusionjax.evaluate import scoring, table
+from fusionjax.evaluate.scoring import TargetTable
 
 
-def made(days: int, right: float, seeds: int = 3) -> table.TargetTable:
+def made(days: int, right: float, seeds: int = 3) -> TargetTable:
     """The direction table of a run that calls a share ``right`` of the samples rightly."""
     c = config()
     market = tiny_market(days=days + 10, symbols=("AA", "BB"))
+    market = dataclasses.replace(market, sectors={"AA": "oil", "BB": "banks"})
     scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
     label = scored.targets.direction[:, 0]
     each = []
     for seed in range(seeds):
         hit = np.random.default_rng(seed).uniform(size=len(scored)) < right
-        up = np.where(hit, label, 1 - label)[:, None].astype(float)
-        none = np.zeros((len(scored), 1))
-        each.append(Prediction(up, none[..., None], none, none))
-    task = table._tasks(scored, c)["direction"]
+        each.append(np.where(hit, label, 1 - label).astype(float))
+    task = scoring.tasks(scored, market, c)["direction"]
     floors = {"coin": np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
-    rows = table._rows(task, {"ours": each}, floors, frozenset({"coin"}), scored, c)
-    return table.TargetTable("direction", 1, int(task.keep.sum()), "MCC", rows)
+    return scoring.table(task, {"ours": each}, floors, frozenset({"coin"}), scored, market, c)
 
 
 def test_rows_of_a_good_run() -> None:
@@ -43,10 +41,23 @@ def test_rows_of_a_good_run() -> None:
     assert "log loss" in ours.values
     assert "log loss" not in coin.values, "a rule that is certain has no probability to score"
     text = table.markdown(table.Scores("x", ["head"], [t]))
-    assert "| coin | 0." in text
+    assert "| coin | ." in text
     assert "±" in text
     assert "next session's direction" in text
     assert len(table.for_screen(table.Scores("x", [], [t]))[0].rows) == 3
+
+
+def test_every_metric_and_every_part_of_the_period_is_in_the_file() -> None:
+    t = made(100, right=0.7)
+    text = table.markdown(table.Scores("x", ["head"], [t]))
+    for metric in ("balanced accuracy", "F1", "AUC", "Brier", "ECE", "RankIC", "Sharpe at 20 bps"):
+        assert f"| {metric} | " in text
+    for part in ("| sector | banks | 104 |", "| market | calm | ", "| market | turbulent | "):
+        assert part in text
+    assert sum(p.samples for p in t.parts if p.by == "market") == t.samples
+    whole = t.rows[0].values["accuracy"]
+    banks, oil = (p.values["accuracy"] for p in t.parts if p.by == "sector")
+    np.testing.assert_allclose((banks + oil) / 2, whole)  # as many samples each
 
 
 def test_a_single_run_has_an_interval_and_no_seed_row() -> None:
@@ -59,11 +70,27 @@ def test_too_few_days_are_refused() -> None:
     c = config()
     market = tiny_market(days=20)
     scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
-    task = table._tasks(scored, c)["direction"]
+    task = scoring.tasks(scored, market, c)["direction"]
     with pytest.raises(InputError, match=r"14 days with a known 1-session label; .* least 20"):
-        table._require_days(task, scored, c)
+        scoring._require_days(task, scored, c)
 
 
 def test_scores_are_plain_data() -> None:
     t = made(60, right=0.6)
     assert dataclasses.asdict(t)["rows"][0]["values"]["accuracy"] == t.rows[0].values["accuracy"]
+
+
+def test_a_result_too_good_to_be_true_is_none_until_somebody_says_why() -> None:
+    from fusionjax.evaluate.evaluation import require_answered
+
+    c = config()
+    leaky, fair = made(100, right=0.95), made(100, right=0.5)
+    alarms = scoring.leak_alarms([leaky])
+    assert alarms[0].startswith("LEAK ALARM: accuracy 9")
+    assert alarms[1].startswith("LEAK ALARM: IC +0.")
+    assert not scoring.leak_alarms([dataclasses.replace(fair, target="volatility")])
+    scores = table.Scores("x", ["head", *alarms], [leaky])
+    with pytest.raises(InputError, match="No result was written; once you know why it is true"):
+        require_answered(scores, c)
+    require_answered(scores, c.override({"evaluate.leak_answer": "a toy whose answer is known"}))
+    require_answered(table.Scores("x", ["head"], [fair]), c)

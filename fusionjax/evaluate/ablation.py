@@ -1,0 +1,305 @@
+"""Does a modality matter? Its content changed under a trained run, and learned as noise.
+
+A gain counts only against placebos: the same modality, shuffled across samples before training, as
+noise may "help" merely by regularising.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jax.sharding import Mesh
+from jaxtyping import Float, Int64
+from rich.progress import Progress
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data.samples import Lesson, Samples, lesson
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.distill import weights
+from fusionjax.errors import InputError
+from fusionjax.evaluate import bootstrap, metrics
+from fusionjax.evaluate.bootstrap import Draws
+from fusionjax.evaluate.inference import Ensemble, Prediction, predict
+from fusionjax.train.loop import fit
+from fusionjax.train.program import Program
+from fusionjax.train.run import make_program
+
+Content = Int64[np.ndarray, "R"]  # for every row of the market, the row whose content is shown
+LOSSES = ("log loss of direction", "squared error of log volatility")
+_FEWEST = 2  # placebos from which on their spread is known
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """How a forecast changes the losses of the run as it is; above 0 it is worse."""
+
+    modality: str
+    what: str
+    rise: dict[str, tuple[float, float, float]]  # by loss: mean, and its 95 % interval
+
+
+def contents(market: Market, samples: Samples, seed: int = 0) -> dict[str, Content]:
+    """What a modality's content may be replaced by, for the rows of some samples.
+
+    Constant: always that of the first sample. Shuffled: that of another stock's sample of the same
+    day, at random. Another stock: always of the same one, the next by name. The last two need
+    several stocks a day and are left out otherwise.
+    """
+    identity = np.arange(len(market.session))
+    constant = identity.copy()
+    constant[samples.row] = samples.row[0]
+    made = {"constant": constant}
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((market.symbol[samples.row], samples.target_day))
+    row, day = samples.row[order], samples.target_day[order]
+    starts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
+    groups = np.split(row, starts[1:])
+    if max(len(g) for g in groups) < 2:
+        return made
+    shuffled, other = identity.copy(), identity.copy()
+    for group in groups:
+        shuffled[group], other[group] = rng.permutation(group), np.roll(group, -1)
+    return made | {"shuffled within the day": shuffled, "from another stock": other}
+
+
+def placebo(market: Market, parts: list[Samples], seed: int) -> Content:
+    """Content shuffled across all samples, each part by itself."""
+    rng = np.random.default_rng([seed, 41])
+    made = np.arange(len(market.session))
+    for part in parts:
+        made[part.row] = rng.permutation(part.row)
+    return made
+
+
+def losses(said: Prediction, samples: Samples) -> dict[str, Float[np.ndarray, "S"]]:
+    """What each sample loses, by ``LOSSES``; NaN where no label counts."""
+    t = samples.targets
+    p = np.where(t.direction[:, 0] == 1, said.up[:, 0], 1 - said.up[:, 0]).astype(float)
+    nll = -np.log(np.clip(p, 1e-7, 1))
+    error = (said.log_volatility[:, 0] - t.log_volatility[:, 0]).astype(float) ** 2
+    values = (nll, error)
+    masks = (metrics.known(t.direction_mask), metrics.known(t.volatility_mask))
+    return {k: np.where(m, v, np.nan) for k, v, m in zip(LOSSES, values, masks, strict=True)}
+
+
+def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
+    """What a trained run loses when one modality's content is changed, or it stands alone."""
+    names = list(config.modalities)
+    whole = losses(run.predict(scored.row), scored)
+    found = []
+    for name in names:
+        changed = {"empty": run.predict(scored.row, frozenset({name}))}
+        for what, content in contents(market, scored).items():
+            windows = Windows(market, config, run.info.scaler, {name: content})
+            changed[what] = run.with_windows(windows).predict(scored.row)
+        if len(names) > 1:
+            changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
+        for what, said in changed.items():
+            rise = _rise([losses(said, scored)], [whole], scored, config)
+            found.append(Effect(name, what, rise))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth:
+    """What training with a modality's real content gains over placebos of it.
+
+    Attributes:
+      gain: by loss: mean over placebos and days of placebo less real, and its 95 % interval.
+      rank: by loss: the share of placebo trainings that are at least as good as the mean real one.
+    """
+
+    modality: str
+    gain: dict[str, tuple[float, float, float]]
+    rank: dict[str, float]
+    without: dict[str, tuple[float, float, float]]  # the rise when it is not there at all
+    alone: dict[str, tuple[float, float, float]]  # the rise when nothing else is
+
+    @property
+    def verdict(self) -> str:
+        """Used where it beats its placebos beyond the interval on either target."""
+        better = [k for k, (_, low, _) in self.gain.items() if low > 0]
+        return f"used ({', '.join(better)})" if better else "not used"
+
+
+class Trainings:
+    """Trains variants of one config, each once: what was forecast is kept in ``folder``."""
+
+    def __init__(
+        self, market: Market, config: Config, mesh: Mesh, scored: Samples, folder: Path
+    ) -> None:
+        first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+        self._market, self._config, self._mesh, self._folder = market, config, mesh, folder
+        self._scored, self._scaler = scored, Scaler.fit(market, last)
+        self._lesson: Lesson = lesson(market, config, first, last, weights.anchor_share(config))
+        self._programs: dict[tuple[str, ...], Program] = {}
+
+    def parts(self) -> list[Samples]:
+        """What placebos shuffle: training and scored samples, apart."""
+        return [self._lesson.whole, self._scored]
+
+    def said(
+        self, what: str, modalities: tuple[str, ...], seed: int, content: dict[str, Content]
+    ) -> Prediction:
+        """The forecast of one training of the given modalities."""
+        config = dataclasses.replace(
+            self._config,
+            seed=seed,
+            modalities={m: self._config.modalities[m] for m in modalities},
+        )
+        key = hashlib.sha256(f"{config.to_json()} {self._market.fingerprint}".encode()).hexdigest()
+        path = self._folder / f"{what}-{seed}-{key[:12]}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as f:
+                return Prediction(**f)
+        windows = Windows(self._market, config, self._scaler, content)
+        if modalities not in self._programs:
+            self._programs[modalities] = make_program(
+                config, self._mesh, windows, self._lesson.anchor_sessions
+            )
+        program = self._programs[modalities]
+        state = fit(config, program, self._lesson, windows, label=what)
+        size = config.train.global_batch_size
+        made = predict(program, state.ema_params, windows, self._scored.row, size)
+        with files.replaced(path) as f:
+            np.savez(f, **dataclasses.asdict(made))
+        return made
+
+
+def worth(
+    trainings: Trainings,
+    market: Market,
+    config: Config,
+    scored: Samples,
+    placebos: int,
+    seeds: int,
+    progress: Progress,
+) -> Iterator[Worth]:
+    """Trains every modality's placebos, and the config without and with it alone.
+
+    Args:
+      trainings: of the config.
+      market: the data.
+      config: of the trainings.
+      scored: what they are scored on.
+      placebos: shuffles a modality.
+      seeds: of the real content, without and alone.
+      progress: counts trainings.
+
+    Raises:
+      InputError: fewer than two placebos.
+    """
+    if placebos < _FEWEST:
+        raise InputError(f"--placebos={placebos}: give at least {_FEWEST}, better 20 or more")
+    names = tuple(config.modalities)
+    total = seeds + len(names) * (placebos + (2 * seeds if len(names) > 1 else 0))
+    bar = progress.add_task("trainings", total=total, note="")
+
+    def train(what: str, shown: tuple[str, ...], seed: int, content: dict) -> dict:
+        progress.update(bar, note=f"{what}, seed {seed}")
+        made = losses(trainings.said(what, shown, seed, content), scored)
+        progress.advance(bar)
+        return made
+
+    real = [train("real", names, s, {}) for s in range(seeds)]
+    for name in names:
+        shuffled = [
+            train(f"placebo of {name}", names, k, {name: placebo(market, trainings.parts(), k)})
+            for k in range(placebos)
+        ]
+        others = tuple(n for n in names if n != name)
+        without, alone = (
+            [train(f"{what} {name}", shown, s, {}) for s in range(seeds)] if others else real
+            for what, shown in (("without", others), ("only", (name,)))
+        )
+        means = {k: np.nanmean([r[k] for r in real]) for k in LOSSES}
+        yield Worth(
+            name,
+            _rise(shuffled, real, scored, config),
+            {k: float(np.mean([np.nanmean(p[k]) <= means[k] for p in shuffled])) for k in LOSSES},
+            _rise(without, real, scored, config),
+            _rise(alone, real, scored, config),
+        )
+
+
+def _rise(
+    changed: list[dict[str, np.ndarray]],
+    real: list[dict[str, np.ndarray]],
+    scored: Samples,
+    config: Config,
+) -> dict[str, tuple[float, float, float]]:
+    """Mean rise of each loss; the interval is over days in blocks and over trainings."""
+    days, day = np.unique(scored.target_day, return_inverse=True)
+    horizon = max(config.targets.direction[0], config.targets.volatility[0])
+    block = max(config.evaluate.block_sessions, horizon)
+    draws = Draws.blocks(len(days), block, config.evaluate.bootstrap_samples)
+    rng = np.random.default_rng(0)
+    out = {}
+    for k in LOSSES:
+        daily = [_daily([one[k] for one in side], day, len(days)) for side in (changed, real)]
+        sums = [total @ draws.counts.T for total, _ in daily]  # [trainings, runs]
+        count = draws.counts @ daily[0][1]
+        drawn = [
+            s[rng.integers(len(s), size=s.shape[::-1]).T, np.arange(s.shape[1])].mean(0)
+            for s in sums
+        ]
+        low, high = bootstrap.interval((drawn[0] - drawn[1]) / np.maximum(count, 1))
+        change = np.mean(daily[0][0].sum(1)) - np.mean(daily[1][0].sum(1))
+        out[k] = float(change / max(daily[0][1].sum(), 1)), low, high
+    return out
+
+
+def _daily(
+    each: list[np.ndarray], day: np.ndarray, days: int
+) -> tuple[Float[np.ndarray, "N days"], Float[np.ndarray, "days"]]:
+    """Losses added up by day, for every training, and how many samples each day has."""
+    seen = np.isfinite(each[0])
+    total = np.stack([np.bincount(day, np.where(seen, x, 0), days) for x in each])
+    return total, np.bincount(day, seen, days)
+
+
+def effects_table(effects: list[Effect]) -> pd.DataFrame:
+    """A row a modality and change."""
+    rows = [{"modality": e.modality, "content": e.what} | _said(e.rise) for e in effects]
+    return pd.DataFrame(rows).set_index("modality")
+
+
+def worth_table(found: list[Worth], weight: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    """A row a modality: gain over placebos, without, alone, weight (mean, std over seeds)."""
+    rows = []
+    for w in found:
+        mean_, std = weight[w.modality]
+        rows.append(
+            {
+                "modality": w.modality,
+                **{f"placebo − real: {k}": v for k, v in _said(w.gain).items()},
+                **{f"placebos as good: {k}": f"{100 * r:.0f} %" for k, r in w.rank.items()},
+                **{f"without − real: {k}": v for k, v in _said(w.without).items()},
+                **{f"alone − real: {k}": v for k, v in _said(w.alone).items()},
+                "weight": f"{mean_:.3f} ± {std:.3f}",
+                "verdict": w.verdict,
+            }
+        )
+    return pd.DataFrame(rows).set_index("modality")
+
+
+def fusion_weights(
+    run: Ensemble, config: Config, scored: Samples
+) -> dict[str, tuple[float, float]]:
+    """Mean fusion weight where present, and its standard deviation over seeds."""
+    each = np.stack([p.modality_weight for p in run.predict_each(scored.row)]).astype(float)
+    each = np.where(each > 0, each, np.nan)
+    by_seed = np.nanmean(each, axis=1)
+    spread = by_seed.std(0, ddof=1) if len(by_seed) > 1 else np.full(by_seed.shape[1], np.nan)
+    return {
+        m: (float(by_seed[:, i].mean()), float(spread[i])) for i, m in enumerate(config.modalities)
+    }
+
+
+def _said(rise: dict[str, tuple[float, float, float]]) -> dict[str, str]:
+    return {k: f"{m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items()}

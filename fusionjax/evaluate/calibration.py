@@ -1,0 +1,199 @@
+"""Calibrated uncertainty of forecasts, learnt from labels that had matured when it is used."""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import optimize, special
+
+from fusionjax.errors import InputError
+
+_HOTTEST = 20.0  # temperatures are sought from its inverse to it
+_LABELS = 250  # fewer say too little about a temperature
+_ROUNDING = 1e-9  # (n + 1) · level may be a whole number plus rounding
+
+
+def temperature(logit: Float[np.ndarray, "S"], label: Int[np.ndarray, "S"]) -> float:
+    """The T in [1/20, 20] at which sigmoid(logit / T) has the least log loss (Guo et al., 2017).
+
+    Args:
+      logit: log odds of class 1.
+      label: 0 or 1.
+
+    Raises:
+      InputError: no label.
+    """
+    if not len(label):
+        raise InputError("temperature: 0 labels given; fit it on at least one, better 250")
+    wrong = np.where(label == 1, -logit, logit)  # log odds of the class that did not come
+    found = optimize.minimize_scalar(
+        lambda log_t: -special.log_expit(-wrong * math.exp(-log_t)).mean(),
+        bounds=(-math.log(_HOTTEST), math.log(_HOTTEST)),
+        method="bounded",
+    )
+    return math.exp(found.x)
+
+
+def prequential_temperature(
+    logit: Float[np.ndarray, "S"],
+    label: Int[np.ndarray, "S"],
+    known: Bool[np.ndarray, "S"],
+    start: Int[np.ndarray, "S"],
+    end: Int[np.ndarray, "S"],
+    every: int = 20,
+) -> Float[np.ndarray, "S"]:
+    """The temperature of each sample, from all labels that matured before its block of sessions.
+
+    Args:
+      logit: log odds of class 1.
+      label: 0 or 1.
+      known: whether the label counts.
+      start: session at whose close the forecast is made, an ordinal.
+      end: session at whose close the label is known.
+      every: sessions a block, counted from ordinal 0; each block has one temperature.
+
+    Returns:
+      T; 1 while fewer than 250 labels have matured.
+    """
+    first, block = np.unique(start // every * every, return_inverse=True)
+    matured = _by_end(known, end)
+    count = np.searchsorted(end[matured], first)
+    fitted = [
+        temperature(logit[matured[:n]], label[matured[:n]]) if n >= _LABELS else 1.0 for n in count
+    ]
+    return np.array(fitted)[block]
+
+
+def split_conformal(score: Float[np.ndarray, "S"], level: float) -> float:
+    """What a new score stays within with probability ``level`` or more, if it is like the others.
+
+    The ⌈(S + 1) level⌉-th smallest (Vovk et al., 2005; Lei et al., 2018, algorithm 2); infinite
+    where there are fewer.
+
+    Args:
+      score: nonconformity of past samples, exchangeable with the new one.
+      level: in (0, 1).
+
+    Raises:
+      InputError: another level.
+    """
+    _require_share(level)
+    rank = _rank(len(score), level)
+    return float(np.partition(score, rank - 1)[rank - 1]) if rank <= len(score) else math.inf
+
+
+def adaptive_conformal(
+    low: Float[np.ndarray, "S"],
+    high: Float[np.ndarray, "S"],
+    y: Float[np.ndarray, "S"],
+    scale: Float[np.ndarray, "S"],
+    start: Int[np.ndarray, "S"],
+    end: Int[np.ndarray, "S"],
+    level: float = 0.9,
+    rate: float = 0.02,
+    window: int = 1000,
+) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
+    """Intervals widened or narrowed session by session until they cover as often as they say.
+
+    Nonconformity is ``max(low - y, y - high) / scale`` (conformalised quantile regression, Romano
+    et al., 2019, eq. 6, relative to a volatility). At the close of each session, the labels that
+    mature first correct the miss rate asked for, ``α ← α + rate (1 - level - missed)`` (adaptive
+    conformal inference, Gibbs & Candès, 2021, eq. 2), ``missed`` being the share of them outside
+    the intervals they were issued. Then its samples are issued the (1 - α) conformal quantile of
+    the scores of the last ``window`` sessions, times their own scale, on either side.
+
+    α stays in [0, 1], and the largest score stands for certainty: no interval is infinite, and what
+    Gibbs & Candès guarantee ends where α stays 0. While there are too few scores for ``level``, the
+    raw interval is issued; it says nothing about α. Narrowed beyond its middle, an interval is its
+    middle. For the defaults see ``shock.study``.
+
+    Args:
+      low: of the raw intervals.
+      high: of the raw intervals; equal to ``low`` for a point forecast.
+      y: outcomes; NaN where unknown.
+      scale: > 0 and known at ``start``, such as trailing volatility; in any unit.
+      start: session at whose close the interval is issued, an ordinal.
+      end: session at whose close the outcome is known, after ``start``.
+      level: share to be covered, in (0, 1).
+      rate: of the correction.
+      window: sessions of maturity that scores are taken from, the current one included.
+
+    Returns:
+      The calibrated low and high.
+
+    Raises:
+      InputError: another level, or a scale that is not above 0.
+    """
+    _require_share(level)
+    if not (scale > 0).all():
+        worst = int(np.flatnonzero(~(scale > 0))[0])
+        raise InputError(
+            f"adaptive_conformal: scale is {scale[worst]} at sample {worst}, expected above 0; "
+            "put a floor under the volatility"
+        )
+    score = np.maximum(low - y, y - high) / scale
+    matured = _by_end(~np.isnan(score), end)
+    scores, ends = score[matured], end[matured]
+    issued = np.argsort(start, kind="stable")
+    now = np.unique(np.concatenate([start, ends]))
+    since, old, new = np.searchsorted(ends, [now - window, now - 1, now], side="right")
+    first, last = np.searchsorted(start[issued], [now - 1, now], side="right")
+    alpha, quantile = 1 - level, np.full(len(y), np.nan)
+    for t in range(len(now)):
+        asked = quantile[matured[old[t] : new[t]]]  # NaN where the raw interval was issued
+        judged = ~np.isnan(asked)
+        if judged.any():
+            missed = (scores[old[t] : new[t]] > asked)[judged].mean()
+            alpha = min(max(alpha + rate * (1 - level - missed), 0.0), 1.0)
+        pool = scores[since[t] : new[t]]
+        if _rank(len(pool), level) <= len(pool):
+            rank = min(_rank(len(pool), 1 - alpha), len(pool))
+            quantile[issued[first[t] : last[t]]] = np.partition(pool, rank - 1)[rank - 1]
+    middle, margin = (low + high) / 2, quantile * scale
+    raw = np.isnan(quantile)
+    return (
+        np.where(raw, low, np.minimum(low - margin, middle)),
+        np.where(raw, high, np.maximum(high + margin, middle)),
+    )
+
+
+def risk_coverage(
+    confidence: Float[np.ndarray, "S"], loss: Float[np.ndarray, "S"]
+) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
+    """The mean loss of the most confident 1, 2, … S samples (El-Yaniv & Wiener, 2010).
+
+    Among equals each has their mean loss, as if they were taken in every order.
+
+    Returns:
+      Coverage, the share of samples taken, and risk.
+    """
+    _, tie, count = np.unique(-confidence, return_inverse=True, return_counts=True)
+    taken = np.arange(1, len(loss) + 1)
+    return taken / len(loss), np.repeat(np.bincount(tie, loss) / count, count).cumsum() / taken
+
+
+def aurc(confidence: Float[np.ndarray, "S"], loss: Float[np.ndarray, "S"]) -> float:
+    """The area under the risk-coverage curve: its mean risk (Geifman & El-Yaniv, 2017)."""
+    return float(risk_coverage(confidence, loss)[1].mean())
+
+
+def worst_window_coverage(hit: Bool[np.ndarray, "T"], window: int = 250) -> float:
+    """The least share of hits in any ``window`` consecutive days, or in all days if fewer."""
+    length = min(window, len(hit))
+    return float(np.convolve(hit, np.ones(length), "valid").min() / length)
+
+
+def _by_end(counts: Bool[np.ndarray, "S"], end: Int[np.ndarray, "S"]) -> Int[np.ndarray, "K"]:
+    """The samples that count, in the order in which their labels mature."""
+    chosen = np.flatnonzero(counts)
+    return chosen[np.argsort(end[chosen], kind="stable")]
+
+
+def _rank(count: int, level: float) -> int:
+    """Which of ``count`` scores, counted from the least, is the conformal quantile; 1 or more."""
+    return max(math.ceil((count + 1) * level - _ROUNDING), 1)
+
+
+def _require_share(level: float) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; give the share to be covered, such as 0.9")

@@ -1,0 +1,218 @@
+"""One evaluation, from runs to tables: forecast, calibrate, score, compare, doubt.
+
+Calibrations learn from matured labels only, from the first session after training on, so that no
+part of the scored split is used twice.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data.samples import Samples, between, growth, realised_log_volatility
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+from fusionjax.evaluate import calibration, metrics, scoring, trials
+from fusionjax.evaluate.inference import Ensemble, Prediction, mean
+from fusionjax.evaluate.table import Scores
+from fusionjax.ledger import Record, scored_before
+
+COST = 10  # basis points at which trials are compared
+_BLOCKS = 16  # of the days, for the probability of overfitting
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcomes:
+    """What a run forecast of each sample and what came, beside its scores."""
+
+    name: str  # of the file
+    rows: pd.DataFrame
+    daily: dict[str, float]  # the book's net return of each day, at ``COST`` basis points
+
+    @property
+    def last_day(self) -> str:
+        """The latest target."""
+        return str(self.rows["target_day"].max())[:10]
+
+    def save(self, folder: Path) -> None:
+        """Writes the rows as parquet."""
+        with files.replaced(folder / f"{self.name}.parquet") as f:
+            self.rows.to_parquet(f, index=False)
+
+
+def evaluate(
+    runs: dict[str, Ensemble],
+    market: Market,
+    config: Config,
+    records: list[Record],
+    subset: bool,
+) -> tuple[Scores, Outcomes]:
+    """Scores runs on ``config.evaluate.split`` beside every floor.
+
+    Args:
+      runs: by name; the first is the one the verdicts are about.
+      market: the data.
+      config: of the first run.
+      records: the ledger; its evaluations of this split are the trials.
+      subset: score only the published sub-protocol.
+
+    Raises:
+      InputError: no sample or label to score, or too few days for an interval.
+    """
+    split, info = config.evaluate.split, next(iter(runs.values())).info
+    opened, last = (np.datetime64(d, "D") for d in config.data.splits[split])
+    seen = np.datetime64(info.trained_until, "D") + 1
+    whole = between(market, config, min(opened, seen) if seen <= opened else opened, last)
+    inside = whole.target_day >= opened
+    if subset:
+        inside &= whole.subset
+    scored = whole.take(inside)
+    if not len(scored):
+        raise InputError(
+            f"config.data.splits.{split} is {opened} to {last}, where the data has no "
+            f"sample: it runs from {market.session.min()} to {market.session.max()}"
+        )
+    each = {name: run.predict_each(whole.row) for name, run in runs.items()}
+    up, quantiles = calibrated(mean(next(iter(each.values()))), whole, market, config)
+    tables = scoring.score_runs(
+        runs,
+        {name: [_rows(p, inside) for p in said] for name, said in each.items()},
+        {"direction": up[inside], "returns": quantiles[inside]},
+        market,
+        config,
+        scored,
+    )
+    said = _rows(mean(next(iter(each.values()))), inside)
+    rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
+    book = scoring.book(said.up[:, 0].astype(float), scored, market, config)
+    days = np.unique(scored.target_day).astype(str).tolist()
+    daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
+    headline = [
+        f"{next(iter(runs))}: {split}{' (sub-protocol)' if subset else ''} "
+        f"{scored.target_day.min()} to {scored.target_day.max()}, 95 % intervals from a day-block "
+        "bootstrap"
+    ]
+    headline += [
+        f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored here"
+        for name, run in runs.items()
+        if scored.target_day.min() <= np.datetime64(run.info.trained_until, "D")
+    ]
+    headline += _of_ic(said, scored, market, config)
+    headline.append(_of_trials(scored_before(records, config, split), next(iter(runs)), daily))
+    headline += scoring.leak_alarms(tables)
+    suffix = f"{split}{'_subset' if subset else ''}"
+    return Scores(f"scores_{suffix}", headline, tables), Outcomes(f"outcomes_{suffix}", rows, daily)
+
+
+def require_answered(scores: Scores, config: Config) -> None:
+    """Raises InputError for a leak alarm that ``config.evaluate.leak_answer`` does not answer."""
+    alarms = [line for line in scores.headline if line.startswith("LEAK ALARM")]
+    if alarms and not config.evaluate.leak_answer.strip():
+        raise InputError(
+            f"{alarms[0]}. No result was written; once you know why it is true, say so: "
+            '--config.evaluate.leak_answer="the reason"'
+        )
+
+
+def calibrated(
+    said: Prediction, whole: Samples, market: Market, config: Config
+) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S Q"]]:
+    """The first horizons' probability of up and return quantiles, calibrated as time goes on.
+
+    The probability by temperature, the outermost quantiles by adaptive conformal intervals.
+    """
+    sessions = np.unique(market.session)
+    start = np.searchsorted(sessions, market.session[whole.row])
+    t, targets = whole.targets, config.targets
+    p = np.clip(said.up[:, 0].astype(float), 1e-6, 1 - 1e-6)
+    logit = np.log(p / (1 - p))
+    temperature = calibration.prequential_temperature(
+        logit, t.direction[:, 0], t.direction_mask[:, 0], start, start + targets.direction[0]
+    )
+    quantiles = said.return_quantiles[:, 0].astype(float)
+    y = np.where(t.returns_mask[:, 0], t.returns[:, 0], np.nan).astype(float)
+    low, high = calibration.adaptive_conformal(
+        quantiles[:, 0],
+        quantiles[:, -1],
+        y,
+        np.exp(realised_log_volatility(market, whole.row, -20)),
+        start,
+        start + targets.returns[0],
+        level=targets.quantiles[-1] - targets.quantiles[0],
+    )
+    inner = np.clip(quantiles[:, 1:-1], low[:, None], high[:, None])
+    return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
+
+
+def _rows(said: Prediction, keep: np.ndarray) -> Prediction:
+    return Prediction(**{f.name: getattr(said, f.name)[keep] for f in dataclasses.fields(said)})
+
+
+def _frame(
+    said: Prediction,
+    up: np.ndarray,
+    quantiles: np.ndarray,
+    scored: Samples,
+    market: Market,
+    config: Config,
+) -> pd.DataFrame:
+    """One row a sample, at the first horizon of each target; NaN where no label counts."""
+    t, targets, row = scored.targets, config.targets, scored.row
+
+    def known(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.where(metrics.known(mask), values[:, 0], np.nan).astype(float)
+
+    return pd.DataFrame(
+        {
+            "row": row,
+            "symbol": np.array(market.symbols)[market.symbol[row]],
+            "session": market.session[row].astype("datetime64[s]"),
+            "target_day": scored.target_day.astype("datetime64[s]"),
+            "close": market.adj_close[row],
+            "up": said.up[:, 0],
+            "up_calibrated": up,
+            "rose": known(t.direction, t.direction_mask),
+            "growth": growth(market, row, targets.direction[0], scored.target_day.max())[0] - 1,
+            "return": known(t.returns, t.returns_mask),
+            "log_volatility": said.log_volatility[:, 0],
+            "log_volatility_came": known(t.log_volatility, t.volatility_mask),
+            **{f"q{q:g}": quantiles[:, i] for i, q in enumerate(targets.quantiles)},
+            **{f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)},
+        }
+    )
+
+
+def _of_ic(said: Prediction, scored: Samples, market: Market, config: Config) -> list[str]:
+    """How sure the mean of the daily information coefficients is; nothing where there are none."""
+    days, day = np.unique(scored.target_day, return_inverse=True)
+    horizon = config.targets.direction[0]
+    ahead, known = growth(market, scored.row, horizon, scored.target_day.max())
+    up = said.up[:, 0].astype(float)
+    daily = metrics.daily_correlation(up[known], np.log(ahead[known]), day[known], len(days))
+    daily = daily[np.isfinite(daily)]
+    if not len(daily):
+        return []
+    t = trials.newey_west_t(daily)
+    return [f"Mean daily IC {daily.mean():+.3f} over {len(daily)} days, t {t:.1f} (Newey-West)"]
+
+
+def _of_trials(before: list[Record], run: str, daily: dict[str, float]) -> str:
+    """What is left of the Sharpe ratio after all the trials that the ledger knows of this split."""
+    others = {r.run: r.daily for r in before if r.run != run and r.daily.keys() == daily.keys()}
+    ours = np.array(list(daily.values()))
+    count = len(others) + 1
+    text = f"Trial {count} on this split, by the ledger"
+    if not others:
+        return text
+    all_ = np.column_stack([ours, *(np.array(list(d.values())) for d in others.values())])
+    sharpes = all_.mean(0) / np.maximum(all_.std(0, ddof=1), 1e-12)
+    blocks = min(_BLOCKS, len(ours) // 2 * 2)
+    return (
+        f"{text}; at {COST} bps: deflated Sharpe {trials.deflated_sharpe(ours, sharpes):.2f} "
+        "(the chance that its true Sharpe is above 0 after as many trials), probability of "
+        f"backtest overfitting {trials.overfitting_probability(all_, blocks):.2f}"
+    )

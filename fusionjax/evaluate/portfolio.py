@@ -1,0 +1,97 @@
+"""What a forecast would have earned: a book of equal positions, long where up is called."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fusionjax.evaluate.bootstrap import Draws, Score
+
+COSTS = (0, 5, 10, 20)  # basis points of what is traded
+_YEAR = 252  # sessions
+
+
+@dataclasses.dataclass(frozen=True)
+class Book:
+    """Daily simple returns before costs, and what was traded, as a share of the capital."""
+
+    gross: Float[np.ndarray, "days"]
+    turnover: Float[np.ndarray, "days"]
+
+    def net(self, cost: int) -> Float[np.ndarray, "days"]:
+        """Returns after ``cost`` basis points on all that is traded."""
+        return self.gross - self.turnover * cost / 1e4
+
+
+def book(
+    up: Float[np.ndarray, "S"],
+    growth: Float[np.ndarray, "S"],
+    symbol: Int[np.ndarray, "S"],
+    day: Int[np.ndarray, "S"],
+    days: int,
+    horizon: int,
+) -> Book:
+    """Every day a ``horizon``-th of the capital goes into that day's calls, for ``horizon`` days.
+
+    Long where up is likelier, short where it is not, equal amounts in all stocks with a forecast;
+    trades are at the decision's close. What is still held on the last day is not sold.
+
+    Args:
+      up: probability of up.
+      growth: the next session's price ratio less one.
+      symbol: of each sample.
+      day: of each sample, from 0.
+      days: of the period.
+      horizon: sessions that a call is for.
+    """
+    wanted, earned = np.zeros((2, days, int(symbol.max(initial=0)) + 1))
+    count = np.bincount(day, minlength=days)
+    wanted[day, symbol] = np.where(up > 0.5, 1.0, -1.0) / count[day]
+    earned[day, symbol] = growth
+    run = np.concatenate([np.zeros((horizon, wanted.shape[1])), wanted.cumsum(0)])
+    held = (run[horizon:] - run[:-horizon]) / horizon
+    traded = np.abs(np.diff(held, axis=0, prepend=0.0)).sum(1)
+    return Book((held * earned).sum(1), traded)
+
+
+def metrics(book: Book) -> dict[str, Score]:
+    """Annualised return, Sharpe ratio, maximum drawdown and turnover, at each cost.
+
+    The Sharpe ratio is of daily returns times √252, without a riskless rate; 0 without variation.
+    """
+    scores: dict[str, Score] = {"turnover": _mean_of(book.turnover)}
+    for cost in COSTS:
+        net, at = book.net(cost), f" at {cost} bps"
+        scores["annual return" + at] = _mean_of(_YEAR * net)
+        scores["Sharpe" + at] = _sharpe(net)
+        scores["max drawdown" + at] = _drawdown(net)
+    return scores
+
+
+def equity(net: Float[np.ndarray, "*runs days"]) -> Float[np.ndarray, "*runs days"]:
+    """Capital after each day, from 1, all of it at work again every day."""
+    return np.cumprod(1 + net, axis=-1)
+
+
+def _mean_of(x: np.ndarray) -> Score:
+    return lambda drawn: x[drawn.at].mean(1)
+
+
+def _sharpe(net: np.ndarray) -> Score:
+    def score(drawn: Draws) -> np.ndarray:
+        lived = net[drawn.at]
+        spread = lived.std(1)
+        return np.sqrt(_YEAR) * lived.mean(1) / np.where(spread > 1e-12, spread, np.inf)
+
+    return score
+
+
+def _drawdown(net: np.ndarray) -> Score:
+    """The largest loss from a peak, as a share of it."""
+
+    def score(drawn: Draws) -> np.ndarray:
+        path = equity(net[drawn.at])
+        peak = np.maximum(np.maximum.accumulate(path, axis=1), 1.0)
+        return (1 - path / peak).max(1)
+
+    return score

@@ -1,0 +1,204 @@
+"""What was run, with what, and what came of it: one file a record, so many may write at once."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import itertools
+import json
+import secrets
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.errors import InputError
+
+_SETTINGS = 8  # shown beside the scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One training, fine-tuning, evaluation or sweep point.
+
+    Attributes:
+      id: orders records by the time they were made.
+      kind: train, finetune, evaluate or sweep.
+      name: of the config.
+      run: the run folder, or what the point belongs to.
+      parent: the run it started from; empty for none.
+      code: the commit, with + where files were changed, or the package's version.
+      data: fingerprint of the prepared set.
+      seeds: that were trained or scored.
+      split: that was scored or trained on; with the period's ends.
+      metrics: by name.
+      daily: net returns of each scored day, for what many trials do to a Sharpe ratio.
+      cost: seconds, and whatever else it took.
+      forced: a locked split was scored again.
+      config: the whole of it, by dotted key.
+    """
+
+    id: str
+    kind: str
+    name: str
+    run: str
+    parent: str
+    code: str
+    data: str
+    seeds: tuple[int, ...]
+    split: tuple[str, ...]
+    metrics: dict[str, float]
+    daily: dict[str, float]
+    cost: dict[str, float]
+    forced: bool
+    config: dict[str, Any]
+
+    @property
+    def made(self) -> str:
+        """When, UTC, to the minute."""
+        return f"{self.id[:4]}-{self.id[4:6]}-{self.id[6:8]} {self.id[9:11]}:{self.id[11:13]}"
+
+
+def record(
+    kind: str,
+    config: Config,
+    *,
+    run: str,
+    data: str,
+    seeds: tuple[int, ...],
+    split: str,
+    metrics: dict[str, float],
+    cost: dict[str, float],
+    parent: str = "",
+    daily: dict[str, float] | None = None,
+    forced: bool = False,
+) -> Record:
+    """A record of now."""
+    now = datetime.datetime.now(datetime.UTC)
+    return Record(
+        id=f"{now:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}",
+        kind=kind,
+        name=config.name,
+        run=run,
+        parent=parent,
+        code=_code_version(),
+        data=data,
+        seeds=seeds,
+        split=(split, *config.data.splits[split]),
+        metrics=metrics,
+        daily=daily or {},
+        cost=cost,
+        forced=forced,
+        config=flat(config),
+    )
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All settings by dotted key."""
+    rows = pd.json_normalize(json.loads(config.to_json())).to_dict("records")
+    return {str(key): value for key, value in rows[0].items()}
+
+
+def append(folder: Path, entry: Record) -> None:
+    """Writes a record; it appears whole or not at all."""
+    files.write_text(folder / f"{entry.id}.json", json.dumps(dataclasses.asdict(entry)))
+
+
+def read(folder: Path) -> list[Record]:
+    """All records, oldest first.
+
+    Raises:
+      InputError: a file is none of ours.
+    """
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            raw = json.loads(path.read_text())
+            for key in ("seeds", "split"):
+                raw[key] = tuple(raw[key])
+            found.append(Record(**raw))
+        except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
+            raise InputError(
+                f"{path}: no record of the ledger ({e}); move it out of {folder}"
+            ) from e
+    return found
+
+
+def scored_before(records: list[Record], config: Config, split: str) -> list[Record]:
+    """Evaluations of the same period of the same source."""
+    period = (split, *config.data.splits[split])
+    return [
+        r
+        for r in records
+        if r.kind == "evaluate"
+        and r.split == period
+        and r.config["data.source"] == config.data.source
+    ]
+
+
+def require_unread(records: list[Record], config: Config, split: str) -> None:
+    """Raises InputError where a locked split was scored before."""
+    before = scored_before(records, config, split)
+    if split in config.evaluate.locked and before:
+        last = before[-1]
+        raise InputError(
+            f"config.evaluate.locked names {split}: a hold-out is read once, and this one was on "
+            f"{last.made} ({last.run}, {len(before)} time(s) in all). Choose on another split; "
+            "--force scores it again, and the ledger keeps both"
+        )
+
+
+def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
+    """A row a record, newest first: what it was, its main scores and its cost.
+
+    A wide one also has code, data, and the first eight settings in which the records differ.
+    """
+    heads = (
+        *("direction: accuracy", "direction: MCC", "direction: IC", "direction: log loss"),
+        *("direction: Sharpe at 10 bps", "volatility: MSE", "objective"),
+    )
+    apart = dict(itertools.islice(differences(records).items(), _SETTINGS))
+    rows = []
+    for i, r in enumerate(records):
+        rows.append(
+            {
+                "made": r.made,
+                "kind": r.kind,
+                "run": r.run,
+                "split": r.split[0] + " (forced)" * r.forced,
+                **{k.partition(": ")[2] or k: r.metrics[k] for k in heads if k in r.metrics},
+                "seconds": r.cost.get("seconds"),
+            }
+        )
+        if wide:
+            rows[-1] |= {"seeds": len(r.seeds), "code": r.code, "data": r.data[:12]}
+            rows[-1] |= {key: str(values[i]) for key, values in apart.items()}
+    return pd.DataFrame(rows[::-1]).set_index("made")
+
+
+def differences(records: list[Record]) -> dict[str, list[Any]]:
+    """Dotted keys whose values are not the same in all records, with each record's value."""
+    keys = sorted({key for r in records for key in r.config})
+    values = {key: [r.config.get(key) for r in records] for key in keys}
+    return {key: v for key, v in values.items() if any(x != v[0] for x in v)}
+
+
+def _code_version() -> str:
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "errors.py")  # a repository of ours, not one around us
+        return git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
+    except (OSError, subprocess.SubprocessError):
+        pass  # no git, or installed from a wheel
+    try:
+        return importlib.metadata.version("fusionjax")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

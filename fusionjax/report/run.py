@@ -1,0 +1,374 @@
+"""A run's page: what it is worth, against what, how sure it is, what it listens to, where it fails.
+
+Made from what evaluation and training left in the run folder; nothing is forecast anew.
+"""
+
+import base64
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from fusionjax import ledger
+from fusionjax.config import AudioConfig, Config, TextConfig
+from fusionjax.data.samples import unlabelled
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate import calibration, portfolio
+from fusionjax.evaluate.evaluation import COST
+from fusionjax.evaluate.table import Scores, grids
+from fusionjax.models.encoders.audio import log_mel
+from fusionjax.report import charts, page
+from fusionjax.report.page import Section
+from fusionjax.types import Clip, Image, Waveform
+
+_SYMBOLS = 40  # on the price chart
+_CONTEXT = 60  # sessions of price before the first forecast, and beside a case
+_CASES = 20  # of the most confident mistakes
+_TEXTS, _LETTERS = 4, 280  # of a case, newest first; of a text
+_SMOOTH = 20  # days, of rolling curves
+_BINS = 10
+
+
+def write(
+    folder: Path,
+    split: str,
+    market: Market,
+    config: Config,
+    windows: Windows,
+    records: list[ledger.Record],
+) -> Path:
+    """Writes ``report_<split>.html`` into a run folder; returns its path.
+
+    Args:
+      folder: of the run, scored on the split.
+      split: what was scored.
+      market: the data that it was scored on.
+      config: of the run.
+      windows: with the run's scaler, for the inputs of single cases.
+      records: of the ledger.
+
+    Raises:
+      InputError: the split was not scored, or on other data, or Plotly is not installed.
+    """
+    scores = Scores.read(folder / f"scores_{split}.json")
+    rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
+    seeds = sorted(p.parent for p in folder.glob("**/metrics.jsonl"))
+    sections = [
+        Section("Scores", "The run beside its floors, on the same samples and resampled days. "
+                "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
+        Section("Prices", "Each mark is the call for the next target day, at the close it was made "
+                f"on. The band is where the price {config.targets.returns[0]} session(s) later "
+                "was expected, by the calibrated interval.", [_prices(rows, market, config)]),
+        Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
+                "points of what is traded.", _capital(rows, market, config)),
+        Section("Calibration", "How often it was up where so much was said; how often the return "
+                "fell into its interval; and what is gained by answering only when sure.",
+                _calibration(rows, config)),
+        Section("Fusion weights", "How much each modality counted, where it was present.",
+                _weights(rows, config)),
+        Section("Contributions", "What the fusion's diagnosis found on the latest training rows, "
+                "once modalities were dropped; bars are the first seed's.", _contributions(seeds)),
+        Section("Training", "Of every seed.", _training(seeds)),
+        Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
+                "distance), and the log loss as days went by.", _drift(rows, folder)),
+        Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
+                "saw.", [_cases(rows, market, config, windows)]),
+        Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
+                "they differ.", _neighbours(records, config, split)),
+    ]  # fmt: skip
+    ablated = folder / f"ablation_{split}.json"
+    if ablated.exists():
+        sections.insert(5, Section("Modalities", "How the loss rises when a modality's content is "
+                        "changed under the run, and what training with it gains over placebos: the "
+                        "same modality shuffled across samples.", _ablation(ablated)))  # fmt: skip
+    alarms = [line for line in scores.headline if line.startswith(("LEAK ALARM", "IN SAMPLE"))]
+    if alarms:
+        text = Markup("").join(Markup("<p class=alarm>{}</p>").format(a) for a in alarms)
+        sections[0].parts.insert(0, text)
+    return page.write(
+        folder / f"report_{split}.html",
+        "page.html.j2",
+        title=f"{config.name}: {split}",
+        lead=". ".join([*(h for h in scores.headline if h not in alarms), *_verdicts(scores)])
+        + ".",
+        library=charts.library(),
+        sections=sections,
+    )
+
+
+def _outcomes(path: Path, market: Market) -> pd.DataFrame:
+    if not path.exists():
+        raise InputError(f"{path}: no such file; run launch/evaluate.py with this split first")
+    rows = pd.read_parquet(path)
+    known = rows["row"].max() < len(market.session)
+    if not known or (market.adj_close[rows["row"]] != rows["close"].to_numpy()).any():
+        raise InputError(
+            f"{path}: its prices are not those of config.data; give the data that it was scored on"
+        )
+    return rows.sort_values(["target_day", "symbol"], ignore_index=True)
+
+
+def _verdicts(scores: Scores) -> list[str]:
+    """One sentence a target."""
+    said = []
+    for t in scores.tables:
+        floors = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
+        count = {v: sum(r.verdict == v for r in floors) for v in ("better", "worse")}
+        said.append(
+            f"{t.target.capitalize()}: by {t.compared} better than {count['better']} of "
+            f"{len(floors)} floors, worse than {count['worse']}"
+        )
+    return said
+
+
+def _ablation(path: Path) -> list[Markup]:
+    told = json.loads(path.read_text())
+    frames = {k: pd.DataFrame(t["data"]).set_index("modality") for k, t in told.items()}
+    return [page.table(f.T if k == "placebos" else f, 100) for k, f in frames.items()]
+
+
+def _tables(scores: Scores) -> list[Markup]:
+    parts = []
+    for target in scores.tables:
+        for i, (title, columns, rows) in enumerate(grids(target)):
+            # Of the whole page only this is not needed at once: every metric, every part.
+            frame = pd.DataFrame([r[1:] for r in rows], columns=columns[1:],
+                                 index=[r[0] for r in rows])  # fmt: skip
+            table = page.table(frame, 200)
+            parts.append(
+                Markup("<h3>{}</h3>{}").format(title, table)
+                if i == 0
+                else Markup("<details><summary>{}</summary>{}</details>").format(title, table)
+            )
+    return parts
+
+
+def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
+    low, high = (f"q{q:g}" for q in (config.targets.quantiles[0], config.targets.quantiles[-1]))
+    panels, past = {}, {}
+    for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
+        called = own["up"] > 0.5
+        right = (called == (own["rose"] > 0.5)).astype(object)
+        right[own["rose"].isna()] = None
+        panels[str(symbol)] = own.assign(
+            low=own["close"] * np.exp(own[low]), high=own["close"] * np.exp(own[high]), right=right
+        )
+        first = max(own["row"].min() - _CONTEXT, market.first_row[own["row"].min()])
+        at = np.arange(first, own["row"].max() + 1)
+        past[str(symbol)] = pd.DataFrame(
+            {"day": market.session[at].astype("datetime64[s]"), "close": market.adj_close[at]}
+        )
+    return charts.prices(panels, past)
+
+
+def _capital(rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
+    days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
+    row = rows["row"].to_numpy()
+    growth = market.adj_close[row + 1] / market.adj_close[row] - 1
+
+    def book(up: np.ndarray) -> portfolio.Book:
+        symbol = market.symbol[row].astype(int)
+        return portfolio.book(up, growth, symbol, day, len(days), config.targets.direction[0])
+
+    ours = book(rows["up"].to_numpy(float))
+    held = book(np.ones(len(rows)))
+    when = pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
+    curves = {f"{c} bps": (when, portfolio.equity(ours.net(c))) for c in portfolio.COSTS}
+    curves[f"always up, {COST} bps"] = (when, portfolio.equity(held.net(COST)))
+    return [charts.lines(curves, y="capital, from 1")]
+
+
+def _calibration(rows: pd.DataFrame, config: Config) -> list[Markup]:
+    known = rows[rows["rose"].notna()]
+    rose = known["rose"].to_numpy()
+    curves: dict[str, tuple[Any, Any]] = {"perfect": ([0, 1], [0, 1])}
+    for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
+        said = known[column].to_numpy(float)
+        edge = np.quantile(said, np.linspace(0, 1, _BINS + 1)[1:-1])
+        at = np.searchsorted(edge, said)
+        count = np.maximum(np.bincount(at, minlength=_BINS), 1)
+        curves[name] = np.bincount(at, said, _BINS) / count, np.bincount(at, rose, _BINS) / count
+    q = config.targets.quantiles
+    held = rows[rows["return"].notna()]
+    inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
+    daily = inside.groupby(held["target_day"]).mean().rolling(_SMOOTH, min_periods=1).mean()
+    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
+    wanted = q[-1] - q[0]
+    said = known["up_calibrated"].to_numpy(float)
+    wrong = ((said > 0.5) != (rose > 0.5)).astype(float)
+    share, risk = calibration.risk_coverage(np.abs(said - 0.5), wrong)
+    return [
+        Markup("<h3>Said and came, in tenths of the samples</h3>"),
+        charts.lines(curves, "probability of up", "share that rose"),
+        Markup("<h3>Share inside the {:.0f} % interval, mean of {} days</h3>").format(
+            100 * wanted, _SMOOTH
+        ),
+        charts.lines(
+            {"inside": (when, daily.to_numpy()), "wanted": (when, np.full(len(when), wanted))}
+        ),
+        Markup("<h3>Error where it answers only its surest share</h3>"),
+        charts.lines({"error": (share, risk)}, "share answered", "share wrong"),
+    ]
+
+
+def _weights(rows: pd.DataFrame, config: Config) -> list[Markup]:
+    names = list(config.modalities)
+    seen = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
+    daily = seen.groupby(rows["target_day"]).mean()
+    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
+    by = seen.groupby(rows["symbol"]).mean()
+    return [
+        charts.lines({m: (when, daily[m].to_numpy()) for m in names}, y="mean weight"),
+        charts.heatmap(
+            by.to_numpy(float).T,
+            x=[str(s) for s in by.index],
+            y=names,
+            height=120 + 36 * len(names),
+        ),
+    ]
+
+
+def _contributions(seeds: list[Path]) -> list[Markup]:
+    found = [json.loads(p.read_text()) for s in seeds if (p := s / "fusion.json").exists()]
+    if not found:
+        return [Markup("<p>Only the distilled fusion diagnoses itself (model.fusion).</p>")]
+    first, settled = found[0], found[0]["settled"]
+    names = list(first["modalities"])
+    lines = dict.fromkeys(itertools.chain.from_iterable(f["anomalies"] for f in found))
+    return [
+        Markup("<h3>Share of all contribution</h3>"),
+        charts.bars(names, settled["share"], x="share"),
+        Markup("<h3>Variance of contribution over a modality's feature dimensions</h3>"),
+        charts.bars(names, settled["within"], x="variance over squared mean"),
+        Markup("<p>Across all dimensions of all modalities: {:.3g}.</p>").format(settled["across"]),
+        Markup("<h3>Worth: rise of the later loss without it</h3>"),
+        charts.bars(names, first["worth"], first["error"], "loss", line=0.0),
+        Markup("").join(Markup("<p>{}</p>").format(line) for line in lines),
+    ]
+
+
+def _training(seeds: list[Path]) -> list[Markup]:
+    logs = {
+        s.name: pd.DataFrame(
+            [json.loads(r) for r in (s / "metrics.jsonl").read_text().splitlines()]
+        )
+        for s in seeds
+    }
+    parts = []
+    for column in ("loss", "learning_rate", "grad_norm"):
+        curves = {n: (f["step"], f[column]) for n, f in logs.items() if column in f}
+        if curves:
+            parts += [
+                Markup("<h3>{}</h3>").format(column.replace("_", " ")),
+                charts.lines(curves, "step"),
+            ]
+    return parts
+
+
+def _drift(rows: pd.DataFrame, folder: Path) -> list[Markup]:
+    parts = []
+    if (folder / "audit.json").exists():
+        told = json.loads((folder / "audit.json").read_text())["tables"]
+        table = next((t for title, t in told.items() if title.startswith("channels")), None)
+        if table is not None:
+            frame = pd.DataFrame(table["data"])
+            frame = frame[frame["used"] & frame["KS later"].notna()]
+            frame = frame.sort_values("KS later", ascending=False)
+            parts.append(charts.bars(frame["channel"].tolist(), frame["KS later"], x="KS distance"))
+    known = rows[rows["rose"].notna()]
+    p = np.where(known["rose"] > 0.5, known["up"], 1 - known["up"])
+    daily = pd.Series(-np.log(np.clip(p, 1e-7, 1))).groupby(known["target_day"].to_numpy()).mean()
+    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
+    curve = {f"log loss, mean of {_SMOOTH} days": (when, daily.rolling(_SMOOTH, 1).mean())}
+    return [*parts, charts.lines(curve)]
+
+
+def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) -> Markup:
+    known = rows[rows["rose"].notna()]
+    wrong = known[(known["up"] > 0.5) != (known["rose"] > 0.5)]
+    worst = wrong.assign(sure=(wrong["up"] - 0.5).abs()).nlargest(_CASES, "sure")
+    at = worst["row"].to_numpy(np.int64)
+    batch = windows(at, unlabelled(config, len(at)), np.ones(len(at), np.float32))
+    cards = []
+    for i, case in enumerate(worst.to_dict("records")):
+        row = int(at[i])
+        shown = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
+        days = market.session[shown].astype(str).tolist()
+        weights = ", ".join(
+            f"{m} {case[f'weight.{m}']:.2f}" if batch.present[m][i] else f"{m} absent"
+            for m in config.modalities
+        )
+        parts = [
+            Markup("<h3>{} {}: {:.1%} up, came {:+.2%}</h3>").format(
+                case["symbol"], str(case["target_day"])[:10], case["up"], case["growth"]
+            ),
+            charts.lines({"close": (days, market.adj_close[shown])}, marks={"decision": days[-2]}),
+            Markup("<p class=said>weights: {}</p>").format(weights),
+        ]
+        for name, spec in config.modalities.items():
+            if not batch.present[name][i]:
+                continue
+            value = batch.inputs[name]
+            if isinstance(spec, TextConfig):
+                parts.append(_texts(market, spec, row))
+            elif isinstance(value, Image):
+                parts.append(_picture(np.asarray(value.pixels[i]), name))
+            elif isinstance(value, Clip):
+                parts.append(_picture(np.concatenate(np.asarray(value.pixels[i]), 1), name))
+            elif isinstance(value, Waveform):
+                assert isinstance(spec, AudioConfig)
+                mel, mask = log_mel(
+                    jnp.asarray(value.samples[i : i + 1]),
+                    jnp.asarray(value.length[i : i + 1]),
+                    spec,
+                )
+                heard = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
+                step = max(heard.shape[1] // 200, 1)
+                parts.append(charts.heatmap(heard[:, ::step].astype(float), bar=False, height=180))
+        cards.append(Markup("<div class=card>{}</div>").format(Markup("").join(parts)))
+    return Markup("<div class=cards>{}</div>").format(Markup("").join(cards))
+
+
+def _texts(market: Market, spec: TextConfig, row: int) -> Markup:
+    """The newest texts that the model saw, as they were written."""
+    texts = market.texts
+    assert texts is not None, "the windows refuse a text modality without texts"
+    end = int(np.searchsorted(texts.bar, row, side="right"))
+    oldest = int(market.oldest(np.array([row]), spec.sessions)[0])
+    begin = max(end - spec.max_documents, int(np.searchsorted(texts.bar, oldest, side="left")))
+    at = np.arange(begin, end)[::-1]
+    said = Markup("").join(
+        Markup("<blockquote>{}: {}</blockquote>").format(
+            texts.names.get(int(texts.author[i])) or "(no author)",
+            text[:_LETTERS] + "…" * (len(text) > _LETTERS),
+        )
+        for i, text in zip(at, texts.read(at[:_TEXTS]), strict=False)
+    )
+    more = len(at) - _TEXTS
+    return said + (Markup("<p class=more>and {} older texts</p>").format(more) if more > 0 else "")
+
+
+def _picture(pixels: np.ndarray, name: str) -> Markup:
+    from PIL import Image as Picture
+
+    buffer = io.BytesIO()
+    Picture.fromarray(pixels).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Markup('<p>{0}<br><img alt="{0}" src="data:image/png;base64,{1}"></p>').format(
+        name, data
+    )
+
+
+def _neighbours(records: list[ledger.Record], config: Config, split: str) -> list[Markup]:
+    before = ledger.scored_before(records, config, split)
+    if not before:
+        return [Markup("<p>None.</p>")]
+    return [page.table(ledger.table(before), 40)]

@@ -1,0 +1,41 @@
+"""The sweep's page: every point, and for a sensitivity sweep which setting moves the score."""
+
+from pathlib import Path
+
+from fusionjax.config import Config
+from fusionjax.evaluate.sweep import Point, effects, table
+from fusionjax.report import charts, page
+
+_ROWS = 400
+
+
+def write(config: Config, points: list[Point], folder: Path) -> Path:
+    """Writes ``sweep.html`` into a folder; returns its path."""
+    sections = []
+    if config.sweep.method == "sensitivity":
+        ranked = effects(points)
+        sections.append(
+            page.Section(
+                "What matters most",
+                "Change of the objective when one setting alone is changed; lower is better. Bars "
+                "are standard errors over seeds.",
+                [charts.bars(ranked["setting"].tolist(), ranked["change"], ranked["noise"])],
+            )
+        )
+    sections.append(
+        page.Section(
+            "Points, best first",
+            f"The objective, {config.loss.direction:g} × log loss + {config.loss.volatility:g} × "
+            f"volatility MSE, on {config.selection.folds} folds ({config.selection.scheme}) inside "
+            f"the split {config.train.split}; mean over seeds.",
+            [page.table(table(points), _ROWS)],
+        )
+    )
+    return page.write(
+        folder / "sweep.html",
+        "page.html.j2",
+        title=f"Sweep: {config.name}",
+        lead=f"{config.sweep.method}, {len(points)} points.",
+        library=charts.library(),
+        sections=sections,
+    )

@@ -1,0 +1,53 @@
+"""Writes a run's page, one HTML file to look at, or shows what the ledger holds.
+
+python launch/report.py --config=configs/acl18.py --run=runs/acl18 --split=dev
+python launch/report.py --ledger    # every training, evaluation and sweep point, side by side
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app, ledger
+from fusionjax.config import Config
+from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate.forecast import merged
+from fusionjax.evaluate.inference import read_info
+from fusionjax.report import frames
+from fusionjax.report import ledger as ledger_page
+from fusionjax.report import run as run_page
+from fusionjax.train.run import open_market
+from fusionjax.train.telemetry import CONSOLE, say
+
+_RUN = flags.DEFINE_string("run", None, "Run folder that launch/evaluate.py scored")
+_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
+_LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
+
+
+def main(config: Config | None) -> None:
+    records = ledger.read(Path(app.LEDGER.value))
+    if _LEDGER.value:
+        if not records:
+            raise InputError(f"{app.LEDGER.value}: no record; train or evaluate something first")
+        CONSOLE.print(
+            frames.for_screen(ledger.table(records, wide=False), f"{len(records)} records")
+        )
+        say(f"written to {ledger_page.write(records, Path(app.LEDGER.value))}")
+        return
+    if config is None or _RUN.value is None:
+        raise InputError("give --config and --run to see a run, or --ledger")
+    changes = {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value}
+    config = config.override({k: v for k, v in changes.items() if v is not None})
+    folder = Path(_RUN.value)
+    info = read_info(folder)
+    config = merged(config, info.config)
+    market = open_market(config)
+    windows = Windows(market, config, info.scaler)
+    split = config.evaluate.split
+    say(f"written to {run_page.write(folder, split, market, config, windows, records)}")
+
+
+if __name__ == "__main__":
+    app.run(main, needs_config=False)

@@ -1,0 +1,40 @@
+"""Scores many settings on folds inside the training period; each is recorded as it ends.
+
+python launch/sweep.py --config=configs/acl18.py    # config.sweep: method, space, seeds
+Killed, the same command goes on. Which settings matter, most first, one key at a time:
+--config.sweep.method=sensitivity --config.sweep.seeds=3
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+from fusionjax.evaluate import sweep
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.report import frames
+from fusionjax.report import sweep as page
+from fusionjax.train.run import audited_market
+from fusionjax.train.telemetry import CONSOLE, say
+
+_OUT = flags.DEFINE_string("out", None, "Folder of sweep.html; runs/<config name> if not given")
+
+
+def main(config: Config) -> None:
+    mesh = make_mesh(config.mesh)
+    market, _ = audited_market(config)
+    points = []
+    for changes, made, new in sweep.run(market, config, mesh, Path(app.LEDGER.value)):
+        points.append((changes, made, new))
+        scores = "  ".join(f"{k} {v:.4f}" for k, v in made.metrics.items())
+        say(f"{'' if new else 'known: '}{scores}  {changes or 'as it is'}, seed {made.seeds[0]}")
+    CONSOLE.print(frames.for_screen(sweep.table(points), "best first"))
+    if config.sweep.method == "sensitivity":
+        CONSOLE.print(frames.for_screen(sweep.effects(points), "what matters most"))
+    folder = Path(_OUT.value or f"runs/{config.name}")
+    say(f"written to {page.write(config, points, folder)}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,164 @@
+"""Ablations: what is shown in place of a modality, and what beats its placebos."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, seeing, small, tiny_market
+from rich.progress import Progress
+
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.samples import Samples
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate import ablation
+from fusionjax.evaluate.inference import Prediction
+from fusionjax.parallel.mesh import make_mesh
+
+SCALER = Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
+
+
+def config() -> Config:
+    return small(
+        seeing({k: TINY[k] for k in ("price", "text")}),
+        Path(),
+        data__splits={"train": ("2020-01-01", "2020-10-01"), "dev": ("2020-10-02", "2020-12-31")},
+        evaluate__market_channel="ret",
+        evaluate__bootstrap_samples=200,
+        model__fusion="equal",
+        model__width=8,
+        train__steps=30,
+        train__learning_rate=1e-2,
+        train__warmup_steps=2,
+        targets__volatility=(1,),
+    )
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    """Texts tell how tomorrow goes; prices do not."""
+    m = tiny_market(days=300, symbols=("AA", "BB", "CC"))
+    texts = m.texts
+    assert texts is not None
+    tomorrow = np.nan_to_num(np.roll(m.channels[:, 0], -1))
+    texts.lexicon[:] = np.sign(tomorrow[texts.bar])[:, None]
+    return m
+
+
+def test_contents_by_hand(market: Market) -> None:
+    dev = samples.split(market, config(), "dev")
+    made = ablation.contents(market, dev)
+    assert made.keys() == {"constant", "shuffled within the day", "from another stock"}
+    rest = np.setdiff1d(np.arange(len(market.session)), dev.row)
+    for content in made.values():
+        np.testing.assert_array_equal(content[rest], rest)
+    assert set(made["constant"][dev.row]) == {dev.row[0]}
+    for what in ("shuffled within the day", "from another stock"):
+        shown = made[what][dev.row]
+        np.testing.assert_array_equal(market.session[shown], market.session[dev.row])
+        np.testing.assert_array_equal(np.sort(shown), np.sort(dev.row))
+    assert (market.symbol[made["from another stock"][dev.row]] != market.symbol[dev.row]).all()
+    alone = dev.take(market.symbol[dev.row] == 0)
+    assert ablation.contents(market, alone).keys() == {"constant"}
+
+
+def test_windows_show_what_they_are_told_and_nothing_else_changes(market: Market) -> None:
+    c = config()
+    dev = samples.split(market, c, "dev")
+    content = ablation.contents(market, dev)["from another stock"]
+    plain = Windows(market, c, SCALER)
+    changed = Windows(market, c, SCALER, {"text": content})
+    rows, weight = dev.row[:20], np.ones(20, np.float32)
+    targets = samples.take_targets(dev.targets, np.arange(20))
+    one, other = plain(rows, targets, weight), changed(rows, targets, weight)
+    there = plain(content[rows], targets, weight)
+    np.testing.assert_array_equal(other.inputs["text"].lexicon, there.inputs["text"].lexicon)
+    np.testing.assert_array_equal(other.present["text"], there.present["text"])
+    np.testing.assert_array_equal(other.inputs["price"].x, one.inputs["price"].x)
+    np.testing.assert_array_equal(other.sample_id, one.sample_id)
+    np.testing.assert_array_equal(other.log_scale, one.log_scale)
+
+
+def test_placebos_shuffle_training_and_scored_samples_apart(market: Market) -> None:
+    c = config()
+    parts = [samples.split(market, c, n) for n in ("train", "dev")]
+    made = ablation.placebo(market, parts, 3)
+    for part in parts:
+        np.testing.assert_array_equal(np.sort(made[part.row]), np.sort(part.row))
+        assert (made[part.row] != part.row).mean() > 0.9
+    assert (ablation.placebo(market, parts, 4) != made).any()
+
+
+def test_losses_by_hand(market: Market) -> None:
+    dev = samples.split(market, config(), "dev").take(np.arange(2))
+    t = dev.targets
+    said = Prediction(
+        np.array([[0.9], [0.2]]),
+        np.zeros((2, 1, 1)),
+        t.log_volatility + np.array([[0.5], [0.0]], np.float32),
+        np.zeros((2, 2)),
+    )
+    got = ablation.losses(said, dev)
+    p = np.where(t.direction[:, 0] == 1, [0.9, 0.2], [0.1, 0.8])
+    np.testing.assert_allclose(got[ablation.LOSSES[0]], -np.log(p))
+    np.testing.assert_allclose(got[ablation.LOSSES[1]], [0.25, 0], atol=1e-6)
+    masked = dataclasses.replace(t, direction_mask=np.array([[True], [False]]))
+    hidden = ablation.losses(said, dataclasses.replace(dev, targets=masked))
+    assert np.isnan(hidden[ablation.LOSSES[0]]).tolist() == [False, True]
+
+
+def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
+    """Losses of four trainings a side that differ by ``gap`` in truth."""
+    rng = np.random.default_rng(0)
+    m = tiny_market(days=days + 8, symbols=("AA", "BB"))
+    scored = samples.between(m, config(), np.datetime64("2020-01-01"), m.session.max())
+    noise = rng.normal(size=len(scored))  # of the days, the same for all trainings
+
+    def side(level: float) -> list[dict]:
+        return [
+            {k: level + noise + 0.1 * rng.normal(size=len(scored)) for k in ablation.LOSSES}
+            for _ in range(4)
+        ]
+
+    return side(gap), side(0.0), scored
+
+
+@pytest.mark.parametrize(("gap", "found"), [(0.2, True), (0.0, False)])
+def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
+    changed, real, scored = of_two(100, gap)
+    mean, low, high = ablation._rise(changed, real, scored, config())[ablation.LOSSES[0]]
+    assert low < mean < high
+    assert abs(mean - gap) < 0.05
+    assert (low > 0) == found
+
+
+@pytest.mark.slow
+def test_what_tells_the_future_beats_its_placebos_and_noise_does_not(
+    market: Market, tmp_path: Path
+) -> None:
+    c = config()
+    scored = samples.split(market, c, "dev")
+    mesh = make_mesh(c.mesh)
+
+    def found() -> dict[str, ablation.Worth]:
+        trainings = ablation.Trainings(market, c, mesh, scored, tmp_path)
+        made = ablation.worth(trainings, market, c, scored, 3, 2, Progress(disable=True))
+        return {w.modality: w for w in made}
+
+    worth = found()
+    assert worth["text"].verdict.startswith("used (log loss of direction")
+    assert "direction" not in worth["price"].verdict
+    direction = ablation.LOSSES[0]
+    assert worth["text"].rank[direction] == 0
+    assert worth["text"].without[direction][1] > 0, "without the texts it is worse"
+    assert worth["price"].alone[direction][1] > 0, "so it is with prices alone"
+    assert len(list(tmp_path.glob("*.npz"))) == 2 + 2 * (3 + 4)
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")}
+    assert found() == worth, "what was trained is not trained again"
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")} == stamps
+    trainings = ablation.Trainings(market, c, mesh, scored, tmp_path)
+    with pytest.raises(InputError, match="--placebos=1: give at least 2"):
+        next(ablation.worth(trainings, market, c, scored, 1, 2, Progress(disable=True)))

@@ -1,0 +1,116 @@
+"""The page's cases show what the model saw: texts as they were written, pictures, sound, video."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import TINY, seeing, small
+
+from configs import planted_folder as planted_config
+from fusionjax import ledger
+from fusionjax.config import Config, resolve
+from fusionjax.data import planted, planted_folder
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.report import charts, run, sweep
+from fusionjax.train.run import open_market
+
+HOSTILE = "<script>alert(1)</script> sells & buys"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    root = tmp_path_factory.mktemp("planted")
+    market = planted.plant(planted.REGIMES["full"], 0)
+    planted_folder.write(market, root / "market", np.arange(60))
+    path = root / "market" / "texts.parquet"
+    texts = pd.read_parquet(path)
+    texts["text"] = HOSTILE
+    texts.to_parquet(path)
+    return resolve(planted_config.get_config()).override(
+        {
+            "data.root": str(root / "market"),
+            "data.prepared": str(root / "prepared"),
+            "data.splits": dict.fromkeys(("train", "dev", "test"), ("1990-01-03", "1990-03-28")),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def market(config: Config) -> Market:
+    return open_market(config)
+
+
+def outcomes(market: Market, config: Config, rows: np.ndarray) -> pd.DataFrame:
+    """Confident and wrong everywhere."""
+    names = {f"weight.{m}": np.full(len(rows), 0.2) for m in config.modalities}
+    return pd.DataFrame(
+        {
+            "row": rows,
+            "symbol": np.array(market.symbols)[market.symbol[rows]],
+            "target_day": market.session[rows + 1].astype("datetime64[s]"),
+            "close": market.adj_close[rows],
+            "up": np.linspace(0.6, 0.9, len(rows)),
+            "rose": np.zeros(len(rows)),
+            "growth": np.full(len(rows), -0.01),
+            **names,
+        }
+    )
+
+
+def test_cases_show_every_kind_of_input(market: Market, config: Config) -> None:
+    windows = Windows(market, config, Scaler.fit(market, np.datetime64("1990-03-01")))
+    rows = np.arange(20, 50)
+    page = str(run._cases(outcomes(market, config, rows), market, config, windows))
+    assert page.count("<div class=card>") == 20, "thirty mistakes, the twenty surest are shown"
+    assert "90.0% up, came -1.00%" in page
+    assert "60.0% up" not in page
+    assert page.count("data:image/png;base64,") >= 20, "pictures, and video frames side by side"
+    assert page.count("heatmap") >= 10, "sound as a spectrogram"
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; sells &amp; buys" in page
+    assert HOSTILE not in page
+    assert "absent" in page, "three in ten posts are missing, and it is said"
+
+
+def test_texts_are_those_that_the_model_saw(market: Market, config: Config) -> None:
+    texts = market.texts
+    assert texts is not None
+    assert set(texts.read(np.arange(len(texts.bar)))) == {HOSTILE}
+
+
+def test_outcomes_of_other_data_are_refused(market: Market, config: Config, tmp_path: Path) -> None:
+    frame = outcomes(market, config, np.arange(20, 30))
+    frame["close"] *= 2
+    frame.to_parquet(tmp_path / "outcomes_dev.parquet")
+    with pytest.raises(InputError, match="its prices are not those of config.data"):
+        run._outcomes(tmp_path / "outcomes_dev.parquet", market)
+    with pytest.raises(InputError, match="no such file; run launch/evaluate.py"):
+        run._outcomes(tmp_path / "outcomes_test.parquet", market)
+
+
+def test_a_gap_is_a_gap_and_markup_in_a_name_is_text() -> None:
+    drawn = str(charts.lines({"</script><b>": ([0, 1, 2], [1.0, float("nan"), 3.0])}))
+    assert "NaN" not in drawn
+    assert "null" in drawn
+    assert "</script><b>" not in drawn
+
+
+def test_sweep_page(tmp_path: Path) -> None:
+    c = small(seeing({"price": TINY["price"]}), tmp_path, sweep__method="sensitivity")
+    points = [
+        (
+            changes,
+            ledger.record(
+                "sweep", c, run="", data="", seeds=(seed,), split="train",
+                metrics={"objective": value + 0.01 * seed}, cost={"seconds": 1.0},
+            ),
+            True,
+        )
+        for changes, value in (({}, 1.0), ({"model.width": 16}, 1.2), ({"model.layers": 2}, 0.9))
+        for seed in range(2)
+    ]  # fmt: skip
+    text = sweep.write(c, points, tmp_path).read_text()
+    assert text.index("model.width=16") < text.index("model.layers=2"), "larger effects first"
+    assert "What matters most" in text
