@@ -10,8 +10,8 @@ which 4,987 and 656 are tweet-aligned (--subset). A period that was withheld is 
 --data.root=FOLDER --split=test.
 
 `launch/sweep.py` chose loss.direction, width and steps from the grid below, by walk-forward inside
-the training period (dev is 42 days and cannot choose). An earlier grid of 16 had shown that more of any
-of them only learns the training days by heart. README has the table that these commands make.
+the training period (dev is 42 days and cannot choose). An earlier grid of 16 had shown that more of
+any of them only learns the training days by heart. README has the table that these commands make.
 """
 
 from ml_collections import ConfigDict

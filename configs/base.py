@@ -158,6 +158,7 @@ def get_config() -> ConfigDict:
     c.evaluate.locked = ()  # splits that are scored once; --force scores one again
     # A score too good to be true is no result until this says why it is true after all.
     c.evaluate.leak_answer = ""
+    c.evaluate.abstain_below = 0.5  # launch/predict.py makes no call that is less likely
 
     c.finetune = ConfigDict()
     c.finetune.split = "train"  # its rows after the parent's last matured label are the new ones

@@ -5,6 +5,8 @@ python launch/evaluate.py --config=configs/planted.py --ladder    # fusions, 2 t
 python launch/evaluate.py --config=configs/planted.py --truth     # do the weights mean it?
 python launch/evaluate.py --config=configs/planted.py --coreset=.3 # 30 % chosen, beside random
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --placebos=20 # what matters?
+python launch/evaluate.py --config=configs/maec.py --ladder --placebos=20 # the same of a study
+python launch/evaluate.py --shock    # method | coverage | worst 250 days | width, 20 simulations
 A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
 """
 
@@ -19,7 +21,17 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation, coreset, evaluation, ladder, ladder_table, table, truth
+from fusionjax.evaluate import (
+    ablation,
+    coreset,
+    evaluation,
+    ladder,
+    ladder_table,
+    shock,
+    table,
+    truth,
+    view_ablation,
+)
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.parallel.mesh import make_mesh
@@ -38,10 +50,17 @@ _FORCE = flags.DEFINE_bool("force", False, "Score a locked split once more")
 _TRUTH = flags.DEFINE_bool("truth", False, "Ask the weights of config.ladder's first fusion")
 _LADDER = flags.DEFINE_bool("ladder", False, "Train and score config.ladder instead of a run")
 _CORESET = flags.DEFINE_float("coreset", None, "Train on this share, chosen, beside random")
+_SHOCK = flags.DEFINE_bool("shock", False, "Do intervals cover when volatility jumps? Simulated")
 _PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra plots)")
 
 
-def main(config: Config) -> None:
+def main(config: Config | None) -> None:
+    if _SHOCK.value:
+        for row in shock.study(range(20)):
+            say(str(row))
+        return
+    if config is None:
+        raise InputError("--config is missing; for example --config=configs/demo.py")
     if _LADDER.value or _TRUTH.value or _CORESET.value is not None:
         study(config, _SPLIT.value or config.evaluate.split)
         return
@@ -126,6 +145,11 @@ def study(config: Config, split: str) -> None:
         if _CORESET.value is not None:
             CONSOLE.print(coreset.for_screen(coreset.compare(config, views, split, _CORESET.value)))
             return
+        if _PLACEBOS.value:
+            tables = view_ablation.ablate(config, views, split, _PLACEBOS.value, progress)
+            for table_, what in zip(tables, ("content changed", "against placebos"), strict=True):
+                CONSOLE.print(frames.for_screen(table_, f"{config.name}, {split}: {what}"))
+            return
         cells = ladder.climb(config, views, split, progress)
         made = ladder_table.report(config, cells, views, split)
     CONSOLE.print(ladder_table.for_screen(made))
@@ -134,4 +158,4 @@ def study(config: Config, split: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, needs_config=False)

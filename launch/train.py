@@ -2,6 +2,7 @@
 
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
+python launch/train.py --config=configs/acl18.py --ladder    # is it worth starting? gate by gate
 A third of the samples, chosen by a trained run: --config.train.coreset_share=.3
 --config.train.coreset_by=runs/acl18.
 """
@@ -10,21 +11,26 @@ import time
 from pathlib import Path
 
 from absl import flags
+from jax.sharding import Mesh
 
 from fusionjax import app, ledger
 from fusionjax.config import Config
-from fusionjax.evaluate import coreset
+from fusionjax.evaluate import coreset, gates
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.run import Trainer
+from fusionjax.train.run import Trainer, audited_market
 from fusionjax.train.telemetry import last_metrics, say
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
+_LADDER = flags.DEFINE_bool("ladder", False, "Climb the debug ladder instead of training")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
 
 
 def main(config: Config) -> None:
     mesh = make_mesh(config.mesh)
+    if _LADDER.value:
+        climb(config, mesh)
+        return
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
     trainer = Trainer.from_config(config, mesh, coreset.rows)
     trainer.describe()
@@ -47,6 +53,16 @@ def main(config: Config) -> None:
         ),
     )
     say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
+
+
+def climb(config: Config, mesh: Mesh) -> None:
+    """The gates that should hold before a long training."""
+    tried = []
+    for gate in gates.climb(audited_market(config)[0], config, mesh):
+        tried.append(gate)
+        say(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.figure}")
+    gates.require_passed(tried)
+    say(f"ready\nnext: python launch/train.py {app.config_flag()}")
 
 
 if __name__ == "__main__":

@@ -77,6 +77,8 @@ def _check_selection(c: "Config") -> None:
             isinstance(values, list | tuple) and len(values) > 0,
             f"sweep.space gives {key} {values!r}; expected one or more values in brackets",
         )
+    least = c.evaluate.abstain_below
+    _need(0 <= least <= 1, f"evaluate.abstain_below is {least}; expected a probability")
     for split in c.evaluate.locked:
         _need(
             split in c.data.splits,

@@ -228,6 +228,7 @@ class EvaluateConfig:
     market_channel: str
     locked: tuple[str, ...]
     leak_answer: str
+    abstain_below: float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,21 @@ class Samples:
             self.subset[keep],
         )
 
+    def and_unlabelled(self, config: Config, rows: Int64[np.ndarray, "K"]) -> "Samples":
+        """These samples, then some whose future is unknown."""
+        more, none = len(rows), unlabelled(config, len(rows))
+        return Samples(
+            np.concatenate([self.row, rows]),
+            np.concatenate([self.target_day, np.full(more, np.datetime64("NaT", "D"))]),
+            Targets(
+                **{
+                    f.name: np.concatenate([getattr(self.targets, f.name), getattr(none, f.name)])
+                    for f in dataclasses.fields(none)
+                }
+            ),
+            np.concatenate([self.subset, np.zeros(more, bool)]),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:

@@ -17,13 +17,13 @@ from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.samples import Samples, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
-from fusionjax.errors import InputError
 from fusionjax.evaluate.metrics import known
-from fusionjax.types import Documents, Series
+from fusionjax.types import Batch, Clip, Documents, Image, Series, Waveform
 
 Fold = tuple[Samples, Samples]
 _RECENT = 5  # sessions whose mean stands beside the last value
 _BATCH = 1024
+_PARTS = 8  # of each side of a picture and of a sound
 _YEAR = 250  # returns that a GARCH needs
 # As many candidates for each as the model's own grid has.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
@@ -37,15 +37,17 @@ _TREES = tuple(
 
 def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
     """A flat view of what the model sees: last value, recent and whole-window mean of each series;
-    number, mean embedding and mean scores of the texts. Missing values are NaN.
+    number, mean embedding and mean scores of the texts; mean brightness of the fields of pictures
+    and videos; loudness by parts of sounds. Missing values are NaN.
     """
-    parts = [_pool(batch.inputs) for batch in evaluation_batches(rows, windows, _BATCH)]
+    parts = [_pool(batch) for batch in evaluation_batches(rows, windows, _BATCH)]
     return np.concatenate(parts)[: len(rows)]
 
 
-def _pool(inputs: dict) -> np.ndarray:
+def _pool(batch: Batch) -> np.ndarray:
     columns = []
-    for value in inputs.values():
+    for name, value in batch.inputs.items():
+        here = np.asarray(batch.present[name])[:, None]
         if isinstance(value, Series):
             x = np.where(value.mask[..., None], value.x, np.nan)
             columns += [x[:, -1], _mean(x[:, -_RECENT:]), _mean(x)]
@@ -56,9 +58,20 @@ def _pool(inputs: dict) -> np.ndarray:
                 _mean(np.where(shown, value.lexicon, np.nan)),
                 _mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
             ]
-    if not columns:
-        raise InputError("the floors need a numeric or text modality; the config has images only")
+        elif isinstance(value, Image | Clip):
+            frames = value.pixels if isinstance(value, Clip) else value.pixels[:, None]
+            fields = _mean_of_parts(_mean_of_parts(frames, 2), 3).mean(1)
+            columns.append(np.where(here, fields.reshape(len(fields), -1) / 255, np.nan))
+        elif isinstance(value, Waveform):
+            power = _mean_of_parts(np.square(value.samples / 32768.0), 1)
+            columns.append(np.where(here, np.log(power + 1e-8), np.nan))
     return np.concatenate(columns, axis=1).astype(np.float64)
+
+
+def _mean_of_parts(x: np.ndarray, axis: int) -> np.ndarray:
+    """The mean of each of a few equal parts of an axis."""
+    parts = np.array_split(x, min(_PARTS, x.shape[axis]), axis)
+    return np.stack([p.mean(axis) for p in parts], axis)
 
 
 def _mean(x: Float[np.ndarray, "B T F"]) -> Float[np.ndarray, "B F"]:

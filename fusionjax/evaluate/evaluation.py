@@ -80,13 +80,13 @@ def evaluate(
     up, quantiles = calibrated(mean(next(iter(each.values()))), whole, market, config)
     tables = scoring.score_runs(
         runs,
-        {name: [_rows(p, inside) for p in said] for name, said in each.items()},
+        {name: [p.take(inside) for p in said] for name, said in each.items()},
         {"direction": up[inside], "returns": quantiles[inside]},
         market,
         config,
         scored,
     )
-    said = _rows(mean(next(iter(each.values()))), inside)
+    said = mean(next(iter(each.values()))).take(inside)
     rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
     book = scoring.book(said.up[:, 0].astype(float), scored, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
@@ -146,10 +146,6 @@ def calibrated(
     )
     inner = np.clip(quantiles[:, 1:-1], low[:, None], high[:, None])
     return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
-
-
-def _rows(said: Prediction, keep: np.ndarray) -> Prediction:
-    return Prediction(**{f.name: getattr(said, f.name)[keep] for f in dataclasses.fields(said)})
 
 
 def _frame(

@@ -11,12 +11,15 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config, require_same_task
+from fusionjax.data.samples import between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
+from fusionjax.evaluate.evaluation import calibrated
 from fusionjax.evaluate.inference import Ensemble
 
 # A forecast may be asked for until the next bar is due: a long week-end after the last one.
 _VALID_DAYS = 5
+_RECENT = 520  # sessions whose matured labels calibrate
 
 
 def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
@@ -62,6 +65,10 @@ def forecast(
 ) -> list[dict[str, Any]]:
     """One record a row: probabilities, quantiles, volatility and the weight of each modality.
 
+    ``calibrated`` is what labels that matured between the end of training and the row make of the
+    first horizons: the probability of up, and the interval that covers as often as it says.
+    ``call`` abstains where the likelier class has less than ``config.evaluate.abstain_below``.
+
     Args:
       ensemble: the run.
       market: the data.
@@ -78,8 +85,15 @@ def forecast(
         raise InputError(
             f"--without={','.join(sorted(hidden))}: name some, not all, of {', '.join(names)}"
         )
-    said = ensemble.predict(np.array(rows), hidden)
-    t = config.targets
+    t, asked = config.targets, np.array(rows)
+    known_until = np.datetime64(ensemble.info.trained_until, "D")
+    sessions = np.unique(market.session[market.session <= market.session[asked].max()])
+    since = max(known_until + 1, sessions[-_RECENT:][0])
+    past = between(market, config, since, sessions[-1])
+    both = past.and_unlabelled(config, asked)
+    everything = ensemble.predict(both.row, hidden)
+    up, quantiles = (x[-len(asked) :] for x in calibrated(everything, both, market, config))
+    said = everything.take(np.arange(len(both))[-len(asked) :])
     records = []
     for i, row in enumerate(rows):
         records.append(
@@ -91,6 +105,15 @@ def forecast(
                     f"{h}d": dict(zip(t.classes, _round([1 - p, p]), strict=True))
                     for h, p in zip(t.direction, said.up[i].tolist(), strict=True)
                 },
+                "calibrated": {
+                    "up": round(float(up[i]), 6),
+                    f"interval_{t.returns[0]}d": {
+                        "level": round(t.quantiles[-1] - t.quantiles[0], 6),
+                        "low": round(float(quantiles[i, 0]), 6),
+                        "high": round(float(quantiles[i, -1]), 6),
+                    },
+                },
+                "call": _call(float(up[i]), config),
                 "return_quantiles": {
                     f"{h}d": dict(zip(map(str, t.quantiles), _round(q), strict=True))
                     for h, q in zip(t.returns, said.return_quantiles[i].tolist(), strict=True)
@@ -105,6 +128,12 @@ def forecast(
             }
         )
     return records
+
+
+def _call(up: float, config: Config) -> str:
+    if max(up, 1 - up) < config.evaluate.abstain_below:
+        return "abstain"
+    return config.targets.classes[int(up > 0.5)]
 
 
 def write(records: list[dict[str, Any]], path: Path) -> None:

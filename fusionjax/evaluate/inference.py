@@ -32,6 +32,10 @@ class Prediction:
     log_volatility: Float[np.ndarray, "S H3"]
     modality_weight: Float[np.ndarray, "S M"]
 
+    def take(self, keep: np.ndarray) -> "Prediction":
+        """The forecasts at a mask or at positions."""
+        return Prediction(**{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)})
+
 
 def seed_folders(run: Path) -> list[Path]:
     """The seeds of a run folder: ``seed_*`` inside it, or the folder itself.

@@ -1,5 +1,6 @@
 """One fusion on vectors, many seeds side by side on one device, any subset of modalities shown."""
 
+import copy
 import dataclasses
 from functools import partial
 from typing import Any
@@ -49,6 +50,13 @@ class Study:
         self._eliminate = jax.jit(
             jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
         )
+
+    def showing(self, views: list[Views]) -> "Study":
+        """The same programs on other content: the splits must be those of the first views."""
+        other = copy.copy(self)
+        other._data = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
+        other._seeds = jnp.arange(len(views), dtype=jnp.uint32)
+        return other
 
     def _chunk(self, state: TrainState, data: Batch, seeds: Array) -> tuple[TrainState, dict]:
         size = self.config.train.global_batch_size

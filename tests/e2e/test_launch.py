@@ -112,6 +112,17 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     weight = record["modality_weight"]
     assert set(weight) == {"price", "vix", "chart"}
     assert max(weight.values()) > 0, "at least one is kept"
+    sure = record["calibrated"]["interval_1d"]
+    assert sure["level"] == 0.9
+    assert sure["low"] < 0 < sure["high"]
+    assert record["call"] in ("down", "up")
+    # What is asked for beside it, and later, changes nothing: no label is used before its time.
+    shy = ["--run=runs/demo", "--symbol=SPX", "--config.evaluate.abstain_below=0.99"]
+    launch(folder, "predict", "demo", *shy, "--at=2018-06-29,2018-12-31", "--out=out/g.json")
+    again, last = json.loads((folder / "out/g.json").read_text())
+    assert again | {"call": record["call"]} == record
+    assert again["call"] == last["call"] == "abstain"
+    assert last["calibrated"]["interval_1d"]["high"] > sure["high"], "December 2018 was wild"
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Path) -> None:
