@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import TINY, seeing, small, tiny_market
@@ -141,7 +142,7 @@ def test_what_tells_the_future_beats_its_placebos_and_noise_does_not(
 ) -> None:
     c = config()
     scored = samples.split(market, c, "dev")
-    mesh = make_mesh(c.mesh)
+    mesh = make_mesh(c.mesh, jax.devices()[:1])
 
     def found() -> dict[str, ablation.Worth]:
         trainings = ablation.Trainings(market, c, mesh, scored, tmp_path)

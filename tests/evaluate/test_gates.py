@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import pytest
 from conftest import TINY, seeing, small, tiny_market
 
@@ -12,7 +13,7 @@ from fusionjax.evaluate import gates
 from fusionjax.parallel.mesh import make_mesh
 
 
-def config(**changes: object) -> Config:
+def config() -> Config:
     return small(
         seeing({k: TINY[k] for k in ("price", "text")}),
         Path(),
@@ -23,7 +24,6 @@ def config(**changes: object) -> Config:
         model__width=32,
         train__learning_rate=3e-3,
         train__steps=50,
-        **changes,
     )
 
 
@@ -35,7 +35,7 @@ def market() -> Market:
 @pytest.mark.slow
 def test_a_sound_set_up_is_ready(market: Market) -> None:
     c = config()
-    passed = list(gates.climb(market, c, make_mesh(c.mesh)))
+    passed = list(gates.climb(market, c, make_mesh(c.mesh, jax.devices()[:1])))
     assert [g.name for g in passed] == ["toy", "by heart", "small scale"]
     assert all(g.passed for g in passed), passed
     assert "of 256 real samples" not in passed[0].figure
@@ -45,8 +45,8 @@ def test_a_sound_set_up_is_ready(market: Market) -> None:
 
 @pytest.mark.slow
 def test_what_learns_nothing_stops_at_the_first_gate(market: Market) -> None:
-    c = config(train__frozen=("encoders.*", "fusion.*"), train__learning_rate=1e-9)
-    tried = list(gates.climb(market, c, make_mesh(c.mesh)))
+    c = config().override({"train.learning_rate": 1e-9})
+    tried = list(gates.climb(market, c, make_mesh(c.mesh, jax.devices()[:1])))
     assert [g.passed for g in tried] == [False], "nothing above a closed gate is tried"
     with pytest.raises(InputError, match=r"gate toy failed: \d\d.\d% .* inputs do not reach"):
         gates.require_passed(tried)

@@ -3,6 +3,7 @@
 import itertools
 from pathlib import Path
 
+import jax
 import pytest
 from conftest import TINY, seeing, small, tiny_market
 
@@ -55,7 +56,7 @@ def test_the_settings_of_each_method() -> None:
 
 def test_a_killed_sweep_goes_on_where_it_was(market: Market, tmp_path: Path) -> None:
     c = config(sweep__method="sensitivity", sweep__seeds=2)
-    mesh = make_mesh(c.mesh)
+    mesh = make_mesh(c.mesh, jax.devices()[:1])
     begun = sweep.run(market, c, mesh, tmp_path)
     first = [next(begun), next(begun)]  # and then it is killed
     assert len(ledger.read(tmp_path)) == 2, "each point is there as soon as it ends"
