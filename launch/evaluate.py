@@ -24,6 +24,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import (
     ablation,
     coreset,
+    diagnostics,
     evaluation,
     ladder,
     ladder_table,
@@ -88,6 +89,10 @@ def main(config: Config | None) -> None:
     evaluation.require_answered(scores, config)
     scores.save(folder)
     outcomes.save(folder)
+    odd = diagnostics.diagnose(folder, config, None if _SUBSET.value else split)
+    for stage, lines in odd.items():
+        for line in lines:
+            say(f"{stage}: {line}")
     first = runs[_RUN.value]
     ledger.append(
         Path(app.LEDGER.value),

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from fusionjax import app, ledger
 from fusionjax.config import Config
-from fusionjax.evaluate import coreset, gates
+from fusionjax.evaluate import coreset, diagnostics, gates
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
 from fusionjax.train.run import Trainer, audited_market
@@ -52,6 +52,9 @@ def main(config: Config) -> None:
             cost={"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
         ),
     )
+    odd = diagnostics.diagnose(folder, config)
+    for line in odd["training"]:
+        say(f"training: {line}")
     say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
 
 

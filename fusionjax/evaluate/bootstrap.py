@@ -50,11 +50,11 @@ class Draws:
 Score = Callable[[Draws], Float[np.ndarray, "runs"]]
 
 
-def interval(drawn: Float[np.ndarray, "runs"]) -> tuple[float, float]:
-    """The central 95 % of a metric over resamplings; NaN where it has no value."""
+def interval(drawn: Float[np.ndarray, "runs"], level: float = _LEVEL) -> tuple[float, float]:
+    """The central 95 %, or another share, of a metric over resamplings; NaN where it has none."""
     if not np.isfinite(drawn).any():
         return float("nan"), float("nan")
-    low, high = np.nanquantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

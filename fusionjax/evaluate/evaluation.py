@@ -88,6 +88,7 @@ def evaluate(
     )
     said = mean(next(iter(each.values()))).take(inside)
     rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
+    rows["up_spread"] = _spread([p.take(inside) for p in next(iter(each.values()))])
     book = scoring.book(said.up[:, 0].astype(float), scored, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
     daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
@@ -148,6 +149,12 @@ def calibrated(
     return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
 
 
+def _spread(each: list[Prediction]) -> np.ndarray:
+    """Standard deviation over seeds of the probability of up; NaN of one seed."""
+    up = np.stack([p.up[:, 0] for p in each]).astype(float)
+    return up.std(0, ddof=1) if len(up) > 1 else np.full(up.shape[1], np.nan)
+
+
 def _frame(
     said: Prediction,
     up: np.ndarray,
@@ -176,6 +183,8 @@ def _frame(
             "return": known(t.returns, t.returns_mask),
             "log_volatility": said.log_volatility[:, 0],
             "log_volatility_came": known(t.log_volatility, t.volatility_mask),
+            "low_raw": said.return_quantiles[:, 0, 0],
+            "high_raw": said.return_quantiles[:, 0, -1],
             **{f"q{q:g}": quantiles[:, i] for i, q in enumerate(targets.quantiles)},
             **{f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)},
         }

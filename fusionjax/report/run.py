@@ -64,6 +64,8 @@ def write(
     sections = [
         Section("Scores", "The run beside its floors, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
+        Section("Diagnostics", "What is odd, by stage, with the likely cause and where to look.",
+                _odd(folder)),
         Section("Prices", "Each mark is the call for the next target day, at the close it was made "
                 f"on. The band is where the price {config.targets.returns[0]} session(s) later "
                 "was expected, by the calibrated interval.", [_prices(rows, market, config)]),
@@ -114,6 +116,16 @@ def _outcomes(path: Path, market: Market) -> pd.DataFrame:
             f"{path}: its prices are not those of config.data; give the data that it was scored on"
         )
     return rows.sort_values(["target_day", "symbol"], ignore_index=True)
+
+
+def _odd(folder: Path) -> list[Markup]:
+    path = folder / "diagnostics.json"
+    told = json.loads(path.read_text()) if path.exists() else {}
+    return [
+        Markup("<h3>{}</h3>").format(stage)
+        + Markup("").join(Markup("<p>{}</p>").format(x) for x in lines or ["nothing odd"])
+        for stage, lines in told.items()
+    ]
 
 
 def _verdicts(scores: Scores) -> list[str]:

@@ -1,0 +1,184 @@
+"""The four stages of a run: preprocessing, fusion, training, output, and what is odd about each.
+
+Every line says what was seen, the likely cause and where to look. Thresholds come from a reference:
+rows of the same log just before, or what the same days would show by chance.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tensorboardX import SummaryWriter
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.evaluate import bootstrap
+from fusionjax.evaluate.bootstrap import Draws
+
+STAGES = ("preprocessing", "fusion", "training", "output")
+_WINDOW = 20  # logged rows that a row is compared with
+_SURE = 0.99  # of an interval that should hold what is not odd
+_LABEL_DAYS = 20  # over which the share of rising labels is a reference
+
+
+def diagnose(folder: Path, config: Config, split: str | None = None) -> dict[str, list[str]]:
+    """What is odd about a run, by stage; written to ``diagnostics.json`` and TensorBoard.
+
+    Args:
+      folder: of the run.
+      config: of the run.
+      split: that was scored; without one nothing is said of the output.
+    """
+    found: dict[str, list[str]] = {stage: [] for stage in STAGES}
+    audited = folder / "audit.json"
+    if audited.exists():
+        for f in json.loads(audited.read_text())["findings"]:
+            if f["level"] != "fine":
+                found["preprocessing"].append(f"{f['code']}: {f['what']}. Look: {f['do']}")
+    seeds = sorted(p.parent for p in folder.glob("**/metrics.jsonl"))
+    for seed in seeds:
+        diagnosed = seed / "fusion.json"
+        if diagnosed.exists():
+            told = json.loads(diagnosed.read_text())["anomalies"]
+            found["fusion"] += [f"{seed.name}: {line}" for line in told]
+        log = pd.DataFrame(
+            [json.loads(r) for r in (seed / "metrics.jsonl").read_text().splitlines()]
+        )
+        found["training"] += [f"{seed.name}: {line}" for line in of_training(log)]
+    if split is not None:
+        found["output"] = of_output(pd.read_parquet(folder / f"outcomes_{split}.parquet"), config)
+    files.write_text(folder / "diagnostics.json", json.dumps(found, indent=1))
+    for seed in seeds:
+        with SummaryWriter(str(seed / "tensorboard")) as board:
+            for stage, lines in found.items():
+                board.add_text(f"diagnostics/{stage}", "\n\n".join(lines) or "nothing odd")
+                board.add_scalar(f"diagnostics/{stage}", len(lines))
+    return found
+
+
+def of_training(log: pd.DataFrame) -> list[str]:
+    """What is odd about a training's log: step, loss, grad_norm, steps_per_second a row.
+
+    A value is odd if it lies farther beyond the 20 rows before it than those are wide. Of values
+    that are drawn alike, normally distributed, fewer than one in a thousand does.
+    """
+    found = []
+    loss, grad = log["loss"].to_numpy(float), log["grad_norm"].to_numpy(float)
+    step = log["step"].to_numpy()
+    bad = ~(np.isfinite(loss) & np.isfinite(grad))
+    if bad.any():
+        found.append(
+            f"the loss or its gradient is not finite from step {step[bad][0]} on: a value among "
+            "the inputs is not, or the learning rate is far too high. Look: the batch of that step"
+        )
+        return found
+    spikes = step[_beyond(loss)]
+    if len(spikes):
+        found.append(
+            f"the loss jumps {len(spikes)} time(s), first at step {spikes[0]}: a damaged sample or "
+            "too high a learning rate. Look: grad_norm there, train.learning_rate"
+        )
+    size = np.log(np.maximum(grad, 1e-30))
+    burst, faded = step[_beyond(size)], step[_beyond(-size)]
+    if len(burst):
+        found.append(
+            f"the gradient bursts {len(burst)} time(s), first at step {burst[0]}: clipping hides "
+            "it from the loss. Look: outliers in the audit, train.learning_rate"
+        )
+    if len(faded):
+        found.append(
+            f"the gradient fades at step {faded[0]}: nothing is learned any more, by a saturated "
+            "head or a dead encoder. Look: the fusion's contributions"
+        )
+    quarter = max(len(loss) // 4, 1)
+    if len(loss) >= _WINDOW and loss[-quarter:].mean() > loss[:quarter].mean():
+        found.append(
+            "the loss is no lower in the last quarter than in the first: nothing is learned, or "
+            "the learning rate is too high. Look: launch/train.py --ladder"
+        )
+    speed = np.log(log["steps_per_second"].to_numpy(float)[1:])  # the first row waits to compile
+    slow = step[1:][_beyond(-speed)]
+    if len(slow):
+        found.append(
+            f"steps become slower than ever before {len(slow)} time(s), first at step {slow[0]}: "
+            "the feed or the machine is busy. Look: launch/benchmark.py --feeding"
+        )
+    return found
+
+
+def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
+    """What is odd about forecasts, beyond 99 % intervals of a day-block bootstrap."""
+    found = []
+    days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
+    draws = Draws.blocks(
+        len(days), config.evaluate.block_sessions, config.evaluate.bootstrap_samples
+    )
+
+    def mean(values: np.ndarray, keep: np.ndarray) -> tuple[float, float, float]:
+        total = np.bincount(day[keep], values[keep], len(days))
+        count = np.bincount(day[keep], minlength=len(days))
+        drawn = (draws.counts @ total) / np.maximum(draws.counts @ count, 1)
+        low, high = bootstrap.interval(drawn, _SURE)
+        return float(values[keep].mean()), low, high
+
+    up, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
+    known = np.isfinite(rose)
+    if rows["up_spread"].notna().all() and up.std() < rows["up_spread"].mean():
+        found.append(
+            f"seeds differ by {rows['up_spread'].mean():.3f} in the probability of a sample, "
+            f"samples by {up.std():.3f}: what is said of a sample is noise. Look: fewer "
+            "parameters or fewer steps; more seeds"
+        )
+    called = float((up[known] > 0.5).mean())
+    share = pd.Series(rose[known]).groupby(day[known]).mean()
+    usual = share.rolling(min(_LABEL_DAYS, len(share))).mean().dropna()
+    if not usual.min() <= called <= usual.max():
+        found.append(
+            f"{called:.0%} of the calls are up, though no {_LABEL_DAYS} days had fewer than "
+            f"{usual.min():.0%} or more than {usual.max():.0%} rising: it repeats the majority of "
+            "training. Look: label balance in the audit, the threshold of a call"
+        )
+    confidence = np.maximum(up, 1 - up)
+    gap, low, _ = mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
+    if low > 0:
+        found.append(
+            f"it is {100 * gap:.1f} points surer than it is right: too sure. Look: up_calibrated, "
+            "train.ema_decay, fewer steps"
+        )
+    levels = config.targets.quantiles
+    seen = rows["return"].notna().to_numpy()
+    for name, first, last in (
+        ("", "low_raw", "high_raw"),
+        ("calibrated ", f"q{levels[0]:g}", f"q{levels[-1]:g}"),
+    ):
+        inside = rows["return"].between(rows[first], rows[last]).to_numpy(float)
+        covered, low, high = mean(inside, seen)
+        wanted = levels[-1] - levels[0]
+        if not low <= wanted <= high:
+            found.append(
+                f"the {name}{wanted:.0%} interval covers {covered:.1%} [{low:.1%}, {high:.1%}]: "
+                f"too {'narrow' if covered < wanted else 'wide'}. Look: the volatility regime, "
+                "the calibration section of the report"
+            )
+    told = rows["log_volatility_came"].notna().to_numpy()
+    error, low, high = mean(
+        rows["log_volatility"].to_numpy(float) - rows["log_volatility_came"].to_numpy(float), told
+    )
+    if not low <= 0 <= high:
+        found.append(
+            f"forecast volatility is {np.expm1(error):+.0%} off on average: it learned a "
+            f"{'wilder' if error > 0 else 'calmer'} market. Look: drift of vol20 in the audit; "
+            "fine-tune on newer rows"
+        )
+    return found
+
+
+def _beyond(x: np.ndarray) -> np.ndarray:
+    """Which values lie farther above the 20 before them than those are wide."""
+    out = np.zeros(len(x), bool)
+    if len(x) > _WINDOW:
+        before = np.lib.stride_tricks.sliding_window_view(x, _WINDOW)[:-1]
+        top = before.max(1)
+        out[_WINDOW:] = x[_WINDOW:] > top + (top - before.min(1))
+    return out
