@@ -33,7 +33,7 @@ def lines(
     x: str = "",
     y: str = "",
     marks: Mapping[str, Any] | None = None,
-    log: bool = False,
+    height: int = 340,
 ) -> Markup:
     """Curves by name; ``marks`` are vertical lines, by what they say."""
     traces = [
@@ -47,9 +47,7 @@ def lines(
         }
         for i, (name, (at, values)) in enumerate(curves.items())
     ]
-    layout = _axes(x, y)
-    if log:
-        layout["yaxis"]["type"] = "log"
+    layout = _axes(x, y) | {"height": height}
     for text, place in (marks or {}).items():
         layout.setdefault("shapes", []).append(
             {"type": "line", "x0": place, "x1": place, "yref": "paper", "y0": 0, "y1": 1,
@@ -118,13 +116,13 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
     """Closing prices with what was forecast for each next target; one symbol at a time.
 
     Args:
-      panels: by symbol: target_day, close, low, high (prices at the interval's ends), up
+      panels: by symbol: session, target_day, close, low, high (prices at the interval's ends), up
         (probability), right (True, False, or None where no label counts).
       past: by symbol: day and close, from before the forecasts to their end.
     """
     traces, buttons = [], []
     for i, (symbol, p) in enumerate(panels.items()):
-        days = p["target_day"].dt.strftime("%Y-%m-%d").tolist()
+        made, days = (p[c].dt.strftime("%Y-%m-%d").tolist() for c in ("session", "target_day"))
         up = p["up"].to_numpy() > 0.5
         colour = [
             _GREY if r is None else _COLOURS[2] if r else _COLOURS[1] for r in p["right"].tolist()
@@ -138,7 +136,7 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
             {"mode": "lines", "x": past[symbol]["day"].dt.strftime("%Y-%m-%d").tolist(),
              "y": _clean(past[symbol]["close"]), "line": {"color": _GREY, "width": 1.4},
              "name": "close"},
-            {"mode": "markers", "x": days, "y": _clean(p["close"]), "text": told,
+            {"mode": "markers", "x": made, "y": _clean(p["close"]), "text": told,
              "marker": {"color": colour, "size": 8,
                         "symbol": ["triangle-up" if u else "triangle-down" for u in up]},
              "name": "call: green right, red wrong"},
@@ -150,7 +148,7 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
     layout = _axes("", "adjusted close")
     layout["height"] = 420
     if len(buttons) > 1:
-        layout["updatemenus"] = [{"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.18}]
+        layout["updatemenus"] = [{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.25}]
     return _drawn(traces, layout)
 
 

@@ -66,9 +66,9 @@ def write(
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
         Section("Diagnostics", "What is odd, by stage, with the likely cause and where to look.",
                 _odd(folder)),
-        Section("Prices", "Each mark is the call for the next target day, at the close it was made "
-                f"on. The band is where the price {config.targets.returns[0]} session(s) later "
-                "was expected, by the calibrated interval.", [_prices(rows, market, config)]),
+        Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
+                f"where the price {config.targets.returns[0]} session(s) later was expected, by "
+                "the calibrated interval.", [_prices(rows, market, config)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
                 "points of what is traded.", _capital(rows, market, config)),
         Section("Calibration", "How often it was up where so much was said; how often the return "
@@ -322,7 +322,9 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
             Markup("<h3>{} {}: {:.1%} up, came {:+.2%}</h3>").format(
                 case["symbol"], str(case["target_day"])[:10], case["up"], case["growth"]
             ),
-            charts.lines({"close": (days, market.adj_close[shown])}, marks={"decision": days[-2]}),
+            charts.lines(
+                {"close": (days, market.adj_close[shown])}, marks={"decision": days[-2]}, height=220
+            ),
             Markup("<p class=said>weights: {}</p>").format(weights),
         ]
         for name, spec in config.modalities.items():
