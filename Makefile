@@ -14,6 +14,7 @@ BIN := .venv/bin
 demo: .venv/.installed
 	$(BIN)/python launch/train.py --config=configs/demo.py --seeds=5
 	$(BIN)/python launch/evaluate.py --config=configs/demo.py --run=runs/demo
+	$(BIN)/python launch/report.py --config=configs/demo.py --run=runs/demo
 
 test: .venv/.installed
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ Several changes: repeat --against.
 taskset -c 0 python launch/benchmark.py --config=configs/acl18.py --feeding   # on one core: does
     # the pipeline deliver five times the samples that the step consumes?
 python launch/benchmark.py --config=configs/demo.py --bars=1000000   # memory of preparing them
+python launch/benchmark.py --shock    # intervals: method | coverage | worst 250 days | width
 """
 
 from pathlib import Path
@@ -14,17 +15,24 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.evaluate import cost, preparation
+from fusionjax.errors import InputError
+from fusionjax.evaluate import cost, preparation, shock
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _AGAINST = flags.DEFINE_multi_string("against", [], "key=value that the variant differs by")
 _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each gives one ratio")
 _FEEDING = flags.DEFINE_bool("feeding", False, "Time the pipeline beside the step it feeds")
+_SHOCK = flags.DEFINE_bool("shock", False, "Do intervals cover when volatility jumps? Simulated")
 _BARS = flags.DEFINE_integer("bars", None, "Prepare and open so many random bars instead")
 
 
-def main(config: Config) -> None:
+def main(config: Config | None) -> None:
+    if _SHOCK.value:
+        say("\n".join(map(str, shock.study(range(20)))))
+        return
+    if config is None:
+        raise InputError("--config is missing; for example --config=configs/demo.py")
     if _BARS.value is not None:
         with progress_bar() as progress:
             say(preparation.measure(config, _BARS.value, progress))
@@ -43,4 +51,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, needs_config=False)

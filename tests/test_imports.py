@@ -13,6 +13,7 @@ PACKAGE = ROOT / "fusionjax"
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    "ledger": {"config", "errors", "files"},
     "config": {"errors"},
     "types": set(),
     "parallel": {"config", "errors"},
@@ -23,8 +24,11 @@ ALLOWED = {
     "adapt": {"config", "errors", "types", "parallel", "models", "data", "train"},
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
+        "ledger",
     },
-    "report": {"files", "data"},
+    "report": {
+        *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger"),
+    },
     "app": {"config", "errors", "parallel", "train"},
 }
 # A library that lives in one place only.
@@ -41,7 +45,9 @@ HOME = {
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),
-    "pandas": ("data", "evaluate/forecast.py", "evaluate/preparation.py", "report"),
+    "pandas": ("data", "evaluate", "report", "ledger.py"),
+    "plotly": "report/charts.py",
+    "arch": ("data", "evaluate/baselines.py", "evaluate/shock.py"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}

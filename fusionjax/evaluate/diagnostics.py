@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tensorboardX import SummaryWriter
 
 from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.evaluate import bootstrap
 from fusionjax.evaluate.bootstrap import Draws
+from fusionjax.train.telemetry import note
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with
@@ -22,13 +22,13 @@ _SURE = 0.99  # of an interval that should hold what is not odd
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 
 
-def diagnose(folder: Path, config: Config, split: str | None = None) -> dict[str, list[str]]:
+def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[str, list[str]]:
     """What is odd about a run, by stage; written to ``diagnostics.json`` and TensorBoard.
 
     Args:
       folder: of the run.
       config: of the run.
-      split: that was scored; without one nothing is said of the output.
+      outcomes: name of the file of scored forecasts; without one nothing is said of the output.
     """
     found: dict[str, list[str]] = {stage: [] for stage in STAGES}
     audited = folder / "audit.json"
@@ -46,14 +46,11 @@ def diagnose(folder: Path, config: Config, split: str | None = None) -> dict[str
             [json.loads(r) for r in (seed / "metrics.jsonl").read_text().splitlines()]
         )
         found["training"] += [f"{seed.name}: {line}" for line in of_training(log)]
-    if split is not None:
-        found["output"] = of_output(pd.read_parquet(folder / f"outcomes_{split}.parquet"), config)
+    if outcomes is not None:
+        found["output"] = of_output(pd.read_parquet(folder / f"{outcomes}.parquet"), config)
     files.write_text(folder / "diagnostics.json", json.dumps(found, indent=1))
     for seed in seeds:
-        with SummaryWriter(str(seed / "tensorboard")) as board:
-            for stage, lines in found.items():
-                board.add_text(f"diagnostics/{stage}", "\n\n".join(lines) or "nothing odd")
-                board.add_scalar(f"diagnostics/{stage}", len(lines))
+        note(seed, {f"diagnostics/{stage}": lines for stage, lines in found.items()})
     return found
 
 

@@ -5,18 +5,19 @@ part of the scored split is used twice.
 """
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from fusionjax import files
+from fusionjax import files, ledger
 from fusionjax.config import Config
 from fusionjax.data.samples import Samples, between, growth, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import calibration, metrics, scoring, trials
+from fusionjax.evaluate import calibration, diagnostics, metrics, scoring, trials
 from fusionjax.evaluate.inference import Ensemble, Prediction, mean
 from fusionjax.evaluate.table import Scores
 from fusionjax.ledger import Record, scored_before
@@ -44,13 +45,23 @@ class Outcomes:
             self.rows.to_parquet(f, index=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Scores, what they are scores of, and the record of it."""
+
+    scores: Scores
+    outcomes: Outcomes
+    record: Record
+
+
 def evaluate(
     runs: dict[str, Ensemble],
     market: Market,
     config: Config,
     records: list[Record],
     subset: bool,
-) -> tuple[Scores, Outcomes]:
+    forced: bool,
+) -> Evaluation:
     """Scores runs on ``config.evaluate.split`` beside every floor.
 
     Args:
@@ -59,11 +70,14 @@ def evaluate(
       config: of the first run.
       records: the ledger; its evaluations of this split are the trials.
       subset: score only the published sub-protocol.
+      forced: the split is locked and was scored before.
 
     Raises:
       InputError: no sample or label to score, or too few days for an interval.
     """
-    split, info = config.evaluate.split, next(iter(runs.values())).info
+    begun, split = time.perf_counter(), config.evaluate.split
+    name, first = next(iter(runs.items()))
+    info = first.info
     opened, last = (np.datetime64(d, "D") for d in config.data.splits[split])
     seen = np.datetime64(info.trained_until, "D") + 1
     whole = between(market, config, min(opened, seen) if seen <= opened else opened, last)
@@ -77,7 +91,7 @@ def evaluate(
             f"sample: it runs from {market.session.min()} to {market.session.max()}"
         )
     each = {name: run.predict_each(whole.row) for name, run in runs.items()}
-    up, quantiles = calibrated(mean(next(iter(each.values()))), whole, market, config)
+    up, quantiles = calibrated(mean(each[name]), whole, market, config)
     tables = scoring.score_runs(
         runs,
         {name: [p.take(inside) for p in said] for name, said in each.items()},
@@ -86,27 +100,53 @@ def evaluate(
         config,
         scored,
     )
-    said = mean(next(iter(each.values()))).take(inside)
+    said = mean(each[name]).take(inside)
     rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
-    rows["up_spread"] = _spread([p.take(inside) for p in next(iter(each.values()))])
+    rows["up_spread"] = _spread([p.take(inside) for p in each[name]])
     book = scoring.book(said.up[:, 0].astype(float), scored, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
     daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
     headline = [
-        f"{next(iter(runs))}: {split}{' (sub-protocol)' if subset else ''} "
+        f"{name}: {split}{' (sub-protocol)' if subset else ''} "
         f"{scored.target_day.min()} to {scored.target_day.max()}, 95 % intervals from a day-block "
         "bootstrap"
     ]
     headline += [
-        f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored here"
-        for name, run in runs.items()
+        f"IN SAMPLE: {other} was trained on days up to {run.info.trained_until} that are scored"
+        for other, run in runs.items()
         if scored.target_day.min() <= np.datetime64(run.info.trained_until, "D")
     ]
     headline += _of_ic(said, scored, market, config)
-    headline.append(_of_trials(scored_before(records, config, split), next(iter(runs)), daily))
+    headline.append(_of_trials(scored_before(records, config, split), name, daily))
     headline += scoring.leak_alarms(tables)
     suffix = f"{split}{'_subset' if subset else ''}"
-    return Scores(f"scores_{suffix}", headline, tables), Outcomes(f"outcomes_{suffix}", rows, daily)
+    scores = Scores(f"scores_{suffix}", headline, tables)
+    record = ledger.record(
+        "evaluate",
+        config,
+        run=name,
+        data=market.fingerprint,
+        seeds=first.seed_numbers,
+        split=split,
+        metrics=scores.metrics,
+        daily=daily,
+        cost={"seconds": time.perf_counter() - begun},
+        forced=forced,
+    )
+    return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
+
+
+def publish(made: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
+    """Writes what was scored into the run folder and the ledger; returns what is odd, by stage.
+
+    Raises:
+      InputError: it is too good to be true, and the config does not say why it is.
+    """
+    require_answered(made.scores, config)
+    made.scores.save(folder)
+    made.outcomes.save(folder)
+    ledger.append(records, made.record)
+    return diagnostics.diagnose(folder, config, made.outcomes.name)
 
 
 def require_answered(scores: Scores, config: Config) -> None:

@@ -112,6 +112,14 @@ def last_metrics(folders: list[Path]) -> dict[str, float]:
     return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
 
 
+def note(folder: Path, lines: dict[str, list[str]]) -> None:
+    """Puts lines of text, and how many they are, into a training's TensorBoard files."""
+    with SummaryWriter(str(folder / "tensorboard")) as board:
+        for name, said in lines.items():
+            board.add_text(name, "\n\n".join(said) or "nothing odd")
+            board.add_scalar(name, len(said))
+
+
 def _drop_after(path: Path, step: int) -> None:
     """Removes the rows of steps that a killed run logged but did not save."""
     if path.exists():

@@ -125,7 +125,7 @@ def test_all_four_stages_are_written(tmp_path: Path) -> None:
     ]
     (tmp_path / "audit.json").write_text(json.dumps({"findings": findings}))
     outcomes().assign(up=0.7).to_parquet(tmp_path / "outcomes_dev.parquet")
-    found = diagnostics.diagnose(tmp_path, config(), "dev")
+    found = diagnostics.diagnose(tmp_path, config(), "outcomes_dev")
     assert found == json.loads((tmp_path / "diagnostics.json").read_text())
     assert tuple(found) == diagnostics.STAGES
     assert found["preprocessing"] == ["gaps: 3 symbols lack bars. Look: fetch them"]
