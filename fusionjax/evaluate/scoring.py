@@ -270,7 +270,9 @@ def leak_alarms(tables: list[TargetTable]) -> list[str]:
                 f"LEAK ALARM: accuracy {accuracy:.1%}, above {_LEAKY_ACCURACY:.0%}, on daily "
                 "direction; find what knows the future before believing it"
             )
-        if t.horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC:
+        low, high = t.rows[0].spread["IC"]
+        # Few samples reach such a value by chance.
+        if t.horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC and not low <= 0 <= high:
             alarms.append(
                 f"LEAK ALARM: IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {t.horizon} session(s); "
                 "find what knows the future before believing it"

@@ -55,6 +55,7 @@ def market() -> Market:
         embedding=rng.normal(size=(2 * DAYS, 64)).astype(np.float16),
         lexicon=m.texts.lexicon[rows],
         tokens=m.texts.tokens[rows],
+        record=rows,
     )
     return dataclasses.replace(m, channels=channels, ohlcv=ohlcv, texts=texts)
 
@@ -138,7 +139,7 @@ def silent(m: Market) -> Market:
     t = m.texts
     known = m.session[t.bar] <= np.datetime64("2020-03-21")
     kept = {f.name: getattr(t, f.name) for f in dataclasses.fields(t)}
-    kept = {k: v if k == "names" else v[known] for k, v in kept.items()}
+    kept = {k: v if k in ("names", "records") else v[known] for k, v in kept.items()}
     return dataclasses.replace(m, texts=dataclasses.replace(t, **kept))
 
 

@@ -39,7 +39,7 @@ def truncated(market: Market, row: int) -> Market:
         if isinstance(getattr(market, f.name), np.ndarray)
     }
     columns = {f.name: getattr(texts, f.name) for f in dataclasses.fields(texts)}
-    old = {k: v[known] if k != "names" else v for k, v in columns.items()}
+    old = {k: v if k in ("names", "records") else v[known] for k, v in columns.items()}
     return dataclasses.replace(market, **cut, texts=dataclasses.replace(texts, **old))
 
 
