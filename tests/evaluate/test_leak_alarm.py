@@ -103,7 +103,7 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
     early, ic = scored(leaky, config)
     assert early.rows[0].values["accuracy"] > 0.95
     assert ic > 0.7
-    assert scoring.leak_alarms([early])[0].startswith("LEAK ALARM: accuracy 9")
+    assert scoring.leak_alarms([early])[0].startswith("LEAK ALARM: accuracy ")
 
 
 @pytest.mark.shared_data
