@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -23,6 +23,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _CPU_MESH = flags.DEFINE_bool(
     "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
 )
+NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
 LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
@@ -35,6 +36,11 @@ def run(main: Callable[..., None], *, needs_config: bool = True) -> None:
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
     app.run(lambda argv: _guarded(lambda: main(_config(needs_config))), flags_parser=_parse)
+
+
+def given(config: Config, changes: dict[str, Any]) -> Config:
+    """The config with the settings that a command's short flags gave; None was not given."""
+    return config.override({k: v for k, v in changes.items() if v is not None})
 
 
 def config_flag() -> str:
@@ -55,10 +61,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _config(needed: bool) -> Config | None:
-    if _CONFIG.value is None and not needed:
-        return None
     if _CONFIG.value is None:
-        raise InputError("--config is missing; for example --config=configs/demo.py")
+        if needed:
+            raise InputError(NO_CONFIG)
+        return None
     config = resolve(_CONFIG.value)
     if _CPU_MESH.value:
         asked = config_flags.get_override_values(flags.FLAGS["config"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import itertools
 import json
@@ -159,7 +160,7 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
         *("direction: accuracy", "direction: MCC", "direction: IC", "direction: log loss"),
         *("direction: Sharpe at 10 bps", "volatility: MSE", "objective"),
     )
-    apart = dict(itertools.islice(differences(records).items(), _SETTINGS))
+    apart = dict(itertools.islice(differences(records).items(), _SETTINGS)) if wide else {}
     rows = []
     for i, r in enumerate(records):
         rows.append(
@@ -174,7 +175,7 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
         )
         if wide:
             rows[-1] |= {"seeds": len(r.seeds), "code": r.code, "data": r.data[:12]}
-            rows[-1] |= {key: str(values[i]) for key, values in apart.items()}
+        rows[-1] |= {key: str(values[i]) for key, values in apart.items()}
     return pd.DataFrame(rows[::-1]).set_index("made")
 
 
@@ -185,6 +186,7 @@ def differences(records: list[Record]) -> dict[str, list[Any]]:
     return {key: v for key, v in values.items() if any(x != v[0] for x in v)}
 
 
+@functools.cache
 def _code_version() -> str:
     here = Path(__file__).parent
 

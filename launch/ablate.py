@@ -55,9 +55,7 @@ def of_run(config: Config, folder: Path) -> dict[str, pd.DataFrame]:
         mesh = make_mesh(config.mesh)
         made = ablation.Trainings(market, config, mesh, scored, folder / "ablation")
         with progress_bar() as progress:
-            found = ablation.worth(
-                made, market, config, scored, _PLACEBOS.value, len(run.seeds), progress
-            )
+            found = ablation.worth(made, config, scored, _PLACEBOS.value, len(run.seeds), progress)
             weight = ablation.fusion_weights(run, config, scored)
             tables["placebos"] = ablation.worth_table(list(found), weight)
     return tables

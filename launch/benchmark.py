@@ -32,7 +32,7 @@ def main(config: Config | None) -> None:
         say("\n".join(map(str, shock.study(range(20)))))
         return
     if config is None:
-        raise InputError("--config is missing; for example --config=configs/demo.py")
+        raise InputError(app.NO_CONFIG)
     if _BARS.value is not None:
         with progress_bar() as progress:
             say(preparation.measure(config, _BARS.value, progress))

@@ -24,6 +24,7 @@ _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed'
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
+_ALONE = flags.DEFINE_bool("alone", False, "Train every modality alone too, to show beside")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 _FORCE = flags.DEFINE_bool("force", False, "Score a locked split once more")
 _TRUTH = flags.DEFINE_bool("truth", False, "Ask the weights of config.ladder's first fusion")
@@ -38,24 +39,23 @@ def main(config: Config) -> None:
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
-    changes = {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value}
-    config = config.override({k: v for k, v in changes.items() if v is not None})
+    config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     run, split = Path(_RUN.value), config.evaluate.split
     config = merged(config, read_info(run).config)
-    records = ledger.read(Path(app.LEDGER.value))
-    if not _FORCE.value:
-        ledger.require_unread(records, config, split)
+    records, forced = ledger.read(Path(app.LEDGER.value)), _FORCE.value
+    ledger.require_unread([] if forced else records, config, split)
     market = open_market(config)
     runs = {
         name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
         for name in (_RUN.value, *_ALSO.value)
     }
-    made = evaluation.evaluate(runs, market, config, records, _SUBSET.value, _FORCE.value)
+    alone = run / "ablation" if _ALONE.value else None
+    made = evaluation.evaluate(runs, market, config, records, _SUBSET.value, forced, alone)
     say("\n".join(made.scores.headline))
     CONSOLE.print(*table.for_screen(made.scores))
     odd = evaluation.publish(made, config, run, Path(app.LEDGER.value))
     say("\n".join(f"{stage}: {line}" for stage, lines in odd.items() for line in lines))
-    say(f"written to {run}/{made.scores.name}.md and .json")
+    say(f"written to {run}/{made.scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
 
 

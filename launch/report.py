@@ -38,8 +38,7 @@ def main(config: Config | None) -> None:
         return
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, or --ledger")
-    changes = {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value}
-    config = config.override({k: v for k, v in changes.items() if v is not None})
+    config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     folder = Path(_RUN.value)
     info = read_info(folder)
     config = merged(config, info.config)

@@ -132,13 +132,19 @@ def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
     return Targets(**{f.name: getattr(targets, f.name)[keep] for f in dataclasses.fields(targets)})
 
 
+def period(config: Config, name: str) -> tuple[np.datetime64, np.datetime64]:
+    """First and last day of a split."""
+    first, last = config.data.splits[name]
+    return np.datetime64(first, "D"), np.datetime64(last, "D")
+
+
 def split(market: Market, config: Config, name: str) -> Samples:
     """The samples whose target day lies in ``config.data.splits[name]``, with matured labels.
 
     Raises:
       InputError: no sample falls into the split.
     """
-    first, last = (np.datetime64(d, "D") for d in config.data.splits[name])
+    first, last = period(config, name)
     samples = between(market, config, first, last)
     if not len(samples):
         raise InputError(

@@ -6,7 +6,7 @@ noise may "help" merely by regularising.
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.samples import Lesson, Samples, lesson
+from fusionjax.data.samples import Lesson, Samples, lesson, period
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -67,20 +67,24 @@ def contents(market: Market, samples: Samples, seed: int = 0) -> dict[str, Conte
     return made | {"shuffled within the day": shuffled, "from another stock": other}
 
 
-def placebo(market: Market, parts: list[Samples], seed: int) -> Content:
-    """Content shuffled across all samples, each part by itself."""
-    rng = np.random.default_rng([seed, 41])
-    made = np.arange(len(market.session))
-    for part in parts:
-        made[part.row] = rng.permutation(part.row)
+def require_placebos(count: int) -> None:
+    """Raises InputError for fewer placebos than their spread can be known from."""
+    if count < _FEWEST:
+        raise InputError(f"--placebos={count}: give at least {_FEWEST}, better 20 or more")
+
+
+def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
+    """Content shuffled across all samples of ``count`` rows, each part's rows by themselves."""
+    rng, made = np.random.default_rng([seed, 41]), np.arange(count)
+    for rows in parts:
+        made[rows] = rng.permutation(rows)
     return made
 
 
 def losses(said: Prediction, samples: Samples) -> dict[str, Float[np.ndarray, "S"]]:
     """What each sample loses, by ``LOSSES``; NaN where no label counts."""
     t = samples.targets
-    p = np.where(t.direction[:, 0] == 1, said.up[:, 0], 1 - said.up[:, 0]).astype(float)
-    nll = -np.log(np.clip(p, 1e-7, 1))
+    nll = metrics.direction_loss(said.up[:, 0].astype(float), t.direction[:, 0] == 1)
     error = (said.log_volatility[:, 0] - t.log_volatility[:, 0]).astype(float) ** 2
     values = (nll, error)
     masks = (metrics.known(t.direction_mask), metrics.known(t.volatility_mask))
@@ -91,10 +95,10 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
     """What a trained run loses when one modality's content is changed, or it stands alone."""
     names = list(config.modalities)
     whole = losses(run.predict(scored.row), scored)
-    found = []
+    found, replaced = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
-        for what, content in contents(market, scored).items():
+        for what, content in replaced.items():
             windows = Windows(market, config, run.info.scaler, {name: content})
             changed[what] = run.with_windows(windows).predict(scored.row)
         if len(names) > 1:
@@ -133,15 +137,20 @@ class Trainings:
     def __init__(
         self, market: Market, config: Config, mesh: Mesh, scored: Samples, folder: Path
     ) -> None:
-        first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+        first, last = period(config, config.train.split)
         self._market, self._config, self._mesh, self._folder = market, config, mesh, folder
         self._scored, self._scaler = scored, Scaler.fit(market, last)
         self._lesson: Lesson = lesson(market, config, first, last, weights.anchor_share(config))
         self._programs: dict[tuple[str, ...], Program] = {}
 
-    def parts(self) -> list[Samples]:
-        """What placebos shuffle: training and scored samples, apart."""
-        return [self._lesson.whole, self._scored]
+    def placebo(self, seed: int) -> Content:
+        """Content shuffled across training and across scored samples."""
+        parts = (self._lesson.whole.row, self._scored.row)
+        return placebo(len(self._market.session), parts, seed)
+
+    def alone(self, modality: str, seed: int) -> Prediction:
+        """The forecast of a training that sees one modality only."""
+        return self.said(f"only {modality}", (modality,), seed, {})
 
     def said(
         self, what: str, modalities: tuple[str, ...], seed: int, content: dict[str, Content]
@@ -152,8 +161,9 @@ class Trainings:
             seed=seed,
             modalities={m: self._config.modalities[m] for m in modalities},
         )
-        key = hashlib.sha256(f"{config.to_json()} {self._market.fingerprint}".encode()).hexdigest()
-        path = self._folder / f"{what}-{seed}-{key[:12]}.npz"
+        key = hashlib.sha256(f"{config.to_json()} {self._market.fingerprint}".encode())
+        key.update(self._scored.row.tobytes())
+        path = self._folder / f"{what}-{seed}-{key.hexdigest()[:12]}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as f:
                 return Prediction(**f)
@@ -173,7 +183,6 @@ class Trainings:
 
 def worth(
     trainings: Trainings,
-    market: Market,
     config: Config,
     scored: Samples,
     placebos: int,
@@ -184,7 +193,6 @@ def worth(
 
     Args:
       trainings: of the config.
-      market: the data.
       config: of the trainings.
       scored: what they are scored on.
       placebos: shuffles a modality.
@@ -194,8 +202,7 @@ def worth(
     Raises:
       InputError: fewer than two placebos.
     """
-    if placebos < _FEWEST:
-        raise InputError(f"--placebos={placebos}: give at least {_FEWEST}, better 20 or more")
+    require_placebos(placebos)
     names = tuple(config.modalities)
     total = seeds + len(names) * (placebos + (2 * seeds if len(names) > 1 else 0))
     bar = progress.add_task("trainings", total=total, note="")
@@ -209,7 +216,7 @@ def worth(
     real = [train("real", names, s, {}) for s in range(seeds)]
     for name in names:
         shuffled = [
-            train(f"placebo of {name}", names, k, {name: placebo(market, trainings.parts(), k)})
+            train(f"placebo of {name}", names, k, {name: trainings.placebo(k)})
             for k in range(placebos)
         ]
         others = tuple(n for n in names if n != name)
@@ -236,8 +243,7 @@ def _rise(
     """Mean rise of each loss; the interval is over days in blocks and over trainings."""
     days, day = np.unique(scored.target_day, return_inverse=True)
     horizon = max(config.targets.direction[0], config.targets.volatility[0])
-    block = max(config.evaluate.block_sessions, horizon)
-    draws = Draws.blocks(len(days), block, config.evaluate.bootstrap_samples)
+    draws = Draws.of_days(len(days), horizon, config)
     rng = np.random.default_rng(0)
     out = {}
     for k in LOSSES:

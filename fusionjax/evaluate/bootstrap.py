@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from fusionjax.config import Config
+
 _LEVEL, _POWER = 0.95, 0.8
 
 
@@ -38,12 +40,23 @@ class Draws:
         starts = rng.integers(days, size=(count, -(-days // block)))
         return Draws((starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :days] % days)
 
+    @staticmethod
+    def of_days(days: int, horizon: int, config: Config) -> "Draws":
+        """As many as the config asks for, in blocks that hold a label of ``horizon`` sessions."""
+        block, count = block_days(horizon, config), config.evaluate.bootstrap_samples
+        return Draws.blocks(days, block, count)
+
     @functools.cached_property
     def counts(self) -> Float[np.ndarray, "runs days"]:
         """How often each day is drawn."""
         runs, days = self.at.shape
         flat = (np.arange(runs)[:, None] * days + self.at).ravel()
         return np.bincount(flat, minlength=runs * days).reshape(runs, days).astype(float)
+
+
+def block_days(horizon: int, config: Config) -> int:
+    """Days resampled together: at least the horizon, within which labels overlap."""
+    return max(config.evaluate.block_sessions, horizon)
 
 
 # A metric of one forecast as a function of which days are drawn: one value a resampling.

@@ -22,6 +22,14 @@ _SURE = 0.99  # of an interval that should hold what is not odd
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 
 
+def logs(run: Path) -> dict[Path, pd.DataFrame]:
+    """What every training below a folder logged, a row a report."""
+    return {
+        path.parent: pd.DataFrame([json.loads(row) for row in path.read_text().splitlines()])
+        for path in sorted(run.glob("**/metrics.jsonl"))
+    }
+
+
 def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[str, list[str]]:
     """What is odd about a run, by stage; written to ``diagnostics.json`` and TensorBoard.
 
@@ -36,20 +44,17 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
         for f in json.loads(audited.read_text())["findings"]:
             if f["level"] != "fine":
                 found["preprocessing"].append(f"{f['code']}: {f['what']}. Look: {f['do']}")
-    seeds = sorted(p.parent for p in folder.glob("**/metrics.jsonl"))
-    for seed in seeds:
+    trainings = logs(folder)
+    for seed, log in trainings.items():
         diagnosed = seed / "fusion.json"
         if diagnosed.exists():
             told = json.loads(diagnosed.read_text())["anomalies"]
             found["fusion"] += [f"{seed.name}: {line}" for line in told]
-        log = pd.DataFrame(
-            [json.loads(r) for r in (seed / "metrics.jsonl").read_text().splitlines()]
-        )
-        found["training"] += [f"{seed.name}: {line}" for line in of_training(log)]
+        found["training"] += [f"{seed.name}: {x}" for x in of_training(log)]
     if outcomes is not None:
         found["output"] = of_output(pd.read_parquet(folder / f"{outcomes}.parquet"), config)
     files.write_text(folder / "diagnostics.json", json.dumps(found, indent=1))
-    for seed in seeds:
+    for seed in trainings:
         note(seed, {f"diagnostics/{stage}": lines for stage, lines in found.items()})
     return found
 
@@ -108,9 +113,8 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
     """What is odd about forecasts, beyond 99 % intervals of a day-block bootstrap."""
     found = []
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
-    draws = Draws.blocks(
-        len(days), config.evaluate.block_sessions, config.evaluate.bootstrap_samples
-    )
+    t = config.targets
+    draws = Draws.of_days(len(days), max(t.direction[0], t.returns[0], t.volatility[0]), config)
 
     def mean(values: np.ndarray, keep: np.ndarray) -> tuple[float, float, float]:
         total = np.bincount(day[keep], values[keep], len(days))
@@ -143,7 +147,7 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
             f"it is {100 * gap:.1f} points surer than it is right: too sure. Look: up_calibrated, "
             "train.ema_decay, fewer steps"
         )
-    levels = config.targets.quantiles
+    levels = t.quantiles
     seen = rows["return"].notna().to_numpy()
     for name, first, last in (
         ("", "low_raw", "high_raw"),

@@ -14,13 +14,14 @@ from jaxtyping import Float
 
 from fusionjax import files, ledger
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples, between, growth, realised_log_volatility
+from fusionjax.data.samples import Samples, between, growth, period, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import calibration, diagnostics, metrics, scoring, trials
+from fusionjax.evaluate import ablation, calibration, diagnostics, metrics, scoring, trials
 from fusionjax.evaluate.inference import Ensemble, Prediction, mean
 from fusionjax.evaluate.table import Scores
 from fusionjax.ledger import Record, scored_before
+from fusionjax.parallel.mesh import make_mesh
 
 COST = 10  # basis points at which trials are compared
 _BLOCKS = 16  # of the days, for the probability of overfitting
@@ -33,11 +34,6 @@ class Outcomes:
     name: str  # of the file
     rows: pd.DataFrame
     daily: dict[str, float]  # the book's net return of each day, at ``COST`` basis points
-
-    @property
-    def last_day(self) -> str:
-        """The latest target."""
-        return str(self.rows["target_day"].max())[:10]
 
     def save(self, folder: Path) -> None:
         """Writes the rows as parquet."""
@@ -61,6 +57,7 @@ def evaluate(
     records: list[Record],
     subset: bool,
     forced: bool,
+    alone: Path | None = None,
 ) -> Evaluation:
     """Scores runs on ``config.evaluate.split`` beside every floor.
 
@@ -71,6 +68,7 @@ def evaluate(
       records: the ledger; its evaluations of this split are the trials.
       subset: score only the published sub-protocol.
       forced: the split is locked and was scored before.
+      alone: where trainings with one modality alone are kept, or will be; None shows none.
 
     Raises:
       InputError: no sample or label to score, or too few days for an interval.
@@ -78,9 +76,9 @@ def evaluate(
     begun, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
     info = first.info
-    opened, last = (np.datetime64(d, "D") for d in config.data.splits[split])
+    opened, last = period(config, split)
     seen = np.datetime64(info.trained_until, "D") + 1
-    whole = between(market, config, min(opened, seen) if seen <= opened else opened, last)
+    whole = between(market, config, min(opened, seen), last)
     inside = whole.target_day >= opened
     if subset:
         inside &= whole.subset
@@ -94,7 +92,8 @@ def evaluate(
     up, quantiles = calibrated(mean(each[name]), whole, market, config)
     tables = scoring.score_runs(
         runs,
-        {name: [p.take(inside) for p in said] for name, said in each.items()},
+        {name: [p.take(inside) for p in said] for name, said in each.items()}
+        | ({} if alone is None else _alone(first, market, config, scored, alone)),
         {"direction": up[inside], "returns": quantiles[inside]},
         market,
         config,
@@ -103,7 +102,8 @@ def evaluate(
     said = mean(each[name]).take(inside)
     rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
     rows["up_spread"] = _spread([p.take(inside) for p in each[name]])
-    book = scoring.book(said.up[:, 0].astype(float), scored, market, config)
+    up_said = said.up[:, 0].astype(float)
+    book = scoring.book(up_said, scored.row, scored.target_day, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
     daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
     headline = [
@@ -187,6 +187,15 @@ def calibrated(
     )
     inner = np.clip(quantiles[:, 1:-1], low[:, None], high[:, None])
     return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
+
+
+def _alone(
+    run: Ensemble, market: Market, config: Config, scored: Samples, folder: Path
+) -> dict[str, list[Prediction]]:
+    """What trainings of each of several modalities alone say of the samples, by seed."""
+    made = ablation.Trainings(market, config, make_mesh(config.mesh), scored, folder)
+    names = config.modalities if len(config.modalities) > 1 else ()
+    return {f"{m} alone": [made.alone(m, seed) for seed in run.seed_numbers] for m in names}
 
 
 def _spread(each: list[Prediction]) -> np.ndarray:

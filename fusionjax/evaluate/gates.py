@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data.samples import Lesson, Samples, between
+from fusionjax.data.samples import Lesson, Samples, period, split
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
@@ -74,7 +74,7 @@ def require_passed(gates: list[Gate]) -> None:
 
 def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
     """The label is whether an input is above its median: then it must be learned."""
-    samples = _training(market, config)
+    samples = split(market, config, config.train.split)
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_TOY]
     samples = samples.take(np.sort(chosen))
     windows = _windows(market, config)
@@ -103,7 +103,7 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
 
 def _by_heart(market: Market, config: Config, mesh: Mesh) -> Gate:
     """A few real samples, with their real labels, must be learned by heart."""
-    samples = _training(market, config)
+    samples = split(market, config, config.train.split)
     samples = samples.take(samples.targets.direction_mask[:, 0])
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_BY_HEART]
     samples = samples.take(np.sort(chosen))
@@ -135,9 +135,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> Gate:
     for times in _RATES:
         rate = config.train.learning_rate * times
         got = Selection(market, small.override({"train.learning_rate": rate}), mesh).scores(0)
-        found[times] = (
-            config.loss.direction * got.log_loss + config.loss.volatility * got.volatility_mse
-        )
+        found[times] = got.objective(config)
     best = min(found, key=lambda k: found[k] if np.isfinite(found[k]) else np.inf)
     told = ", ".join(f"{v:.4f} at × {k:g}" for k, v in found.items())
     fine = bool(np.isfinite(list(found.values())).all())
@@ -151,13 +149,8 @@ def _small(market: Market, config: Config, mesh: Mesh) -> Gate:
     )
 
 
-def _training(market: Market, config: Config) -> Samples:
-    first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
-    return between(market, config, first, last)
-
-
 def _windows(market: Market, config: Config) -> Windows:
-    last = np.datetime64(config.data.splits[config.train.split][1], "D")
+    _, last = period(config, config.train.split)
     return Windows(market, config, Scaler.fit(market, last))
 
 

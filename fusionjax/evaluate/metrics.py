@@ -41,7 +41,7 @@ def classification(
     classes, rows = p.shape[1], np.arange(len(label))
     called = p.argmax(1)
     cell = np.eye(classes * classes)[label * classes + called]
-    nll = -np.log(np.clip(p[rows, label], _EPS, 1.0))
+    nll = _nll(p[rows, label])
     square = ((p - np.eye(classes)[label]) ** 2).sum(1) / 2
     sure, right = p.max(1), called == label
     at = np.eye(BINS)[np.minimum((sure * BINS).astype(int), BINS - 1)]
@@ -68,6 +68,13 @@ def classification(
     if classes == 2:
         scores["AUC"] = _auc(label == 1, p[:, 1], day)
     return scores
+
+
+def direction_loss(
+    up: Float[np.ndarray, "S"], rose: Bool[np.ndarray, "S"]
+) -> Float[np.ndarray, "S"]:
+    """The log loss of each probability of up, in nats."""
+    return _nll(np.where(rose, up, 1 - up))
 
 
 def called(
@@ -166,6 +173,10 @@ def distribution(
 def known(mask: Bool[np.ndarray, "S H"]) -> Bool[np.ndarray, "S"]:
     """Samples whose label at the first horizon counts; tables score that horizon."""
     return mask[:, 0]
+
+
+def _nll(p: np.ndarray) -> np.ndarray:
+    return -np.log(np.clip(p, _EPS, 1.0))
 
 
 def _additive(

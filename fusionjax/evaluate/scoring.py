@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64, Shaped
 
 from fusionjax.config import Config
 from fusionjax.data.samples import Samples, between, growth
@@ -90,7 +90,7 @@ def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
         return {
             **score(t.direction[k, 0], p[k], day[k], days),
             **metrics.ranking(up[m], np.log(ahead[m]), day[m], days),
-            **portfolio.metrics(book(up, scored, market, config, keep)),
+            **portfolio.metrics(book(up, scored.row, scored.target_day, market, config, keep)),
         }
 
     def returns(q: np.ndarray, keep: np.ndarray, sure: bool) -> dict[str, Score]:
@@ -136,16 +136,17 @@ def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
 
 def book(
     up: Float[np.ndarray, "S"],
-    scored: Samples,
+    row: Int64[np.ndarray, "S"],
+    target_day: Shaped[np.ndarray, "S"],
     market: Market,
     config: Config,
     keep: Bool[np.ndarray, "S"] | None = None,
 ) -> portfolio.Book:
     """What the probabilities would have earned on the days of these samples."""
-    days, day = np.unique(scored.target_day, return_inverse=True)
-    tomorrow = market.adj_close[scored.row + 1] / market.adj_close[scored.row] - 1
-    at = np.arange(len(scored)) if keep is None else np.flatnonzero(keep)
-    symbol = market.symbol[scored.row].astype(int)
+    days, day = np.unique(target_day, return_inverse=True)
+    tomorrow = market.adj_close[row + 1] / market.adj_close[row] - 1
+    at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
+    symbol = market.symbol[row].astype(int)
     return portfolio.book(
         up[at], tomorrow[at], symbol[at], day[at], len(days), config.targets.direction[0]
     )
@@ -216,7 +217,7 @@ def table(
 ) -> TargetTable:
     """Model rows, then floor rows. ``certain`` floors give no probability to score."""
     days = len(np.unique(scored.target_day))
-    draws = Draws.blocks(days, _block(task, config), config.evaluate.bootstrap_samples)
+    draws = Draws.of_days(days, task.horizon, config)
     together = {name: np.mean(each, axis=0) for name, each in runs.items()} | floors
     better_up = task.compared not in metrics.LOSSES
     rows: list[Row] = []
@@ -236,7 +237,7 @@ def table(
         rows.append(
             Row(
                 f"{name} ({seeds} seeds averaged)" if seeds > 1 else name,
-                {k: metrics.point(s, days) for k, s in scores.items()},
+                _points(scores, days),
                 {k: bootstrap.interval(d) for k, d in drawn.items()},
                 False,
                 verdict,
@@ -280,13 +281,9 @@ def leak_alarms(tables: list[TargetTable]) -> list[str]:
     return alarms
 
 
-def _block(task: Task, config: Config) -> int:
-    """Days resampled together: at least the horizon, within which labels overlap."""
-    return max(config.evaluate.block_sessions, task.horizon)
-
-
 def _require_days(task: Task, scored: Samples, config: Config) -> None:
-    days, block = len(np.unique(scored.target_day[task.keep])), _block(task, config)
+    days = len(np.unique(scored.target_day[task.keep]))
+    block = bootstrap.block_days(task.horizon, config)
     if days < _MIN_BLOCKS * block:
         raise InputError(
             f"config.data.splits.{config.evaluate.split}: {days} days with a known "

@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples, between, lesson
+from fusionjax.data.samples import Samples, between, lesson, period
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -56,12 +56,16 @@ class FoldScores:
     mcc: float
     volatility_mse: float
 
+    def objective(self, config: Config) -> float:
+        """What a choice minimises: direction and volatility, weighted as in the config's loss."""
+        return config.loss.direction * self.log_loss + config.loss.volatility * self.volatility_mse
+
 
 class Selection:
     """One setting to be trained on every fold, any number of seeds; compiled once an anchor."""
 
     def __init__(self, market: Market, config: Config, mesh: Mesh) -> None:
-        first, last = (np.datetime64(d, "D") for d in config.data.splits[config.train.split])
+        first, last = period(config, config.train.split)
         self._market, self._config, self._mesh, self._first = market, config, mesh, first
         self._folds = folds(market, config, first, last)
         self._programs: dict[int, Program] = {}

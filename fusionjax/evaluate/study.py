@@ -32,7 +32,7 @@ class Study:
     def __init__(self, config: Config, views: list[Views]) -> None:
         first = views[0]
         self.config = config
-        self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
+        self._show(views)
         train = first.split["train"]
         cut = len(train) - round(len(train) * config.distill.anchor_share)
         self.anchor = train[cut:]
@@ -43,7 +43,6 @@ class Study:
         step = make_step(config, float(len(sessions)))
         axes: Any = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
         self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
-        self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
         self._run = jax.jit(self._chunk, donate_argnums=0)
         self._init = jax.jit(jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes))
         self._predict = jax.jit(jax.vmap(make_predict(config)))
@@ -54,9 +53,12 @@ class Study:
     def showing(self, views: list[Views]) -> "Study":
         """The same programs on other content: the splits must be those of the first views."""
         other = copy.copy(self)
-        other._data = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
-        other._seeds = jnp.arange(len(views), dtype=jnp.uint32)
+        other._show(views)
         return other
+
+    def _show(self, views: list[Views]) -> None:
+        self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
+        self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
 
     def _chunk(self, state: TrainState, data: Batch, seeds: Array) -> tuple[TrainState, dict]:
         size = self.config.train.global_batch_size

@@ -89,9 +89,7 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
             selection = selection or Selection(market, tried, mesh)
             got = selection.scores(seed)
             # Weighed as in the base config, the same for all settings.
-            objective = (
-                config.loss.direction * got.log_loss + config.loss.volatility * got.volatility_mse
-            )
+            objective = got.objective(config)
             made = dataclasses.replace(
                 planned,
                 metrics={_OBJECTIVE: objective, **dataclasses.asdict(got)},

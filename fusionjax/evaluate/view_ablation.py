@@ -8,12 +8,10 @@ from rich.progress import Progress
 
 from fusionjax.config import Config
 from fusionjax.data.views import Views
-from fusionjax.errors import InputError
+from fusionjax.evaluate import ablation
 from fusionjax.evaluate.ladder import Cell, score, with_vectors
 from fusionjax.evaluate.ladder_table import Difference, clusters, interval, paired
 from fusionjax.evaluate.study import Study
-
-_FEWEST = 2  # placebos from which on their spread is known
 
 
 def replaced(
@@ -52,9 +50,7 @@ def contents(views: Views, rows: np.ndarray, seed: int = 0) -> dict[str, np.ndar
 
 def placebo(views: Views, modality: str, seed: int) -> Views:
     """A modality's content shuffled across all samples of each split."""
-    rng, source = np.random.default_rng([seed, 41]), np.arange(len(views.time))
-    for rows in views.split.values():
-        source[rows] = rng.permutation(rows)
+    source = ablation.placebo(len(views.time), views.split.values(), seed)
     return replaced(views, modality, source)
 
 
@@ -78,8 +74,7 @@ def ablate(
     Raises:
       InputError: fewer than two placebos.
     """
-    if placebos < _FEWEST:
-        raise InputError(f"--placebos={placebos}: give at least {_FEWEST}, better 20 or more")
+    ablation.require_placebos(placebos)
     fusion, changes = config.ladder.fusions[0]
     config = with_vectors(config.override(changes), views[0])
     rung = tuple(m for m in config.ladder.rungs[-1] if not m.startswith("junk"))

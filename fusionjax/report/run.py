@@ -21,7 +21,7 @@ from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate import calibration, portfolio
+from fusionjax.evaluate import calibration, diagnostics, metrics, portfolio, scoring
 from fusionjax.evaluate.evaluation import COST
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.models.encoders.audio import log_mel
@@ -60,7 +60,7 @@ def write(
     """
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
-    seeds = sorted(p.parent for p in folder.glob("**/metrics.jsonl"))
+    trainings = diagnostics.logs(folder)
     sections = [
         Section("Scores", "The run beside its floors, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
@@ -77,8 +77,9 @@ def write(
         Section("Fusion weights", "How much each modality counted, where it was present.",
                 _weights(rows, config)),
         Section("Contributions", "What the fusion's diagnosis found on the latest training rows, "
-                "once modalities were dropped; bars are the first seed's.", _contributions(seeds)),
-        Section("Training", "Of every seed.", _training(seeds)),
+                "once modalities were dropped; bars are the first seed's.",
+                _contributions(list(trainings))),
+        Section("Training", "Of every seed.", _training(trainings)),
         Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
                 "distance), and the log loss as days went by.", _drift(rows, folder)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
@@ -182,17 +183,12 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
 
 
 def _capital(rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
-    days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
-    row = rows["row"].to_numpy()
-    growth = market.adj_close[row + 1] / market.adj_close[row] - 1
-
-    def book(up: np.ndarray) -> portfolio.Book:
-        symbol = market.symbol[row].astype(int)
-        return portfolio.book(up, growth, symbol, day, len(days), config.targets.direction[0])
-
-    ours = book(rows["up"].to_numpy(float))
-    held = book(np.ones(len(rows)))
-    when = pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
+    days = rows["target_day"].to_numpy()
+    ours, held = (
+        scoring.book(up, rows["row"].to_numpy(), days, market, config)
+        for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
+    )
+    when = pd.DatetimeIndex(np.unique(days)).strftime("%Y-%m-%d").tolist()
     curves = {f"{c} bps": (when, portfolio.equity(ours.net(c))) for c in portfolio.COSTS}
     curves[f"always up, {COST} bps"] = (when, portfolio.equity(held.net(COST)))
     return [charts.lines(curves, y="capital, from 1")]
@@ -267,16 +263,10 @@ def _contributions(seeds: list[Path]) -> list[Markup]:
     ]
 
 
-def _training(seeds: list[Path]) -> list[Markup]:
-    logs = {
-        s.name: pd.DataFrame(
-            [json.loads(r) for r in (s / "metrics.jsonl").read_text().splitlines()]
-        )
-        for s in seeds
-    }
+def _training(trainings: dict[Path, pd.DataFrame]) -> list[Markup]:
     parts = []
     for column in ("loss", "learning_rate", "grad_norm"):
-        curves = {n: (f["step"], f[column]) for n, f in logs.items() if column in f}
+        curves = {s.name: (f["step"], f[column]) for s, f in trainings.items() if column in f}
         if curves:
             parts += [
                 Markup("<h3>{}</h3>").format(column.replace("_", " ")),
@@ -296,8 +286,8 @@ def _drift(rows: pd.DataFrame, folder: Path) -> list[Markup]:
             frame = frame.sort_values("KS later", ascending=False)
             parts.append(charts.bars(frame["channel"].tolist(), frame["KS later"], x="KS distance"))
     known = rows[rows["rose"].notna()]
-    p = np.where(known["rose"] > 0.5, known["up"], 1 - known["up"])
-    daily = pd.Series(-np.log(np.clip(p, 1e-7, 1))).groupby(known["target_day"].to_numpy()).mean()
+    loss = metrics.direction_loss(known["up"].to_numpy(float), known["rose"].to_numpy() > 0.5)
+    daily = pd.Series(loss).groupby(known["target_day"].to_numpy()).mean()
     when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
     curve = {f"log loss, mean of {_SMOOTH} days": (when, daily.rolling(_SMOOTH, 1).mean())}
     return [*parts, charts.lines(curve)]
