@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
     c.seed = 0  # of parameters, sampling order and dropout
 
     c.data = ConfigDict()
-    c.data.source = "sp500"  # which reader of fusionjax/data/sources: sp500 | acl18
+    c.data.source = "sp500"  # a reader of fusionjax/data/sources: sp500, acl18, kdd17, folder
     c.data.root = ""  # folder of the raw files; empty for the embedded sp500
     c.data.prepared = "prepared"  # folder for array_record sets and the text-embedding cache
     c.data.calendar = "XNYS"  # exchange_calendars code: sessions, closes, half days
@@ -106,6 +106,7 @@ def get_config() -> ConfigDict:
     c.train.ema_decay = 0.99  # of the averaged parameters that evaluate and predict use
     c.train.modality_dropout = 0.1  # chance that a present modality is hidden from a sample
     c.train.frozen = ()  # regexes over parameter paths that keep their values
+    c.train.rank = 0  # of the change of each matrix of the encoders' layers; 0: of any rank
     # Draw samples so that none tilts the batches: "symbol", "sector", or the kind of items whose
     # sources count (text: authors; image, audio, video). Empty: every sample alike.
     c.train.balance = ""
@@ -165,8 +166,27 @@ def get_config() -> ConfigDict:
     c.finetune.steps = 40
     c.finetune.learning_rate = 2e-4
     c.finetune.warmup_steps = 4
-    c.finetune.replay_share = 0.5  # share of each batch drawn from the parent's rows
+    c.finetune.replay_share = 0.5  # share of each batch drawn from the parent's rows, of which
+    c.finetune.replay_rows = 20_000  # are kept: a reservoir, or, with a half-life above 0, ...
+    c.finetune.replay_half_life = 0  # ... more of the recent ones; sessions
     c.finetune.frozen = ()  # regexes over parameter paths, e.g. "encoders_text/.*"
+    c.finetune.rank = 0  # of the change of each matrix of the encoders' layers; 0: of any rank
+    c.finetune.to_parent = 0.0  # weight of half the squared distance to the parent's parameters
+    c.finetune.teacher = 0.0  # share of the parent's forecast in the training labels
+    # Newest sessions with matured labels that an update does not train on: it replaces the parent
+    # unless it is worse there beyond the paired 95 % interval. 0 promotes unseen.
+    c.finetune.gate_sessions = 20
+    c.finetune.every = 5  # sessions between two updates of a stream ...
+    c.finetune.retrain_every = 21  # ... and between two trainings from scratch, where it has such
+
+    # What launch/serve_daily.py watches: inputs, labels, errors and fusion weights of each session.
+    c.drift = ConfigDict()
+    c.drift.detector = "PageHinkley"  # or ADWIN, KSWIN (of river)
+    c.drift.run_length = 1000.0  # sessions to a false alarm of any series, on average
+    c.drift.reference_sessions = 500  # the last of training
+    c.drift.recent_sessions = 60  # that are compared with them
+    # What an alarm leads to: log; finetune, today; widen, the same with more replay; retrain.
+    c.drift.action = "finetune"
 
     # A study of the fusion alone, on vectors: `launch/evaluate.py --ladder`.
     c.ladder = ConfigDict()

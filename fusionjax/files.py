@@ -30,9 +30,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Waits until no other process works in ``folder``; the system frees a dead one's lock."""
+def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Lets one process at a time work in ``folder``; the system frees a dead one's lock.
+
+    Raises:
+      BlockingIOError: another works there and ``wait`` is not wanted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
+        fcntl.flock(f, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield

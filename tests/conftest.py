@@ -1,7 +1,10 @@
 """Every test runs with checked shapes, strict dtypes and 64 virtual CPU devices."""
 
+import atexit
 import dataclasses
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,14 @@ _MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts)
     for p in (ROOT / "fusionjax").rglob("*.py")
     if p.stem != "__init__"
+}
+# Tests build many programs that are alike; what one compiled the others, and the commands that
+# they start, load.
+_COMPILED = tempfile.mkdtemp(prefix="fusionjax-compiled-")
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+os.environ |= {
+    "JAX_COMPILATION_CACHE_DIR": _COMPILED,
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
 }
 install_import_hook(
     sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}), "beartype.beartype"

@@ -44,7 +44,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("targets.quantiles", (0.5, 0.1), "must rise strictly"),
         ("train.grad_accum_steps", 3, "256 is not a multiple"),
         ("modalities.price.kind", "sound", "expected one of numeric, text, chart, image"),
-        ("finetune.replay_share", 1.0, "must be in"),
+        ("finetune.replay_share", 1.0, "expected in \\[0, 1\\)"),
         ("model.attention", "full", "config.model.attention is 'full'; expected .*window.*linear"),
         ("model.fusion", "mean", "expected .*equal.*softmax_gate"),
         ("model.compute_dtype", "flaot32", "expected .*float32.*bfloat16"),

@@ -21,10 +21,13 @@ ALLOWED = {
     "distill": {"config", "types"},
     "data": {"config", "errors", "files", "types", "models"},  # models: the frozen text encoder
     "train": {"config", "errors", "files", "types", "parallel", "models", "distill", "data"},
-    "adapt": {"config", "errors", "types", "parallel", "models", "data", "train"},
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
         "ledger",
+    },
+    "adapt": {  # above evaluate, whose losses and intervals its gate judges by
+        *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
+        "evaluate",
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger"),
@@ -47,6 +50,7 @@ HOME = {
     "ml_collections": ("app.py", "config/__init__.py"),
     "pandas": ("data", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
+    "river": "adapt/drift.py",
     "arch": ("data", "evaluate/baselines.py", "evaluate/shock.py"),
     "jinja2": "report",
 }

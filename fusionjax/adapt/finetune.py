@@ -1,7 +1,9 @@
-"""Fine-tuning: a parent's parameters, the rows after its last matured label, and some old ones."""
+"""Fine-tuning: a parent's parameters, the labels that matured since, and some rows from before."""
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jax
@@ -9,16 +11,123 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from fusionjax import files
+from fusionjax.adapt import gate, replay
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
+from fusionjax.evaluate.forecast import merged
+from fusionjax.evaluate.inference import Ensemble, read_info
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
-from fusionjax.train.loop import fit
+from fusionjax.train.loop import feeds, fit
+from fusionjax.train.program import Program
 from fusionjax.train.run import audited_market, make_program
+from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What an update learns from.
+
+    Attributes:
+      new: labels that matured since the parent's last.
+      old: rows of before to mix in.
+      until: the last day of any label in either.
+    """
+
+    new: Samples
+    old: Samples | None
+    until: np.datetime64
+
+
+def as_training(config: Config) -> Config:
+    """The config of an update: what ``finetune.*`` says takes effect."""
+    f = config.finetune
+    return config.override(
+        {
+            "train.split": f.split,
+            "train.steps": f.steps,
+            "train.learning_rate": f.learning_rate,
+            "train.warmup_steps": f.warmup_steps,
+            "train.frozen": f.frozen,
+            "train.rank": f.rank,
+            # The new rows are too few to judge a modality: the parent's fusion weights stay.
+            "distill.absorb_share": 1.0,
+        }
+    )
+
+
+def program_for(config: Config, mesh: Mesh, windows: Windows) -> Program:
+    """The step of an update; one that is held to its parent is told its parameters."""
+    held = config.finetune.to_parent > 0 or config.finetune.teacher > 0
+    return make_program(config, mesh, windows, parented=held)
+
+
+def material(
+    market: Market, config: Config, trained: tuple[str, str], until: np.datetime64
+) -> Material:
+    """The labels that matured after a parent's last and by a day, and its replay buffer.
+
+    Args:
+      market: the data.
+      config: of the update.
+      trained: first target day of all that the parent knows, and the last day of its labels.
+      until: no label that is known later is used.
+
+    Raises:
+      InputError: nothing is new, or nothing is old where a batch should hold some.
+    """
+    f = config.finetune
+    first, known = (np.datetime64(day, "D") for day in trained)
+    new = samples.matured(market, config, known, until)
+    if not len(new):
+        raise InputError(
+            f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no session after "
+            f"{known}, the last one the parent knew, with a label known by {until}; wait for it, "
+            "or lower finetune.gate_sessions"
+        )
+    if f.replay_share == 0:
+        return Material(new, None, until)
+    old = samples.between(market, config, first, known)
+    if not len(old):
+        raise InputError(
+            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
+            f"parent's rows ({first} to {known}); add them or set it to 0"
+        )
+    kept = replay.buffer(old, f.replay_rows, f.replay_half_life, config.seed)
+    return Material(new, kept, until)
+
+
+def start_from(program: Program, params: dict, seed: int) -> TrainState:
+    """A fresh optimiser on a parent's averaged parameters."""
+    copies = (jax.tree.map(jnp.copy, params) for _ in range(2))  # donated buffers are not shared
+    return dataclasses.replace(program.init(seed), params=next(copies), ema_params=next(copies))
+
+
+def learn(
+    program: Program, config: Config, learned: Material, windows: Windows, params: dict, turn: int
+) -> dict:
+    """One update without a run folder: the parameters that it averages to.
+
+    Args:
+      program: of ``config``.
+      config: from ``as_training``.
+      learned: what to learn from.
+      windows: builds the inputs.
+      params: to start from; they stay as they are.
+      turn: how many updates came before; the order of samples depends on it.
+    """
+    state, lesson = start_from(program, params, config.seed), Lesson(learned.new, None, None)
+    fed = dataclasses.replace(config, seed=config.seed + 1000 * turn)
+    source = feeds(fed, lesson, windows, 0, learned.old, config.finetune.replay_share)
+    parent = params if program.parented else None
+    for feed in itertools.islice(source, config.train.steps):
+        state, _ = program.step(state, feed, fed.seed, parent)
+    return jax.block_until_ready(state.ema_params)
 
 
 def finetune(
@@ -28,13 +137,15 @@ def finetune(
     mesh: Mesh,
     folder: Path,
     stop: Callable[[int], bool],
-) -> None:
-    """Makes a child run of every seed of ``parent``.
+    trust: Mapping[str, float] | None = None,
+) -> gate.Verdict | None:
+    """Makes a child run of every seed of ``parent``, and asks whether it may replace it.
 
     The child starts from the parent's averaged parameters with a fresh optimiser, keeps the
-    parent's scaler, and learns from ``finetune.split`` cut to the days after the last label that
+    parent's scaler, and learns from labels of ``finetune.split`` that matured after the last that
     the parent may have seen; a share of each batch replays the parent's own rows. The parent is
-    only read.
+    only read. The newest ``finetune.gate_sessions`` are kept for the gate, whose verdict goes to
+    ``gate.json`` in the child's folder.
 
     Args:
       parent: the run folder, as recorded in the child.
@@ -43,6 +154,10 @@ def finetune(
       mesh: to train on.
       folder: of the child run; one ``seed_*`` folder each.
       stop: see ``fit``.
+      trust: of the channels, for the child's scaler; the parent's if None.
+
+    Returns:
+      The verdict, or None where there is no gate.
 
     Raises:
       InputError: another model, or no new row.
@@ -51,41 +166,34 @@ def finetune(
         info = checkpoints.info()
     require_same_task(config, info.config, ("modalities", "targets", "model"))
     f = config.finetune
-    config = config.override(
-        {
-            "train.split": f.split,
-            "train.steps": f.steps,
-            "train.learning_rate": f.learning_rate,
-            "train.warmup_steps": f.warmup_steps,
-            "train.frozen": f.frozen,
-            # The new rows are too few to judge a modality: the parent's fusion weights stay.
-            "distill.absorb_share": 1.0,
-        }
-    )
+    config = as_training(config)
     market, _ = audited_market(config)
-    new, old = _new_and_old(market, config, info, parent)
-    windows = Windows(market, config, info.scaler)
-    program = make_program(config, mesh, windows)
+    _, until = samples.period(config, f.split)
+    shadow, until = shadow_of(market, config, info.trained_until, until)
+    learned = material(market, config, (info.trained_from, info.trained_until), until)
+    scaler = info.scaler
+    if trust is not None:
+        scaler = dataclasses.replace(scaler, trust=dict(trust))
+    windows = Windows(market, config, scaler)
+    program = program_for(config, mesh, windows)
+    days = learned.new.target_day
     say(
-        f"{config.name}: {len(new):,} new samples, targets {new.target_day.min()} to "
-        f"{new.target_day.max()}; {f.replay_share:.0%} of each batch replayed from "
-        f"{len(old):,}; {f.steps} steps against the parent's {info.config.train.steps}"
+        f"{config.name}: {len(days):,} new samples, targets {days.min()} to {days.max()}; "
+        f"{f.replay_share:.0%} of each batch replayed from "
+        f"{0 if learned.old is None else len(learned.old):,}; {f.steps} steps against the "
+        f"parent's {info.config.train.steps}"
     )
     for seed_folder in seeds:
         with Checkpoints(seed_folder) as checkpoints:
-            inherited = checkpoints.restore(program.abstract_state).ema_params
+            inherited = checkpoints.averaged(program.abstract_state.ema_params)
             origin = f"{seed_folder}@{checkpoints.latest()}"
             seed = checkpoints.info().config.seed
-
-        start = dataclasses.replace(
-            program.init(seed), params=inherited, ema_params=jax.tree.map(jnp.copy, inherited)
-        )
         child = RunInfo(
             dataclasses.replace(config, seed=seed),
             market.fingerprint,
-            info.scaler,
+            scaler,
             info.trained_from,
-            config.data.splits[f.split][1],
+            str(learned.until),
             parent=origin,
         )
         with Checkpoints(
@@ -94,37 +202,37 @@ def finetune(
             fit(
                 child.config,
                 program,
-                Lesson(new, None, None),
+                Lesson(learned.new, None, None),
                 windows,
-                start=start,
+                start=start_from(program, inherited, seed),
                 label=f"fine-tune {seed_folder.name}",
                 run=(checkpoints, child),
-                replay=old,
+                replay=learned.old,
                 replay_share=f.replay_share,
+                parent=inherited if program.parented else None,
                 stop=stop,
             )
+    return None if shadow is None else ask_gate(parent, folder, market, config, shadow)
 
 
-def _new_and_old(
-    market: Market, config: Config, info: RunInfo, parent: Path
-) -> tuple[Samples, Samples]:
-    """The samples after the parent's last matured label, and those it may have learned from.
+def shadow_of(
+    market: Market, config: Config, known: str, until: np.datetime64
+) -> tuple[Samples | None, np.datetime64]:
+    """The gate's window, and the last day before it; None and the day itself without a gate."""
+    after = samples.matured(market, config, np.datetime64(known, "D"), until)
+    if not config.finetune.gate_sessions or not len(after):
+        return None, until
+    return gate.cut(after, config.finetune.gate_sessions)
 
-    Raises:
-      InputError: there is none of the one, or of the other where a batch should hold some.
-    """
-    f, known_until = config.finetune, np.datetime64(info.trained_until, "D")
-    new = samples.split(market, config, f.split)
-    new = new.take(new.target_day > known_until)
-    if not len(new):
-        raise InputError(
-            f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no "
-            f"session after {known_until}, the last one the parent {parent} knew"
-        )
-    old = samples.between(market, config, np.datetime64(info.trained_from, "D"), known_until)
-    if f.replay_share > 0 and not len(old):
-        raise InputError(
-            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
-            f"parent's rows ({info.trained_from} to {known_until}); add them or set it to 0"
-        )
-    return new, old
+
+def ask_gate(
+    parent: Path, update: Path, market: Market, config: Config, shadow: Samples
+) -> gate.Verdict:
+    """Whether one run may replace another; with its evidence, in ``gate.json`` of the update."""
+    before, after = (
+        Ensemble(run, merged(config, read_info(run).config), market).predict(shadow.row)
+        for run in (parent, update)
+    )
+    verdict = gate.judge(before, after, shadow, config)
+    files.write_text(update / "gate.json", json.dumps(dataclasses.asdict(verdict), indent=1))
+    return verdict

@@ -16,6 +16,7 @@ from fusionjax.config.sections import (
     ChartConfig,
     DataConfig,
     DistillConfig,
+    DriftConfig,
     EvaluateConfig,
     FinetuneConfig,
     FramesConfig,
@@ -44,6 +45,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "DistillConfig",
+    "DriftConfig",
     "EvaluateConfig",
     "FinetuneConfig",
     "FramesConfig",
@@ -97,6 +99,7 @@ class Config:
     sweep: SweepConfig
     evaluate: EvaluateConfig
     finetune: FinetuneConfig
+    drift: DriftConfig
     ladder: LadderConfig
     toy: tuple[tuple[str, Any], ...]
 

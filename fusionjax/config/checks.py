@@ -54,8 +54,9 @@ def _check_counts(c: "Config") -> None:
         "distill": ("every",),
         "selection": ("folds", "fold_sessions", "held_out"),
         "sweep": ("points", "seeds"),
-        "finetune": ("steps",),
+        "finetune": ("steps", "replay_rows", "every", "retrain_every"),
         "evaluate": ("bootstrap_samples", "block_sessions"),
+        "drift": ("run_length", "reference_sessions", "recent_sessions"),
     }
     for section, names in counts.items():
         for name in names:
@@ -227,7 +228,14 @@ def _check_training(c: "Config") -> None:
     _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
     _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
     _need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
-    _need(0 <= c.finetune.replay_share < 1, "finetune.replay_share must be in [0, 1)")
+    f = c.finetune
+    for key in ("replay_share", "teacher"):
+        value = getattr(f, key)
+        _need(0 <= value < 1, f"finetune.{key} is {value}; expected in [0, 1)")
+    for key in ("replay_half_life", "rank", "to_parent", "gate_sessions"):
+        value = getattr(f, key)
+        _need(value >= 0, f"finetune.{key} is {value}; expected at least 0")
+    _need(c.train.rank >= 0, f"train.rank is {c.train.rank}; expected at least 0")
 
 
 def _is_date(text: str) -> bool:

@@ -172,6 +172,7 @@ class TrainConfig:
     ema_decay: float
     modality_dropout: float
     frozen: tuple[str, ...]
+    rank: int
     balance: str
     coreset_share: float
     coreset_by: str
@@ -238,7 +239,24 @@ class FinetuneConfig:
     learning_rate: float
     warmup_steps: int
     replay_share: float
+    replay_rows: int
+    replay_half_life: int
     frozen: tuple[str, ...]
+    rank: int
+    to_parent: float
+    teacher: float
+    gate_sessions: int
+    every: int
+    retrain_every: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftConfig:
+    detector: Literal["PageHinkley", "ADWIN", "KSWIN"]
+    run_length: float
+    reference_sessions: int
+    recent_sessions: int
+    action: Literal["log", "finetune", "widen", "retrain"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,10 +12,15 @@ from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, join, media, parts, text
 from fusionjax.data.parts import Digests
-from fusionjax.data.sources import Raw, acl18, folder, sp500
+from fusionjax.data.sources import Raw, acl18, folder, kdd17, sp500
 from fusionjax.errors import InputError
 
-_SOURCES: dict[str, ModuleType] = {"sp500": sp500, "acl18": acl18, "folder": folder}
+_SOURCES: dict[str, ModuleType] = {
+    "sp500": sp500,
+    "acl18": acl18,
+    "kdd17": kdd17,
+    "folder": folder,
+}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
 _FORMAT = 4
 

@@ -172,6 +172,26 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
     )
 
 
+def matured(market: Market, config: Config, after: np.datetime64, until: np.datetime64) -> Samples:
+    """The samples with a label that became known after one day and by another; only those labels.
+
+    So that of a stream every label is new once, whatever its horizon.
+    """
+    t = config.targets
+    sessions = np.unique(market.session)
+    longest = max(*t.direction, *t.returns, *t.volatility)
+    known = int(np.searchsorted(sessions, after, side="right"))
+    # A symbol that misses bars needs longer; what was known before is masked below.
+    now = between(market, config, sessions[max(known - 2 * longest, 0)], until)
+    then = _targets(market, config, now.row, after)
+    masks = {
+        name: getattr(now.targets, name) & ~getattr(then, name)
+        for name in ("direction_mask", "returns_mask", "volatility_mask")
+    }
+    keep = np.asarray(np.concatenate(list(masks.values()), 1).any(1))
+    return dataclasses.replace(now, targets=dataclasses.replace(now.targets, **masks)).take(keep)
+
+
 def unlabelled(config: Config, count: int) -> Targets:
     """Targets of samples whose future is unknown: all masked."""
     t = config.targets

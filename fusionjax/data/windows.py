@@ -29,10 +29,16 @@ _CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes al
 
 @dataclasses.dataclass(frozen=True)
 class Scaler:
-    """Mean and standard deviation of each channel over the training rows, and of nothing later."""
+    """Mean and standard deviation of each channel over the training rows, and of nothing later.
+
+    ``trust`` turns a channel that has moved since toward its mean: 1, and 1 where left out, shows
+    it as it is, 0 hides it. A modality of such channels is less loud, which is one of the clues
+    that the distilled fusion weighs it by.
+    """
 
     mean: dict[str, float]
     std: dict[str, float]
+    trust: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @staticmethod
     def fit(
@@ -119,7 +125,7 @@ class Windows:
                 )
         self.config = config
         self.balance = balance.of_rows(market, config)  # how often each row is drawn
-        self._market, self._scaler, self._content = market, scaler, content or {}
+        self._market, self.scaler, self._content = market, scaler, content or {}
         self._series = {
             name: self._scaled(m)
             for name, m in config.modalities.items()
@@ -228,8 +234,9 @@ class Windows:
         self, modality: NumericConfig
     ) -> tuple[Float[np.ndarray, "R F"], Bool[np.ndarray, "R"]]:
         values = self._market.channels[:, self._market.columns(modality.channels)]
-        mean = np.array([self._scaler.mean[c] for c in modality.channels], np.float32)
-        std = np.array([self._scaler.std[c] for c in modality.channels], np.float32)
+        mean = np.array([self.scaler.mean[c] for c in modality.channels], np.float32)
+        std = np.array([self.scaler.std[c] for c in modality.channels], np.float32)
         known = np.isfinite(values).all(1)
-        scaled = np.clip((values - mean) / std, -_CLIP, _CLIP)
+        trust = np.array([self.scaler.trust.get(c, 1.0) for c in modality.channels], np.float32)
+        scaled = np.clip((values - mean) / std * trust, -_CLIP, _CLIP)
         return np.where(known[:, None], scaled, np.float32(0)), known

@@ -104,8 +104,8 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
         for what, said in changed.items():
-            rise = _rise([losses(said, scored)], [whole], scored, config)
-            found.append(Effect(name, what, rise))
+            more = rise([losses(said, scored)], [whole], scored, config)
+            found.append(Effect(name, what, more))
     return found
 
 
@@ -227,14 +227,14 @@ def worth(
         means = {k: np.nanmean([r[k] for r in real]) for k in LOSSES}
         yield Worth(
             name,
-            _rise(shuffled, real, scored, config),
+            rise(shuffled, real, scored, config),
             {k: float(np.mean([np.nanmean(p[k]) <= means[k] for p in shuffled])) for k in LOSSES},
-            _rise(without, real, scored, config),
-            _rise(alone, real, scored, config),
+            rise(without, real, scored, config),
+            rise(alone, real, scored, config),
         )
 
 
-def _rise(
+def rise(
     changed: list[dict[str, np.ndarray]],
     real: list[dict[str, np.ndarray]],
     scored: Samples,

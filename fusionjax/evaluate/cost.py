@@ -27,6 +27,7 @@ from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import axes
 from fusionjax.parallel.rules import replicated
 from fusionjax.train.loop import feeds
+from fusionjax.train.program import flops
 from fusionjax.train.run import Trainer
 from fusionjax.types import Feed
 
@@ -270,8 +271,8 @@ class _Side:
         return {
             "memory of a step": _memory(step),
             "memory of a prediction": _memory(predict),
-            "FLOPs of a step": _flops(step),
-            "FLOPs of a prediction": _flops(predict),
+            "FLOPs of a step": flops(step),
+            "FLOPs of a prediction": flops(predict),
         }
 
 
@@ -293,11 +294,6 @@ def _memory(compiled: jax.stages.Compiled) -> float:
     m: Any = compiled.memory_analysis()
     sizes = m.argument_size_in_bytes, m.output_size_in_bytes, m.temp_size_in_bytes
     return float(sum(sizes) - m.alias_size_in_bytes)
-
-
-def _flops(compiled: jax.stages.Compiled) -> float:
-    counted: Any = compiled.cost_analysis()
-    return float(counted["flops"])
 
 
 def _ratio(pair: Float[np.ndarray, "*rounds 2"]) -> Any:

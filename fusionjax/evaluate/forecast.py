@@ -162,6 +162,8 @@ def merged(config: Config, trained: Config) -> Config:
       InputError: the two describe different inputs or targets.
     """
     require_same_task(config, trained, ("modalities", "targets"))
+    # A fine-tuned run may name a split of its own.
+    data = dataclasses.replace(config.data, splits={**trained.data.splits, **config.data.splits})
     return dataclasses.replace(
-        trained, data=config.data, evaluate=config.evaluate, selection=config.selection
+        trained, data=data, evaluate=config.evaluate, selection=config.selection
     )

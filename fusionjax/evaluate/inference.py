@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,7 +20,7 @@ from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
-from fusionjax.types import Forecast
+from fusionjax.types import Batch, Forecast
 
 _BATCH = 256  # rows forecast at once on each data shard's behalf
 
@@ -100,7 +102,7 @@ class Ensemble:
                     f"{folder}: differs from its neighbours in more than the seed (config, data or "
                     "scaler); score it by itself or move it out of the run folder"
                 )
-            return info.config.seed, checkpoints.restore(self._program.abstract_state).ema_params
+            return info.config.seed, checkpoints.averaged(self._program.abstract_state.ema_params)
 
     def with_windows(self, windows: Windows) -> "Ensemble":
         """The same seeds, shown what other windows show."""
@@ -143,9 +145,18 @@ def predict(
     hidden: frozenset[str] = frozenset(),
 ) -> Prediction:
     """Forecasts ``rows`` in batches; modalities in ``hidden`` are treated as missing."""
-    parts: list[Forecast] = []
-    for batch in evaluation_batches(rows, windows, batch_size, hidden):
-        parts.append(program.predict(params, batch))
+    return collect(partial(program.predict, params), windows, rows, batch_size, hidden)
+
+
+def collect(
+    forecast: Callable[[Batch], Forecast],
+    windows: Windows,
+    rows: Int64[np.ndarray, "S"],
+    batch_size: int,
+    hidden: frozenset[str] = frozenset(),
+) -> Prediction:
+    """What a function of batches says of ``rows``."""
+    parts = [forecast(b) for b in evaluation_batches(rows, windows, batch_size, hidden)]
     f = jax.tree.map(
         lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
         *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts],

@@ -123,22 +123,28 @@ def _title(table: TargetTable) -> str:
 
 def for_screen(scores: Scores) -> list[Table]:
     """The tables for a terminal: against the floors; the rest is in the files."""
-    made = []
-    for target in scores.tables:
-        title, columns, rows = grids(target)[0]
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for i, column in enumerate(columns):
-            table.add_column(column, justify="right" if 0 < i < len(columns) - 1 else "left")
-        for i, row in enumerate(rows):
-            table.add_row(*row, style="bold" if i == 0 else None)
-        made.append(table)
-    return made
+    return [screen(grids(target)[0]) for target in scores.tables]
+
+
+def screen(grid: Grid) -> Table:
+    """A grid for a terminal, its first row bold."""
+    title, columns, rows = grid
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if 0 < i < len(columns) - 1 else "left")
+    for i, row in enumerate(rows):
+        table.add_row(*row, style="bold" if i == 0 else None)
+    return table
 
 
 def markdown(scores: Scores) -> str:
     """The tables for a file."""
-    text = "\n".join(scores.headline) + "\n"
-    for title, columns, rows in (g for t in scores.tables for g in grids(t)):
-        text += f"\n{title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
-        text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return text
+    head = "\n".join(scores.headline) + "\n"
+    return head + "".join(text(g) for t in scores.tables for g in grids(t))
+
+
+def text(grid: Grid) -> str:
+    """A grid in Markdown."""
+    title, columns, rows = grid
+    head = f"\n{title}\n\n| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)

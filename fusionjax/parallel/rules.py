@@ -14,6 +14,7 @@ from fusionjax.parallel.mesh import BATCH_AXES
 # parallelism (Rajbhandari et al., ZeRO, 2020). Scanned layers carry a leading layer axis, which
 # stays whole. What is small is replicated.
 RULES: tuple[tuple[str, PartitionSpec], ...] = (
+    (r"kernel/(down|up)$", PartitionSpec()),  # the thin factors of a low-rank change
     (r"layers/(query|key|value|mlp_in)/kernel", PartitionSpec(None, "fsdp", "tensor")),
     (r"layers/(attention_out|mlp_out)/kernel", PartitionSpec(None, "tensor", "fsdp")),
     (r"layers/mlp_in/bias", PartitionSpec(None, "tensor")),

@@ -21,6 +21,7 @@ _FREE = (
     "selection",
     "evaluate",
     "ladder",
+    "drift",
     "toy",
     # Copied into train.* when they take effect; replay_share is not.
     "finetune.split",
@@ -28,6 +29,10 @@ _FREE = (
     "finetune.learning_rate",
     "finetune.warmup_steps",
     "finetune.frozen",
+    "finetune.rank",
+    "finetune.gate_sessions",
+    "finetune.every",
+    "finetune.retrain_every",
     "data.root",
     "data.prepared",
     "train.checkpoint_every",
@@ -128,33 +133,54 @@ class Checkpoints:
         """
         step = self._newest()
         there = _signature(self._manager.item_metadata(step).state.tree)
-        here = _signature(abstract)
-        differing = sorted(set(there.items()) ^ set(here.items()))
-        if differing:
-            paths = sorted(
-                {
-                    path
-                    for path, _ in differing
-                    if "/mu/" not in path
-                    and "/nu/" not in path
-                    and not path.startswith("ema_params/")
-                }
-            )
-            lines = [
-                f"  {p}: checkpoint {there.get(p, 'has none')}, model {here.get(p, 'has none')}"
-                for p in paths[:_SHOWN]
-            ]
-            more = f"\n  … {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            raise InputError(
-                f"{self.folder}: step {step} is of another model; "
-                f"{len(paths)} parameters differ:\n"
-                + "\n".join(lines)
-                + more
-                + "\nUse the config it was trained with, or another --workdir"
-            )
+        self._require_alike(step, there, _signature(abstract))
         return self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         ).state
+
+    def averaged(self, abstract: Any) -> Any:
+        """The newest averaged parameters alone, on the shardings that ``abstract`` carries.
+
+        Raises:
+          InputError: the checkpoint is another model's; lists what differs.
+        """
+        step = self._newest()
+        there = _signature(self._manager.item_metadata(step).state.tree["ema_params"])
+        self._require_alike(step, there, _signature(abstract))
+        wanted = {"ema_params": abstract}
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            return reader.restore(
+                self._manager.directory / str(step) / "state",
+                args=ocp.args.PyTreeRestore(
+                    wanted,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
+                    partial_restore=True,
+                ),
+            )["ema_params"]
+
+    def _require_alike(self, step: int, there: dict[str, str], here: dict[str, str]) -> None:
+        differing = sorted(set(there.items()) ^ set(here.items()))
+        if not differing:
+            return
+        paths = sorted(
+            {
+                path
+                for path, _ in differing
+                if "/mu/" not in path and "/nu/" not in path and not path.startswith("ema_params/")
+            }
+        )
+        lines = [
+            f"  {p}: checkpoint {there.get(p, 'has none')}, model {here.get(p, 'has none')}"
+            for p in paths[:_SHOWN]
+        ]
+        more = f"\n  … {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        raise InputError(
+            f"{self.folder}: step {step} is of another model; "
+            f"{len(paths)} parameters differ:\n"
+            + "\n".join(lines)
+            + more
+            + "\nUse the config it was trained with, or another --workdir"
+        )
 
     def _newest(self) -> int:
         step = self.latest()

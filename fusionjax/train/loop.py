@@ -42,6 +42,7 @@ def fit(
     run: tuple[Checkpoints, RunInfo] | None = None,
     replay: Samples | None = None,
     replay_share: float = 0.0,
+    parent: dict | None = None,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> TrainState:
     """Trains to ``config.train.steps`` updates.
@@ -56,6 +57,7 @@ def fit(
       run: where to save and what to save beside the state; None keeps nothing.
       replay: older samples to mix in, or None.
       replay_share: share of each batch that comes from ``replay``.
+      parent: parameters that the run is held to; None holds it to none.
       stop: asked after each step; True saves and raises.
 
     Returns:
@@ -81,7 +83,7 @@ def fit(
             if lesson.anchor is not None and step == weights.elimination_step(config):
                 folder = None if run is None else run[0].folder
                 state = _settle(program, state, lesson, windows, config, folder, label)
-            state, metrics = program.step(state, next(source), seed)
+            state, metrics = program.step(state, next(source), seed, parent)
             done = step + 1
             # This step is dispatched before the metrics of an earlier one are read, so the device
             # never waits for the host.

@@ -50,6 +50,13 @@ def output_losses(
     return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config)
 
 
+def batch_loss(outcome: Outcome, labels: Labels, batch: Batch, config: Config) -> Float[Array, ""]:
+    """The weighted sum over heads of each head's mean over the batch's known labels."""
+    losses, total = row_losses(outcome, labels, batch, config), label_counts(batch)
+    means = {k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()}
+    return weigh(means, config)
+
+
 def weigh(losses: dict[str, Float[Array, "*rows"]], config: Config) -> Float[Array, "*rows"]:
     """The sum over heads, each at its weight."""
     return sum((v * getattr(config.loss, k) for k, v in losses.items()), jnp.zeros(()))

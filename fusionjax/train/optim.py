@@ -1,6 +1,7 @@
 """The optimiser: clipped AdamW, warm-up and cosine, with layer groups that can be frozen."""
 
 import re
+import zlib
 from typing import Any
 
 import jax
@@ -26,13 +27,79 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
     frozen = t.frozen + (weights.OWN if config.model.fusion == "distilled" else ())
-    return optax.chain(
+    chain = optax.chain(
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
         _slow_down("/bert/", t.pretrained_rate),
         _freeze(frozen),  # and after: no decay either
     )
+    return low_rank(chain, t.rank) if t.rank else chain
+
+
+def low_rank(inner: optax.GradientTransformation, rank: int) -> optax.GradientTransformation:
+    """Changes each matrix of the encoders' layers by a product of two thin ones only.
+
+    LoRA (Hu et al., 2022), as a transformation of gradients: of W = W₀ + D·U, dD = dW·Uᵀ and
+    dU = Dᵀ·dW are what ``inner`` gets in the place of dW, and what D·U changed by is the update.
+    The model and its checkpoints keep whole matrices. D starts orthonormal, U at zero.
+
+    Args:
+      inner: optimiser of the factors and of all other parameters.
+      rank: columns of D; at most the matrix's sides.
+    """
+
+    def adapted(path: Any, w: Any) -> bool:
+        return path_name(path).endswith("kernel") and "/layers/" in path_name(path) and w.ndim == 3
+
+    def factors(params: Any) -> Any:
+        def split(path: Any, w: Any) -> Any:
+            if not adapted(path, w):
+                return None
+            key = jax.random.key(zlib.crc32(path_name(path).encode()))
+            thin = min(rank, *w.shape[1:])
+            down = jax.random.orthogonal(key, w.shape[1], (w.shape[0],))[..., :thin]
+            return {"down": down, "up": jnp.zeros((w.shape[0], thin, w.shape[2]))}
+
+        return jax.tree_util.tree_map_with_path(split, params)
+
+    def joined(rest: Any, own: Any) -> Any:
+        """``rest`` with the factors in the matrices' place."""
+        return jax.tree.map(lambda w, f: w if f is None else f, rest, own, is_leaf=_is_none)
+
+    def init(params: Any) -> Any:
+        own = factors(params)
+        return own, inner.init(joined(params, own))
+
+    def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        own, inner_state = state
+
+        def to_factors(g: Any, f: Any) -> Any:
+            if f is None:
+                return g
+            return {"down": g @ f["up"].mT, "up": f["down"].mT @ g}
+
+        thin = jax.tree.map(to_factors, grads, own, is_leaf=_is_none)
+        changes, inner_state = inner.update(thin, inner_state, joined(params, own))
+        new = jax.tree.map(
+            lambda f, c: None if f is None else optax.apply_updates(f, c),
+            own, changes, is_leaf=_is_factors,
+        )  # fmt: skip
+
+        def whole(f: Any, n: Any, c: Any) -> Any:
+            return c if f is None else n["down"] @ n["up"] - f["down"] @ f["up"]
+
+        return jax.tree.map(whole, own, new, changes, is_leaf=_is_factors), (new, inner_state)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _is_none(x: Any) -> bool:
+    return x is None
+
+
+def _is_factors(x: Any) -> bool:
+    return x is None or (isinstance(x, dict) and set(x) == {"down", "up"})
 
 
 def decayed(params: Any) -> Any:

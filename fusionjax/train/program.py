@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,15 +32,23 @@ class Program:
       mesh: over which everything is split.
       example: a batch of this process's rows, for its shapes.
       anchor_sessions: of the lesson; 0 for a program that only predicts.
+      parented: whether a step is given the parameters of a parent.
 
     Raises:
       InputError: the batch or a parameter does not divide over the mesh.
     """
 
     def __init__(
-        self, config: Config, mesh: Mesh, example: Batch, anchor_sessions: int = 0
+        self,
+        config: Config,
+        mesh: Mesh,
+        example: Batch,
+        anchor_sessions: int = 0,
+        *,
+        parented: bool = False,
     ) -> None:
         check_batch(config, mesh)
+        self.parented = parented
         self.mesh, self._config = mesh, config
         self._example = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), example
@@ -58,9 +67,10 @@ class Program:
             out_shardings=split,
             compiler_options=options,
         )
+        held = (split.params,) * parented
         self._step = jax.jit(
             make_step(config, float(anchor_sessions)),
-            in_shardings=(split, batch, whole),
+            in_shardings=(split, batch, whole, *held),
             out_shardings=(split, whole),
             donate_argnums=0,
             compiler_options=options,
@@ -102,7 +112,8 @@ class Program:
             seed = jax.ShapeDtypeStruct((), jnp.uint32)
 
             with jax.set_mesh(self.mesh):  # traced here: flax cannot trace in two threads at once
-                lowered = self._step.lower(self.abstract_state, feed, seed)
+                parent = (self.abstract_state.params,) * self.parented
+                lowered = self._step.lower(self.abstract_state, feed, seed, *parent)
             pool = ThreadPoolExecutor(1)
             self._compiled = pool.submit(lowered.compile)
             pool.shutdown(wait=False)
@@ -123,8 +134,10 @@ class Program:
         with jax.set_mesh(self.mesh):
             return self._init(jnp.uint32(seed))
 
-    def step(self, state: TrainState, feed: Feed, seed: int) -> tuple[TrainState, dict]:
-        """One update on this process's rows. ``state`` is donated.
+    def step(
+        self, state: TrainState, feed: Feed, seed: int, parent: dict | None = None
+    ) -> tuple[TrainState, dict]:
+        """One update on this process's rows. ``state`` is donated, ``parent`` is not.
 
         A feed without an anchor will do where the weights are not due to move.
         """
@@ -133,7 +146,7 @@ class Program:
             sent = rules.to_devices(feed, self.mesh)
             if sent.anchor is None and weights.anchored(self._config):
                 sent = dataclasses.replace(sent, anchor=self._nothing)
-            return run(state, sent, jnp.uint32(seed))
+            return run(state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
 
     @cached_property
     def _nothing(self) -> Batch:
@@ -182,6 +195,12 @@ class Program:
 
     def _zeros(self, rows: int = 1) -> Batch:
         return jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)
+
+
+def flops(compiled: Compiled) -> float:
+    """Floating-point operations of one call, as the compiler counts them."""
+    counted: Any = compiled.cost_analysis()
+    return float(counted["flops"])
 
 
 def anchor_size(config: Config) -> int:

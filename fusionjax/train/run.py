@@ -44,10 +44,17 @@ def audited_market(config: Config) -> tuple[Market, Audit]:
     return market, audited
 
 
-def make_program(config: Config, mesh: Mesh, windows: Windows, anchor_sessions: int = 0) -> Program:
+def make_program(
+    config: Config,
+    mesh: Mesh,
+    windows: Windows,
+    anchor_sessions: int = 0,
+    *,
+    parented: bool = False,
+) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
     example = next(evaluation_batches(np.zeros(1, int), windows, 1))
-    return Program(config, mesh, example, anchor_sessions)
+    return Program(config, mesh, example, anchor_sessions, parented=parented)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +87,12 @@ class Trainer:
         """
         market, audited = audited_market(config)
         first, last = config.data.splits[config.train.split]
-        days = np.datetime64(first, "D"), np.datetime64(last, "D")
+        days = samples.period(config, config.train.split)
         chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
         kept = coreset(config, market)
         if kept is not None:
             chosen = chosen.only(kept)
-        scaler = Scaler.fit(market, np.datetime64(last, "D"))
+        scaler = Scaler.fit(market, days[1])
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows, chosen.anchor_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from einops import rearrange
 from jaxtyping import Array
@@ -26,8 +27,8 @@ _CLUE_DECAY = 0.98  # of the running mean and spread of the clues
 
 def make_step(
     config: Config, anchor_sessions: float = 0.0
-) -> Callable[[TrainState, Feed, Array], tuple[TrainState, Metrics]]:
-    """Builds ``step(state, feed, seed) -> (state, metrics)``.
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Builds ``step(state, feed, seed, parent=None) -> (state, metrics)``.
 
     The loss is a weighted sum of each head's mean over the labels of the *global* batch, whatever
     the number of devices or microbatches. ``seed`` is an argument, so that runs of several seeds
@@ -37,16 +38,25 @@ def make_step(
     labels that the teacher (the averaged heads on the live features) softens; then, when due, the
     fusion's weights learn from the anchor, through encoders held still.
 
+    A fine-tuning may be held to its parent's parameters: by their distance (L2-SP, Li et al.,
+    2018; ``finetune.to_parent``) and by labels mixed with the parent's forecasts (learning without
+    forgetting, Li & Hoiem, 2016; ``finetune.teacher``).
+
     Args:
       config: of the run.
       anchor_sessions: how many sessions the anchor has; says how much it is worth.
     """
     tx = optimiser(config)
 
-    def step(state: TrainState, feed: Feed, seed: Array) -> tuple[TrainState, Metrics]:
+    def step(
+        state: TrainState, feed: Feed, seed: Array, parent: Any = None
+    ) -> tuple[TrainState, Metrics]:
         # A function of seed and step, never a carried key: a resumed run draws the same.
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        loss, means, grads, clues = _gradients(state, feed.batch, key, config)
+        loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
+        if parent is not None:
+            pull = np.float32(config.finetune.to_parent)
+            grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
             updates, opt_state = tx.update(grads, state.opt_state, state.params)
             learning_rate = jnp.asarray(schedule(config)(state.step))
@@ -76,7 +86,7 @@ def make_step(
 
 
 def _gradients(
-    state: TrainState, batch: Batch, key: Array, config: Config
+    state: TrainState, batch: Batch, key: Array, config: Config, parent: Any
 ) -> tuple[Array, Metrics, Any, Any]:
     """Loss, its parts, gradients and the clues' sums over the global batch."""
     total, micro_count = label_counts(batch), config.train.grad_accum_steps
@@ -84,7 +94,7 @@ def _gradients(
 
     def one(micro: Batch, micro_key: Array) -> tuple[Array, Metrics, Any, Any]:
         (loss, (means, fused)), grads = grad_fn(
-            state.params, state.ema_params, micro, micro_key, total, config
+            state.params, state.ema_params, micro, micro_key, total, config, parent
         )
         if config.model.fusion == "ogm_ge":
             classes, alpha = len(config.targets.classes), config.loss.gradient_modulation
@@ -108,7 +118,13 @@ def _gradients(
 
 
 def _loss(
-    params: Any, ema: Any, batch: Batch, key: Array, total: Metrics, config: Config
+    params: Any,
+    ema: Any,
+    batch: Batch,
+    key: Array,
+    total: Metrics,
+    config: Config,
+    parent: Any = None,
 ) -> tuple[Array, tuple[Metrics, Fused]]:
     """What encoders and heads minimise: the loss of the fusion and that of each expert."""
     model = Forecaster(config, deterministic=False)
@@ -120,6 +136,9 @@ def _loss(
     labels = hard(batch.targets, len(config.targets.classes))
     if config.model.fusion == "distilled":
         labels = _taught(labels, ema, encoded, config)
+    if parent is not None and config.finetune.teacher > 0:
+        said: Any = Forecaster(config).apply({"params": parent}, batch)
+        labels = soften(labels, said.outcome, jnp.float32(config.finetune.teacher))
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
     if fused.experts is not None and config.model.fusion != "ogm_ge":
         alone = _expert_losses(fused, labels, batch, encoded.log_scale, config)

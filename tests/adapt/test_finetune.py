@@ -32,7 +32,12 @@ def config(prepared: Path, **changes: object) -> Config:
         )
         c.finetune.split = "stream"
     return small(
-        c, prepared, model__layers=1, finetune__steps=3, finetune__warmup_steps=1, **changes
+        c,
+        prepared,
+        model__layers=1,
+        finetune__steps=3,
+        finetune__warmup_steps=1,
+        **{"finetune__gate_sessions": 0, **changes},
     )
 
 
@@ -100,8 +105,13 @@ def test_only_rows_after_the_parents_last_label_are_new(
         finetune(
             parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x", lambda step: False
         )
-    known_until = np.datetime64("2014-12-31")
-    assert seen["new"].target_day.min() > known_until >= seen["old"].target_day.max()
+    known_until, new = np.datetime64("2014-12-31"), seen["new"]
+    assert seen["old"].target_day.max() <= known_until
+    next_day = new.targets.direction_mask[:, 0] | new.targets.returns_mask[:, 0]
+    assert new.target_day[next_day].min() > known_until
+    # Of the last days that the parent knew, the labels of five sessions were not known yet.
+    assert new.target_day[~next_day].tolist() == new.target_day[:4].tolist()
+    assert new.targets.volatility_mask[:4].all()
 
 
 def test_nothing_new_and_no_parent_are_refused(

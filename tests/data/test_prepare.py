@@ -52,7 +52,7 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no prepared set"):
         store.load(folder)
     with pytest.raises(
-        InputError, match="data.source is 'moon'; expected one of sp500, acl18, folder"
+        InputError, match="data.source is 'moon'; expected one of sp500, acl18, kdd17, folder"
     ):
         prepare.prepare(
             small(demo.get_config(), prepared, data__source="moon").data, Progress(disable=True)

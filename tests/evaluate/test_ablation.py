@@ -130,7 +130,7 @@ def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
 @pytest.mark.parametrize(("gap", "found"), [(0.2, True), (0.0, False)])
 def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
     changed, real, scored = of_two(100, gap)
-    mean, low, high = ablation._rise(changed, real, scored, config())[ablation.LOSSES[0]]
+    mean, low, high = ablation.rise(changed, real, scored, config())[ablation.LOSSES[0]]
     assert low < mean < high
     assert abs(mean - gap) < 0.05
     assert (low > 0) == found

@@ -1,0 +1,253 @@
+"""A trading day of a living run: look, update, ask the gate, forecast. Each stage leaves one file.
+
+A stage whose file is there is not run again, so a day that was killed anywhere is completed by the
+same command, and a day that is done is left alone. ``serving.json`` says who forecasts; it changes
+in one move, and only to an update that the gate let through.
+
+    <service>/serving.json
+    <service>/<day>/drift.json  update/  update.json  forecast.json  done.json
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from fusionjax import files
+from fusionjax.adapt import gate
+from fusionjax.adapt.finetune import ask_gate, finetune, shadow_of
+from fusionjax.adapt.monitor import Monitor
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.store import Market
+from fusionjax.errors import InputError
+from fusionjax.evaluate.forecast import forecast, merged
+from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
+from fusionjax.train.run import Trainer, audited_market
+from fusionjax.train.telemetry import say
+
+SERVING, DONE = "serving.json", "done.json"
+_SPLIT = "served"  # of data.splits: all days up to the newest
+
+
+@dataclasses.dataclass(frozen=True)
+class Serving:
+    """Who forecasts.
+
+    Attributes:
+      run: its folder.
+      day: since when.
+      parent: who did before; empty for the first.
+    """
+
+    run: str
+    day: str
+    parent: str
+
+    @staticmethod
+    def read(service: Path) -> "Serving":
+        """What the service's folder says.
+
+        Raises:
+          InputError: the file is none of ours.
+        """
+        try:
+            return Serving(**json.loads((service / SERVING).read_text()))
+        except (json.JSONDecodeError, TypeError) as e:
+            raise InputError(
+                f"{service / SERVING}: does not say who serves ({e}); write "
+                '{"run": the run folder, "day": "", "parent": ""} into it'
+            ) from e
+
+
+def serve(
+    parent: Path,
+    config: Config,
+    mesh: Mesh,
+    service: Path,
+    stop: Callable[[int], bool] = lambda step: False,
+) -> dict[str, Any]:
+    """Lives the newest session of the data, or completes it.
+
+    Args:
+      parent: the run that serves first.
+      config: ``finetune.*`` and ``drift.*`` govern; ``data.root`` holds the day's files.
+      mesh: to train on.
+      service: folder of the service.
+      stop: see ``fit``.
+
+    Returns:
+      What was done: the day, alarms in words, the gate's verdict, who serves, the forecasts.
+
+    Raises:
+      InputError: another process serves there, the data is not fit, or older than the last day.
+    """
+    try:
+        with files.locked(service, wait=False):
+            return _serve(parent, config, mesh, service, stop)
+    except BlockingIOError as e:
+        raise InputError(f"{service}: another process serves there; wait until it has ended") from e
+
+
+def _serve(
+    parent: Path, config: Config, mesh: Mesh, service: Path, stop: Callable[[int], bool]
+) -> dict[str, Any]:
+    market, _ = audited_market(config)
+    day = str(market.session.max())
+    past = sorted(p.parent.name for p in service.glob(f"*/{DONE}"))
+    if past and past[-1] > day:
+        raise InputError(
+            f"{config.data.root or config.data.source}: its last session is {day}, but "
+            f"{service} has served {past[-1]}; give it the newer files"
+        )
+    if past and past[-1] == day:
+        say(f"{day} was served before; nothing to do")
+        return _read(service / day / DONE)
+    if not (service / SERVING).exists():
+        _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
+    folder = service / day
+    # Who served when the day began: a kill after the promotion must not make it its own parent.
+    if not (folder / "begun.json").exists():
+        _write(folder / "begun.json", dataclasses.asdict(Serving.read(service)))
+    serving = Path(_read(folder / "begun.json")["run"])
+    known = service / past[-1] if past else None
+    looked = _look(serving, market, config, folder, known, day)
+    for line in looked["words"]:
+        say(f"drift: {line}")
+    updated = _update(serving, market, config, mesh, folder, looked, known, day, stop)
+    say(f"update: {updated['why']}")
+    if updated["promoted"] and Serving.read(service).day != day:
+        now = Serving(str((folder / "update").resolve()), day, str(serving))
+        _write(service / SERVING, dataclasses.asdict(now))
+    now_serving = Path(Serving.read(service).run)
+    if not (folder / "forecast.json").exists():
+        _write(folder / "forecast.json", _forecasts(now_serving, market, config))
+    made = {
+        "day": day,
+        "drift": looked["words"],
+        "robustness": looked["robustness"],
+        "update": updated,
+        "serving": str(now_serving),
+        "forecasts": _read(folder / "forecast.json"),
+    }
+    _write(folder / DONE, made)
+    return made
+
+
+def _look(
+    serving: Path, market: Market, config: Config, folder: Path, known: Path | None, day: str
+) -> dict[str, Any]:
+    """What has changed since the last day; with the monitor's state after it."""
+    path = folder / "drift.json"
+    if path.exists():
+        return _read(path)
+    info = read_info(serving)
+    state = None if known is None else _read(known / "drift.json")
+    if state is None:
+        monitor = Monitor.begin(market, config, info)
+    else:
+        monitor = Monitor.from_json(state["monitor"])
+    run = Ensemble(serving, merged(config, info.config), market)
+    seen = monitor.look(market, config, info, day, run.predict)
+    made = {
+        "words": seen.lines,
+        "alarms": [dataclasses.asdict(a) for a in seen.alarms],
+        "robustness": seen.robustness,
+        "embedding": seen.embedding,
+        "monitor": monitor.to_json(),
+    }
+    _write(path, made)
+    return made
+
+
+def _update(
+    serving: Path,
+    market: Market,
+    config: Config,
+    mesh: Mesh,
+    folder: Path,
+    looked: dict[str, Any],
+    known: Path | None,
+    day: str,
+    stop: Callable[[int], bool],
+) -> dict[str, Any]:
+    """Updates where that is due, by the calendar or by an alarm, and asks the gate."""
+    path = folder / "update.json"
+    if path.exists():
+        return _read(path)
+    info = read_info(serving)
+    last = info.trained_until if known is None else _read(known / "update.json")["tried"]
+    days = np.unique(market.session)
+    waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, info.trained_until))
+    f, alarm = config.finetune, bool(looked["alarms"]) and config.drift.action != "log"
+    why = ""
+    if waited < f.every and not alarm:
+        why = f"not due: {waited} of {f.every} sessions since {last}"
+    elif fresh <= f.gate_sessions:
+        why = (
+            f"too early: {fresh} sessions since training, of which the gate keeps {f.gate_sessions}"
+        )
+    if why:
+        made = {"tried": last, "promoted": False, "why": why}
+        _write(path, made)
+        return made
+    changed = _as_asked(config, alarm, info.trained_from, day)
+    update = folder / "update"
+    if alarm and config.drift.action == "retrain":
+        verdict = _retrain(serving, market, changed, mesh, update, stop)
+    else:
+        trust = looked["robustness"] if alarm else None
+        verdict = finetune(serving, seed_folders(serving), changed, mesh, update, stop, trust)
+    why = "promoted unseen: finetune.gate_sessions is 0" if verdict is None else verdict.why
+    made = {"tried": day, "promoted": verdict is None or verdict.promoted, "why": why}
+    _write(path, made)
+    return made
+
+
+def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
+    """The config of the day's update: all data up to it, more replay where an alarm asks for it."""
+    splits = {**config.data.splits, _SPLIT: (first, day)}
+    changes: dict[str, Any] = {"data.splits": splits, "finetune.split": _SPLIT}
+    if alarm and config.drift.action == "widen":
+        changes["finetune.replay_share"] = (1 + config.finetune.replay_share) / 2
+    return config.override(changes)
+
+
+def _retrain(
+    serving: Path,
+    market: Market,
+    config: Config,
+    mesh: Mesh,
+    folder: Path,
+    stop: Callable[[int], bool],
+) -> gate.Verdict | None:
+    """As many seeds from scratch, on all days but the gate's."""
+    first, day = samples.period(config, _SPLIT)
+    shadow, until = shadow_of(market, config, read_info(serving).trained_until, day)
+    splits = {**config.data.splits, _SPLIT: (str(first), str(until))}
+    trainer = Trainer.from_config(
+        config.override({"data.splits": splits, "train.split": _SPLIT}), mesh
+    )
+    for seed in seed_folders(serving):
+        trainer.train(read_info(seed).config.seed, folder / seed.name, stop)
+    return None if shadow is None else ask_gate(serving, folder, market, config, shadow)
+
+
+def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]]:
+    """For the session after the newest, of every stock that traded on it and has enough history."""
+    config = merged(config, read_info(run).config)
+    rows = np.flatnonzero(market.session == market.session.max())
+    rows = rows[rows - market.first_row[rows] >= config.data.min_history]
+    return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _write(path: Path, made: Any) -> None:
+    files.write_text(path, json.dumps(made, indent=1))

@@ -1,0 +1,56 @@
+"""Whether an update may replace its parent: asked on the newest labels, unseen by both."""
+
+import dataclasses
+
+import numpy as np
+
+from fusionjax.config import Config
+from fusionjax.data.samples import Samples
+from fusionjax.evaluate import ablation
+from fusionjax.evaluate.inference import Prediction
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What the gate says, with its evidence.
+
+    Attributes:
+      promoted: the update replaces the parent.
+      why: in words.
+      samples: asked.
+      first: their first target day.
+      last: their last.
+      rise: by loss: what the update adds to the parent's, and its paired 95 % interval over days.
+    """
+
+    promoted: bool
+    why: str
+    samples: int
+    first: str
+    last: str
+    rise: dict[str, tuple[float, float, float]]
+
+
+def cut(samples: Samples, sessions: int) -> tuple[Samples, np.datetime64]:
+    """The shadow window: samples of the newest target days, and the last day before them."""
+    days = np.unique(samples.target_day[samples.targets.direction_mask[:, 0]])
+    first = days[-min(sessions, len(days))]
+    return samples.take(samples.target_day >= first), first - 1
+
+
+def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Config) -> Verdict:
+    """Promotes unless a loss is higher beyond the paired interval, or a forecast is no number."""
+    days = str(shadow.target_day.min()), str(shadow.target_day.max())
+    broken = [
+        f.name for f in dataclasses.fields(update) if not np.isfinite(getattr(update, f.name)).all()
+    ]
+    if broken:
+        why = f"refused: {', '.join(broken)} of the update hold values that are no numbers"
+        return Verdict(False, why, len(shadow), *days, {})
+    before, after = (ablation.losses(said, shadow) for said in (parent, update))
+    rise = ablation.rise([after], [before], shadow, config)
+    worse = [k for k, (_, low, _) in rise.items() if low > 0]
+    said = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())
+    heads = "refused: worse" if worse else "promoted: not worse"
+    why = f"{heads} than the parent beyond noise; rise of {'; of '.join(said)}"
+    return Verdict(not worse, why, len(shadow), *days, rise)

@@ -1,0 +1,97 @@
+"""How far features and embeddings have moved from a reference, and which have not."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import cdist
+
+from fusionjax.errors import InputError
+
+_BINS = 10  # of the population stability index
+_MOVED = 0.25  # an index from which on a population counts as another (Siddiqi, 2006)
+_ROWS, _PERMUTATIONS = 500, 999  # of the energy test
+
+
+def shifts(
+    reference: Float[np.ndarray, "N C"], recent: Float[np.ndarray, "M C"]
+) -> dict[str, Float[np.ndarray, "C"]]:
+    """How far each feature's distribution has moved; NaN where either side has no value.
+
+    Args:
+      reference: N samples of C features, NaN where missing.
+      recent: M samples of the same.
+
+    Returns:
+      ``PSI``: population stability index over ten reference quantiles (Siddiqi, 2006), an empty
+      bin counting half a sample; ``KS``: the two-sample Kolmogorov-Smirnov distance.
+    """
+    n, m = ((~np.isnan(x)).sum(0) for x in (reference, recent))
+    x = np.concatenate([reference, recent])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = np.concatenate([~np.isnan(reference) / n, ~np.isnan(recent) / -m])
+        order = x.argsort(0)
+        x, gap = np.take_along_axis(x, order, 0), np.take_along_axis(step, order, 0).cumsum(0)
+        gap[:-1][x[1:] == x[:-1]] = 0  # the two distributions are compared after ties only
+    return {"PSI": _stability(reference, recent)[0], "KS": np.abs(gap).max(0)}
+
+
+def robustness(
+    reference: Float[np.ndarray, "N C"], recent: Float[np.ndarray, "M C"]
+) -> Float[np.ndarray, "C"]:
+    """1 for a feature that has not moved, toward 0 for one that has: ``exp(-PSI/0.25)``.
+
+    The PSI expected of two samples of one distribution, (bins - 1)·(1/N + 1/M) (Yurdakul, 2018), is
+    subtracted first, or a short recent window would make every feature look moved. 0 where either
+    side has no value: nothing vouches for such a feature.
+    """
+    index, expected = _stability(reference, recent)
+    return np.nan_to_num(np.exp(-np.maximum(index - expected, 0) / _MOVED))
+
+
+def _stability(reference: np.ndarray, recent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The population stability index of each column, and what chance alone gives."""
+    n, m = ((~np.isnan(x)).sum(0) for x in (reference, recent))
+    edges = np.nanquantile(np.where(n > 0, reference, 0), np.arange(1, _BINS) / _BINS, axis=0)
+    counts = [_binned(x, edges) for x in (reference, recent)]
+    used = counts[0] + counts[1] > 0  # ties leave bins that nothing can fall into
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p, q = np.maximum(counts[0], 0.5) / n, np.maximum(counts[1], 0.5) / m
+        index = np.where(used, (p - q) * np.log(p / q), 0).sum(0)
+        expected = (used.sum(0) - 1) * (1 / n + 1 / m)
+    return np.where((n > 0) & (m > 0), index, np.nan), expected
+
+
+def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Samples of each column in each of the bins that the edges part; NaN in none."""
+    above = [np.sum(~np.isnan(x), 0), *(np.sum(x > edge, 0) for edge in edges), 0 * edges[0]]
+    return -np.diff(above, axis=0)
+
+
+def embedding_shift(
+    reference: Float[np.ndarray, "N D"], recent: Float[np.ndarray, "M D"], seed: int
+) -> tuple[float, float]:
+    """How far a cloud of embeddings has moved, and the chance of that when nothing moved.
+
+    The energy coefficient (2E|X-Y| - E|X-X'| - E|Y-Y'|) / 2E|X-Y|, from 0 for one distribution to
+    1 (Székely & Rizzo, 2013), and its p-value over permutations of the rows. Of more than 500 rows
+    on a side, 500 evenly spaced ones are compared.
+
+    Raises:
+      InputError: if a side has fewer than two rows or a value is not finite.
+    """
+    sides = [
+        x[np.linspace(0, len(x) - 1, min(len(x), _ROWS)).astype(int)] for x in (reference, recent)
+    ]
+    n, m = map(len, sides)
+    if min(n, m) < 2 or not all(np.isfinite(x).all() for x in sides):
+        raise InputError(
+            f"{n} reference and {m} recent embeddings: expected at least two finite rows each; "
+            f"leave out days without a text or take a longer window"
+        )
+    distance = cdist(np.concatenate(sides), np.concatenate(sides))
+    side = np.repeat([1 / n, -1 / m], [n, m])
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([side, *(rng.permutation(side) for _ in range(_PERMUTATIONS))])
+    energy = -((drawn @ distance) * drawn).sum(1)  # E|X-Y| enters twice, the others once
+    # Rounding tells equal energies apart.
+    chance = np.mean(energy >= energy[0] * (1 - 1e-9))
+    return float(energy[0] / max(2 * distance[:n, n:].mean(), 1e-12)), float(chance)

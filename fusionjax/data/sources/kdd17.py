@@ -1,0 +1,45 @@
+"""KDD17 (Zhang et al., 2017; as Adv-ALSTM published it): 50 US stocks' daily prices, 2007-2014."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fusionjax.data import features, schema
+from fusionjax.data.sources import Raw
+
+_PRICES = "prices_raw.parquet"
+_COLUMNS = {
+    "Date": "date",
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Adj Close": "adj_close",
+    "Volume": "volume",
+}
+
+
+def files(root: Path) -> list[Path]:
+    """The files whose content the prepared set depends on."""
+    return [root / _PRICES]
+
+
+def read(root: Path, calendar: str) -> Raw:
+    """Reads prices from ``root``; the market is all of its stocks.
+
+    Raises:
+      InputError: the file is missing or damaged, or a row breaks the schema.
+    """
+    table = schema.read_table(root / _PRICES)
+    schema.require_columns(table, ("symbol", "Original_Open", *_COLUMNS), root / _PRICES)
+    bars = table[["symbol", *_COLUMNS]].rename(columns=_COLUMNS)
+    # "Open" of stocks that split is on another scale than the other prices; this is theirs.
+    bars["open"] = table["Original_Open"].fillna(bars["open"])
+    bars["volume"] = bars["volume"].astype(float)
+    bars = bars.sort_values(["symbol", "date"], ignore_index=True)  # the file has the newest first
+    bars = schema.check_bars(bars, root / _PRICES)
+    own = features.price_channels(bars)
+    everyone = pd.Series("", index=bars.index)
+    market = features.market_channels(bars, own["ret"], everyone)
+    return Raw(bars, pd.concat([own, market], axis=1), None, np.ones(len(bars), bool), ())

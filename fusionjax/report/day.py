@@ -1,0 +1,42 @@
+"""A served day's page: what is forecast, what has changed, who forecasts and why."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from fusionjax.report import charts, page
+from fusionjax.report.page import Section
+
+_ROWS = 500
+
+
+def write(made: dict[str, Any], path: Path) -> Path:
+    """Writes the page of what ``adapt.daily.serve`` made of a day; returns its path."""
+    frame = pd.json_normalize(made["forecasts"]).set_index("symbol")
+    shown = frame.drop(columns=["session", "decision_time"])
+    changes = made["drift"] or ["nothing left its level"]
+    scores = made["robustness"]
+    sections = [
+        Section("Forecasts", "For the next session, from what was known at the decision time; "
+                "calibrated on labels that have matured since training.",
+                [page.table(shown, _ROWS)]),
+        Section("Drift", "Series of inputs, labels, errors and weights that left their level, "
+                "since when, and what did not.",
+                [Markup("").join(Markup("<p>{}</p>").format(x) for x in changes)]),
+        Section("Robustness", "Of each channel: 1 is distributed as in training, 0 not at all.",
+                [charts.bars(list(scores), list(scores.values()), x="robustness")]),
+        Section("Update", "Whether the model was updated, and what the gate said of it on labels "
+                "that neither it nor its parent had seen.",
+                [Markup("<p>{}</p>").format(made["update"]["why"])]),
+    ]  # fmt: skip
+    return page.write(
+        path,
+        "page.html.j2",
+        title=f"After {made['day']}",
+        lead=f"{made['serving']} forecasts {len(frame)} stocks. "
+        f"{len(made['drift'])} alarm(s). Update: {made['update']['why']}.",
+        library=charts.library(),
+        sections=sections,
+    )

@@ -1,0 +1,337 @@
+"""A stream uses nothing before it is known; an update is held, gated and cheap as it was asked."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TINY, seeing, small, tiny_market
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fusionjax.adapt import double_adapt, finetune, gate, replay
+from fusionjax.adapt.stream import Stream
+from fusionjax.config import Config, MeshConfig
+from fusionjax.data import samples
+from fusionjax.data.samples import Samples
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.errors import InputError
+from fusionjax.evaluate import ablation
+from fusionjax.evaluate.inference import predict, seed_folders
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.loop import fit
+from fusionjax.train.probe import make_predict
+from fusionjax.train.run import make_program
+
+MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+TRAIN, LIVE = ("2020-01-01", "2020-07-31"), ("2020-08-02", "2020-10-26")
+
+
+def config(**changes: object) -> Config:
+    return small(
+        seeing({k: TINY[k] for k in ("price", "text")}),
+        Path(),
+        **{
+            "data__splits": {"train": TRAIN, "live": LIVE, "dev": LIVE},
+            "evaluate__market_channel": "ret",
+            "evaluate__bootstrap_samples": 200,
+            "model__fusion": "equal",
+            "model__width": 8,
+            "model__layers": 1,
+            "model__dropout": 0.0,
+            "train__steps": 60,
+            "train__learning_rate": 1e-2,
+            "targets__volatility": (5,),
+            "finetune__split": "live",
+            "finetune__steps": 8,
+            "finetune__warmup_steps": 0,
+            "finetune__learning_rate": 5e-3,
+            "finetune__gate_sessions": 10,
+            **changes,
+        },
+    )
+
+
+def telling(market: Market, change: str = "2100-01-01") -> Market:
+    """Texts tell how tomorrow goes; from the change on they tell the opposite."""
+    assert market.texts is not None
+    tomorrow = np.nan_to_num(np.roll(market.channels[:, 0], -1))
+    sign = np.where(market.session < np.datetime64(change), 1.0, -1.0)
+    market.texts.lexicon[:] = (np.sign(tomorrow) * sign)[market.texts.bar][:, None]
+    return market
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")))
+
+
+def trained(market: Market, c: Config, folder: Path) -> Path:
+    first, last = samples.period(c, "train")
+    windows = Windows(market, c, Scaler.fit(market, last))
+    program = make_program(c, MESH, windows)
+    learned = samples.lesson(market, c, first, last, 0.0)
+    info = RunInfo(c, market.fingerprint, windows.scaler, *TRAIN, parent=None)
+    with Checkpoints(folder / "seed_0", create=True) as checkpoints:
+        fit(c, program, learned, windows, run=(checkpoints, info))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(market, config(), tmp_path_factory.mktemp("parent"))
+
+
+def ends(market: Market, s: Samples, c: Config) -> np.ndarray:
+    """The day by which every label that counts is known."""
+    t = c.targets
+    found = []
+    for horizons, mask in (
+        (t.direction, s.targets.direction_mask),
+        (t.returns, s.targets.returns_mask),
+        (t.volatility, s.targets.volatility_mask),
+    ):
+        for i, h in enumerate(horizons):
+            found.append(market.session[s.row[mask[:, i]] + h])
+    return np.concatenate(found)
+
+
+@given(st.integers(10, 250), st.integers(1, 40))
+def test_a_label_is_new_once_and_only_when_it_has_matured(
+    market: Market, at: int, step: int
+) -> None:
+    c = config()
+    days = np.unique(market.session)
+    after, until = days[at], days[min(at + step, len(days) - 1)]
+    new = samples.matured(market, c, after, until)
+    matured = ends(market, new, c)
+    assert (matured > after).all()
+    assert (matured <= until).all()
+    counts = [len(ends(market, samples.between(market, c, days[0], d), c)) for d in (after, until)]
+    assert len(matured) == counts[1] - counts[0], "none is left out"
+
+
+@given(st.integers(1, 300), st.sampled_from([0, 5, 60]))
+def test_a_row_that_left_the_buffer_does_not_return(
+    market: Market, rows: int, half_life: int
+) -> None:
+    c = config()
+    days = np.unique(market.session)
+    early, late = (samples.between(market, c, days[0], d) for d in (days[150], days[280]))
+    then, now = (replay.buffer(s, rows, half_life, 3) for s in (early, late))
+    assert len(now) == min(rows, len(late))
+    assert set(now.row[now.target_day <= days[150]]) <= set(then.row)
+    assert (np.diff(now.row) > 0).all()
+
+
+def test_a_half_life_keeps_the_recent_ones(market: Market) -> None:
+    c = config()
+    days = np.unique(market.session)
+    everything = samples.between(market, c, days[0], days[-1])
+
+    def mean_age(half_life: int) -> float:
+        kept = [replay.buffer(everything, 100, half_life, s) for s in range(20)]
+        return float(np.mean([np.searchsorted(days, k.target_day).mean() for k in kept]))
+
+    assert abs(mean_age(0) - len(days) / 2) < 10
+    # Of 300 days whose weight halves every 40, the mean day by hand is 300 - 40/ln 2 + a tail: 243.
+    assert 225 < mean_age(40) < 260
+
+
+def learned_by(market: Market, c: Config, parent: Path, **poison: Any) -> tuple[Any, Any, Samples]:
+    """The parent's parameters, an update's, and the shadow window that neither saw."""
+    c = finetune.as_training(c)
+    shown = Windows(poison.get("prices", market), c, Scaler.fit(market, np.datetime64(TRAIN[1])),
+                    poison.get("content"))  # fmt: skip
+    program = finetune.program_for(c, MESH, shown)
+    with Checkpoints(parent / "seed_0") as checkpoints:
+        params = checkpoints.averaged(program.abstract_state.ema_params)
+    until = np.datetime64("2020-10-20")
+    after = samples.matured(market, c, np.datetime64(TRAIN[1]), until)
+    shadow, last = gate.cut(after, c.finetune.gate_sessions)
+    material = finetune.material(poison.get("prices", market), c, TRAIN, last)
+    if "labels" in poison:
+        new = material.new
+        flipped = dataclasses.replace(new.targets, direction=1 - new.targets.direction)
+        material = dataclasses.replace(material, new=dataclasses.replace(new, targets=flipped))
+    return params, finetune.learn(program, c, material, shown, params, 0), shadow
+
+
+def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> gate.Verdict:
+    params, update, shadow = learned_by(market, c, parent, **poison)
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
+    program = make_program(c, MESH, windows)
+    said = (predict(program, p, windows, shadow.row, 64) for p in (params, update))
+    return gate.judge(*said, shadow, c)
+
+
+def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
+    market: Market, parent: Path
+) -> None:
+    c = config(finetune__steps=40, finetune__replay_share=0.0)
+    honest = verdict(market, c, parent)
+    assert honest.promoted, honest.why
+    assert honest.samples == 40
+    flipped = verdict(market, c, parent, labels="flipped")
+    assert not flipped.promoted
+    assert flipped.why.startswith("refused: worse than the parent beyond noise; rise of log loss")
+    whole = samples.between(market, c, *samples.period(c, "live"))
+    shuffled = ablation.placebo(len(market.session), [whole.row], 0)
+    assert not verdict(market, c, parent, content={"text": shuffled}).promoted
+    late = market.session > np.datetime64(TRAIN[1])
+    wild = np.where(late & (np.arange(len(late)) % 2 == 0), 100.0, 1.0)
+    dear = dataclasses.replace(market, adj_close=market.adj_close * wild)
+    assert not verdict(market, c, parent, prices=dear).promoted
+
+
+def test_a_forecast_that_is_no_number_is_refused(market: Market, parent: Path) -> None:
+    c = config()
+    params, _, shadow = learned_by(market, c, parent)
+    broken = jax.tree.map(lambda x: x * jnp.float32(np.nan), params)
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
+    program = make_program(c, MESH, windows)
+    said = (predict(program, p, windows, shadow.row, 64) for p in (params, broken))
+    made = gate.judge(*said, shadow, c)
+    assert not made.promoted
+    assert "no numbers" in made.why
+
+
+def distance(a: Any, b: Any) -> float:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return float(np.sqrt(sum(float(((x - y) ** 2).sum()) for x, y in pairs)))
+
+
+def test_an_update_is_held_to_its_parent_as_hard_as_asked(market: Market, parent: Path) -> None:
+    free = learned_by(market, config(), parent)
+    pulled = learned_by(market, config(finetune__to_parent=100.0), parent)
+    taught = learned_by(market, config(finetune__teacher=0.9), parent, labels="flipped")
+    misled = learned_by(market, config(), parent, labels="flipped")
+    assert distance(*pulled[:2]) < 0.7 * distance(*free[:2])
+    assert distance(*taught[:2]) < 0.9 * distance(*misled[:2])
+
+
+def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent: Path) -> None:
+    params, update, _ = learned_by(market, config(finetune__rank=2), parent)
+    of_any = learned_by(market, config(), parent)[1]
+
+    def ranks(new: Any) -> set[int]:
+        layers = ("encoders_price", "stack")
+        old_, new_ = (p[layers[0]][layers[1]]["layers"] for p in (params, new))
+        return {
+            int(
+                np.linalg.matrix_rank(np.asarray(new_[k]["kernel"][i] - old_[k]["kernel"][i]), 1e-5)
+            )
+            for k in ("query", "mlp_in", "mlp_out")
+            for i in range(1)
+        }
+
+    assert ranks(update) == {2}
+    assert min(ranks(of_any)) > 2
+    heads = "readout" if "readout" in params["fusion"] else next(iter(params["fusion"]))
+    assert distance(params["fusion"][heads], update["fusion"][heads]) > 0, "heads move freely"
+
+
+@pytest.mark.parametrize("rule", ["incremental + replay", "two-sided adapter", "retrain"])
+def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
+    c = config(finetune__every=10, finetune__retrain_every=20, train__steps=20)
+    whole = Stream(market, c, MESH, parent)
+    said = whole.live(rule, seed_folders(parent)[0])
+    cut = whole.sessions[34]
+    later = market.session > cut
+    changed = dataclasses.replace(
+        market,
+        adj_close=np.where(later, market.adj_close[::-1], market.adj_close),
+        channels=np.where(later[:, None], market.channels[::-1], market.channels),
+    )
+    other = Stream(changed, c, MESH, parent).live(rule, seed_folders(parent)[0])
+    before = market.session[whole.asked.row] <= cut
+    np.testing.assert_array_equal(said.said.up[before], other.said.up[before])
+    assert (said.said.up[~before] != other.said.up[~before]).any()
+    assert said.updates >= 2
+    assert said.flops > 0
+
+
+def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> None:
+    turned = telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")), "2020-08-20")
+    c = config(finetune__every=5, finetune__steps=12, finetune__learning_rate=1e-2)
+    folder = trained(turned, c, tmp_path / "run")
+    stream = Stream(turned, c, MESH, folder)
+    late = stream.asked.target_day > np.datetime64("2020-10-01")
+
+    def right(rule: str) -> float:
+        lived = stream.kept(rule, seed_folders(folder)[0], tmp_path / "kept")
+        known = late & stream.asked.targets.direction_mask[:, 0]
+        rose = stream.asked.targets.direction[known, 0] == 1
+        return float(((lived.said.up[known, 0] > 0.5) == rose).mean())
+
+    assert right("never update") < 0.3
+    assert right("incremental") > 0.8
+    # Half of what it sees is replayed from before the change, and the gate's ten sessions wait.
+    assert right("incremental + replay + gate") > right("never update") + 0.1
+    files = {p: p.stat().st_mtime_ns for p in (tmp_path / "kept").iterdir()}
+    assert right("incremental") > 0.8
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "kept").iterdir()} == files
+
+
+def test_a_stream_may_not_begin_before_its_parents_labels_end(market: Market, parent: Path) -> None:
+    with pytest.raises(InputError, match="is forecast from .* on, but .* knew labels until"):
+        Stream(market, config(finetune__split="train"), MESH, parent)
+
+
+def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
+    market: Market, parent: Path
+) -> None:
+    c = config()
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
+    asked = samples.split(market, c, "live").take(np.arange(64))
+    batch = jax.tree.map(jnp.asarray, windows(asked.row, asked.targets, np.ones(64, np.float32)))
+    program = make_program(c, MESH, windows)
+    with Checkpoints(parent / "seed_0") as checkpoints:
+        params = checkpoints.averaged(program.abstract_state.ema_params)
+    meta = double_adapt.fresh(c, params, batch)
+    _, _, forecast = double_adapt.make_task(c)
+    plain = make_predict(c)(params, batch)
+    mapped = forecast(params, meta.adapter, batch)
+    for x, y in zip(jax.tree.leaves(plain.outcome), jax.tree.leaves(mapped.outcome), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+    scale, offset = jnp.full((8, 3), 0.3), jnp.full((8, 3), 0.7)
+    moved = dataclasses.replace(meta.adapter, scale=scale, offset=offset)
+    labels = double_adapt.hard(batch.targets, 2)
+    there = double_adapt.adapted_labels(moved, batch, labels)
+    said = dataclasses.replace(
+        plain.outcome,
+        return_quantiles=jnp.repeat(there.returns[..., None], 5, -1),
+        log_volatility=there.log_volatility,
+    )
+    back = double_adapt.restored(moved, batch, said)
+    np.testing.assert_allclose(back.return_quantiles[..., 0], labels.returns, atol=1e-6)
+    np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
+
+
+def test_tasks_are_the_same_on_any_mesh_and_learn_over_tasks(market: Market, parent: Path) -> None:
+    c = config(train__global_batch_size=64)
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
+    asked = samples.split(market, c, "train")
+    batches = [
+        windows(part.row, part.targets, np.ones(64, np.float32))
+        for part in (asked.take(np.arange(i, i + 64)) for i in (0, 64))
+    ]
+    losses = {}
+    for name, mesh in (("one", MESH), ("eight", make_mesh(MeshConfig(2, 2, 2), jax.devices()[:8]))):
+        program = make_program(c, mesh, windows)
+        with Checkpoints(parent / "seed_0") as checkpoints:
+            params = checkpoints.averaged(program.abstract_state.ema_params)
+        tasks = double_adapt.Tasks(c, mesh, params, batches[0])
+        meta = tasks.start(params)
+        seen = []
+        for _ in range(12):
+            meta, loss = tasks.meta_step(meta, *batches)
+            seen.append(float(loss))
+        losses[name] = seen
+    np.testing.assert_allclose(losses["one"], losses["eight"], rtol=2e-3)
+    assert losses["one"][-1] < losses["one"][0]
