@@ -21,7 +21,7 @@ from fusionjax import files
 from fusionjax.adapt import gate
 from fusionjax.adapt.finetune import ask_gate, finetune, shadow_of
 from fusionjax.adapt.monitor import Monitor
-from fusionjax.config import Config
+from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -96,6 +96,7 @@ def serve(
 def _serve(
     parent: Path, config: Config, mesh: Mesh, service: Path, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
+    require_same_task(config, read_info(parent).config, ("modalities", "targets", "model"))
     market, _ = audited_market(config)
     day = str(market.session.max())
     past = sorted(p.parent.name for p in service.glob(f"*/{DONE}"))

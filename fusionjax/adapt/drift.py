@@ -14,6 +14,7 @@ from scipy import stats
 from fusionjax.errors import InputError
 
 ANCHOR = 250  # sessions at the reference level that a detector has seen at most when it starts
+_WILD = 3.0  # standard deviations
 _PERSISTENT = 0.99  # lag-1 autocorrelation up to which a series is whitened
 
 
@@ -143,12 +144,16 @@ class _Series:
     kept: list[float] = dataclasses.field(default_factory=list)
 
     def whitened(self, start: int = 0) -> list[float]:
-        """What AR(1) did not expect; the first value of all stands for itself."""
+        """What AR(1) did not expect; the first value of all stands for itself.
+
+        Cut at three: one wild day is no new level.
+        """
         past, scale = [self.before, *self.kept], math.sqrt(1 - self.phi**2)
-        return [
+        surprise = (
             z if last is None else (z - self.phi * last) / scale
             for last, z in zip(past[start:-1], self.kept[start:], strict=True)
-        ]
+        )
+        return [min(max(x, -_WILD), _WILD) for x in surprise]
 
     def restart(self, name: str) -> Alarm:
         """Reports the change and takes the level since as the new reference.

@@ -46,7 +46,7 @@ class Report:
         kept = f"unmoved: {', '.join(robust)}" if robust else "no channel is unmoved"
         distance, chance = self.embedding
         together = f"all inputs together: energy distance {distance:.3f} (p {chance:.3f})"
-        return [f"{a.words}. {kept}; {together}" for a in self.alarms]
+        return [a.words for a in self.alarms] + [f"{kept}; {together}"] * bool(self.alarms)
 
 
 class Monitor:

@@ -89,7 +89,7 @@ class Stream:
         self.asked = samples.split(market, config, config.finetune.split)
         self.known = np.datetime64(self.info.trained_until, "D")
         self._decided = market.session[self.asked.row]
-        if self._decided.min() < self.known:
+        if self._decided.min() < market.session[market.session <= self.known].max():
             raise InputError(
                 f"config.finetune.split {config.finetune.split!r} is forecast from "
                 f"{self._decided.min()} on, but {parent} knew labels until {self.known}; let the "

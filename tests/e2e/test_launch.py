@@ -346,6 +346,48 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> None:
+    flags = ["--from=runs/demo", "--workdir=service", "--config.finetune.steps=2", *SMALL]
+    said = launch(folder, "serve_daily", "demo", *flags[:-6], status=2)
+    assert "the run was trained with other model than --config has" in said
+    assert not (folder / "service" / "2018-12-31").exists()
+    with subprocess.Popen(
+        command("serve_daily", "demo", *flags), cwd=folder, env=ENVIRONMENT, text=True
+    ) as running:
+        day = folder / "service" / "2018-12-31"
+        until = time.monotonic() + 240
+        while not (day / "drift.json").exists():
+            assert time.monotonic() < until
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.kill()
+    assert not (day / "done.json").exists()
+    said = launch(folder, "serve_daily", "demo", *flags)
+    assert "1 forecasts after 2018-12-31" in said
+    made = json.loads((day / "done.json").read_text())
+    assert made["update"]["why"].startswith(("promoted: not worse", "refused: worse"))
+    assert (made["serving"] == str(day / "update")) == made["update"]["promoted"]
+    assert [f["session"] for f in made["forecasts"]] == ["2018-12-31"]
+    page = (day / "report.html").read_text()
+    for section in ("forecasts", "drift", "robustness", "update"):
+        assert f'<section id="{section}">' in page
+    stamps = {p: p.stat().st_mtime_ns for p in day.rglob("*.*")}
+    assert "was served before; nothing to do" in launch(folder, "serve_daily", "demo", *flags)
+    assert {p: p.stat().st_mtime_ns for p in day.rglob("*.*")} == stamps
+
+
+@pytest.mark.slow
+def test_a_stream_is_lived_under_the_rules_that_are_asked_for(folder: Path) -> None:
+    flags = ["--from=runs/demo", "--stream", "--rule=never update", "--rule=incremental"]
+    quick = ["--config.finetune.split=dev", "--config.finetune.every=100", *SMALL]
+    launch(folder, "finetune", "demo", *flags, *quick, "--config.evaluate.bootstrap_samples=200")
+    table = (folder / "runs/demo/stream/dev.md").read_text()
+    assert "502 samples, 2017-01-03 to 2018-12-31; 2 seed(s)" in table
+    assert "| never update |" in table
+    assert "| incremental |" in table
+
+
+@pytest.mark.slow
 def test_the_ledger_knows_what_was_run(folder: Path) -> None:
     fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
     launch(folder, "evaluate", "demo", *fast)
