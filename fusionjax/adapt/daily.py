@@ -5,7 +5,7 @@ same command, and a day that is done is left alone. ``serving.json`` says who fo
 in one move, and only to an update that the gate let through.
 
     <service>/serving.json
-    <service>/<day>/drift.json  update/  update.json  forecast.json  done.json
+    <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  done.json
 """
 
 import dataclasses
@@ -130,6 +130,7 @@ def _serve(
     made = {
         "day": day,
         "drift": looked["words"],
+        "alarms": len(looked["alarms"]),
         "robustness": looked["robustness"],
         "update": updated,
         "serving": str(now_serving),

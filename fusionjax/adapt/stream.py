@@ -153,11 +153,8 @@ class Stream:
 
     def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
         lost = ablation.losses(self.ask(serving, self._old)[1], self._old)
-        loss, heads = (
-            self.config.loss,
-            dict(zip(("direction", "volatility"), lost.values(), strict=True)),
-        )
-        return float(sum(getattr(loss, k) * np.nanmean(v) for k, v in heads.items()))
+        direction, volatility = (float(np.nanmean(x)) for x in lost.values())
+        return self.config.loss.direction * direction + self.config.loss.volatility * volatility
 
 
 class _Serving:

@@ -35,8 +35,8 @@ def write(made: dict[str, Any], path: Path) -> Path:
         path,
         "page.html.j2",
         title=f"After {made['day']}",
-        lead=f"{made['serving']} forecasts {len(frame)} stocks. "
-        f"{len(made['drift'])} alarm(s). Update: {made['update']['why']}.",
+        lead=f"{made['serving']} forecasts {len(frame)} stock(s). "
+        f"{made['alarms']} alarm(s). Update: {made['update']['why']}.",
         library=charts.library(),
         sections=sections,
     )
