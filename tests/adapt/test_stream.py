@@ -236,6 +236,23 @@ def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent:
     assert distance(params["fusion"][heads], update["fusion"][heads]) > 0, "heads move freely"
 
 
+def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: Path) -> None:
+    c = finetune.as_training(
+        config(finetune__rank=2, finetune__to_parent=0.1, finetune__teacher=0.2)
+    )
+    windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
+    material = finetune.material(market, c, TRAIN, np.datetime64("2020-09-01"))
+    made = []
+    for mesh in (MESH, make_mesh(MeshConfig(2, 2, 2), jax.devices()[:8])):
+        program = finetune.program_for(c, mesh, windows)
+        with Checkpoints(parent / "seed_0") as checkpoints:
+            params = checkpoints.averaged(program.abstract_state.ema_params)
+        learned = finetune.learn(program, c, material, windows, params, 0)
+        made.append(jax.device_get(learned))
+    for one, eight in zip(*map(jax.tree.leaves, made), strict=True):
+        np.testing.assert_allclose(one, eight, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("rule", ["incremental + replay", "two-sided adapter", "retrain"])
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
     c = config(finetune__every=10, finetune__retrain_every=20, train__steps=20)
