@@ -96,7 +96,12 @@ def serve(
 def _serve(
     parent: Path, config: Config, mesh: Mesh, service: Path, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
-    require_same_task(config, read_info(parent).config, ("modalities", "targets", "model"))
+    if not config.finetune.gate_sessions:
+        raise InputError(
+            "config.finetune.gate_sessions is 0: no update may serve unseen; set it to 20 sessions"
+        )
+    first = Path(Serving.read(service).run) if (service / SERVING).exists() else parent
+    require_same_task(config, read_info(first).config, ("modalities", "targets", "model"))
     market, _ = audited_market(config)
     day = str(market.session.max())
     past = sorted(p.parent.name for p in service.glob(f"*/{DONE}"))
@@ -106,16 +111,28 @@ def _serve(
             f"{service} has served {past[-1]}; give it the newer files"
         )
     if past and past[-1] == day:
+        made = _read(service / day / DONE)
+        if made["data"] != market.fingerprint:
+            say(f"the data has changed since; delete {service / day} to serve that day again")
         say(f"{day} was served before; nothing to do")
-        return _read(service / day / DONE)
+        return made
     if not (service / SERVING).exists():
         _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
     folder = service / day
     # Who served when the day began: a kill after the promotion must not make it its own parent.
     if not (folder / "begun.json").exists():
-        _write(folder / "begun.json", dataclasses.asdict(Serving.read(service)))
-    serving = Path(_read(folder / "begun.json")["run"])
-    known = service / past[-1] if past else None
+        _write(
+            folder / "begun.json", {"run": Serving.read(service).run, "data": market.fingerprint}
+        )
+    begun = _read(folder / "begun.json")
+    if begun["data"] != market.fingerprint:
+        raise InputError(
+            f"{folder}: was begun on data {begun['data'][:12]}, now it is "
+            f"{market.fingerprint[:12]}; delete the folder to begin the day anew"
+        )
+    serving, known = Path(begun["run"]), _newest(service, day)
+    if known is not None and known.name not in past:
+        say(f"{known.name} was never completed: it has an update but no forecasts")
     looked = _look(serving, market, config, folder, known, day)
     for line in looked["words"]:
         say(f"drift: {line}")
@@ -129,6 +146,7 @@ def _serve(
         _write(folder / "forecast.json", _forecasts(now_serving, market, config))
     made = {
         "day": day,
+        "data": market.fingerprint,
         "drift": looked["words"],
         "alarms": len(looked["alarms"]),
         "robustness": looked["robustness"],
@@ -138,6 +156,12 @@ def _serve(
     }
     _write(folder / DONE, made)
     return made
+
+
+def _newest(service: Path, day: str) -> Path | None:
+    """The last day before one that looked and decided, whether or not it forecast."""
+    whole = [p.parent for p in service.glob("*/update.json") if p.parent.name < day]
+    return max(whole, default=None)
 
 
 def _look(
@@ -154,7 +178,7 @@ def _look(
     else:
         monitor = Monitor.from_json(state["monitor"])
     run = Ensemble(serving, merged(config, info.config), market)
-    seen = monitor.look(market, config, info, day, run.predict)
+    seen = monitor.look(market, config, info, str(serving), day, run.predict)
     made = {
         "words": seen.lines,
         "alarms": [dataclasses.asdict(a) for a in seen.alarms],
@@ -185,7 +209,8 @@ def _update(
     last = info.trained_until if known is None else _read(known / "update.json")["tried"]
     days = np.unique(market.session)
     waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, info.trained_until))
-    f, alarm = config.finetune, bool(looked["alarms"]) and config.drift.action != "log"
+    owed = known is not None and _read(known / "update.json")["owed"]
+    f, alarm = config.finetune, (bool(looked["alarms"]) or owed) and config.drift.action != "log"
     why = ""
     if waited < f.every and not alarm:
         why = f"not due: {waited} of {f.every} sessions since {last}"
@@ -194,7 +219,7 @@ def _update(
             f"too early: {fresh} sessions since training, of which the gate keeps {f.gate_sessions}"
         )
     if why:
-        made = {"tried": last, "promoted": False, "why": why}
+        made = {"tried": last, "promoted": False, "owed": alarm, "why": why}
         _write(path, made)
         return made
     changed = _as_asked(config, alarm, info.trained_from, day)
@@ -202,10 +227,11 @@ def _update(
     if alarm and config.drift.action == "retrain":
         verdict = _retrain(serving, market, changed, mesh, update, stop)
     else:
-        trust = looked["robustness"] if alarm else None
+        # Turned down once, a channel is looked at again with every update.
+        trust = looked["robustness"] if alarm or info.scaler.trust else None
         verdict = finetune(serving, seed_folders(serving), changed, mesh, update, stop, trust)
-    why = "promoted unseen: finetune.gate_sessions is 0" if verdict is None else verdict.why
-    made = {"tried": day, "promoted": verdict is None or verdict.promoted, "why": why}
+    assert verdict is not None, "there is a gate, and there are labels for it"
+    made = {"tried": day, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
     _write(path, made)
     return made
 
@@ -244,6 +270,11 @@ def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]
     config = merged(config, read_info(run).config)
     rows = np.flatnonzero(market.session == market.session.max())
     rows = rows[rows - market.first_row[rows] >= config.data.min_history]
+    if not len(rows):
+        raise InputError(
+            f"{market.session.max()}: no stock has a bar and {config.data.min_history} sessions "
+            "of history; give the day's files of those that have"
+        )
     return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fusionjax.config import Config
 from fusionjax.data.samples import Samples
+from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation
 from fusionjax.evaluate.inference import Prediction
 
@@ -32,8 +33,17 @@ class Verdict:
 
 
 def cut(samples: Samples, sessions: int) -> tuple[Samples, np.datetime64]:
-    """The shadow window: samples of the newest target days, and the last day before them."""
+    """The shadow window: samples of the newest target days, and the last day before them.
+
+    Raises:
+      InputError: no label of direction is among them.
+    """
     days = np.unique(samples.target_day[samples.targets.direction_mask[:, 0]])
+    if not len(days):
+        raise InputError(
+            "no label of direction has matured since the parent's training; wait for one, or set "
+            "finetune.gate_sessions to 0"
+        )
     first = days[-min(sessions, len(days))]
     return samples.take(samples.target_day >= first), first - 1
 
@@ -48,6 +58,10 @@ def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Confi
         why = f"refused: {', '.join(broken)} of the update hold values that are no numbers"
         return Verdict(False, why, len(shadow), *days, {})
     before, after = (ablation.losses(said, shadow) for said in (parent, update))
+    blind = [k for k, v in before.items() if not np.isfinite(v).any()]
+    if blind:
+        why = f"refused: no label of the window has matured for the {' and the '.join(blind)}"
+        return Verdict(False, why, len(shadow), *days, {})
     rise = ablation.rise([after], [before], shadow, config)
     worse = [k for k, (_, low, _) in rise.items() if low > 0]
     said = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())

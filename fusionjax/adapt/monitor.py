@@ -56,8 +56,12 @@ class Monitor:
     sessions after training are their reference; until then only inputs and labels are watched.
     """
 
-    def __init__(self, inputs: Watch, outputs: Watch | None, early: dict, until: str) -> None:
+    def __init__(
+        self, inputs: Watch, outputs: Watch | None, early: dict, until: str, trained: str, run: str
+    ) -> None:
         self._inputs, self._outputs, self._early, self.until = inputs, outputs, early, until
+        self._trained = trained  # the last day of the reference of inputs
+        self._run = run  # whose errors and weights are watched
 
     @staticmethod
     def begin(market: Market, config: Config, info: RunInfo) -> "Monitor":
@@ -66,19 +70,26 @@ class Monitor:
         reference = _inputs(market, config, known[-config.drift.reference_sessions :])
         # What never varies has no level to leave.
         varying = {k: v for k, v in reference.items() if np.nanmax(v) > np.nanmin(v)}
-        watch = Watch.from_reference(varying, config.drift.detector, config.drift.run_length)
-        return Monitor(watch, None, {}, info.trained_until)
+        share = _share(len(varying), len(ablation.LOSSES) + len(config.modalities))
+        d = config.drift
+        watch = Watch.from_reference(varying, d.detector, d.run_length * share)
+        return Monitor(watch, None, {}, info.trained_until, info.trained_until, "")
 
-    def look(self, market: Market, config: Config, info: RunInfo, until: str, said: Said) -> Report:
+    def look(
+        self, market: Market, config: Config, info: RunInfo, run: str, until: str, said: Said
+    ) -> Report:
         """Takes the sessions since the last look.
 
         Args:
           market: the data.
           config: ``drift.*`` governs.
           info: of the run that is watched.
+          run: its folder; another than before has errors and weights of its own.
           until: the last session to take.
           said: what the run that served forecasts for rows.
         """
+        if run != self._run:
+            self._run, self._outputs, self._early = run, None, {}
         days = _sessions(market, self.until, until)
         inputs, outputs = _inputs(market, config, days), _outputs(market, config, days, said)
         alarms: list[Alarm] = []
@@ -87,7 +98,7 @@ class Monitor:
             alarms += self._inputs.update(now, day)
             alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config)
         self.until = until
-        return Report(alarms, *_shifted(market, config, info, until))
+        return Report(alarms, *_shifted(market, config, info, self._trained, until))
 
     def _see(self, values: dict[str, float], day: str, config: Config) -> list[Alarm]:
         if self._outputs is not None:
@@ -95,11 +106,11 @@ class Monitor:
             return self._outputs.update(watched, day)
         for name, value in values.items():
             self._early.setdefault(name, []).append(value)
-        if min(np.isfinite(v).sum() for v in self._early.values()) >= _SETTLING:
-            seen = {k: np.array(v) for k, v in self._early.items()}
+        seen = {k: np.array(v) for k, v in self._early.items() if np.isfinite(v).any()}
+        if seen and min(np.isfinite(v).sum() for v in seen.values()) >= _SETTLING:
             varying = {k: v for k, v in seen.items() if np.nanstd(v) > 0}
-            d = config.drift
-            self._outputs = Watch.from_reference(varying, d.detector, d.run_length)
+            d, share = config.drift, _share(len(varying), len(self._inputs.series))
+            self._outputs = Watch.from_reference(varying, d.detector, d.run_length * share)
             self._early = {}
         return []
 
@@ -112,6 +123,8 @@ class Monitor:
             "outputs": outputs,
             "early": clean,
             "until": self.until,
+            "trained": self._trained,
+            "run": self._run,
         }
 
     @staticmethod
@@ -119,7 +132,13 @@ class Monitor:
         """The monitor that ``to_json`` was asked of."""
         outputs = None if state["outputs"] is None else Watch.from_json(state["outputs"])
         early = {k: [np.nan if x is None else x for x in v] for k, v in state["early"].items()}
-        return Monitor(Watch.from_json(state["inputs"]), outputs, early, state["until"])
+        inputs = Watch.from_json(state["inputs"])
+        return Monitor(inputs, outputs, early, state["until"], state["trained"], state["run"])
+
+
+def _share(own: int, others: int) -> float:
+    """What a watch must run longer, for all series together to alarm as seldom as asked."""
+    return (own + others) / own
 
 
 def _sessions(market: Market, after: str, until: str) -> Shaped[np.ndarray, "days"]:
@@ -172,17 +191,20 @@ def _outputs(
     every = np.unique(market.session)
     first = every[max(int(np.searchsorted(every, days[0])) - longest, 0)]
     asked = samples.between(market, config, first + 1, days[-1])
-    if not len(asked):
+    called = np.flatnonzero(np.isin(market.session, days))
+    called = called[called - market.first_row[called] >= config.data.min_history]
+    rows = np.union1d(asked.row, called)
+    if not len(rows):
         return found
-    forecast = said(asked.row)
-    lost = ablation.losses(forecast, asked)
+    forecast = said(rows)
+    lost = ablation.losses(forecast.take(np.isin(rows, asked.row)), asked)
     ends = (config.targets.direction[0], config.targets.volatility[0])
     for (name, loss), horizon in zip(lost.items(), ends, strict=True):
         end = market.session[np.minimum(asked.row + horizon, market.last_row[asked.row])]
         found[f"error: {name}"] = _daily(loss, end, days)
     for i, name in enumerate(config.modalities):
         weight = forecast.modality_weight[:, i].astype(float)
-        found[f"weight {name}"] = _daily(weight, market.session[asked.row], days)
+        found[f"weight {name}"] = _daily(weight, market.session[rows], days)
     return found
 
 
@@ -195,11 +217,11 @@ def _daily(values: np.ndarray, day: np.ndarray, days: np.ndarray) -> np.ndarray:
 
 
 def _shifted(
-    market: Market, config: Config, info: RunInfo, until: str
+    market: Market, config: Config, info: RunInfo, trained: str, until: str
 ) -> tuple[dict[str, float], tuple[float, float]]:
     """Each channel's robustness, and how far all inputs together have moved."""
     d, names = config.drift, _channels(config)
-    then = _sessions(market, "0001-01-01", info.trained_until)[-d.reference_sessions :]
+    then = _sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
     now = _sessions(market, "0001-01-01", until)[-d.recent_sessions :]
     old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (then, now))
     columns = market.columns(tuple(names))

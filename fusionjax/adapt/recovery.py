@@ -18,6 +18,7 @@ from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
+from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
@@ -89,7 +90,16 @@ def study(
       mesh: to train on.
       channel: replaced by the clue; of one of the config's modalities.
       change: the session from which on it is different.
+
+    Raises:
+      InputError: the change is not inside the stream.
     """
+    opened, closed = samples.period(config, config.finetune.split)
+    if not opened < change < closed - 2 * _ROLLING:
+        raise InputError(
+            f"the change is on {change}; expected one inside config.finetune.split {opened} to "
+            f"{closed}, with some weeks on both sides (configs/drift.py)"
+        )
     first, last = samples.period(config, config.train.split)
     span = config.data.splits[config.train.split]
     for kind in KINDS:

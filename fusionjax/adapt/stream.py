@@ -215,10 +215,9 @@ class _Trained(_Serving):
         s, config = self.stream, dataclasses.replace(self._config, seed=self.seed)
         shadow: Samples | None = None
         if "gate" in self._rule:
-            new = samples.matured(s.market, config, self.until, now)
-            if len(np.unique(new.target_day)) <= config.finetune.gate_sessions:
-                return
-            shadow, now = gate.cut(new, config.finetune.gate_sessions)
+            shadow, now = finetune.shadow_of(s.market, config, str(self.until), now)
+            if not len(samples.matured(s.market, config, self.until, now)):
+                return  # all that is new is the gate's
         span = (s.info.trained_from, str(self.until))
         program = s.update_program
         program.compiled_step()

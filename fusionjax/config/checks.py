@@ -235,6 +235,12 @@ def _check_training(c: "Config") -> None:
     for key in ("replay_half_life", "rank", "to_parent", "gate_sessions"):
         value = getattr(f, key)
         _need(value >= 0, f"finetune.{key} is {value}; expected at least 0")
+    least = max(c.targets.direction[0], c.targets.volatility[0])
+    _need(
+        f.gate_sessions == 0 or f.gate_sessions >= least,
+        f"finetune.gate_sessions is {f.gate_sessions}; expected 0 or at least {least}, the horizon "
+        "of the labels that the gate judges by",
+    )
     _need(c.train.rank >= 0, f"train.rank is {c.train.rank}; expected at least 0")
 
 

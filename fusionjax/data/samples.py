@@ -178,11 +178,10 @@ def matured(market: Market, config: Config, after: np.datetime64, until: np.date
     So that of a stream every label is new once, whatever its horizon.
     """
     t = config.targets
-    sessions = np.unique(market.session)
     longest = max(*t.direction, *t.returns, *t.volatility)
-    known = int(np.searchsorted(sessions, after, side="right"))
-    # A symbol that misses bars needs longer; what was known before is masked below.
-    now = between(market, config, sessions[max(known - 2 * longest, 0)], until)
+    now = between(market, config, market.session.min(), until)
+    end = np.minimum(now.row + longest, market.last_row[now.row])
+    now = now.take(market.session[end] > after)
     then = _targets(market, config, now.row, after)
     masks = {
         name: getattr(now.targets, name) & ~getattr(then, name)

@@ -154,6 +154,38 @@ def test_a_day_killed_at_any_file_is_completed(
     assert daily.Serving.read(service).parent == str(parent)
 
 
+def test_a_day_left_undone_is_not_forgotten_by_the_next(
+    on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on("2020-08-10")
+    with monkeypatch.context() as killed:
+        killed.setattr("fusionjax.adapt.daily._forecasts", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            serve(parent, tmp_path)
+    assert daily.Serving.read(tmp_path).day == "2020-08-10", "it had been promoted"
+    on("2020-08-11")
+    made = serve(parent, tmp_path)
+    assert made["update"]["why"] == "not due: 1 of 3 sessions since 2020-08-10"
+    state = json.loads((tmp_path / "2020-08-11" / "drift.json").read_text())["monitor"]
+    assert state["until"] == "2020-08-11"
+    assert Path(made["serving"]) == tmp_path / "2020-08-10" / "update"
+
+
+def test_an_alarm_that_comes_too_early_is_owed(
+    on: Any, market: Market, parent: Path, tmp_path: Path
+) -> None:
+    asks = {"drift__action": "finetune", "finetune__every": 1000, "finetune__gate_sessions": 30}
+    wild = moved(market, "2020-08-02", 3.0)
+    on("2020-08-29", wild)
+    made = serve(parent, tmp_path, **asks)
+    assert made["alarms"]
+    assert made["update"]["why"].startswith("too early: 29 sessions")
+    on("2020-09-02", wild)
+    made = serve(parent, tmp_path, **asks)
+    assert made["update"]["tried"] == "2020-09-02"
+    assert not made["update"]["owed"]
+
+
 def test_one_process_at_a_time(on: Any, parent: Path, tmp_path: Path) -> None:
     on("2020-08-02")
     with files.locked(tmp_path), pytest.raises(InputError, match="another process serves there"):
@@ -208,11 +240,15 @@ def test_a_monitor_goes_on_where_it_was(market: Market, parent: Path) -> None:
         weight = rng.uniform(0.5, 1.5, (len(market.session), 2))[rows]
         return Prediction(up, np.zeros((len(rows), 2, 5)), np.full((len(rows), 1), -4.6), weight)
 
-    whole = once.look(changed, c, info, "2020-10-20", said)
-    first = twice.look(changed, c, info, "2020-08-25", said)
+    whole = once.look(changed, c, info, "a run", "2020-10-20", said)
+    first = twice.look(changed, c, info, "a run", "2020-08-25", said)
     again = Monitor.from_json(json.loads(json.dumps(twice.to_json())))
-    second = again.look(changed, c, info, "2020-10-20", said)
+    second = again.look(changed, c, info, "a run", "2020-10-20", said)
     assert first.alarms + second.alarms == whole.alarms
     assert any(a.series == "input vol20" for a in whole.alarms)
     assert again.to_json()["outputs"] is not None, "errors and weights are watched by now"
     assert TRAIN[1] < again.until
+    daily_look = Monitor.begin(changed, c, info)
+    for day in np.arange("2020-08-01", "2020-10-21", dtype="datetime64[D]").astype(str):
+        daily_look.look(changed, c, info, "a run", day, said)
+    assert daily_look.to_json() == once.to_json(), "day by day it sees what it sees at once"

@@ -253,7 +253,7 @@ def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: 
         np.testing.assert_allclose(one, eight, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ["incremental + replay", "two-sided adapter", "retrain"])
+@pytest.mark.parametrize("rule", ["incremental + replay + gate", "two-sided adapter", "retrain"])
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
     c = config(finetune__every=10, finetune__retrain_every=20, train__steps=20)
     whole = Stream(market, c, MESH, parent)
