@@ -4,7 +4,7 @@
     python launch/benchmark.py --drift --config=configs/drift.py     # and update rules
 
 The second plants a clue to the next move into KDD17's prices (2011 and 2012 to learn from, 2013 to
-live through; the change is on 2013-05-01) and lives it under each rule; some ten minutes.
+live through; the change is on 2013-05-01) and lives it under each rule; half an hour.
 """
 
 from ml_collections import ConfigDict
