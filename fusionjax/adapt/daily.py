@@ -206,11 +206,13 @@ def _update(
     if path.exists():
         return _read(path)
     info = read_info(serving)
-    last = info.trained_until if known is None else _read(known / "update.json")["tried"]
+    first: dict[str, Any] = {"tried": info.trained_until, "owed": False}
+    before = first if known is None else _read(known / "update.json")
+    last = before["tried"]
     days = np.unique(market.session)
     waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, info.trained_until))
-    owed = known is not None and _read(known / "update.json")["owed"]
-    f, alarm = config.finetune, (bool(looked["alarms"]) or owed) and config.drift.action != "log"
+    asked = bool(looked["alarms"]) or before["owed"]
+    f, alarm = config.finetune, asked and config.drift.action != "log"
     why = ""
     if waited < f.every and not alarm:
         why = f"not due: {waited} of {f.every} sessions since {last}"

@@ -183,36 +183,43 @@ def finetune(
         f"{0 if learned.old is None else len(learned.old):,}; {f.steps} steps against the "
         f"parent's {info.config.train.steps}"
     )
+    child = RunInfo(
+        config, market.fingerprint, scaler, info.trained_from, str(learned.until), parent=None
+    )
     for seed_folder in seeds:
-        with Checkpoints(seed_folder) as checkpoints:
-            inherited = checkpoints.averaged(program.abstract_state.ema_params)
-            origin = f"{seed_folder}@{checkpoints.latest()}"
-            seed = checkpoints.info().config.seed
-        child = RunInfo(
-            dataclasses.replace(config, seed=seed),
-            market.fingerprint,
-            scaler,
-            info.trained_from,
-            str(learned.until),
-            parent=origin,
-        )
-        with Checkpoints(
-            folder / seed_folder.name, config.train.keep_checkpoints, create=True
-        ) as checkpoints:
-            fit(
-                child.config,
-                program,
-                Lesson(learned.new, None, None),
-                windows,
-                start=start_from(program, inherited, seed),
-                label=f"fine-tune {seed_folder.name}",
-                run=(checkpoints, child),
-                replay=learned.old,
-                replay_share=f.replay_share,
-                parent=inherited if program.parented else None,
-                stop=stop,
-            )
+        _train(child, seed_folder, folder / seed_folder.name, program, learned, windows, stop)
     return None if shadow is None else ask_gate(parent, folder, market, config, shadow)
+
+
+def _train(
+    child: RunInfo,
+    origin: Path,
+    folder: Path,
+    program: Program,
+    learned: Material,
+    windows: Windows,
+    stop: Callable[[int], bool],
+) -> None:
+    """One seed's child, into its folder."""
+    with Checkpoints(origin) as checkpoints:
+        inherited = checkpoints.averaged(program.abstract_state.ema_params)
+        parent = f"{origin}@{checkpoints.latest()}"
+        seed = checkpoints.info().config.seed
+    config = dataclasses.replace(child.config, seed=seed)
+    with Checkpoints(folder, config.train.keep_checkpoints, create=True) as checkpoints:
+        fit(
+            config,
+            program,
+            Lesson(learned.new, None, None),
+            windows,
+            start=start_from(program, inherited, seed),
+            label=f"fine-tune {origin.name}",
+            run=(checkpoints, dataclasses.replace(child, config=config, parent=parent)),
+            replay=learned.old,
+            replay_share=config.finetune.replay_share,
+            parent=inherited if program.parented else None,
+            stop=stop,
+        )
 
 
 def shadow_of(

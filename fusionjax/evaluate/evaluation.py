@@ -106,16 +106,7 @@ def evaluate(
     book = scoring.book(up_said, scored.row, scored.target_day, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
     daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
-    headline = [
-        f"{name}: {split}{' (sub-protocol)' if subset else ''} "
-        f"{scored.target_day.min()} to {scored.target_day.max()}, 95 % intervals from a day-block "
-        "bootstrap"
-    ]
-    headline += [
-        f"IN SAMPLE: {other} was trained on days up to {run.info.trained_until} that are scored"
-        for other, run in runs.items()
-        if scored.target_day.min() <= np.datetime64(run.info.trained_until, "D")
-    ]
+    headline = _of_period(runs, f"{split}{' (sub-protocol)' if subset else ''}", scored)
     headline += _of_ic(said, scored, market, config)
     headline.append(_of_trials(scored_before(records, config, split), name, daily))
     headline += scoring.leak_alarms(tables)
@@ -238,6 +229,19 @@ def _frame(
             **{f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)},
         }
     )
+
+
+def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[str]:
+    """What is scored, and which runs had seen it."""
+    first, last = scored.target_day.min(), scored.target_day.max()
+    return [
+        f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals from a day-block bootstrap",
+        *(
+            f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored"
+            for name, run in runs.items()
+            if first <= np.datetime64(run.info.trained_until, "D")
+        ),
+    ]
 
 
 def _of_ic(said: Prediction, scored: Samples, market: Market, config: Config) -> list[str]:

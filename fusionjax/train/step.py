@@ -17,7 +17,7 @@ from fusionjax.distill.labels import Labels, hard, soften
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
 from fusionjax.train.augment import augment
-from fusionjax.train.loss import Metrics, label_counts, output_losses, weigh
+from fusionjax.train.loss import Metrics, label_counts, label_means, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded, Feed, Fused
@@ -163,7 +163,7 @@ def _objective(
 ) -> tuple[Array, Metrics]:
     """The weighted sum over heads, and each head's share of the mean."""
     losses = output_losses(fused.outputs, log_scale, labels, batch, config)
-    means = {k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()}
+    means = label_means(losses, batch, total)
     return weigh(means, config), means
 
 
