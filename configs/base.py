@@ -66,6 +66,9 @@ def get_config() -> ConfigDict:
     c.model.confidence_threshold = 0.6  # of fusion "confidence": the share of the best class
     c.model.dropout = 0.1
     c.model.compute_dtype = "float32"  # of activations; bfloat16 on GPU. The rest is float32
+    # What the backward pass does not compute again: each layer's input, or also the products of
+    # its matrices (nine times the memory, a fifth less arithmetic).
+    c.model.remat = "layer"
 
     c.loss = ConfigDict()  # weight of each head's loss
     c.loss.direction = 1.0  # cross-entropy, nats

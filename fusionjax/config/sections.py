@@ -131,6 +131,7 @@ class ModelConfig:
     confidence_threshold: float
     dropout: float
     compute_dtype: Literal["float32", "bfloat16"]
+    remat: Literal["layer", "products"]
 
 
 @dataclasses.dataclass(frozen=True)

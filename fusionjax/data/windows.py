@@ -18,10 +18,22 @@ from fusionjax.config import (
     VectorConfig,
     VideoConfig,
 )
-from fusionjax.data import balance, charts
+from fusionjax.data import balance, charts, media
+from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
+from fusionjax.data.text import EMBEDDING_WIDTH, LEXICON
 from fusionjax.errors import InputError
-from fusionjax.types import Batch, Clip, Documents, Image, Input, Series, Targets, Waveform
+from fusionjax.types import (
+    PIXELS_PER_SESSION,
+    Batch,
+    Clip,
+    Documents,
+    Image,
+    Input,
+    Series,
+    Targets,
+    Waveform,
+)
 
 _PAGE = 256  # items of frames read at once to fit their scale
 _CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes alike
@@ -240,3 +252,45 @@ class Windows:
         trust = np.array([self.scaler.trust.get(c, 1.0) for c in modality.channels], np.float32)
         scaled = np.clip((values - mean) / std * trust, -_CLIP, _CLIP)
         return np.where(known[:, None], scaled, np.float32(0)), known
+
+
+def blank(config: Config, rows: int) -> Batch:
+    """A batch that holds nothing, of the shapes and dtypes that ``Windows`` gives: known before
+    any data is read."""
+    return Batch(
+        inputs={name: _nothing(m, config, rows) for name, m in config.modalities.items()},
+        present={name: np.zeros(rows, bool) for name in config.modalities},
+        targets=unlabelled(config, rows),
+        log_scale=np.zeros(rows, np.float32),
+        weight=np.zeros(rows, np.float32),
+        sample_id=np.zeros(rows, np.int32),
+    )
+
+
+def _nothing(modality: ModalityConfig, config: Config, rows: int) -> Input:
+    if isinstance(modality, NumericConfig):
+        mask = np.zeros((rows, modality.sessions), bool)
+        return Series(np.zeros((*mask.shape, len(modality.channels)), np.float32), mask)
+    if isinstance(modality, ChartConfig):
+        width = modality.sessions * PIXELS_PER_SESSION
+        return Image(np.zeros((rows, modality.height, width), np.uint8))
+    if isinstance(modality, TextConfig):
+        shape = rows, modality.max_documents
+        tokens = np.zeros((*shape, modality.max_tokens), np.uint16) if modality.fine_tune else None
+        return Documents(
+            embedding=np.zeros((*shape, EMBEDDING_WIDTH), np.float16),
+            lexicon=np.zeros((*shape, len(LEXICON)), np.float32),
+            age=np.zeros(shape, np.float32),
+            author=np.zeros(shape, np.int32),
+            mask=np.zeros(shape, bool),
+            tokens=tokens,
+        )
+    assert isinstance(modality, MediaConfig), "vectors are no part of a market"
+    content = np.zeros(
+        (rows, *media.shape(modality.kind, config.data)), media.DTYPES[modality.kind]
+    )
+    if isinstance(modality, FramesConfig):
+        return Series(content, np.zeros(content.shape[:2], bool))
+    if isinstance(modality, AudioConfig):
+        return Waveform(content, np.zeros(rows, np.int32))
+    return Clip(content) if isinstance(modality, VideoConfig) else Image(content)

@@ -1,4 +1,10 @@
-"""Two attentions whose cost is linear in the sequence length."""
+"""Two attentions whose cost is linear in the sequence length.
+
+Softmax attention runs as cuDNN's flash kernels on GPUs and as plain XLA operations elsewhere;
+``_attend`` is the one place that chooses.
+"""
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +33,7 @@ def sliding_window_attention(
     """
     n = q.shape[1]
     if n <= window:
-        sees = jnp.broadcast_to(mask[:, None, None, :], (*mask.shape[:1], 1, n, n))
-        return _attend(q, k, v, sees)
+        return _attend(q, k, v, mask[:, None, None, :])
     pad = -n % window
     blocks = (n + pad) // window
 
@@ -78,9 +83,18 @@ def _positive(x: Array) -> Array:
     return jnp.where(x > 0, x + 1, jnp.exp(jnp.minimum(x, 0)))
 
 
-def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 N S"]) -> Array:
+def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 _ S"]) -> Array:
     """Attention that is zero, not uniform, where nothing may be seen. Softmax runs in float32."""
+    kernel: Literal["cudnn", "xla"] = "cudnn" if _fused(q) else "xla"
     with jax.numpy_dtype_promotion("standard"):  # JAX's own code mixes bfloat16 with float32 here
-        out = dot_product_attention(q, k, v, mask=sees)
+        mask = jnp.broadcast_to(sees, (*sees.shape[:2], q.shape[1], k.shape[1]))
+        out = dot_product_attention(q, k, v, mask=mask, implementation=kernel)
     any_seen = rearrange(sees.any(-1), "b 1 n -> b n 1 1")
     return jnp.where(any_seen, out, jnp.zeros((), out.dtype))
+
+
+def _fused(q: Array) -> bool:
+    """Whether cuDNN has a kernel for it: half precision, on the GPUs of the mesh that is set."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    half = q.dtype in (jnp.bfloat16, jnp.float16)
+    return half and device is not None and device.platform == "gpu"

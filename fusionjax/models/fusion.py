@@ -55,7 +55,8 @@ class _Fusion(nn.Module):
         return nn.Dropout(self.config.model.dropout, deterministic=self.deterministic)(x)
 
     def _readout(self, z: Float[Array, "B K"]) -> Float[Array, "B O"]:
-        z = self._drop(RMSNorm(name="readout_norm")(z.astype(jnp.float32)))
+        z = RMSNorm(name="readout_norm")(constrain_batch(z).astype(jnp.float32))
+        z = self._drop(z)
         return nn.Dense(
             output_size(self.config.targets), name="readout", kernel_init=nn.initializers.zeros
         )(z)

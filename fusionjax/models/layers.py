@@ -12,6 +12,12 @@ from fusionjax.models.attention import linear_attention, sliding_window_attentio
 from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Tokens
 
+# What a layer keeps of its forward pass for the backward one; the rest is computed again.
+_KEPT = {
+    "layer": jax.checkpoint_policies.nothing_saveable,
+    "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
 
 def dense(config: ModelConfig, features: int, name: str, *, bias: bool = True) -> nn.Dense:
     """A linear map with float32 parameters and ``compute_dtype`` arithmetic."""
@@ -84,7 +90,7 @@ class Stack(nn.Module):
             x
         )
         scanned = nn.scan(
-            nn.remat(Layer, prevent_cse=False),
+            nn.remat(Layer, prevent_cse=False, policy=_KEPT[self.config.remat]),
             length=self.config.layers,
             variable_axes={"params": 0},
             in_axes=nn.broadcast,

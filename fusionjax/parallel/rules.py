@@ -1,6 +1,8 @@
 """Where each parameter lives: the first rule whose pattern matches its path wins."""
 
+import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -87,3 +89,20 @@ def constrain_batch(x: jax.Array) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(BATCH_AXES))
+
+
+def constrain_whole(x: jax.Array) -> jax.Array:
+    """Brings all of a parameter to every device, and its gradient back to its parts."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return x
+    return jax.lax.with_sharding_constraint(x, PartitionSpec())
+
+
+def by_rows(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """``function`` of each device's own rows, for what the compiler would gather them all for: a
+    Fourier transform. Each row of its result may depend on the same row of ``x`` only."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or len(x) % math.prod(mesh.shape[a] for a in BATCH_AXES):
+        return function(x)
+    rows = PartitionSpec(BATCH_AXES)
+    return jax.shard_map(function, in_specs=rows, out_specs=rows)(x)

@@ -1,6 +1,7 @@
 """The compiled functions of one config on one mesh, shared by all seeds and folds."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jax.stages import Compiled
+from jax.stages import Compiled, Lowered
 from jaxtyping import Int64
 
 from fusionjax.config import Config
@@ -18,6 +19,7 @@ from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.parallel import rules
 from fusionjax.parallel.mesh import check_batch
+from fusionjax.parallel.xla_flags import compiler_options
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_step
@@ -60,8 +62,7 @@ class Program:
         self.abstract_state: TrainState = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, split
         )
-        # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here.
-        options = {"xla_backend_optimization_level": 1} if _on_cpu(mesh) else None
+        options = compiler_options(mesh.devices.flat[0].platform)
         self._init = jax.jit(
             lambda seed: fresh(seed, jax.tree.map(jnp.asarray, self._zeros())),
             out_shardings=split,
@@ -101,22 +102,31 @@ class Program:
     def compile_step(self) -> None:
         """Starts to compile the step in the background, so that it overlaps with ``init``."""
         if self._compiled is None:
-            sizes = self._config.train.global_batch_size, anchor_size(self._config)
-            batch, anchor = (
-                jax.tree.map(
-                    lambda x, n=n: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), self._example
-                )
-                for n in sizes
-            )
-            feed = Feed(batch, anchor if weights.anchored(self._config) else None)
-            seed = jax.ShapeDtypeStruct((), jnp.uint32)
-
-            with jax.set_mesh(self.mesh):  # traced here: flax cannot trace in two threads at once
-                parent = (self.abstract_state.params,) * self.parented
-                lowered = self._step.lower(self.abstract_state, feed, seed, *parent)
             pool = ThreadPoolExecutor(1)
-            self._compiled = pool.submit(lowered.compile)
+            # Lowered here: flax cannot trace in two threads at once.
+            self._compiled = pool.submit(self.lowered_step.compile)
             pool.shutdown(wait=False)
+
+    @cached_property
+    def lowered_step(self) -> Lowered:
+        """The step before it is compiled: the same text on every process, or they will hang."""
+        sizes = self._config.train.global_batch_size, anchor_size(self._config)
+        batch, anchor = (
+            jax.tree.map(
+                lambda x, n=n: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), self._example
+            )
+            for n in sizes
+        )
+        feed = Feed(batch, anchor if weights.anchored(self._config) else None)
+        seed = jax.ShapeDtypeStruct((), jnp.uint32)
+        with jax.set_mesh(self.mesh):
+            parent = (self.abstract_state.params,) * self.parented
+            return self._step.lower(self.abstract_state, feed, seed, *parent)
+
+    @cached_property
+    def digest(self) -> str:
+        """A fingerprint of the step before it is compiled."""
+        return hashlib.sha256(self.lowered_step.as_text().encode()).hexdigest()[:16]
 
     def compiled_step(self) -> Compiled:
         """The compiled step; waits for it."""
@@ -206,7 +216,3 @@ def flops(compiled: Compiled) -> float:
 def anchor_size(config: Config) -> int:
     """Anchor samples a step: a microbatch, so that memory does not grow."""
     return config.train.global_batch_size // config.train.grad_accum_steps
-
-
-def _on_cpu(mesh: Mesh) -> bool:
-    return mesh.devices.flat[0].platform == "cpu"

@@ -65,14 +65,16 @@ def make_step(
         if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
             assert feed.anchor is not None
             params = _follow_clues(params, clues, state.step)
-            params, weights_opt_state = jax.lax.cond(
+            # Only φ passes through: all parameters would be copied.
+            phi, weights_opt_state = jax.lax.cond(
                 weights.due(config, state.step),
                 partial(_distil, config=config, anchor_sessions=anchor_sessions),
-                lambda params, opt_state, *_: (params, opt_state),
+                lambda params, opt_state, anchor: (weights.get(params), opt_state),
                 params,
                 weights_opt_state,
                 feed.anchor,
             )
+            params = weights.put(params, phi)
         metrics = {
             "loss": loss,
             **{f"loss_{k}": v for k, v in means.items()},
@@ -188,7 +190,7 @@ def _distil(
     config: Config,
     anchor_sessions: float,
 ) -> tuple[Any, Any]:
-    """One move of the fusion's weights on the anchor, through encoders held still."""
+    """φ and its optimiser's state after one move on the anchor, through encoders held still."""
     still = Forecaster(config)
     encoded: Any = jax.lax.stop_gradient(still.apply({"params": params}, anchor, method="encode"))
     total, labels = label_counts(anchor), hard(anchor.targets, len(config.targets.classes))
@@ -202,7 +204,7 @@ def _distil(
     with jax.numpy_dtype_promotion("standard"):
         grads = weights.only_learned(jax.grad(loss_of)(phi), config)
         updates, opt_state = weights.optimiser(config).update(grads, opt_state, phi)
-    return weights.put(params, optax.apply_updates(phi, updates)), opt_state
+    return optax.apply_updates(phi, updates), opt_state
 
 
 def _average(ema: Any, params: Any, step: Array, decay: float) -> Any:

@@ -3,16 +3,20 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from conftest import TINY, seeing, small, tiny_market
 
-from configs import acl18, demo
+from configs import acl18, demo, planted_folder
 from fusionjax.config import Config
+from fusionjax.data import planted
+from fusionjax.data import planted_folder as planted_folder_data
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
-from fusionjax.data.windows import Scaler, Windows
+from fusionjax.data.windows import Scaler, Windows, blank
 from fusionjax.errors import InputError
+from fusionjax.train.run import open_market
 from fusionjax.types import Batch
 
 
@@ -106,3 +110,19 @@ def test_what_the_data_lacks_is_refused_by_name() -> None:
         Windows(tiny_market(), vector, scaler)
     with pytest.raises(InputError, match="modalities.text wants texts"):
         Windows(tiny_market(texts=False), small(acl18.get_config(), Path()), scaler)
+
+
+def test_a_blank_batch_has_the_shapes_and_types_of_a_real_one(prepared: Path) -> None:
+    """What is compiled before any data is read must fit what is read later."""
+    for config_dict in (demo.get_config(), planted_folder.get_config()):
+        config = small(config_dict, prepared)
+        if config.data.source == "folder":
+            config = config.override({"data.root": str(prepared / "planted_market")})
+            market = planted.plant(planted.regime("full"), 0)
+            planted_folder_data.write(market, Path(config.data.root), np.arange(120))
+            config = config.override({"data.splits.train": ("1990-01-03", "1990-05-31")})
+        market = open_market(config)
+        windows = Windows(market, config, Scaler.fit(market, market.session.max()))
+        real = windows(np.arange(3), unlabelled(config, 3), np.ones(3, np.float32))
+        shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
+        assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), blank(config, 3))

@@ -158,6 +158,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Pat
 
 @pytest.mark.slow
 def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
+    launch(tmp_path, "prepare", "h100_64", "--cpu_mesh", "--plant=1500")
     said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")
     assert "mesh data 8 × fsdp 8 × tensor 1" in said
     rows = (tmp_path / "runs/h100_64_cpu_mesh/seed_0/metrics.jsonl").read_text().splitlines()

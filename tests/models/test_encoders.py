@@ -1,15 +1,17 @@
 """Encoders of files by hand: mel bands, patches of sound, tubelets, and what is absent."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.signal import stft
 
-from fusionjax.config import AudioConfig, ImageConfig, ModelConfig, VideoConfig
+from fusionjax.config import AudioConfig, ImageConfig, ModelConfig, NumericConfig, VideoConfig
 from fusionjax.models.encoders import encoder
 from fusionjax.models.encoders.audio import log_mel, mel_filters
-from fusionjax.types import Clip, Image, Tokens, Waveform
+from fusionjax.types import Clip, Image, Series, Tokens, Waveform
 
 MODEL = ModelConfig(
     width=8,
@@ -22,6 +24,7 @@ MODEL = ModelConfig(
     confidence_threshold=0.6,
     dropout=0.0,
     compute_dtype="float32",
+    remat="layer",
 )
 AUDIO = AudioConfig("audio", sessions=1, hertz=8000, window=400, hop=200, mels=20, patch=3)
 
@@ -136,3 +139,15 @@ def test_neighbours_are_merged_as_far_as_a_patch_goes(
     params = encoder(spec, MODEL, True).init(jax.random.key(0), image)["params"]
     found = {k: v["kernel"].shape for k, v in params.items() if k.startswith(("stem", "embed"))}
     assert found == kernels
+
+
+def test_what_is_computed_again_changes_no_gradient() -> None:
+    spec = NumericConfig("numeric", ("a", "b"), sessions=8, patch=2)
+    rng = np.random.default_rng(0)
+    series = Series(jnp.asarray(rng.normal(size=(3, 8, 2)), jnp.float32), jnp.ones((3, 8), bool))
+    grads = []
+    for remat in ("layer", "products"):
+        model = encoder(spec, dataclasses.replace(MODEL, layers=2, remat=remat), True)
+        params = model.init(jax.random.key(0), series)
+        grads.append(jax.grad(lambda p, m=model: (m.apply(p, series).x ** 2).mean())(params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *grads)

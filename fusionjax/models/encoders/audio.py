@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from fusionjax.config import AudioConfig, ModelConfig
 from fusionjax.models.encoders.numeric import instance_normalise
 from fusionjax.models.encoders.patches import patch_tokens
+from fusionjax.parallel.rules import by_rows
 from fusionjax.types import Tokens, Waveform
 
 _QUIET = 1e-8  # of power: what is softer than -80 dB of full scale counts as silence
@@ -43,7 +44,7 @@ def log_mel(
     frames = x[:, start[:, None] + np.arange(spec.window)]
     hann = np.hanning(spec.window + 1)[:-1].astype(np.float32)
     hann = hann / hann.sum()
-    power = jnp.square(jnp.abs(jnp.fft.rfft(frames * hann[None, None])))
+    power = by_rows(lambda x: jnp.square(jnp.abs(jnp.fft.rfft(x))), frames * hann[None, None])
     mel = jnp.log(power @ mel_filters(spec.mels, spec.window, spec.hertz) + _QUIET)
     return mel, jnp.asarray(start + spec.window)[None] <= length[:, None]
 

@@ -7,6 +7,7 @@ from flax import linen as nn
 from fusionjax.config import ChartConfig, ImageConfig, ModelConfig
 from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
+from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import PIXELS_PER_SESSION, Image, Tokens
 
 _STEM = (16, 32, 64)  # features of 2, 4 and 8 pixels a side
@@ -40,6 +41,6 @@ class ImageEncoder(nn.Module):
                 x = nn.gelu(dense(c, features, f"stem_{i}")(x))
                 height = width = height // 2
         patches = rearrange(x, "b (y p) (x q) f -> b (x y) (p q f)", p=height, q=width)
-        x = dense(c, c.width, "embed")(patches)
+        x = constrain_batch(dense(c, c.width, "embed")(patches))
         x = x + positions(self, x.shape[1], c)
         return Stack(c, self.deterministic, name="stack")(x, jnp.ones(x.shape[:2], bool))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import ModelConfig
 from fusionjax.models.layers import Stack, dense
+from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Tokens
 
 
@@ -37,9 +38,9 @@ def patch_tokens(
     Called inside the ``__call__`` of an encoder, whose parameters these become.
     """
     c = module.config
-    x = dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch))
+    x = constrain_batch(dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch)))
     x = x + positions(module, x.shape[1], c)
-    level = dense(c, c.width, "embed_statistics")(statistics)[:, None]
+    level = constrain_batch(dense(c, c.width, "embed_statistics")(statistics))[:, None]
     real = reduce(mask, "b (n p) -> b n", "any", p=patch)
     return Stack(c, module.deterministic, name="stack")(
         jnp.concatenate([level, x], axis=1),

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from fusionjax.config import ModelConfig, TextConfig
 from fusionjax.models.layers import Stack, dense
 from fusionjax.models.pretrained import MINILM, SentenceEncoder
+from fusionjax.parallel.rules import constrain_batch, constrain_whole
 from fusionjax.types import Documents, Tokens
 
 
@@ -23,13 +24,16 @@ class TextEncoder(nn.Module):
     @nn.compact
     def __call__(self, documents: Documents) -> Tokens:
         c = self.config
-        author = nn.Embed(
+        authors = nn.Embed(
             self.spec.author_buckets,
             c.width,
             name="author",
             dtype=jnp.dtype(c.compute_dtype),
             param_dtype=jnp.float32,
-        )(documents.author)
+        )
+        # The table comes to the rows; looked up where it lies, the rows would go to it.
+        table = constrain_whole(authors.embedding.astype(jnp.dtype(c.compute_dtype)))
+        author = jnp.take(table, documents.author, axis=0)
         vectors = documents.embedding.astype(jnp.float32)
         if documents.tokens is not None:
             rows = rearrange(documents.tokens, "b k l -> (b k) l").astype(jnp.int32)
@@ -42,7 +46,7 @@ class TextEncoder(nn.Module):
         x = (
             dense(c, c.width, "embed")(embedding)
             + dense(c, c.width, "embed_scalars")(scalars)
-            + author
+            + constrain_batch(author)
         )
         return Stack(c, self.deterministic, name="stack")(x, documents.mask)
 

@@ -7,6 +7,7 @@ from flax import linen as nn
 from fusionjax.config import ModelConfig, VideoConfig
 from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
+from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Clip, Tokens
 
 
@@ -33,7 +34,8 @@ class VideoEncoder(nn.Module):
             q=patch,
         )
         moments = tubelets.shape[1]
-        x = rearrange(dense(c, c.width, "embed")(tubelets), "b t n d -> (b t) n d")
+        x = constrain_batch(dense(c, c.width, "embed")(tubelets))
+        x = rearrange(x, "b t n d -> (b t) n d")
         x = x + positions(self, x.shape[1], c)
         space = Stack(c, self.deterministic, name="space")(x, jnp.ones(x.shape[:2], bool))
         x = rearrange(space.x.mean(1), "(b t) d -> b t d", t=moments)

@@ -1,0 +1,248 @@
+"""What a training step will take on a cluster, from the program its compiler makes of it.
+
+Nothing runs: memory, collectives and arithmetic are read from the compiled step; times are a
+roofline estimate over the compiler's own schedule, at assumed shares of the machine's rates.
+"""
+
+import collections
+import dataclasses
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data.windows import blank
+from fusionjax.distill import weights
+from fusionjax.parallel import rules
+from fusionjax.parallel.cluster import Gpu, absent_devices
+from fusionjax.parallel.hlo import Collective, Kernel, Module
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.program import Program
+
+PEAK_SHARE = 0.9  # of a device's memory, that a plan may fill
+TRAFFIC_BAR = 2.0  # bytes between nodes a step, over those of the gradients
+_SMALL = 64e6  # bytes: what is larger must be split, where something splits it
+_LARGEST = 8  # buffers named where a plan does not fit
+_ANCHOR_SESSIONS = 500  # of the lesson; it changes one constant of the program
+
+
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """The collectives of one kind along the same axes, a step."""
+
+    kind: str
+    axes: str
+    link: str  # NVLink, or network where the group spans nodes
+    times: float
+    sent: float  # bytes a device
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one step takes. Bytes and operations are a device's unless they say otherwise.
+
+    Attributes:
+      name: of the config.
+      devices, nodes: of the cluster.
+      parameters: of the model.
+      rows: samples a step, over all devices.
+      arguments, temporary, peak: bytes.
+      flops: matrix products, as compiled, of an ordinary step.
+      model_flops: of them those that are not computed twice, nor for the fusion's weights.
+      weights_flops: a step that moves the fusion's weights has so many more.
+      traffic: collectives of an ordinary step.
+      network: bytes that a node sends to others a step.
+      gradient: bytes of all gradients, in float32.
+      donated: arrays of the state whose memory the new state takes, and how many it has.
+      attention_kernels: launches of flash attention a step.
+      seconds: of an ordinary step and of one that moves the fusion's weights, estimated.
+      exposed: seconds of an ordinary step that only wait for collectives, estimated.
+      digest: of the program before it was compiled.
+      problems: in words; empty where the plan fits.
+    """
+
+    name: str
+    gpu: str
+    devices: int
+    nodes: int
+    mesh: dict[str, int]
+    parameters: int
+    rows: int
+    arguments: float
+    temporary: float
+    peak: float
+    flops: float
+    model_flops: float
+    weights_flops: float
+    traffic: tuple[Traffic, ...]
+    network: float
+    gradient: float
+    donated: tuple[int, int]
+    attention_kernels: float
+    seconds: tuple[float, float]
+    exposed: float
+    digest: str
+    problems: tuple[str, ...]
+
+    def mfu(self, peak_flops: float) -> float:
+        """Model FLOPs utilisation of an ordinary step (Chowdhery et al., PaLM, 2022), estimated."""
+        return self.model_flops / peak_flops / self.seconds[0]
+
+    def mean_flops(self, config: Config) -> float:
+        """FLOPs of a step over the whole run, in some of which the fusion's weights move."""
+        return self.flops + self.weights_flops * share_of_moves(config)
+
+    def save(self, folder: Path) -> Path:
+        """Writes it as JSON; returns the file's path."""
+        path = folder / f"plan_{self.devices}.json"
+        files.write_text(path, json.dumps(dataclasses.asdict(self), indent=2))
+        return path
+
+
+def share_of_moves(config: Config) -> float:
+    """In which share of a run's steps the fusion's weights move."""
+    if not weights.anchored(config):
+        return 0.0
+    due = jax.vmap(lambda step: weights.due(config, step))(jnp.arange(config.train.steps))
+    return float(np.mean(np.asarray(due)))
+
+
+def scaled(config: Config, devices: int) -> Config:
+    """The config for another number of devices: the same rows each, more or fewer replicas."""
+    m = config.mesh
+    before, inside = m.data * m.fsdp * m.tensor, m.fsdp * m.tensor
+    rows = config.train.global_batch_size * devices // before
+    return config.override({"mesh.data": devices // inside, "train.global_batch_size": rows})
+
+
+def make_plan(config: Config, gpu: Gpu) -> Plan:
+    """Compiles the real step for the config's mesh of ``gpu`` and reads what it does.
+
+    Raises:
+      InputError: the compiler is not installed, or batch or parameters do not divide.
+    """
+    m = config.mesh
+    count = m.data * m.fsdp * m.tensor
+    nodes = math.ceil(count / gpu.per_node)
+    mesh = make_mesh(m, absent_devices(gpu, nodes)[:count])
+    program = Program(config, mesh, blank(config, 1), _ANCHOR_SESSIONS)
+    compiled = program.compiled_step()
+    text = compiled.as_text() or ""
+    memory: Any = compiled.memory_analysis()
+    ordinary, moving = Module(text), Module(text, costlier=True)
+    shape = dict(mesh.shape)
+
+    def kernel_seconds(k: Kernel) -> float:
+        by_flops = k.flops / (gpu.flops * gpu.flops_reached)
+        return max(by_flops, k.bytes / (gpu.memory_rate * gpu.memory_reached))
+
+    def collective_seconds(c: Collective) -> float:
+        rate = gpu.network_rate if c.crosses(gpu.per_node) else gpu.link_rate
+        return c.sent / (rate * gpu.links_reached)
+
+    seconds = tuple(x.seconds(kernel_seconds, collective_seconds) for x in (ordinary, moving))
+    flops, with_weights = (sum(k.runs * k.flops for k in x.kernels) for x in (ordinary, moving))
+    again = sum(k.runs * k.flops for k in ordinary.kernels if "rematted" in k.source)
+    params = jax.tree.leaves(program.abstract_state.params)
+    gradient = float(sum(4 * math.prod(x.shape) for x in params))
+    plan = Plan(
+        name=config.name,
+        gpu=gpu.name,
+        devices=count,
+        nodes=nodes,
+        mesh=shape,
+        parameters=sum(math.prod(x.shape) for x in params),
+        rows=config.train.global_batch_size,
+        arguments=float(memory.argument_size_in_bytes),
+        temporary=float(memory.temp_size_in_bytes),
+        peak=float(memory.peak_memory_in_bytes),
+        flops=flops,
+        model_flops=flops - again,
+        weights_flops=with_weights - flops,
+        traffic=_traffic(ordinary.collectives, shape, gpu),
+        network=sum(c.runs * c.between_nodes(gpu.per_node) for c in ordinary.collectives),
+        gradient=gradient,
+        donated=(ordinary.aliased, len(jax.tree.leaves(program.abstract_state))),
+        attention_kernels=sum(k.runs for k in ordinary.kernels if k.fused),
+        seconds=(seconds[0], seconds[1]),
+        exposed=seconds[0] - ordinary.seconds(kernel_seconds, lambda c: 0.0),
+        digest=program.digest,
+        problems=(),
+    )
+    found = (*_problems(plan, gpu, text), *_whole(program, shape))
+    return dataclasses.replace(plan, problems=found)
+
+
+def _traffic(found: list[Collective], mesh: dict[str, int], gpu: Gpu) -> tuple[Traffic, ...]:
+    times: dict[tuple[str, str, str], float] = collections.defaultdict(float)
+    sent: dict[tuple[str, str, str], float] = collections.defaultdict(float)
+    for c in found:
+        key = c.kind, c.axes(mesh), "network" if c.crosses(gpu.per_node) else "NVLink"
+        times[key] += c.runs
+        sent[key] += c.runs * c.sent
+    rows = [Traffic(*key, times[key], sent[key]) for key in times]
+    return tuple(sorted(rows, key=lambda t: -t.sent))
+
+
+def _problems(plan: Plan, gpu: Gpu, text: str) -> list[str]:
+    found = []
+    most = PEAK_SHARE * gpu.memory
+    if plan.peak > most:
+        largest = "\n".join(f"    {line}" for line in _largest(text))
+        found.append(
+            f"needs {plan.peak / 1e9:.1f} GB of a device that should give {most / 1e9:.0f} "
+            f"({PEAK_SHARE:.0%} of {gpu.memory / 1e9:.0f}); its largest buffers are\n{largest}\n"
+            "    Double config.train.grad_accum_steps, set config.model.remat to layer, or split "
+            "parameters further (config.mesh.fsdp)"
+        )
+    for t in plan.traffic:
+        if t.kind == "all-to-all":
+            found.append(f"{t.times:.0f} all-to-all along {t.axes}: activations change their split")
+        if t.link == "network" and t.kind in ("all-gather", "reduce-scatter") and t.sent > _SMALL:
+            found.append(
+                f"{t.kind} along {t.axes} crosses nodes ({t.sent / 1e9:.2f} GB a device): "
+                f"config.mesh.fsdp × tensor should divide {gpu.per_node}"
+            )
+    if plan.network > TRAFFIC_BAR * plan.gradient:
+        found.append(
+            f"a node sends {plan.network / 1e9:.1f} GB a step, more than {TRAFFIC_BAR:.0f} times "
+            f"the gradients' {plan.gradient / 1e9:.1f}: lower config.train.grad_accum_steps"
+        )
+    if plan.donated[0] < plan.donated[1]:
+        found.append(
+            f"only {plan.donated[0]} of the state's {plan.donated[1]} arrays give their memory to "
+            "the new state"
+        )
+    return found
+
+
+def _whole(program: Program, mesh: dict[str, int]) -> list[str]:
+    """Large parameters that every device would hold whole."""
+    if mesh["fsdp"] * mesh["tensor"] == 1:
+        return []
+    leaves = jax.tree_util.tree_leaves_with_path(program.abstract_state)
+    return [
+        f"{rules.path_name(path)} of shape {x.shape} is whole on every device; give it a rule "
+        "(fusionjax/parallel/rules.py)"
+        for path, x in leaves
+        if math.prod(x.shape) * x.dtype.itemsize > _SMALL and not any(x.sharding.spec)
+    ]
+
+
+def _largest(text: str) -> list[str]:
+    """The largest arrays that the program makes, with where in the model they come from."""
+    seen: dict[str, float] = {}
+    pattern = re.compile(r" = ([a-z]+)(\d+)\[([\d,]+)\].*op_name=\"([^\"]*)\"")
+    for line in text.splitlines():
+        if found := pattern.search(line):
+            size = math.prod(int(d) for d in found[3].split(",")) * int(found[2]) / 8
+            seen[f"{found[1]}{found[2]}[{found[3]}] {found[4]}"] = size
+    largest = sorted(seen.items(), key=lambda item: -item[1])[:_LARGEST]
+    return [f"{size / 1e9:6.2f} GB  {name}" for name, size in largest]

@@ -1,0 +1,96 @@
+"""Plans as tables for a terminal."""
+
+from rich.table import Table
+
+from fusionjax.config import Config
+from fusionjax.parallel.cluster import Gpu
+from fusionjax.train.plan import Plan
+
+FLOPS_BAR, MEMORY_BAR = 1.15, 1.10  # of a plan over that of its variant
+_GB, _T = 1e9, 1e12
+
+
+def for_screen(plan: Plan, gpu: Gpu) -> list[Table]:
+    """One plan: what it takes, and what travels."""
+    mesh = " × ".join(f"{a} {n}" for a, n in plan.mesh.items())
+    made = _table(f"{plan.name} on {plan.devices} {gpu.name}: {mesh}", ("", ""))
+    ordinary, moving = plan.seconds
+    lines = {
+        "parameters": f"{plan.parameters:,}",
+        "samples a step": f"{plan.rows:,}",
+        "memory a device: arguments + temporary": f"{plan.arguments / _GB:.1f} + "
+        f"{plan.temporary / _GB:.1f} GB",
+        "memory a device: peak": f"{plan.peak / _GB:.1f} of {gpu.memory / _GB:.0f} GB",
+        "matrix FLOPs a device and step": f"{plan.flops / _T:.1f} T, of them "
+        f"{plan.model_flops / _T:.1f} T of the model; {plan.weights_flops / _T:.1f} T more where "
+        "the fusion's weights move",
+        "model FLOPs a sample": f"{plan.model_flops * plan.devices / plan.rows / _T:.1f} T",
+        "sent between nodes": f"{plan.network / _GB:.1f} GB a node and step, "
+        f"{plan.network / plan.gradient:.2f} × the gradients' bytes",
+        "state whose memory is used again": f"{plan.donated[0]} of {plan.donated[1]} arrays",
+        "flash attention kernels a step": f"{plan.attention_kernels:.0f} (cuDNN)",
+        "program": plan.digest,
+        "estimated step": f"{ordinary:.2f} s, of which {plan.exposed:.2f} s wait for collectives; "
+        f"{moving:.2f} s where the fusion's weights move",
+        "estimated MFU": f"{plan.mfu(gpu.flops):.0%}",
+    }
+    for name, value in lines.items():
+        made.add_row(name, value)
+    made.caption = (
+        "An estimate, no measurement: each kernel at the slower of its arithmetic at "
+        f"{gpu.flops_reached:.0%} of {gpu.flops / _T:.0f} TFLOP/s and its bytes at "
+        f"{gpu.memory_reached:.0%} of {gpu.memory_rate / _T:.2f} TB/s; collectives by rings at "
+        f"{gpu.links_reached:.0%} of {gpu.link_rate / _GB:.0f} GB/s inside a node and of "
+        f"{gpu.network_rate / _GB:.0f} GB/s a GPU between nodes, beside the kernels as the "
+        "compiler scheduled them; no launch overhead, no straggler, data always ready."
+    )
+    travels = _table("collectives of an ordinary step", ("", "along", "over", "times", "GB sent"))
+    for t in plan.traffic:
+        travels.add_row(t.kind, t.axes, t.link, f"{t.times:.0f}", f"{t.sent / _GB:.3f}")
+    return [made, travels]
+
+
+def side_by_side(plans: list[Plan], gpu: Gpu) -> list[Table]:
+    """The same rows a device on more and more devices: what should stay flat."""
+    made = _table(
+        "the same work a device (GB and TFLOPs a device and step; seconds and MFU are estimates)",
+        ("devices", "mesh", "samples", "peak", "TFLOPs", "NVLink", "network", "s", "MFU"),
+    )
+    for p in plans:
+        link, network = (
+            sum(t.sent for t in p.traffic if t.link == which) for which in ("NVLink", "network")
+        )
+        made.add_row(
+            str(p.devices),
+            " × ".join(map(str, p.mesh.values())),
+            f"{p.rows:,}",
+            f"{p.peak / _GB:.1f}",
+            f"{p.flops / _T:.1f}",
+            f"{link / _GB:.2f}",
+            f"{network / _GB:.2f}",
+            f"{p.seconds[0]:.2f}",
+            f"{p.mfu(gpu.flops):.0%}",
+        )
+    return [made]
+
+
+def compared(plans: list[Plan], configs: list[Config]) -> list[Table]:
+    """A plan beside its variant's: FLOPs over the whole run, and peak memory."""
+    ours, theirs = plans
+    made = _table("over the variant", ("", "ours", "variant's", "ratio", "bar"))
+    flops = [p.mean_flops(c) / _T for p, c in zip(plans, configs, strict=True)]
+    rows: tuple[tuple[str, float, float, float], ...] = (
+        ("TFLOPs a device, mean step of the run", flops[0], flops[1], FLOPS_BAR),
+        ("TFLOPs a device, ordinary step", ours.flops / _T, theirs.flops / _T, FLOPS_BAR),
+        ("peak GB a device", ours.peak / _GB, theirs.peak / _GB, MEMORY_BAR),
+    )
+    for name, a, b, bar in rows:
+        made.add_row(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.3f}", f"≤ {bar:.2f}")
+    return [made]
+
+
+def _table(title: str, columns: tuple[str, ...]) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i < 3 else "right")
+    return made

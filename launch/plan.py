@@ -1,0 +1,52 @@
+"""Compiles a config's training step for a cluster that is not there, and says what it takes.
+
+python launch/plan.py --config=configs/h100_64.py        # memory, collectives, FLOPs, estimate
+python launch/plan.py --config=configs/h100_64.py --devices=8,64,512    # does it scale?
+python launch/plan.py --config=configs/h100_64.py --against=model.fusion=equal    # ratios
+Needs the extra aot (make plan installs it), no GPU. Status 2 where the plan does not fit.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from rich.table import Table
+
+from fusionjax import app
+from fusionjax.config import Config
+from fusionjax.errors import InputError
+from fusionjax.evaluate.cost import variant
+from fusionjax.parallel.cluster import H100
+from fusionjax.train import plan_table
+from fusionjax.train.plan import make_plan, scaled
+from fusionjax.train.telemetry import CONSOLE, say
+
+_DEVICES = flags.DEFINE_list("devices", [], "Plan for these numbers of devices, side by side")
+_AGAINST = flags.DEFINE_multi_string("against", [], "key=value: also plan a variant, and compare")
+
+
+def main(config: Config) -> None:
+    asked = [scaled(config, int(n)) for n in _DEVICES.value] or [config]
+    if _AGAINST.value:
+        asked.append(variant(asked[0], _AGAINST.value))
+    plans = [make_plan(c, H100) for c in asked]
+    if len(plans) == 1:
+        show(plan_table.for_screen(plans[0], H100))
+    elif _AGAINST.value:
+        show(plan_table.compared(plans, asked))
+    else:
+        show(plan_table.side_by_side(plans, H100))
+    for plan in plans:
+        say(f"written to {plan.save(Path('runs') / config.name)}")
+    wrong = [f"{p.devices} devices: {line}" for p in plans for line in p.problems]
+    if wrong:
+        raise InputError("the plan does not fit:\n  " + "\n  ".join(wrong))
+    say(f"it fits\nnext: python launch/train.py {app.config_flag()}")
+
+
+def show(tables: list[Table]) -> None:
+    for table in tables:
+        CONSOLE.print(table)
+
+
+if __name__ == "__main__":
+    app.run(main)
