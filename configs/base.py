@@ -118,6 +118,7 @@ def get_config() -> ConfigDict:
     c.train.checkpoint_every = 200  # steps
     c.train.keep_checkpoints = 2
     c.train.log_every = 20  # steps
+    c.train.hang_seconds = 1800.0  # without a step that end the process, with its stacks
 
     # Training inputs changed at random (train/augment.py); beside train.modality_dropout.
     c.augment = ConfigDict()

@@ -1,7 +1,7 @@
 """One H100: the modalities and lengths of h100_64 with a model a tenth of its size.
 
-    python launch/train.py --config=configs/h100_1.py
-    python launch/plan.py --config=configs/h100_1.py
+python launch/train.py --config=configs/h100_1.py
+python launch/plan.py --config=configs/h100_1.py
 """
 
 from ml_collections import ConfigDict

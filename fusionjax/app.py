@@ -1,5 +1,6 @@
 """What all entry points share: flags, the config, virtual devices, and errors said in one line."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from ml_collections import config_flags
 
 from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
+from fusionjax.parallel import processes
 from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
 from fusionjax.train.loop import Preempted
 
@@ -28,14 +30,20 @@ LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 
-def run(main: Callable[..., None], *, needs_config: bool = True) -> None:
+def run(
+    main: Callable[..., None], *, needs_config: bool = True, many_processes: bool = False
+) -> None:
     """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
 
-    Without ``needs_config`` a command may come without one: ``main`` then gets None.
+    With ``many_processes`` it first meets the processes that the environment describes. Without
+    ``needs_config`` a command may come without one: ``main`` then gets None.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
-    app.run(lambda argv: _guarded(lambda: main(_config(needs_config))), flags_parser=_parse)
+    app.run(
+        lambda argv: _guarded(lambda: main(_config(needs_config, many_processes))),
+        flags_parser=_parse,
+    )
 
 
 def given(config: Config, changes: dict[str, Any]) -> Config:
@@ -60,7 +68,7 @@ def _parse(argv: list[str]) -> list[str]:
     return _guarded(parse)
 
 
-def _config(needed: bool) -> Config | None:
+def _config(needed: bool, many_processes: bool) -> Config | None:
     if _CONFIG.value is None:
         if needed:
             raise InputError(NO_CONFIG)
@@ -70,7 +78,11 @@ def _config(needed: bool) -> Config | None:
         asked = config_flags.get_override_values(flags.FLAGS["config"])
         toy = {key: value for key, value in config.toy if key not in asked}
         config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
-        use_virtual_cpu_devices(device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES)
+        devices = device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES
+        shared = (processes.described() or (0, 1))[1] if many_processes else 1
+        use_virtual_cpu_devices(devices // shared)
+    if many_processes:
+        processes.join(cpu=_CPU_MESH.value or os.environ.get("JAX_PLATFORMS") == "cpu")
     return config
 
 

@@ -3,19 +3,20 @@
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
 python launch/train.py --config=configs/acl18.py --ladder    # is it worth starting? gate by gate
-A third of the samples, chosen by a trained run: --config.train.coreset_share=.3
---config.train.coreset_by=runs/acl18.
+A third of the samples: --config.train.coreset_share=.3 --config.train.coreset_by=runs/acl18
 """
 
 import time
 from pathlib import Path
 
+import psutil
 from absl import flags
 from jax.sharding import Mesh
 
 from fusionjax import app, ledger
 from fusionjax.config import Config
 from fusionjax.evaluate import coreset, diagnostics, gates
+from fusionjax.parallel import processes
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import StopOnSignal
 from fusionjax.train.run import Trainer, audited_market
@@ -34,11 +35,20 @@ def main(config: Config) -> None:
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
     trainer = Trainer.from_config(config, mesh, coreset.rows)
     trainer.describe()
-    trainer.audit.save(folder)
+    trainer.preflight(folder)
     stop, begun = StopOnSignal(), time.perf_counter()
     seeds = tuple(range(config.seed, config.seed + _SEEDS.value))
     for seed in seeds:
-        trainer.train(seed, folder / f"seed_{seed}", stop)
+        started = psutil.Process().create_time() if seed == seeds[0] else None
+        trainer.train(seed, folder / f"seed_{seed}", stop, started)
+    if processes.first():
+        remember(trainer, folder, seeds, time.perf_counter() - begun)
+    say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
+
+
+def remember(trainer: Trainer, folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
+    """Puts the run into the ledger and says what is odd about it."""
+    config = trainer.config
     ledger.append(
         Path(app.LEDGER.value),
         ledger.record(
@@ -49,13 +59,11 @@ def main(config: Config) -> None:
             seeds=seeds,
             split=config.train.split,
             metrics=last_metrics([folder / f"seed_{seed}" for seed in seeds]),
-            cost={"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+            cost={"seconds": seconds, "devices": float(trainer.program.mesh.size)},
         ),
     )
-    odd = diagnostics.diagnose(folder, config)
-    for line in odd["training"]:
+    for line in diagnostics.diagnose(folder, config)["training"]:
         say(f"training: {line}")
-    say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
 
 
 def climb(config: Config, mesh: Mesh) -> None:
@@ -69,4 +77,4 @@ def climb(config: Config, mesh: Mesh) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, many_processes=True)

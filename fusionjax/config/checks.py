@@ -49,7 +49,7 @@ def _check_counts(c: "Config") -> None:
         "model": ("width", "heads", "mlp_ratio", "attention_window"),
         "train": (
             *("steps", "global_batch_size", "grad_accum_steps"),
-            *("checkpoint_every", "keep_checkpoints", "log_every"),
+            *("checkpoint_every", "keep_checkpoints", "log_every", "hang_seconds"),
         ),
         "distill": ("every",),
         "selection": ("folds", "fold_sessions", "held_out"),

@@ -180,6 +180,7 @@ class TrainConfig:
     checkpoint_every: int
     keep_checkpoints: int
     log_every: int
+    hang_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)

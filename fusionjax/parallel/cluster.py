@@ -15,6 +15,7 @@ class Gpu:
     """One accelerator in a node of several. Rates are the maker's, for each direction."""
 
     name: str
+    device_kind: str  # as JAX calls it
     per_node: int
     flops: float  # dense bfloat16, a second
     memory: float  # bytes
@@ -33,6 +34,7 @@ class Gpu:
 # both ways; a 400 Gb/s adapter a GPU, as in DGX H100 ("DGX H100 System", data sheet).
 H100 = Gpu(
     name="H100 SXM5 80 GB",
+    device_kind="NVIDIA H100 80GB HBM3",
     per_node=8,
     flops=989e12,
     memory=80e9,

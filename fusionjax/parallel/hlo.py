@@ -134,6 +134,11 @@ class Module:
             else:
                 self.kernels.append(self._kernel(i, runs))
 
+    @property
+    def model_flops(self) -> float:
+        """FLOPs of matrix products on a device, but for those that are computed again."""
+        return sum(k.runs * k.flops for k in self.kernels if "rematted" not in k.source)
+
     def seconds(
         self, kernel: Callable[[Kernel], float], collective: Callable[[Collective], float]
     ) -> float:

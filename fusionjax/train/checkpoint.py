@@ -38,6 +38,7 @@ _FREE = (
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.log_every",
+    "train.hang_seconds",
 )
 _SHOWN = 50  # differing parameters listed before "… more"
 

@@ -18,10 +18,12 @@ from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import anomalies
+from fusionjax.parallel import processes
 from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
+from fusionjax.train.goodput import Goodput
 from fusionjax.train.program import Program, anchor_size
 from fusionjax.train.state import TrainState, with_text_encoder
-from fusionjax.train.telemetry import Reporter, say
+from fusionjax.train.telemetry import Profiler, Reporter, say
 from fusionjax.types import Feed
 
 _MOST_ROWS = 8192  # of the training and of the anchor rows that a diagnosis looks at
@@ -44,6 +46,7 @@ def fit(
     replay_share: float = 0.0,
     parent: dict | None = None,
     stop: Callable[[int], bool] = lambda step: False,
+    begun: float | None = None,
 ) -> TrainState:
     """Trains to ``config.train.steps`` updates.
 
@@ -59,6 +62,7 @@ def fit(
       replay_share: share of each batch that comes from ``replay``.
       parent: parameters that the run is held to; None holds it to none.
       stop: asked after each step; True saves and raises.
+      begun: when the process began, seconds since 1970, if that is this training's start.
 
     Returns:
       The final state. If ``run`` already holds checkpoints, training continues from the newest.
@@ -68,33 +72,57 @@ def fit(
       InputError: the run folder holds another run.
     """
     program.compile_step()
+    processes.require_same("program", program.digest if processes.count() > 1 else "")
     t, seed = config.train, config.seed
+    folder = run[0].folder if run is not None and processes.first() else None
+    goodput = Goodput(folder, begun)
     if run is not None and run[0].latest() is not None:
         checkpoints, info = run
-        state = checkpoints.restore(program.abstract_state)
+        with goodput.spent("restore"):
+            state = checkpoints.restore(program.abstract_state)
         require_same_run(checkpoints.info(), info, checkpoints.folder)
         say(f"{checkpoints.folder}: going on from step {int(state.step)}")
     else:
         state = start if start is not None else _fresh(config, program)
     first = int(state.step)
     source = feeds(config, lesson, windows, first, replay, replay_share)
-    with Reporter(label, t.steps, first, None if run is None else run[0].folder) as reporter:
+    with goodput.spent("compile"):
+        program.compiled_step()
+    pace, profiler = processes.Pace(), Profiler(folder)
+    with (
+        Reporter(label, t.steps, first, folder, program.model_flops) as reporter,
+        processes.Watchdog(t.hang_seconds) as watchdog,
+    ):
+        goodput.lose(reporter.lost)
         for step in range(first, t.steps):
             if lesson.anchor is not None and step == weights.elimination_step(config):
-                folder = None if run is None else run[0].folder
-                state = _settle(program, state, lesson, windows, config, folder, label)
-            state, metrics = program.step(state, next(source), seed, parent)
+                with goodput.spent("settle"):
+                    state = _settle(program, state, lesson, windows, config, folder, label)
+            profiler.at(step)
+            with goodput.spent("data"), pace.waiting():
+                feed = next(source)
+            with goodput.spent("step"):
+                state, metrics = program.step(state, feed, seed, parent)
+                # This step is dispatched before the metrics of an earlier one are read, so the
+                # device never waits for the host.
+                rate = reporter.flush()
+            if rate is not None:
+                for line in pace.compared(step, rate):
+                    say(f"{label}: {line}")
             done = step + 1
-            # This step is dispatched before the metrics of an earlier one are read, so the device
-            # never waits for the host.
-            reporter.flush()
+            watchdog.alive()
             if done % t.log_every == 0 or done == t.steps:
-                reporter.hold(done, metrics)
+                reporter.hold(done, metrics, goodput.look())
             stopping = stop(done)
             if run is not None and (stopping or done % t.checkpoint_every == 0 or done == t.steps):
-                run[0].save(done, state, run[1])
+                with goodput.spent("save"):
+                    run[0].save(done, state, run[1])
             if stopping:
                 break
+        profiler.close()
+        with goodput.spent("step"):
+            jax.block_until_ready(state.step)
+        goodput.look()
     if int(state.step) < t.steps:
         raise Preempted(
             f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
@@ -190,16 +218,24 @@ def _thinned(samples: Samples) -> Samples:
 
 
 class StopOnSignal:
-    """``stop`` for ``fit``: true once SIGTERM or SIGINT arrived (a second SIGINT ends at once)."""
+    """``stop`` for ``fit``: true once SIGTERM or SIGINT arrived (a second SIGINT ends at once).
+
+    A signal to one of several processes stops all of them after the same step.
+    """
 
     def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
+        self._asked, self._steps = False, 0
+        if processes.count() == 1:
+            signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
 
     def __call__(self, step: int) -> bool:
-        return self._asked
+        self._steps += 1  # of all seeds: what the processes agree on must only grow
+        return self._asked or processes.stopping(self._steps)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if processes.count() == 1:
+            self._asked = True
+        else:
+            signal.raise_signal(signal.SIGTERM)  # which JAX listens to, and tells the others

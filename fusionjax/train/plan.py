@@ -149,7 +149,6 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
 
     seconds = tuple(x.seconds(kernel_seconds, collective_seconds) for x in (ordinary, moving))
     flops, with_weights = (sum(k.runs * k.flops for k in x.kernels) for x in (ordinary, moving))
-    again = sum(k.runs * k.flops for k in ordinary.kernels if "rematted" in k.source)
     params = jax.tree.leaves(program.abstract_state.params)
     gradient = float(sum(4 * math.prod(x.shape) for x in params))
     plan = Plan(
@@ -164,7 +163,7 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
         temporary=float(memory.temp_size_in_bytes),
         peak=float(memory.peak_memory_in_bytes),
         flops=flops,
-        model_flops=flops - again,
+        model_flops=ordinary.model_flops,
         weights_flops=with_weights - flops,
         traffic=_traffic(ordinary.collectives, shape, gpu),
         network=sum(c.runs * c.between_nodes(gpu.per_node) for c in ordinary.collectives),

@@ -18,6 +18,8 @@ from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.parallel import rules
+from fusionjax.parallel.cluster import H100
+from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.parallel.xla_flags import compiler_options
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
@@ -134,6 +136,17 @@ class Program:
         assert self._compiled is not None
         return self._compiled.result()
 
+    @cached_property
+    def model_flops(self) -> tuple[float, float] | None:
+        """FLOPs of an ordinary step on each device, and what the device can do a second.
+
+        None where that is not known: on CPUs, and on accelerators that no plan describes.
+        """
+        kind = self.mesh.devices.flat[0].device_kind
+        if kind != H100.device_kind:
+            return None
+        return Module(self.compiled_step().as_text() or "").model_flops, H100.flops
+
     def compiled_predict(self, params: dict, batch: Batch) -> Compiled:
         """``predict`` for such a batch, compiled anew, to be asked what it needs."""
         with jax.set_mesh(self.mesh):
@@ -167,12 +180,13 @@ class Program:
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
         """All rows of some equal batches, encoded, with the rows themselves; on the host.
 
-        Rows that only pad the last batch are left out.
+        Every process gives all rows and sends its own to the devices. Rows that only pad the last
+        batch are left out.
         """
         parts = []
         with jax.set_mesh(self.mesh):
             for batch in batches:
-                encoded = self._encode(params, rules.to_devices(batch, self.mesh))
+                encoded = self._encode(params, rules.to_devices(_own(batch), self.mesh))
                 parts.append((jax.device_get(encoded), batch))
         real = np.concatenate([batch.weight for _, batch in parts]) > 0
         return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
@@ -205,6 +219,12 @@ class Program:
 
     def _zeros(self, rows: int = 1) -> Batch:
         return jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)
+
+
+def _own(batch: Batch) -> Batch:
+    """This process's rows of a batch that all processes have."""
+    rows = np.array_split(np.arange(len(batch.weight)), jax.process_count())
+    return jax.tree.map(lambda x: x[rows[jax.process_index()]], batch)
 
 
 def flops(compiled: Compiled) -> float:

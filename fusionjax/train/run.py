@@ -1,9 +1,11 @@
 """A run from config to checkpoint: data, windows, program and loop put together."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 from clu import parameter_overview
 from jax.sharding import Mesh
@@ -16,6 +18,7 @@ from fusionjax.data.samples import Lesson
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
+from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
 from fusionjax.train.checkpoint import Checkpoints, RunInfo
 from fusionjax.train.loop import fit
@@ -26,7 +29,7 @@ from fusionjax.train.telemetry import progress_bar, say
 
 def open_market(config: Config) -> Market:
     """The prepared data of a config; prepares it first where that was not done."""
-    with progress_bar() as progress:
+    with processes.first_alone(), progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     return store.load(folder)
 
@@ -114,10 +117,29 @@ class Trainer:
                 f"{anchor.target_day.min()} on"
             )
 
+    def preflight(self, folder: Path) -> None:
+        """Looks at processes, disk, clocks and network before the first step; keeps the audit.
+
+        Raises:
+          InputError: the run cannot go well.
+        """
+        state = self.program.abstract_state
+        size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
+        kept = self.config.train.keep_checkpoints
+        config = self.config.to_json()
+        for line in preflight.check(self.program.mesh, config, folder, size, kept):
+            say(f"preflight: {line}")
+        if processes.first():
+            self.audit.save(folder)
+
     def train(
-        self, seed: int, folder: Path, stop: Callable[[int], bool] = lambda step: False
+        self,
+        seed: int,
+        folder: Path,
+        stop: Callable[[int], bool] = lambda step: False,
+        begun: float | None = None,
     ) -> TrainState:
-        """Trains one seed into ``folder``, or goes on with what it holds."""
+        """Trains one seed into ``folder``, or goes on with what it holds; see ``fit``."""
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
             config = dataclasses.replace(self.config, seed=seed)
             return fit(
@@ -128,4 +150,5 @@ class Trainer:
                 label=f"seed {seed}",
                 run=(checkpoints, dataclasses.replace(self.info, config=config)),
                 stop=stop,
+                begun=begun,
             )

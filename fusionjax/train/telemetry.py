@@ -20,6 +20,7 @@ from rich.progress import (
 from tensorboardX import SummaryWriter
 
 from fusionjax import files
+from fusionjax.parallel import processes
 
 # Everything a person reads goes through one console, so that bars and lines do not tear. A file
 # or a pipe has no width: give it room for the widest table.
@@ -27,8 +28,9 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def say(text: str) -> None:
-    """Prints a line as it is; a terminal wraps it."""
-    CONSOLE.print(text, highlight=False, soft_wrap=True, markup=False)
+    """Prints a line as it is, once for all processes; a terminal wraps it."""
+    if processes.first():
+        CONSOLE.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def progress_bar() -> Progress:
@@ -42,11 +44,16 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=CONSOLE,
+        disable=not processes.first(),
     )
 
 
 _LOG = "metrics.jsonl"
-_CLOCK = ("step", "time", "steps_per_second")  # of a logged row
+_CLOCK = (  # of a logged row
+    *("step", "time", "steps_per_second", "goodput", "mfu", "host_bytes"),
+    *("step_seconds_p50", "step_seconds_p95", "step_seconds_p99"),
+)
+_TRIGGER, _TRACED = "profile", 5  # a file of this name asks for a trace of so many steps
 
 
 class Reporter:
@@ -57,18 +64,30 @@ class Reporter:
       steps: of the whole run.
       first: steps done before, in a resumed run.
       folder: where files go; None writes none.
+      flops: of a step on each device, and what a device can do a second; None where not known.
+
+    Attributes:
+      lost: seconds of updates that were logged but not saved, and are made again.
     """
 
-    def __init__(self, label: str, steps: int, first: int, folder: Path | None) -> None:
+    def __init__(
+        self,
+        label: str,
+        steps: int,
+        first: int,
+        folder: Path | None,
+        flops: tuple[float, float] | None = None,
+    ) -> None:
         self._last = first, time.perf_counter()  # step and time of the last report
-        self._held: tuple[int, dict] | None = None
+        self._held: tuple[int, dict, dict[str, float]] | None = None
+        self._flops, self.lost = flops, 0.0
         self._open = contextlib.ExitStack()
         self._progress = self._open.enter_context(progress_bar())
         self._bar = self._progress.add_task(label, total=steps, completed=first, note="compiling")
         self._file = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            _drop_after(folder / _LOG, first)
+            self.lost = _drop_after(folder / _LOG, first)
             self._file = self._open.enter_context((folder / _LOG).open("a"))
             self._board = self._open.enter_context(
                 contextlib.closing(SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1))
@@ -81,15 +100,15 @@ class Reporter:
         self.flush()
         self._open.close()
 
-    def hold(self, step: int, metrics: dict) -> None:
+    def hold(self, step: int, metrics: dict, clock: dict[str, float] | None = None) -> None:
         """Keeps metrics that still live on the device, to be read by the next ``flush``."""
-        self._held = (step, metrics)
+        self._held = (step, metrics, clock or {})
 
-    def flush(self) -> None:
-        """Reads what is held, if anything, and reports it."""
+    def flush(self) -> float | None:
+        """Reads what is held, if anything, and reports it; returns updates a second if it was."""
         if self._held is None:
-            return
-        (step, metrics), self._held = self._held, None
+            return None
+        (step, metrics, clock), self._held = self._held, None
         scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
         now = time.perf_counter()
         rate = (step - self._last[0]) / (now - self._last[1])
@@ -97,13 +116,44 @@ class Reporter:
         self._progress.update(
             self._bar, completed=step, note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}"
         )
-        scalars["steps_per_second"] = rate
+        scalars |= {"steps_per_second": rate, **clock}
+        if self._flops is not None:
+            scalars["mfu"] = rate * self._flops[0] / self._flops[1]
         if self._file is not None and self._board is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
+        return rate
+
+
+class Profiler:
+    """Traces some steps when a file called ``profile`` appears in a training's folder.
+
+    The trace goes to ``profile_<step>`` beside it, for TensorBoard or Perfetto.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._until: int | None = None
+
+    def at(self, step: int) -> None:
+        """To be called before every step."""
+        if self._until is not None:
+            if step >= self._until:
+                self.close()
+        elif self._folder is not None and (self._folder / _TRIGGER).exists():
+            (self._folder / _TRIGGER).unlink()
+            jax.profiler.start_trace(self._folder / f"{_TRIGGER}_{step}")
+            self._until = step + _TRACED
+            say(f"tracing steps {step} to {self._until - 1} into {self._folder}/{_TRIGGER}_{step}")
+
+    def close(self) -> None:
+        """Ends a trace that is under way."""
+        if self._until is not None:
+            jax.profiler.stop_trace()
+            self._until = None
 
 
 def last_metrics(folders: list[Path]) -> dict[str, float]:
@@ -120,11 +170,19 @@ def note(folder: Path, lines: dict[str, list[str]]) -> None:
             board.add_scalar(name, len(said))
 
 
-def _drop_after(path: Path, step: int) -> None:
-    """Removes the rows of steps that a killed run logged but did not save."""
-    if path.exists():
-        rows = [r for r in path.read_text().splitlines() if _step_of(r) <= step]
-        files.write_text(path, "".join(f"{row}\n" for row in rows))
+def _drop_after(path: Path, step: int) -> float:
+    """Removes the rows of steps that a killed run logged but did not save; their seconds."""
+    if not path.exists():
+        return 0.0
+    rows = path.read_text().splitlines()
+    kept = [r for r in rows if _step_of(r) <= step]
+    files.write_text(path, "".join(f"{row}\n" for row in kept))
+    lost, before = 0.0, step
+    for row in rows:
+        if step < _step_of(row) < float("inf"):
+            lost += (_step_of(row) - before) / json.loads(row)["steps_per_second"]
+            before = int(_step_of(row))
+    return lost
 
 
 def _step_of(row: str) -> float:

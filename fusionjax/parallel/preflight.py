@@ -1,0 +1,100 @@
+"""What is looked at before the first step: a cluster that is not whole fails here, not at night."""
+
+import importlib.metadata
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fusionjax.errors import InputError
+from fusionjax.parallel import processes
+
+_VERSIONS = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "fusionjax")
+_SKEW_SECONDS = 5.0
+_BYTES = 64 * 2**20  # a device, of the exchange that is timed
+_ROUNDS = 3
+
+
+def check(mesh: Mesh, config_json: str, folder: Path, state_bytes: int, kept: int) -> list[str]:
+    """Raises what must stop a run; returns what an operator should read.
+
+    Args:
+      mesh: of the run.
+      config_json: the resolved config; every process must have the same.
+      folder: of the run, on a disk that all processes see.
+      state_bytes: of a checkpoint.
+      kept: checkpoints that stay; one more lies there while the next is written.
+
+    Raises:
+      InputError: processes differ in versions or config, or the disk is too small.
+    """
+    processes.require_same("package versions", _versions())
+    processes.require_same("config", config_json)
+    processes.require_same("device kind", mesh.devices.flat[0].device_kind)
+    said = [_disk(folder, state_bytes, kept), *_clock()]
+    if processes.count() > 1:
+        said += [f"{processes.count()} processes with {jax.local_device_count()} device(s) each"]
+        said += _rates(mesh)
+    return said
+
+
+def _versions() -> str:
+    found = [f"python {platform.python_version()}"]
+    for name in _VERSIONS:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue  # run from a checkout that is not installed
+    return ", ".join(found)
+
+
+def _disk(folder: Path, state_bytes: int, kept: int) -> str:
+    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    free, wanted = shutil.disk_usage(there).free, state_bytes * (kept + 1)
+    if free < wanted:
+        raise InputError(
+            f"{there}: {free / 1e9:.1f} GB free; {kept} checkpoints and the one being written need "
+            f"{wanted / 1e9:.1f}. Free some, lower config.train.keep_checkpoints, or give another "
+            "--workdir"
+        )
+    return f"disk: {free / 1e9:.0f} GB free in {there}, a checkpoint has {state_bytes / 1e9:.1f}"
+
+
+def _clock() -> Iterator[str]:
+    """Clocks that are apart make logs of several nodes unreadable."""
+    apart = processes.clock_skew()
+    if apart > _SKEW_SECONDS:
+        yield f"clocks are {apart:.0f} s apart: set them (chrony, ntpd), or logs will mislead"
+
+
+def _rates(mesh: Mesh) -> Iterator[str]:
+    """How fast a sum travels along each axis of the mesh."""
+    count = mesh.size
+    for axis, size in mesh.shape.items():
+        if size == 1:
+            continue
+        split = NamedSharding(mesh, PartitionSpec(tuple(mesh.axis_names)))
+
+        def along(x: jax.Array, axis: str = axis) -> jax.Array:
+            return jax.lax.psum(x, axis)
+
+        spec = PartitionSpec(tuple(mesh.axis_names))
+        total = jax.jit(
+            jax.shard_map(along, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+        )
+        x = jax.jit(lambda: jnp.ones((count * _BYTES // 4,), jnp.float32), out_shardings=split)()
+        jax.block_until_ready(total(x))
+        begun = time.perf_counter()
+        for _ in range(_ROUNDS):
+            x = total(x)
+        jax.block_until_ready(x)
+        seconds = (time.perf_counter() - begun) / _ROUNDS
+        sent = 2 * (size - 1) / size * _BYTES
+        yield (
+            f"a sum along {axis} ({size} devices) sends {sent / seconds / 1e9:.1f} GB/s a device"
+        )

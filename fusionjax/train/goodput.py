@@ -1,0 +1,77 @@
+"""Where a run's time goes, over all its restarts, and how fast its steps are."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from fusionjax import files
+
+# Of the time since the first start: until the program is compiled, reading a checkpoint, waiting
+# for the next batch, updates, writing checkpoints, asking the anchor what modalities are worth,
+# and updates that a kill took back. What no bucket holds is init: imports, data, devices.
+BUCKETS = ("init", "compile", "restore", "data", "step", "save", "settle", "lost")
+_FILE = "goodput.json"
+
+
+class Goodput:
+    """Seconds by bucket, carried on from what ``folder`` holds.
+
+    Args:
+      folder: of the training; None keeps nothing.
+      begun: when the process did, ``time.time()``; now if not given.
+    """
+
+    def __init__(self, folder: Path | None, begun: float | None = None) -> None:
+        self._path = None if folder is None else folder / _FILE
+        self.seconds = dict.fromkeys(BUCKETS, 0.0)
+        if self._path is not None and self._path.exists():
+            self.seconds |= json.loads(self._path.read_text())["seconds"]
+        self.seconds["init"] += 0.0 if begun is None else max(time.time() - begun, 0.0)
+        self._lap: list[float] = []  # seconds of the updates since the last look
+
+    @contextlib.contextmanager
+    def spent(self, bucket: str) -> Iterator[None]:
+        """Counts the block's time."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - begun
+            self.seconds[bucket] += seconds
+            if bucket == "step":
+                self._lap.append(seconds)
+
+    def lose(self, seconds: float) -> None:
+        """Updates that were made before and must be made again."""
+        taken = min(seconds, self.seconds["step"])
+        self.seconds["step"] -= taken
+        self.seconds["lost"] += taken
+
+    @property
+    def share(self) -> float:
+        """Of all time, what went into updates that lasted."""
+        return self.seconds["step"] / max(sum(self.seconds.values()), 1e-9)
+
+    def look(self) -> dict[str, float]:
+        """Goodput so far; percentiles of the updates' seconds since the last look; host memory.
+
+        The host hands an update over and goes on until the device's queue is full, so a single
+        update's time is when it was handed over; over a whole queue they are the device's.
+        """
+        lap, self._lap = self._lap or [0.0], []
+        p50, p95, p99 = np.percentile(lap, (50, 95, 99))
+        if self._path is not None:
+            row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
+            files.write_text(self._path, json.dumps(row, indent=2))
+        return {
+            "goodput": self.share,
+            "step_seconds_p50": float(p50),
+            "step_seconds_p95": float(p95),
+            "step_seconds_p99": float(p99),
+            "host_bytes": float(psutil.Process().memory_info().rss),
+        }
