@@ -3,6 +3,7 @@
 python launch/plan.py --config=configs/h100_64.py        # memory, collectives, FLOPs, estimate
 python launch/plan.py --config=configs/h100_64.py --devices=8,64,512    # does it scale?
 python launch/plan.py --config=configs/h100_64.py --against=model.fusion=equal    # ratios
+python launch/plan.py --config=configs/h100_64.py --failures    # goodput of a year, simulated
 Needs the extra aot (make plan installs it), no GPU. Status 2 where the plan does not fit.
 """
 
@@ -17,14 +18,18 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.cost import variant
 from fusionjax.parallel.cluster import H100
 from fusionjax.train import plan_table
-from fusionjax.train.plan import make_plan, scaled
+from fusionjax.train.plan import make_plan, scaled, state_bytes
 from fusionjax.train.telemetry import CONSOLE, say
 
 _DEVICES = flags.DEFINE_list("devices", [], "Plan for these numbers of devices, side by side")
+_FAILURES = flags.DEFINE_bool("failures", False, "Simulate a year of failures instead")
 _AGAINST = flags.DEFINE_multi_string("against", [], "key=value: also plan a variant, and compare")
 
 
 def main(config: Config) -> None:
+    if _FAILURES.value:
+        CONSOLE.print(plan_table.failures(state_bytes(config)))
+        return
     asked = [scaled(config, int(n)) for n in _DEVICES.value] or [config]
     if _AGAINST.value:
         asked.append(variant(asked[0], _AGAINST.value))

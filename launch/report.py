@@ -2,6 +2,7 @@
 
 python launch/report.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 python launch/report.py --ledger    # every training, evaluation and sweep point, side by side
+python launch/report.py --live      # where each training under runs/ is
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import read_info
-from fusionjax.report import frames
+from fusionjax.report import frames, live
 from fusionjax.report import ledger as ledger_page
 from fusionjax.report import run as run_page
 from fusionjax.train.run import open_market
@@ -23,10 +24,15 @@ from fusionjax.train.telemetry import CONSOLE, say
 _RUN = flags.DEFINE_string("run", None, "Run folder that launch/evaluate.py scored")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
+_LIVE = flags.DEFINE_bool("live", False, "Show where the trainings under --runs are")
+_RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, of --live")
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
 
 
 def main(config: Config | None) -> None:
+    if _LIVE.value:
+        CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))
+        return
     records = ledger.read(Path(app.LEDGER.value))
     if _LEDGER.value:
         if not records:
@@ -37,7 +43,7 @@ def main(config: Config | None) -> None:
         say(f"written to {ledger_page.write(records, Path(app.LEDGER.value))}")
         return
     if config is None or _RUN.value is None:
-        raise InputError("give --config and --run to see a run, or --ledger")
+        raise InputError("give --config and --run to see a run, --live or --ledger")
     config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     folder = Path(_RUN.value)
     info = read_info(folder)

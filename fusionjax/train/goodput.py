@@ -57,8 +57,10 @@ class Goodput:
         """Of all time, what went into updates that lasted."""
         return self.seconds["step"] / max(sum(self.seconds.values()), 1e-9)
 
-    def look(self) -> dict[str, float]:
+    def look(self, step: int, steps: int) -> dict[str, float]:
         """Goodput so far; percentiles of the updates' seconds since the last look; host memory.
+
+        Also writes where the run is, for ``launch/report.py --live``.
 
         The host hands an update over and goes on until the device's queue is full, so a single
         update's time is when it was handed over; over a whole queue they are the device's.
@@ -67,6 +69,7 @@ class Goodput:
         p50, p95, p99 = np.percentile(lap, (50, 95, 99))
         if self._path is not None:
             row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
+            row |= {"step": step, "steps": steps}
             files.write_text(self._path, json.dumps(row, indent=2))
         return {
             "goodput": self.share,

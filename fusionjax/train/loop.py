@@ -112,7 +112,7 @@ def fit(
             done = step + 1
             watchdog.alive()
             if done % t.log_every == 0 or done == t.steps:
-                reporter.hold(done, metrics, goodput.look())
+                reporter.hold(done, metrics, goodput.look(done, t.steps))
             stopping = stop(done)
             if run is not None and (stopping or done % t.checkpoint_every == 0 or done == t.steps):
                 with goodput.spent("save"):
@@ -122,7 +122,7 @@ def fit(
         profiler.close()
         with goodput.spent("step"):
             jax.block_until_ready(state.step)
-        goodput.look()
+        goodput.look(int(state.step), t.steps)
     if int(state.step) < t.steps:
         raise Preempted(
             f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fusionjax.parallel.cluster import Gpu, absent_devices
 from fusionjax.parallel.hlo import Collective, Kernel, Module
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.program import Program
+from fusionjax.train.state import init_state
 
 PEAK_SHARE = 0.9  # of a device's memory, that a plan may fill
 TRAFFIC_BAR = 2.0  # bytes between nodes a step, over those of the gradients
@@ -120,6 +122,12 @@ def scaled(config: Config, devices: int) -> Config:
     before, inside = m.data * m.fsdp * m.tensor, m.fsdp * m.tensor
     rows = config.train.global_batch_size * devices // before
     return config.override({"mesh.data": devices // inside, "train.global_batch_size": rows})
+
+
+def state_bytes(config: Config) -> float:
+    """Bytes of a checkpoint of this config."""
+    shapes = jax.eval_shape(partial(init_state, config), jnp.uint32(0), blank(config, 1))
+    return float(sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)))
 
 
 def make_plan(config: Config, gpu: Gpu) -> Plan:

@@ -145,7 +145,10 @@ class Program:
         kind = self.mesh.devices.flat[0].device_kind
         if kind != H100.device_kind:
             return None
-        return Module(self.compiled_step().as_text() or "").model_flops, H100.flops
+        try:
+            return Module(self.compiled_step().as_text() or "").model_flops, H100.flops
+        except (ValueError, LookupError, AssertionError):
+            return None  # a program that the reader does not understand is no reason to stop
 
     def compiled_predict(self, params: dict, batch: Batch) -> Compiled:
         """``predict`` for such a batch, compiled anew, to be asked what it needs."""

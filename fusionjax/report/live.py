@@ -1,0 +1,57 @@
+"""Where every training of a folder of runs is, from the files they write as they go."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fusionjax.errors import InputError
+
+_SILENT = 3.0  # times its usual distance between two rows that a training may say nothing
+_LEAST = 60.0  # seconds
+
+
+def look(runs: Path) -> pd.DataFrame:
+    """A row a training, the last that said something first.
+
+    Raises:
+      InputError: there is none.
+    """
+    rows = [_row(path, runs) for path in sorted(runs.glob("**/goodput.json"))]
+    if not rows:
+        raise InputError(f"{runs}: no training here; give the folder that holds the run folders")
+    made = pd.DataFrame(rows).sort_values("ago")
+    return made.assign(ago=made["ago"].map(_span), left=made["left"].map(_span))
+
+
+def _row(path: Path, runs: Path) -> dict[str, Any]:
+    told = json.loads(path.read_text())
+    log = path.with_name("metrics.jsonl")
+    rows = [json.loads(r) for r in log.read_text().splitlines()] if log.exists() else []
+    last = rows[-1] if rows else {}
+    step, steps, ago = told["step"], told["steps"], time.time() - told["at"]
+    rate = last.get("steps_per_second", float("nan"))
+    apart = (last["step"] - rows[-2]["step"]) / rate if len(rows) > 1 else _LEAST
+    silent = ago > max(_SILENT * apart, _LEAST)
+    return {
+        "training": str(path.parent.relative_to(runs)),
+        "state": "done" if step >= steps else "silent" if silent else "running",
+        "step": f"{step:,} of {steps:,}",
+        "loss": last.get("loss", float("nan")),
+        "steps/s": rate,
+        "left": 0.0 if step >= steps else (steps - step) / rate,
+        "goodput": told["goodput"],
+        "MFU": last.get("mfu", float("nan")),
+        "ago": ago,
+    }
+
+
+def _span(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "–"
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}"
