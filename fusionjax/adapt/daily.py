@@ -172,11 +172,8 @@ def _look(
     if path.exists():
         return _read(path)
     info = read_info(serving)
-    state = None if known is None else _read(known / "drift.json")
-    if state is None:
-        monitor = Monitor.begin(market, config, info)
-    else:
-        monitor = Monitor.from_json(state["monitor"])
+    state = info.watch if known is None else _read(known / "drift.json")["monitor"]
+    monitor = Monitor.begin(market, config, info) if state is None else Monitor.from_json(state)
     run = Ensemble(serving, merged(config, info.config), market)
     seen = monitor.look(market, config, info, str(serving), day, run.predict)
     made = {
@@ -231,7 +228,8 @@ def _update(
     else:
         # Turned down once, a channel is looked at again with every update.
         trust = looked["robustness"] if alarm or info.scaler.trust else None
-        verdict = finetune(serving, seed_folders(serving), changed, mesh, update, stop, trust)
+        seeds, watch = seed_folders(serving), looked["monitor"]
+        verdict = finetune(serving, seeds, changed, mesh, update, stop, trust, watch)
     assert verdict is not None, "there is a gate, and there are labels for it"
     made = {"tried": day, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
     _write(path, made)

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +139,7 @@ def finetune(
     folder: Path,
     stop: Callable[[int], bool],
     trust: Mapping[str, float] | None = None,
+    watch: dict[str, Any] | None = None,
 ) -> gate.Verdict | None:
     """Makes a child run of every seed of ``parent``, and asks whether it may replace it.
 
@@ -155,6 +157,7 @@ def finetune(
       folder: of the child run; one ``seed_*`` folder each.
       stop: see ``fit``.
       trust: of the channels, for the child's scaler; the parent's if None.
+      watch: the drift detectors' state, kept in the child's checkpoints.
 
     Returns:
       The verdict, or None where there is no gate.
@@ -183,9 +186,8 @@ def finetune(
         f"{0 if learned.old is None else len(learned.old):,}; {f.steps} steps against the "
         f"parent's {info.config.train.steps}"
     )
-    child = RunInfo(
-        config, market.fingerprint, scaler, info.trained_from, str(learned.until), parent=None
-    )
+    period = info.trained_from, str(learned.until)
+    child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
     for seed_folder in seeds:
         _train(child, seed_folder, folder / seed_folder.name, program, learned, windows, stop)
     return None if shadow is None else ask_gate(parent, folder, market, config, shadow)

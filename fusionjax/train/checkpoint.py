@@ -53,6 +53,8 @@ class RunInfo:
     trained_from: str  # first target day of all it learned from, its parents' rows included
     trained_until: str  # last day whose labels it may have seen
     parent: str | None  # run folder and step it was fine-tuned from
+    # The drift detectors' state when a service made it, with which another service goes on.
+    watch: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -62,6 +64,7 @@ class RunInfo:
             "trained_from": self.trained_from,
             "trained_until": self.trained_until,
             "parent": self.parent,
+            "watch": self.watch,
         }
 
     @staticmethod
@@ -73,6 +76,7 @@ class RunInfo:
             raw["trained_from"],
             raw["trained_until"],
             raw["parent"],
+            raw["watch"],
         )
 
 

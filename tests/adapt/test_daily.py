@@ -116,6 +116,25 @@ def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
     assert "promoted: not worse" in text
 
 
+def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
+    on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on("2020-08-10")
+    made = serve(parent, tmp_path / "one")
+    update = Path(made["serving"])
+    watched = json.loads((tmp_path / "one/2020-08-10/drift.json").read_text())["monitor"]
+    assert read_info(update).watch == watched
+    monkeypatch.setattr(Monitor, "begin", None)  # it must not start anew
+    on("2020-08-11")
+    serve(update, tmp_path / "two")
+    serve(parent, tmp_path / "one")
+    first, second = (
+        json.loads((tmp_path / s / "2020-08-11/drift.json").read_text()) for s in ("one", "two")
+    )
+    assert first["words"] == second["words"]
+    assert first["robustness"] == second["robustness"]
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 

@@ -78,36 +78,36 @@ def _restore_args(t: Trainer) -> object:
 
 
 @pytest.mark.slow
-def test_a_run_saved_on_8_devices_goes_on_on_64_and_on_1(
+def test_a_run_moves_from_64_to_16_to_8_devices_and_to_1(
     prepared: Path, one: Trainer, tmp_path: Path
 ) -> None:
-    import shutil
-
-    eight = trainer(prepared, 8)
-    whole = one.train(0, tmp_path / "whole")
-    with pytest.raises(Preempted):
-        eight.train(0, tmp_path / "eight", at(3))
-    for devices, other in ((64, trainer(prepared, 64)), (1, one)):
-        folder = tmp_path / f"on_{devices}"
-        shutil.copytree(tmp_path / "eight", folder)
-        with Checkpoints(folder) as checkpoints:
-            restored = checkpoints.restore(other.program.abstract_state)
+    whole, before = one.train(0, tmp_path / "whole"), one
+    for devices, stop in ((64, 1), (16, 2), (8, 3)):
+        on = trainer(prepared, devices)
+        with pytest.raises(Preempted):
+            on.train(0, tmp_path / "moved", at(stop))
+        with Checkpoints(tmp_path / "moved") as checkpoints:
+            restored = checkpoints.restore(on.program.abstract_state)
         assert len(restored.params["fusion"]["readout"]["kernel"].sharding.device_set) == devices
         for a, b in zip(
-            jax.tree.leaves(next(feeds_of(other, 0, int(restored.step)))),
-            jax.tree.leaves(next(feeds_of(eight, 0, 3))),
+            jax.tree.leaves(next(feeds_of(on, 0, int(restored.step)))),
+            jax.tree.leaves(next(feeds_of(before, 0, stop))),
             strict=True,
         ):
             np.testing.assert_array_equal(a, b)
-        state = other.train(0, folder)
-        for (path, x), y in zip(
-            jax.tree_util.tree_leaves_with_path(state.params),
-            jax.tree.leaves(whole.params),
-            strict=True,
-        ):
-            # A standard deviation is a small difference of large sums.
-            near = 2e-4 if path_name(path).endswith("clue_std") else 1e-5
-            np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=near)
+        before = on
+    state = one.train(0, tmp_path / "moved")
+    for (path, x), y in zip(
+        jax.tree_util.tree_leaves_with_path(state.params),
+        jax.tree.leaves(whole.params),
+        strict=True,
+    ):
+        # A standard deviation is a small difference of large sums.
+        near = 2e-4 if path_name(path).endswith("clue_std") else 1e-5
+        np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=near)
+    logs = (tmp_path / run / "metrics.jsonl" for run in ("whole", "moved"))
+    losses = [[json.loads(r)["loss"] for r in log.read_text().splitlines()] for log in logs]
+    np.testing.assert_allclose(*losses, atol=1e-5)
 
 
 def test_another_model_is_refused_with_the_differing_paths(
