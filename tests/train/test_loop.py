@@ -102,8 +102,8 @@ def test_a_run_moves_from_64_to_16_to_8_devices_and_to_1(
         jax.tree.leaves(whole.params),
         strict=True,
     ):
-        # A standard deviation is a small difference of large sums.
-        near = 2e-4 if path_name(path).endswith("clue_std") else 1e-5
+        # A standard deviation is a small difference of large sums, and what the rater reads.
+        near = 2e-4 if re.search("clue_std|weights/rater", path_name(path)) else 1e-5
         np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=near)
     logs = (tmp_path / run / "metrics.jsonl" for run in ("whole", "moved"))
     losses = [[json.loads(r)["loss"] for r in log.read_text().splitlines()] for log in logs]
@@ -263,8 +263,11 @@ def test_a_killed_runs_extra_rows_are_dropped(one: Trainer, tmp_path: Path) -> N
     with pytest.raises(Preempted):
         one.train(0, tmp_path / "run", at(2))
     log = tmp_path / "run/metrics.jsonl"
-    log.write_text(log.read_text() + '{"step": 3, "loss": 9}\n{"step": 4, "lo')
+    extra = '{"step": 3, "loss": 9, "steps_per_second": 4.0}\n{"step": 4, "lo'
+    log.write_text(log.read_text() + extra)
     one.train(0, tmp_path / "run")
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[2]["loss"] != 9
+    spent = json.loads((tmp_path / "run/goodput.json").read_text())["seconds"]
+    assert 0 < spent["lost"] <= 0.25, "one update, made again"
