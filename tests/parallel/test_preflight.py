@@ -1,0 +1,33 @@
+"""What is looked at before the first step, where it is not as it should be."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from fusionjax.config import MeshConfig
+from fusionjax.errors import InputError
+from fusionjax.parallel import preflight, processes
+from fusionjax.parallel.mesh import make_mesh
+
+MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
+
+
+def test_a_disk_that_is_too_small_is_refused_with_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = SimpleNamespace(total=10**12, used=0, free=250 * 10**9)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: free)
+    (line,) = preflight.check(MESH, "{}", tmp_path / "run", 83 * 10**9, 2)
+    assert "250 GB free" in line
+    assert "a checkpoint has 83.0" in line
+    with pytest.raises(InputError, match=r"250.0 GB free; 3 checkpoints and .* need 332.0"):
+        preflight.check(MESH, "{}", tmp_path / "run", 83 * 10**9, 3)
+
+
+def test_clocks_that_are_apart_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(preflight.check(MESH, "{}", tmp_path, 1, 1)) == 1
+    monkeypatch.setattr(processes, "clock_skew", lambda: 40.0)
+    said = preflight.check(MESH, "{}", tmp_path, 1, 1)
+    assert "clocks are 40 s apart" in said[-1]
