@@ -1,5 +1,6 @@
 """Checkpoints: the whole state and what explains it, written whole or not at all."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data.windows import Scaler
 from fusionjax.errors import InputError
+from fusionjax.parallel import processes
 from fusionjax.parallel.rules import path_name
 from fusionjax.train.state import TrainState
 
@@ -81,7 +84,13 @@ class RunInfo:
 
 
 class Checkpoints:
-    """The checkpoints of one run folder. A context manager; leaving waits for the last save."""
+    """The checkpoints of one run folder. A context manager; leaving waits for the last save.
+
+    One training at a time: with ``create`` the folder is locked.
+
+    Raises:
+      InputError: the folder holds none, or another training writes to it.
+    """
 
     def __init__(self, folder: Path, keep: int = 1, *, create: bool = False) -> None:
         if not create and not (folder / "checkpoints").is_dir():
@@ -90,6 +99,15 @@ class Checkpoints:
                 "launch/train.py wrote (…/seed_0)"
             )
         self.folder = folder
+        self._open = contextlib.ExitStack()
+        if create and processes.first():
+            try:
+                self._open.enter_context(files.locked(folder, wait=False))
+            except BlockingIOError as e:
+                raise InputError(
+                    f"{folder}: another training writes here; wait for it, or give another "
+                    "--workdir"
+                ) from e
         self._manager = ocp.CheckpointManager(
             (folder / "checkpoints").absolute(),
             options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=create),
@@ -104,7 +122,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        with self._open:
+            self._manager.close()
 
     def latest(self) -> int | None:
         """The newest complete step, or None."""

@@ -271,3 +271,12 @@ def test_a_killed_runs_extra_rows_are_dropped(one: Trainer, tmp_path: Path) -> N
     assert rows[2]["loss"] != 9
     spent = json.loads((tmp_path / "run/goodput.json").read_text())["seconds"]
     assert 0 < spent["lost"] <= 0.25, "one update, made again"
+
+
+def test_two_trainings_of_one_folder_do_not_meet(one: Trainer, tmp_path: Path) -> None:
+    with (
+        Checkpoints(tmp_path / "run", create=True),
+        pytest.raises(InputError, match="another training writes here"),
+    ):
+        one.train(0, tmp_path / "run")
+    one.train(0, tmp_path / "run")
