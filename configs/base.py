@@ -120,6 +120,23 @@ def get_config() -> ConfigDict:
     c.train.log_every = 20  # steps
     c.train.hang_seconds = 1800.0  # without a step that end the process, with its stacks
 
+    # What a training does against its own accidents (docs/operations.md).
+    c.guard = ConfigDict()
+    c.guard.window = 40  # updates whose losses and gradient norms are looked back on; 0: no guard
+    # An update whose gradient is this many robust deviations (of the log norm) above the median of
+    # the window is skipped; 0 skips none. Of one that is no number none is ever made.
+    c.guard.spike = 8.0
+    c.guard.spikes_in_row = 3  # so many at the most, then one is made
+    # The loss has rebounded when the median of a window is this many standard errors above the
+    # best one; the state goes back to the best one. 0 never does.
+    c.guard.rebound = 6.0
+    c.guard.rate = 0.5  # factor on the learning rate each time that it goes back
+    c.guard.rollbacks = 3  # so many times; then rebounds are only told, and numbers lost end it
+    # A state of at most so many bytes a device keeps its best copies there, a larger one goes back
+    # to checkpoints.
+    c.guard.memory_bytes = 5e8
+    c.guard.quarantine = 64  # samples that may be taken out for breaking the loss, at the most
+
     # Training inputs changed at random (train/augment.py); beside train.modality_dropout.
     c.augment = ConfigDict()
     c.augment.numeric_jitter = 0.0  # standard deviation of noise, in those of the channel

@@ -1,5 +1,6 @@
 """What all entry points share: flags, the config, virtual devices, and errors said in one line."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 EXIT_BAD_INPUT = 2
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings, e.g. configs/demo.py. Override any key: --config.train.steps=100"
@@ -99,9 +102,12 @@ def _guarded(work: Callable[[], T]) -> T:
     except (AttributeError, KeyError, TypeError, OSError) as e:
         # What ml_collections raises for an unknown key or a missing config file; a bug of ours
         # elsewhere must keep its traceback.
-        if not _from_flags(e):
+        if isinstance(e, OSError) and e.errno in _OF_THE_DISK:
+            message = f"{e.filename or 'a file'}: {e.strerror}; mend that and run the command again"
+        elif _from_flags(e):
+            message = f"--config: {' '.join(str(e.args[0]).split())}"
+        else:
             raise
-        message = f"--config: {' '.join(str(e.args[0]).split())}"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
 

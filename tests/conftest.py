@@ -126,7 +126,7 @@ def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
 def feeds_of(trainer: Trainer, seed: int, start: int = 0) -> Iterator[Feed]:
     """What ``trainer.train(seed, ...)`` learns from, from step ``start`` on."""
     config = dataclasses.replace(trainer.config, seed=seed)
-    return feeds(config, trainer.lesson, trainer.windows, start)
+    return feeds(config, trainer.lesson, trainer.windows).starting(start)
 
 
 def tiny_market(

@@ -30,7 +30,10 @@ ALLOWED = {
         "evaluate",
     },
     "report": {
-        *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger"),
+        *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
+    },
+    "endure": {
+        *("config", "errors", "files", "types", "parallel", "data", "train", "evaluate"),
     },
     "app": {"config", "errors", "parallel", "train"},
 }

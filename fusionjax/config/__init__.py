@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import typing
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,7 @@ from fusionjax.config.sections import (
     EvaluateConfig,
     FinetuneConfig,
     FramesConfig,
+    GuardConfig,
     ImageConfig,
     LadderConfig,
     LossConfig,
@@ -49,6 +51,7 @@ __all__ = [
     "EvaluateConfig",
     "FinetuneConfig",
     "FramesConfig",
+    "GuardConfig",
     "ImageConfig",
     "LadderConfig",
     "LossConfig",
@@ -78,6 +81,7 @@ _KINDS: dict[str, type] = {
     "frames": FramesConfig,
     "vector": VectorConfig,
 }
+_LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Config:
     loss: LossConfig
     distill: DistillConfig
     train: TrainConfig
+    guard: GuardConfig
     augment: AugmentConfig
     mesh: MeshConfig
     selection: SelectionConfig
@@ -123,7 +128,7 @@ class Config:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> "Config":
+    def from_json(raw: Any) -> "Config":
         """The inverse of ``to_json``, parsed."""
         return _build(raw)
 
@@ -164,12 +169,13 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _build(raw: dict[str, Any]) -> Config:
-    raw = dict(raw)
+def _build(raw: Any) -> Config:
+    raw = dict(_formed(dict[str, Any], raw, "config"))
+    listed = _formed(dict[str, dict[str, Any]], raw.pop("modalities", {}), "config.modalities")
     modalities = {}
-    for name, entry in raw.pop("modalities", {}).items():
+    for name, entry in listed.items():
         kind = entry.get("kind")
-        if kind not in _KINDS:
+        if not isinstance(kind, str) or kind not in _KINDS:
             raise InputError(
                 f"config.modalities.{name}.kind is {kind!r}; expected one of {', '.join(_KINDS)}"
             )
@@ -182,10 +188,35 @@ def _build(raw: dict[str, Any]) -> Config:
 
 def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
     try:
-        return dacite.from_dict(cls, raw, dacite.Config(strict=True, cast=[tuple]))
+        return dacite.from_dict(cls, _formed(cls, raw, where), dacite.Config(strict=True))
     except dacite.exceptions.WrongTypeError as e:
         raise InputError(f"{where}.{e.field_path} is {e.value!r}; expected {e.field_type}") from e
     except dacite.exceptions.MissingValueError as e:
         raise InputError(f"{where}.{e.field_path} is missing; see configs/base.py") from e
     except dacite.exceptions.UnexpectedDataError as e:
         raise InputError(f"{where}: unknown keys {sorted(e.keys)}; see configs/base.py") from e
+
+
+def _formed(kind: Any, value: Any, key: str) -> Any:
+    """The value with tuples for lists. dacite checks plain types, but takes any form for a tuple.
+
+    Raises:
+      InputError: naming the key whose value has another form than ``kind``, or is no number to
+        compute with.
+    """
+    outer, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        kinds = {f.name: f.type for f in dataclasses.fields(kind)}  # dacite refuses other names
+        return {k: _formed(kinds.get(k, Any), v, f"{key}.{k}") for k, v in value.items()}
+    if outer is dict and isinstance(value, dict):
+        return {k: _formed(inner[1], v, f"{key}.{k}") for k, v in value.items()}
+    if outer is tuple and isinstance(value, list | tuple):
+        items = inner[:1] * len(value) if inner[-1] is ... else inner
+        if len(items) == len(value):
+            return tuple(_formed(k, v, key) for k, v in zip(items, value, strict=True))
+    elif kind in (int, float) and isinstance(value, int | float):
+        if not isinstance(value, bool) and abs(value) <= _LARGEST:  # no NaN
+            return value if kind is int else float(value)
+    elif outer not in (dict, tuple) and not dataclasses.is_dataclass(kind):
+        return value
+    raise InputError(f"{key} is {value!r}; expected {kind}")

@@ -51,6 +51,7 @@ def _check_counts(c: "Config") -> None:
             *("steps", "global_batch_size", "grad_accum_steps"),
             *("checkpoint_every", "keep_checkpoints", "log_every", "hang_seconds"),
         ),
+        "guard": ("spikes_in_row",),
         "distill": ("every",),
         "selection": ("folds", "fold_sessions", "held_out"),
         "sweep": ("points", "seeds"),
@@ -211,6 +212,11 @@ def _check_training(c: "Config") -> None:
         f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
         "run folder or 'random' to choose by, and a share of 1 neither",
     )
+    g = c.guard
+    for key in ("window", "spike", "rebound", "rollbacks", "memory_bytes", "quarantine"):
+        value = getattr(g, key)
+        _need(value >= 0, f"guard.{key} is {value}; expected at least 0")
+    _need(0 < g.rate < 1, f"guard.rate is {g.rate}; expected in (0, 1)")
     settings = dataclasses.asdict(c.augment)
     groups = settings.pop("numeric_groups")
     for key in ("numeric_jitter", "numeric_scale", "image_shift"):

@@ -184,6 +184,18 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class GuardConfig:
+    window: int
+    spike: float
+    spikes_in_row: int
+    rebound: float
+    rate: float
+    rollbacks: int
+    memory_bytes: float
+    quarantine: int
+
+
+@dataclasses.dataclass(frozen=True)
 class AugmentConfig:
     numeric_jitter: float
     numeric_scale: float

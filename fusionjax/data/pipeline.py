@@ -1,11 +1,14 @@
 """Endless shuffled batches: batch number ``step`` is a pure function of the seed and the step."""
 
+import copy
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import grain
+import jax
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from fusionjax.data.samples import Lesson, Samples, unlabelled
 from fusionjax.data.windows import Windows
@@ -59,72 +62,19 @@ class _Draw:
         return self._samples.take(self._stream(step * self._count, (step + 1) * self._count))
 
 
-class _Feeds:
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """Which rows of a step's global batch and anchor are shown; the others are blank."""
+
+    batch: Bool[np.ndarray, "B"]
+    anchor: Bool[np.ndarray, "A"]
+
+
+class Feeds:
     """Random access to this process's rows of every global batch.
 
     The global batch is the same for any number of processes: process p of P makes rows
     p·B/P to (p+1)·B/P of it.
-    """
-
-    def __init__(
-        self,
-        lesson: Lesson,
-        windows: Windows,
-        sizes: tuple[int, int],
-        absorb_start: int,
-        due: Callable[[int], bool],
-        seed: int,
-        process: tuple[int, int],
-        replay: Samples | None,
-        replay_share: float,
-    ) -> None:
-        size, anchor_size = sizes
-        old = round(size * replay_share) if replay is not None else 0
-        self._windows, self._process = windows, process
-        self._absorb_start, self._due = absorb_start, due
-        weight = windows.balance
-
-        def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
-            return None if samples is None else _Draw(samples, count, seed, weight)
-
-        self._whole = _Draw(lesson.whole, size - old, seed, weight)
-        self._base = draw(lesson.base, size - old, seed)
-        self._anchor = draw(lesson.anchor, anchor_size, seed + 2)
-        self._replay = draw(replay if old else None, old, seed + 1)
-
-    def __len__(self) -> int:
-        return 2**31  # endless; grain wants a length
-
-    def __getitem__(self, step: int) -> Feed:
-        early = self._base if step < self._absorb_start else None
-        drawn = (early or self._whole)(step)
-        if self._replay is not None:
-            drawn = _concatenate(drawn, self._replay(step))
-        wanted = self._anchor if self._due(step) else None
-        return Feed(self._build(drawn), None if wanted is None else self._build(wanted(step)))
-
-    def _build(self, drawn: Samples) -> Batch:
-        index, count = self._process
-        size = len(drawn)
-        mine = drawn.take(np.arange(index * size // count, (index + 1) * size // count))
-        return self._windows(mine.row, mine.targets, np.ones(len(mine), np.float32))
-
-
-def training_feeds(
-    lesson: Lesson,
-    windows: Windows,
-    *,
-    batch_size: int,
-    anchor_size: int,
-    absorb_start: int,
-    due: Callable[[int], bool] = lambda step: True,
-    seed: int,
-    start: int,
-    process: tuple[int, int] = (0, 1),
-    replay: Samples | None = None,
-    replay_share: float = 0.0,
-) -> Iterator[Feed]:
-    """Feeds from step ``start`` on, made in the background.
 
     Args:
       lesson: what to learn from.
@@ -134,29 +84,103 @@ def training_feeds(
       absorb_start: the step from which batches are drawn from the anchor too.
       due: whether a step looks at its anchor; where not, none is built.
       seed: of the order.
-      start: first step, so that a resumed run sees the batch it would have seen.
       process: (this process, number of processes).
       replay: older samples to mix in, or None.
       replay_share: share of each batch that comes from ``replay``.
+      weight: by row of the market, what a sample counts and from which step on; 1 where not
+        named. One of weight 0 is drawn like any other, but what it holds is not seen.
     """
-    source = _Feeds(
-        lesson,
-        windows,
-        (batch_size, anchor_size),
-        absorb_start,
-        due,
-        seed,
-        process,
-        replay,
-        replay_share,
-    )
-    feeds = iter(
-        grain.MapDataset.source(source).to_iter_dataset(
-            grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
+
+    def __init__(
+        self,
+        lesson: Lesson,
+        windows: Windows,
+        *,
+        batch_size: int,
+        anchor_size: int,
+        absorb_start: int,
+        due: Callable[[int], bool] = lambda step: True,
+        seed: int,
+        process: tuple[int, int] = (0, 1),
+        replay: Samples | None = None,
+        replay_share: float = 0.0,
+        weight: Mapping[int, tuple[float, int]] | None = None,
+    ) -> None:
+        old = round(batch_size * replay_share) if replay is not None else 0
+        self._windows, self._process, self._weight = windows, process, weight or {}
+        self._absorb_start, self._due = absorb_start, due
+        balance = windows.balance
+
+        def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
+            return None if samples is None else _Draw(samples, count, seed, balance)
+
+        self._whole = _Draw(lesson.whole, batch_size - old, seed, balance)
+        self._base = draw(lesson.base, batch_size - old, seed)
+        self._anchor = draw(lesson.anchor, anchor_size, seed + 2)
+        self._replay = draw(replay if old else None, old, seed + 1)
+
+    def __len__(self) -> int:
+        return 2**31  # endless; grain wants a length
+
+    def __getitem__(self, step: int) -> Feed:
+        return self.showing(step, None)
+
+    def weighing(self, weight: Mapping[int, tuple[float, int]]) -> "Feeds":
+        """The same samples in the same order, with other weights."""
+        other = copy.copy(self)
+        other._weight = weight
+        return other
+
+    def starting(self, step: int) -> Iterator[Feed]:
+        """The feeds from a step on, made in the background."""
+        feeds = iter(
+            grain.MapDataset.source(self).to_iter_dataset(
+                grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
+            )
         )
-    )
-    feeds.set_state({"next_index": start})
-    return feeds
+        feeds.set_state({"next_index": step})
+        return feeds
+
+    def drawn(self, step: int) -> tuple[Samples, Samples | None]:
+        """The samples of a step's global batch, and of its anchor if it looks at one."""
+        early = self._base if step < self._absorb_start else None
+        drawn = (early or self._whole)(step)
+        if self._replay is not None:
+            drawn = _concatenate(drawn, self._replay(step))
+        return drawn, self._anchor(step) if self._anchor is not None and self._due(step) else None
+
+    def showing(self, step: int, shown: Shown | None) -> Feed:
+        """A step's feed; of the rows that are not shown, only their place is left."""
+        batch, anchor = self.drawn(step)
+        return Feed(
+            self._build(step, batch, None if shown is None else shown.batch),
+            None
+            if anchor is None
+            else self._build(step, anchor, None if shown is None else shown.anchor),
+        )
+
+    def _build(self, step: int, drawn: Samples, shown: np.ndarray | None) -> Batch:
+        index, count = self._process
+        size = len(drawn)
+        at = np.arange(index * size // count, (index + 1) * size // count)
+        mine = drawn.take(at)
+        weight = np.ones(len(mine), np.float32)
+        if self._weight:
+            told = [self._weight.get(row, (1.0, 0)) for row in mine.row.tolist()]
+            weight = np.array([w if step >= since else 1.0 for w, since in told], np.float32)
+        if shown is not None:
+            weight = weight * shown[at].astype(np.float32)
+        batch = self._windows(mine.row, mine.targets, weight)
+        return batch if weight.all() else self._without_content(batch)
+
+    def _without_content(self, batch: Batch) -> Batch:
+        """A weight of 0 does not silence what is no number: the row itself has to go."""
+        hidden = batch.weight == 0
+
+        def wiped(x: np.ndarray) -> np.ndarray:
+            return np.where(hidden.reshape(-1, *(1,) * (x.ndim - 1)), x.dtype.type(0), x)
+
+        return dataclasses.replace(jax.tree.map(wiped, batch), sample_id=batch.sample_id)
 
 
 def labelled_batches(samples: Samples, windows: Windows, batch_size: int) -> Iterator[Batch]:

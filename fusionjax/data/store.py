@@ -56,6 +56,7 @@ class Media:
     record: Int64[np.ndarray, "K"]  # of which file; several symbols may share one
     length: Int64[np.ndarray, "K"]  # what is not padding
     content: Shaped[np.ndarray, "K"]  # a hash of the file's bytes
+    path: Shaped[np.ndarray, "K"]  # of the file, inside its folder
     shape: tuple[int, ...]
     dtype: np.dtype
     records: tuple[Any, ...]  # of each part, one after the other
@@ -235,6 +236,7 @@ def _media(
         author=author,
         names=names,
         content=items["content"].to_numpy(str),
+        path=items["path"].to_numpy(str),
         shape=first.shape,
         dtype=first.dtype,
         records=tuple(records),

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
@@ -18,7 +19,7 @@ from fusionjax.config import (
     VectorConfig,
     VideoConfig,
 )
-from fusionjax.data import balance, charts, media
+from fusionjax.data import balance, charts, media, provenance
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.text import EMBEDDING_WIDTH, LEXICON
@@ -172,6 +173,25 @@ class Windows:
             weight=weight,
             sample_id=rows.astype(np.int32),
         )
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """Where a sample comes from."""
+        return provenance.describe(self._market, self.config, row)
+
+    def require(self, row: int) -> int:
+        """The row, if the market has it.
+
+        Raises:
+          InputError: it has not.
+        """
+        rows = len(self._market.session)
+        if not 0 <= row < rows:
+            raise InputError(f"there is no sample {row}; this data has 0 to {rows - 1}")
+        return row
+
+    def one(self, row: int) -> Batch:
+        """One sample without its labels."""
+        return self(np.array([row]), unlabelled(self.config, 1), np.ones(1, np.float32))
 
     def _input(
         self, name: str, modality: ModalityConfig, rows: np.ndarray

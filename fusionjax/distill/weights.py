@@ -58,6 +58,12 @@ def elimination_step(config: Config) -> int:
     return (min(config.distill.warmup_steps, end) + end) // 2
 
 
+def turns(config: Config) -> list[int]:
+    """The steps from which the training loss is another one: modalities were dropped, the anchor's
+    rows joined in."""
+    return [elimination_step(config), absorb_start(config)]
+
+
 def due(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
     """Whether the weights move in this step: in a burst after the warm-up and again after the
     elimination, now and then between, never before nor in the absorption."""

@@ -40,20 +40,27 @@ def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.
     number, mean embedding and mean scores of the texts; mean brightness of the fields of pictures
     and videos; loudness by parts of sounds. Missing values are NaN.
     """
+    return np.concatenate([*pooled_by_modality(windows, rows).values()], axis=1)
+
+
+def pooled_by_modality(
+    windows: Windows, rows: Int64[np.ndarray, "S"]
+) -> dict[str, Float[np.ndarray, "S _F"]]:
+    """``pooled_features``, each modality's by its name."""
     parts = [_pool(batch) for batch in evaluation_batches(rows, windows, _BATCH)]
-    return np.concatenate(parts)[: len(rows)]
+    return {name: np.concatenate([p[name] for p in parts])[: len(rows)] for name in parts[0]}
 
 
-def _pool(batch: Batch) -> np.ndarray:
-    columns = []
+def _pool(batch: Batch) -> dict[str, np.ndarray]:
+    found = {}
     for name, value in batch.inputs.items():
-        here = np.asarray(batch.present[name])[:, None]
+        here, columns = np.asarray(batch.present[name])[:, None], []
         if isinstance(value, Series):
             x = np.where(value.mask[..., None], value.x, np.nan)
-            columns += [x[:, -1], _mean(x[:, -_RECENT:]), _mean(x)]
+            columns = [x[:, -1], _mean(x[:, -_RECENT:]), _mean(x)]
         elif isinstance(value, Documents):
             shown = value.mask[..., None]
-            columns += [
+            columns = [
                 np.log1p(value.mask.sum(1, keepdims=True)),
                 _mean(np.where(shown, value.lexicon, np.nan)),
                 _mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
@@ -61,11 +68,12 @@ def _pool(batch: Batch) -> np.ndarray:
         elif isinstance(value, Image | Clip):
             frames = value.pixels if isinstance(value, Clip) else value.pixels[:, None]
             fields = _mean_of_parts(_mean_of_parts(frames, 2), 3).mean(1)
-            columns.append(np.where(here, fields.reshape(len(fields), -1) / 255, np.nan))
+            columns = [np.where(here, fields.reshape(len(fields), -1) / 255, np.nan)]
         elif isinstance(value, Waveform):
             power = _mean_of_parts(np.square(value.samples / 32768.0), 1)
-            columns.append(np.where(here, np.log(power + 1e-8), np.nan))
-    return np.concatenate(columns, axis=1).astype(np.float64)
+            columns = [np.where(here, np.log(power + 1e-8), np.nan)]
+        found[name] = np.concatenate(columns, axis=1).astype(np.float64)
+    return found
 
 
 def _mean_of_parts(x: np.ndarray, axis: int) -> np.ndarray:

@@ -257,7 +257,7 @@ class _Side:
     def _draw(self, wanted: Callable[[Feed], bool]) -> list[Feed]:
         """From an iterator of its own: nothing of them was made ahead."""
         t = self._trainer
-        source: Any = feeds(t.config, t.lesson, t.windows, self._first)
+        source: Any = feeds(t.config, t.lesson, t.windows).starting(self._first)
         try:
             return list(islice(filter(wanted, source), _STEPS))
         finally:

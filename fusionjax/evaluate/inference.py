@@ -17,9 +17,10 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
+from fusionjax.train.run_info import RunInfo
 from fusionjax.types import Batch, Forecast
 
 _BATCH = 256  # rows forecast at once on each data shard's behalf

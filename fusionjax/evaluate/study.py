@@ -31,6 +31,8 @@ class Study:
 
     def __init__(self, config: Config, views: list[Views]) -> None:
         first = views[0]
+        # All seeds take every step together: none may wait.
+        config = config.override({"guard.window": 0})
         self.config = config
         self._show(views)
         train = first.split["train"]
@@ -41,7 +43,7 @@ class Study:
         self.train = train
         sessions, self.anchor_session = np.unique(first.time[self.anchor], return_inverse=True)
         step = make_step(config, float(len(sessions)))
-        axes: Any = TrainState(None, 0, 0, 0, 0)  # type: ignore[arg-type]
+        axes: Any = TrainState(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
         self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
         self._run = jax.jit(self._chunk, donate_argnums=0)
         self._init = jax.jit(jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes))

@@ -12,9 +12,11 @@ import psutil
 from fusionjax import files
 
 # Of the time since the first start: until the program is compiled, reading a checkpoint, waiting
-# for the next batch, updates, writing checkpoints, asking the anchor what modalities are worth,
-# and updates that a kill took back. What no bucket holds is init: imports, data, devices.
-BUCKETS = ("init", "compile", "restore", "data", "step", "save", "settle", "lost")
+# for the next batch, updates, writing checkpoints, asking the anchor what modalities are worth
+# (nothing else is evaluated while training), updates that a kill took back or that were looked
+# into, and from the last sign of life to the next start. What no bucket holds is init: imports,
+# data, devices, the first state.
+BUCKETS = ("init", "compile", "restore", "data", "step", "save", "settle", "lost", "down")
 _FILE = "goodput.json"
 
 
@@ -24,14 +26,24 @@ class Goodput:
     Args:
       folder: of the training; None keeps nothing.
       begun: when the process did, ``time.time()``; now if not given.
+
+    Attributes:
+      clock_back: seconds that the clock is behind what it was when this was last written.
     """
+
+    clock_back = 0.0
 
     def __init__(self, folder: Path | None, begun: float | None = None) -> None:
         self._path = None if folder is None else folder / _FILE
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
+        now = time.time()
+        begun = now if begun is None else min(begun, now)
         if self._path is not None and self._path.exists():
-            self.seconds |= json.loads(self._path.read_text())["seconds"]
-        self.seconds["init"] += 0.0 if begun is None else max(time.time() - begun, 0.0)
+            before = json.loads(self._path.read_text())
+            self.seconds |= before["seconds"]
+            self.seconds["down"] += max(begun - before["at"], 0.0)
+            self.clock_back = max(before["at"] - now, 0.0)
+        self.seconds["init"] += now - begun
         self._lap: list[float] = []  # seconds of the updates since the last look
 
     @contextlib.contextmanager
@@ -67,6 +79,7 @@ class Goodput:
         """
         lap, self._lap = self._lap or [0.0], []
         p50, p95, p99 = np.percentile(lap, (50, 95, 99))
+        process = psutil.Process()
         if self._path is not None:
             row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
             row |= {"step": step, "steps": steps}
@@ -76,5 +89,7 @@ class Goodput:
             "step_seconds_p50": float(p50),
             "step_seconds_p95": float(p95),
             "step_seconds_p99": float(p99),
-            "host_bytes": float(psutil.Process().memory_info().rss),
+            "host_bytes": float(process.memory_info().rss),
+            "threads": float(process.num_threads()),
+            "open_files": float(process.num_fds()),
         }

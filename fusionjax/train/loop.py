@@ -1,32 +1,28 @@
 """The training loop: dispatch, log, save, stop when asked, go on where it stopped."""
 
-import dataclasses
-import json
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import FrameType
 
 import jax
-import numpy as np
 
-from fusionjax import files
 from fusionjax.config import Config, TextConfig
 from fusionjax.data import text
-from fusionjax.data.pipeline import labelled_batches, training_feeds
+from fusionjax.data.pipeline import Feeds
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
-from fusionjax.distill.contribution import anomalies
 from fusionjax.parallel import processes
-from fusionjax.train.checkpoint import Checkpoints, RunInfo, require_same_run
+from fusionjax.train import events
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.course import Course
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.program import Program, anchor_size
+from fusionjax.train.rebound import Rebound
+from fusionjax.train.recovery import Recovery
+from fusionjax.train.run_info import RunInfo, require_same_run
+from fusionjax.train.settle import settle
 from fusionjax.train.state import TrainState, with_text_encoder
-from fusionjax.train.telemetry import Profiler, Reporter, say
-from fusionjax.types import Feed
-
-_MOST_ROWS = 8192  # of the training and of the anchor rows that a diagnosis looks at
 
 
 class Preempted(Exception):
@@ -51,7 +47,7 @@ def fit(
     """Trains to ``config.train.steps`` updates.
 
     Args:
-      config: what to train; ``train.*`` governs the loop.
+      config: what to train; ``train.*`` governs the loop, ``guard.*`` what is done about accidents.
       program: the compiled step for it.
       lesson: what to learn from.
       windows: builds its inputs.
@@ -69,65 +65,71 @@ def fit(
 
     Raises:
       Preempted: ``stop`` said so; the state was saved first.
-      InputError: the run folder holds another run.
+      InputError: the run folder holds another run, or numbers are lost that nothing brings back.
     """
-    program.compile_step()
     processes.require_same("program", program.digest if processes.count() > 1 else "")
-    t, seed = config.train, config.seed
-    folder = run[0].folder if run is not None and processes.first() else None
-    goodput = Goodput(folder, begun)
-    if run is not None and run[0].latest() is not None:
-        checkpoints, info = run
-        with goodput.spent("restore"):
-            state = checkpoints.restore(program.abstract_state)
-        require_same_run(checkpoints.info(), info, checkpoints.folder)
-        say(f"{checkpoints.folder}: going on from step {int(state.step)}")
-    else:
-        state = start if start is not None else _fresh(config, program)
-    first = int(state.step)
-    source = feeds(config, lesson, windows, first, replay, replay_share)
+    program.compile_step()
+    goodput = Goodput(run[0].folder if run is not None and processes.first() else None, begun)
+    source = feeds(config, lesson, windows, replay, replay_share)
+    turns = [] if lesson.anchor is None else weights.turns(config)
+    rebound = Rebound(config, program.abstract_state, turns, None if run is None else run[0])
+    state = _begin(config, program, run, start, rebound, goodput)
     with goodput.spent("compile"):
         program.compiled_step()
-    pace, profiler = processes.Pace(), Profiler(folder)
-    with (
-        Reporter(label, t.steps, first, folder, program.model_flops) as reporter,
-        processes.Watchdog(t.hang_seconds) as watchdog,
-    ):
-        goodput.lose(reporter.lost)
-        for step in range(first, t.steps):
-            if lesson.anchor is not None and step == weights.elimination_step(config):
+    recovery = Recovery(
+        *(config, program, windows, source, rebound, parent, None if run is None else run[0].folder)
+    )
+    with Course(config, program, state, recovery, rebound, goodput, label, run) as course:
+        due = None if lesson.anchor is None else weights.elimination_step(config)
+        while course.step < config.train.steps:
+            if course.step == due:
+                due = None  # once, also where this step has to be made again
                 with goodput.spent("settle"):
-                    state = _settle(program, state, lesson, windows, config, folder, label)
-            profiler.at(step)
-            with goodput.spent("data"), pace.waiting():
-                feed = next(source)
-            with goodput.spent("step"):
-                state, metrics = program.step(state, feed, seed, parent)
-                # This step is dispatched before the metrics of an earlier one are read, so the
-                # device never waits for the host.
-                rate = reporter.flush()
-            if rate is not None:
-                for line in pace.compared(step, rate):
-                    say(f"{label}: {line}")
-            done = step + 1
-            watchdog.alive()
-            if done % t.log_every == 0 or done == t.steps:
-                reporter.hold(done, metrics, goodput.look(done, t.steps))
-            stopping = stop(done)
-            if run is not None and (stopping or done % t.checkpoint_every == 0 or done == t.steps):
-                with goodput.spent("save"):
-                    run[0].save(done, state, run[1])
+                    course.state = settle(
+                        program, course.state, recovery.only_sound(lesson), windows, config,
+                        recovery.folder, label,
+                    )  # fmt: skip
+            verdict = course.update(parent)
+            stopping = stop(course.step)
+            if course.heed(verdict, stopping) and not stopping:
+                continue  # some steps are made again
+            course.save(stopping)
             if stopping:
                 break
-        profiler.close()
-        with goodput.spent("step"):
-            jax.block_until_ready(state.step)
-        goodput.look(int(state.step), t.steps)
-    if int(state.step) < t.steps:
-        raise Preempted(
-            f"stopped at step {int(state.step)} of {t.steps}; the state is saved, the "
-            "same command goes on from there"
-        )
+    if run is not None:
+        run[0].finish()
+    if course.step < config.train.steps:
+        said = f"stopped at step {course.step} of {config.train.steps}; the state is saved"
+        events.tell("T2", said, recovery.folder, step=course.step)
+        raise Preempted(f"{said}, the same command goes on from there")
+    return course.state
+
+
+def _begin(
+    config: Config,
+    program: Program,
+    run: tuple[Checkpoints, RunInfo] | None,
+    start: TrainState | None,
+    rebound: Rebound,
+    goodput: Goodput,
+) -> TrainState:
+    """The newest checkpoint's state, with what the run remembers; or the first one."""
+    if run is None or run[0].latest() is None:
+        with goodput.spent("init"):
+            return start if start is not None else _fresh(config, program)
+    checkpoints, info = run
+    with goodput.spent("restore"):
+        state = checkpoints.restore(program.abstract_state)
+        require_same_run(checkpoints.info(), info, checkpoints.folder)
+        history = checkpoints.history()
+        if history is not None:
+            rebound.resume(history, checkpoints.copies(program.abstract_state))
+    step = int(state.step)
+    said = f"{checkpoints.folder}: going on from step {step}"
+    events.tell("T1", said, checkpoints.folder, step=step)
+    if goodput.clock_back > 1:
+        said = f"the clock is {goodput.clock_back:,.0f} s behind what it was; times in logs jump"
+        events.tell("T6", said, checkpoints.folder, step=step)
     return state
 
 
@@ -144,12 +146,11 @@ def feeds(
     config: Config,
     lesson: Lesson,
     windows: Windows,
-    start: int,
     replay: Samples | None = None,
     replay_share: float = 0.0,
-) -> Iterator[Feed]:
-    """What ``fit`` trains on, from a step on: a function of the config's seed and the step."""
-    return training_feeds(
+) -> Feeds:
+    """What ``fit`` trains on: a function of the config's seed and the step."""
+    return Feeds(
         lesson,
         windows,
         batch_size=config.train.global_batch_size,
@@ -157,64 +158,10 @@ def feeds(
         absorb_start=weights.absorb_start(config),
         due=lambda step: bool(weights.due(config, step)),
         seed=config.seed,
-        start=start,
         process=(jax.process_index(), jax.process_count()),
         replay=replay,
         replay_share=replay_share,
     )
-
-
-def _settle(
-    program: Program,
-    state: TrainState,
-    lesson: Lesson,
-    windows: Windows,
-    config: Config,
-    folder: Path | None,
-    label: str,
-) -> TrainState:
-    """Drops what the anchor does not miss, and says what is odd about the fusion.
-
-    Now, while the encoders have not seen the anchor. Indicators before and after go to
-    ``fusion.json`` in the run's folder.
-    """
-    assert lesson.base is not None
-    assert lesson.anchor is not None
-    names, size = tuple(config.modalities), anchor_size(config)
-    base, anchor = (_thinned(s) for s in (lesson.base, lesson.anchor))
-    before, later = (
-        program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (base, anchor)
-    )
-    seen = {
-        "training": program.diagnose(state.ema_params, *before),
-        "anchor": program.diagnose(state.ema_params, *later),
-    }
-    _, session = np.unique(anchor.target_day, return_inverse=True)
-    state, said = program.eliminate(state, *later, session)
-    worth = ", ".join(
-        f"{name} {w:+.4f} ± {e:.4f}{'' if k else ' (dropped)'}"
-        for name, w, e, k in zip(names, said["worth"], said["error"], said["kept"], strict=True)
-    )
-    seen["settled"] = program.diagnose(state.ema_params, *later)
-    found = anomalies(names, seen["training"], seen["anchor"], seen["settled"])
-    for line in (f"worth to {len(anchor):,} later samples, in loss: {worth}", *found):
-        say(f"{label}: {line}")
-    if folder is not None:
-        record = {
-            "modalities": names,
-            **{name: dataclasses.asdict(d) for name, d in seen.items()},
-            **said,
-            "anomalies": found,
-        }
-        files.write_text(folder / "fusion.json", json.dumps(record, default=np.ndarray.tolist))
-    return state
-
-
-def _thinned(samples: Samples) -> Samples:
-    """Evenly spaced samples where there are more than a diagnosis needs."""
-    if len(samples) <= _MOST_ROWS:
-        return samples
-    return samples.take(np.linspace(0, len(samples) - 1, _MOST_ROWS).astype(int))
 
 
 class StopOnSignal:

@@ -23,7 +23,7 @@ def schedule(config: Config) -> optax.Schedule:
     )
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
+def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
     frozen = t.frozen + (weights.OWN if config.model.fusion == "distilled" else ())
@@ -33,11 +33,14 @@ def optimiser(config: Config) -> optax.GradientTransformation:
         optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
         _slow_down("/bert/", t.pretrained_rate),
         _freeze(frozen),  # and after: no decay either
+        _at_rate(),
     )
     return low_rank(chain, t.rank) if t.rank else chain
 
 
-def low_rank(inner: optax.GradientTransformation, rank: int) -> optax.GradientTransformation:
+def low_rank(
+    inner: optax.GradientTransformationExtraArgs, rank: int
+) -> optax.GradientTransformationExtraArgs:
     """Changes each matrix of the encoders' layers by a product of two thin ones only.
 
     LoRA (Hu et al., 2022), as a transformation of gradients: of W = W₀ + D·U, dD = dW·Uᵀ and
@@ -71,7 +74,7 @@ def low_rank(inner: optax.GradientTransformation, rank: int) -> optax.GradientTr
         own = factors(params)
         return own, inner.init(joined(params, own))
 
-    def update(grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+    def update(grads: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
         own, inner_state = state
 
         def to_factors(g: Any, f: Any) -> Any:
@@ -80,7 +83,7 @@ def low_rank(inner: optax.GradientTransformation, rank: int) -> optax.GradientTr
             return {"down": g @ f["up"].mT, "up": f["down"].mT @ g}
 
         thin = jax.tree.map(to_factors, grads, own, is_leaf=_is_none)
-        changes, inner_state = inner.update(thin, inner_state, joined(params, own))
+        changes, inner_state = inner.update(thin, inner_state, joined(params, own), **extra)
         new = jax.tree.map(
             lambda f, c: None if f is None else optax.apply_updates(f, c),
             own, changes, is_leaf=_is_factors,
@@ -91,7 +94,7 @@ def low_rank(inner: optax.GradientTransformation, rank: int) -> optax.GradientTr
 
         return jax.tree.map(whole, own, new, changes, is_leaf=_is_factors), (new, inner_state)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _is_none(x: Any) -> bool:
@@ -107,6 +110,15 @@ def decayed(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(
         lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
     )
+
+
+def _at_rate() -> optax.GradientTransformationExtraArgs:
+    """Scales all updates by the argument ``rate``: the factor that a run which went back has."""
+
+    def update(updates: Any, state: Any, _: Any = None, *, rate: Any = 1.0) -> tuple[Any, Any]:
+        return jax.tree.map(lambda u: u * rate, updates), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def _slow_down(part: str, rate: float) -> optax.GradientTransformation:

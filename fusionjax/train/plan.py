@@ -21,6 +21,7 @@ from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data.windows import blank
 from fusionjax.distill import weights
+from fusionjax.errors import InputError
 from fusionjax.parallel import rules
 from fusionjax.parallel.cluster import Gpu, absent_devices
 from fusionjax.parallel.hlo import Collective, Kernel, Module
@@ -30,6 +31,7 @@ from fusionjax.train.state import init_state
 
 PEAK_SHARE = 0.9  # of a device's memory, that a plan may fill
 TRAFFIC_BAR = 2.0  # bytes between nodes a step, over those of the gradients
+FLAT = 1.05  # the most over the least bytes a device, from few devices to many
 _SMALL = 64e6  # bytes: what is larger must be split, where something splits it
 _LARGEST = 8  # buffers named where a plan does not fit
 _ANCHOR_SESSIONS = 500  # of the lesson; it changes one constant of the program
@@ -97,6 +99,10 @@ class Plan:
         """Model FLOPs utilisation of an ordinary step (Chowdhery et al., PaLM, 2022), estimated."""
         return self.model_flops / peak_flops / self.seconds[0]
 
+    def sent(self, link: str) -> float:
+        """Bytes a device and step over one kind of link, NVLink or network."""
+        return sum(t.sent for t in self.traffic if t.link == link)
+
     def mean_flops(self, config: Config) -> float:
         """FLOPs of a step over the whole run, in some of which the fusion's weights move."""
         return self.flops + self.weights_flops * share_of_moves(config)
@@ -116,12 +122,31 @@ def share_of_moves(config: Config) -> float:
     return float(np.mean(np.asarray(due)))
 
 
-def scaled(config: Config, devices: int) -> Config:
-    """The config for another number of devices: the same rows each, more or fewer replicas."""
+def scaled(config: Config, devices: int | str) -> Config:
+    """The config for another number of devices: the same rows each, more or fewer replicas.
+
+    Raises:
+      InputError: no whole number of replicas has so many devices, or the config leaves theirs open.
+    """
     m = config.mesh
-    before, inside = m.data * m.fsdp * m.tensor, m.fsdp * m.tensor
-    rows = config.train.global_batch_size * devices // before
-    return config.override({"mesh.data": devices // inside, "train.global_batch_size": rows})
+    inside = m.fsdp * m.tensor
+    asked = int(devices) if str(devices).isdecimal() else 0
+    if not asked or asked % inside:
+        raise InputError(
+            f"--devices: {devices!r} is no number of devices for replicas of {inside} "
+            f"(config.mesh.fsdp × tensor); give multiples of {inside}, such as {inside},{8 * inside}"
+        )
+    rows = config.train.global_batch_size * asked // (_replicas(config) * inside)
+    return config.override({"mesh.data": asked // inside, "train.global_batch_size": rows})
+
+
+def _replicas(config: Config) -> int:
+    if config.mesh.data < 1:
+        raise InputError(
+            f"config.mesh.data is {config.mesh.data}, all devices that there are; a plan is for a "
+            "number of them: --config.mesh.data=8"
+        )
+    return config.mesh.data
 
 
 def state_bytes(config: Config) -> float:
@@ -137,7 +162,7 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
       InputError: the compiler is not installed, or batch or parameters do not divide.
     """
     m = config.mesh
-    count = m.data * m.fsdp * m.tensor
+    count = _replicas(config) * m.fsdp * m.tensor
     nodes = math.ceil(count / gpu.per_node)
     mesh = make_mesh(m, absent_devices(gpu, nodes)[:count])
     program = Program(config, mesh, blank(config, 1), _ANCHOR_SESSIONS)
@@ -185,6 +210,27 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
     )
     found = (*_problems(plan, gpu, text), *_whole(program, shape))
     return dataclasses.replace(plan, problems=found)
+
+
+def uneven(plans: list[Plan]) -> list[str]:
+    """What does not stay flat a device from few devices to many, in words.
+
+    Between n nodes a sum sends (n - 1)/n of its limit; it is the limit that must stay.
+    """
+    bytes_ = {
+        "peak memory": [p.peak for p in plans],
+        "traffic inside a node": [p.sent("NVLink") for p in plans],
+        "traffic between nodes": [
+            p.sent("network") * p.nodes / (p.nodes - 1) for p in plans if p.nodes > 1
+        ],
+    }
+    return [
+        f"{name} does not stay flat: {', '.join(f'{x / 1e9:.2f}' for x in found)} GB a device, "
+        f"more than {FLAT - 1:.0%} apart; something grows with the replicas (see the collectives "
+        "of each plan alone, --devices=N)"
+        for name, found in bytes_.items()
+        if found and max(found) > FLAT * min(found)
+    ]
 
 
 def _traffic(found: list[Collective], mesh: dict[str, int], gpu: Gpu) -> tuple[Traffic, ...]:

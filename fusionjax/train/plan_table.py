@@ -60,17 +60,14 @@ def side_by_side(plans: list[Plan], gpu: Gpu) -> list[Table]:
         ("devices", "mesh", "samples", "peak", "TFLOPs", "NVLink", "network", "s", "MFU"),
     )
     for p in plans:
-        link, network = (
-            sum(t.sent for t in p.traffic if t.link == which) for which in ("NVLink", "network")
-        )
         made.add_row(
             str(p.devices),
             " × ".join(map(str, p.mesh.values())),
             f"{p.rows:,}",
             f"{p.peak / _GB:.1f}",
             f"{p.flops / _T:.1f}",
-            f"{link / _GB:.2f}",
-            f"{network / _GB:.2f}",
+            f"{p.sent('NVLink') / _GB:.2f}",
+            f"{p.sent('network') / _GB:.2f}",
             f"{p.seconds[0]:.2f}",
             f"{p.mfu(gpu.flops):.0%}",
         )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
-from jaxtyping import Int64
+from jaxtyping import Array, Int64
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
@@ -22,9 +22,10 @@ from fusionjax.parallel.cluster import H100
 from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.parallel.xla_flags import compiler_options
+from fusionjax.train.instrument import Site, instrument
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_step
+from fusionjax.train.step import make_examination, make_step
 from fusionjax.types import Batch, Encoded, Feed, Forecast
 
 
@@ -53,7 +54,7 @@ class Program:
     ) -> None:
         check_batch(config, mesh)
         self.parented = parented
-        self.mesh, self._config = mesh, config
+        self.mesh, self._config, self._sessions = mesh, config, float(anchor_sessions)
         self._example = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), example
         )
@@ -72,7 +73,7 @@ class Program:
         )
         held = (split.params,) * parented
         self._step = jax.jit(
-            make_step(config, float(anchor_sessions)),
+            make_step(config, self._sessions),
             in_shardings=(split, batch, whole, *held),
             out_shardings=(split, whole),
             donate_argnums=0,
@@ -99,6 +100,7 @@ class Program:
             out_shardings=whole,
             compiler_options=options,
         )
+        self._examined: dict[bool, tuple[Any, list[Site]]] = {}
         self._compiled: Future | None = None
 
     def compile_step(self) -> None:
@@ -173,6 +175,38 @@ class Program:
             if sent.anchor is None and weights.anchored(self._config):
                 sent = dataclasses.replace(sent, anchor=self._nothing)
             return run(state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
+
+    def examine(
+        self, state: TrainState, feed: Feed, seed: int, parent: dict | None = None
+    ) -> tuple[dict[str, bool], list[Site], np.ndarray]:
+        """Every intermediate result of an update that is not made; ``state`` stays as it is.
+
+        Returns:
+          What an update is made of, by name, and whether each holds what is no number; the
+          intermediate results, and for each of them the same.
+        """
+        with jax.set_mesh(self.mesh):
+            sent = rules.to_devices(feed, self.mesh)
+            args = (state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
+            anchored = feed.anchor is not None
+            if anchored not in self._examined:
+                checked, sites = instrument(make_examination(self._config, self._sessions), *args)
+
+                def told(*args: Any) -> tuple[Any, Array]:
+                    found, lost = checked(*args)
+                    return jax.tree.map(lambda x: ~jnp.isfinite(x).all(), found), lost
+
+                platform = self.mesh.devices.flat[0].platform
+                options = compiler_options(platform)
+                whole = rules.replicated(self.mesh)
+                self._examined[anchored] = (
+                    jax.jit(told, out_shardings=whole, compiler_options=options),
+                    sites,
+                )
+            run, sites = self._examined[anchored]
+            found, lost = jax.device_get(run(*args))
+        by_name = jax.tree_util.tree_leaves_with_path(found)
+        return {rules.path_name(p): bool(x) for p, x in by_name}, sites, lost
 
     @cached_property
     def _nothing(self) -> Batch:

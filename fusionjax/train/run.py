@@ -20,9 +20,10 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
-from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
+from fusionjax.train.run_info import RunInfo
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import progress_bar, say
 

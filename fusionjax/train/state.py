@@ -7,13 +7,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.train.optim import optimiser
 from fusionjax.types import Batch
+
+
+@struct.dataclass
+class Guard:
+    """What the last updates were like; part of the state, so that a resumed run judges alike.
+
+    W is ``guard.window``. The arrays are rings: entry number ``count`` goes to ``count % W``.
+    """
+
+    losses: Float[Array, "W"]
+    norms: Float[Array, "W"]  # log of the gradient's, skipped ones included
+    count: Int[Array, ""]
+    skipped: Int[Array, ""]  # updates left out, over the run
+    in_row: Int[Array, ""]  # of them, without one made between
+    halted: Bool[Array, ""]  # a number was lost: the state waits as it was
+    rate: Float[Array, ""]  # factor on the learning rate
 
 
 @struct.dataclass
@@ -28,6 +44,20 @@ class TrainState:
     opt_state: Any
     weights_opt_state: Any  # of the distilled fusion's weights; () for other fusions
     ema_params: Any  # averaged parameters: the teacher, and what evaluate and predict use
+    guard: Guard  # what the last updates were like
+
+
+def fresh_guard(config: Config) -> Guard:
+    """No update seen yet."""
+    return Guard(
+        losses=jnp.zeros(config.guard.window),
+        norms=jnp.zeros(config.guard.window),
+        count=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
+        in_row=jnp.zeros((), jnp.int32),
+        halted=jnp.zeros((), bool),
+        rate=jnp.ones(()),
+    )
 
 
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
@@ -41,6 +71,7 @@ def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> Train
         weights_opt_state=weights.optimiser(config).init(weights.get(params)) if distilled else (),
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
+        guard=fresh_guard(config),
     )
 
 

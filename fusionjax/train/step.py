@@ -16,6 +16,7 @@ from fusionjax.distill import rivals, weights
 from fusionjax.distill.labels import Labels, hard, soften
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
+from fusionjax.train import guards
 from fusionjax.train.augment import augment
 from fusionjax.train.loss import Metrics, label_counts, label_means, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
@@ -57,11 +58,14 @@ def make_step(
         if parent is not None:
             pull = np.float32(config.finetune.to_parent)
             grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
+        rate = state.guard.rate
         with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
-            updates, opt_state = tx.update(grads, state.opt_state, state.params)
-            learning_rate = jnp.asarray(schedule(config)(state.step))
+            updates, opt_state = tx.update(grads, state.opt_state, state.params, rate=rate)
+            learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
         params = optax.apply_updates(state.params, updates)
         weights_opt_state = state.weights_opt_state
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
             assert feed.anchor is not None
             params = _follow_clues(params, clues, state.step)
@@ -75,16 +79,54 @@ def make_step(
                 feed.anchor,
             )
             params = weights.put(params, phi)
+            finite &= _numbers((phi, clues))
+        guard, count = state.guard, state.step + 1
+        ema = _average(state.ema_params, params, state.step, config.train.ema_decay)
+        new = (params, opt_state, weights_opt_state, ema)
+        if config.guard.window:
+            old = (state.params, state.opt_state, state.weights_opt_state, state.ema_params)
+            guard, moves, takes = guards.judge(guard, loss, norm, finite, config.guard)
+            new, count = guards.chosen(takes, new, old, moves), state.step + moves.astype(jnp.int32)
         metrics = {
             "loss": loss,
             **{f"loss_{k}": v for k, v in means.items()},
-            "grad_norm": optax.tree.norm(grads),
+            "grad_norm": norm,
             "learning_rate": learning_rate,
+            "skipped": guard.skipped,
+            "halted": guard.halted,
         }
-        ema = _average(state.ema_params, params, state.step, config.train.ema_decay)
-        return TrainState(state.step + 1, params, opt_state, weights_opt_state, ema), metrics
+        return TrainState(count, *new, guard=guard), metrics
 
     return step
+
+
+def make_examination(config: Config, anchor_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
+    """Builds ``examine(state, feed, seed, parent=None)``: all that an update would be made of.
+
+    The loss, its parts and gradients, the clues, and what the fusion's weights would become where
+    the feed has an anchor.
+    """
+
+    def examine(state: TrainState, feed: Feed, seed: Array, parent: Any = None) -> dict[str, Any]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
+        found = {"loss": loss, "parts": means, "gradients": grads, "clues": clues}
+        if feed.anchor is not None:
+            found["weights"], _ = _distil(
+                state.params,
+                state.weights_opt_state,
+                feed.anchor,
+                config=config,
+                anchor_sessions=anchor_sessions,
+            )
+        return found
+
+    return examine
+
+
+def _numbers(tree: Any) -> Array:
+    """Whether every entry is a number."""
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
 def _gradients(

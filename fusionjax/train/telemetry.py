@@ -50,7 +50,8 @@ def progress_bar() -> Progress:
 
 _LOG = "metrics.jsonl"
 _CLOCK = (  # of a logged row
-    *("step", "time", "steps_per_second", "goodput", "mfu", "host_bytes"),
+    *("step", "time", "steps_per_second", "goodput", "mfu"),
+    *("host_bytes", "threads", "open_files"),
     *("step_seconds_p50", "step_seconds_p95", "step_seconds_p99"),
 )
 _TRIGGER, _TRACED = "profile", 5  # a file of this name asks for a trace of so many steps
@@ -100,16 +101,25 @@ class Reporter:
         self.flush()
         self._open.close()
 
+    def rewind(self, step: int) -> None:
+        """Goes on from an earlier step; what is held belongs to one that was not made."""
+        self._held, self._last = None, (step, time.perf_counter())
+
     def hold(self, step: int, metrics: dict, clock: dict[str, float] | None = None) -> None:
         """Keeps metrics that still live on the device, to be read by the next ``flush``."""
         self._held = (step, metrics, clock or {})
 
-    def flush(self) -> float | None:
-        """Reads what is held, if anything, and reports it; returns updates a second if it was."""
+    def flush(self) -> dict[str, float] | None:
+        """Reads what is held, if anything, and reports it; returns the numbers if it was.
+
+        Of a step that was not made nothing is written: it will be made again.
+        """
         if self._held is None:
             return None
         (step, metrics, clock), self._held = self._held, None
         scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if scalars["halted"]:
+            return scalars
         now = time.perf_counter()
         rate = (step - self._last[0]) / (now - self._last[1])
         self._last = step, now
@@ -125,7 +135,7 @@ class Reporter:
             self._file.flush()
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
-        return rate
+        return scalars
 
 
 class Profiler:

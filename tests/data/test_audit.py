@@ -255,6 +255,7 @@ def test_media_that_repeat_across_the_split(config: Config) -> None:
         record=np.arange(4),
         length=np.ones(4, np.int64),
         content=np.array(["a", "b", "a", "c"]),
+        path=np.array(["1.png", "2.png", "3.png", "4.png"]),
         shape=(1,),
         dtype=np.dtype(np.uint8),
         records=(),

@@ -1,15 +1,17 @@
 """The order of batches: a function of seed and step, for any number of processes."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 from conftest import tiny_market
 from test_windows import config_of_all_kinds
 
 from fusionjax.data import samples
-from fusionjax.data.pipeline import evaluation_batches, labelled_batches, training_feeds
+from fusionjax.data.pipeline import Feeds, Shown, evaluation_batches, labelled_batches
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Scaler, Windows
+from fusionjax.types import Feed
 
 ABSORB = 6  # the step from which the anchor is trained on
 
@@ -21,6 +23,12 @@ def setting(anchor_share: float = 0.0) -> tuple[Lesson, Windows]:
     return samples.lesson(market, config, *days, anchor_share), Windows(
         market, config, Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
     )
+
+
+def training_feeds(
+    lesson: Lesson, windows: Windows, *, start: int, **arguments: object
+) -> Iterator[Feed]:
+    return Feeds(lesson, windows, **arguments).starting(start)  # type: ignore[arg-type]
 
 
 def ids(
@@ -208,3 +216,35 @@ def test_a_weighted_epoch_holds_each_sample_as_often_as_its_weight_says() -> Non
     assert len(drawn) == counts.sum()
     again = batches(17, lesson=lesson, windows=windows).ravel()
     np.testing.assert_array_equal(drawn, again)
+
+
+def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
+    lesson, windows = setting()
+    plain = Feeds(lesson, windows, batch_size=8, anchor_size=1, absorb_start=0, seed=1)
+    row = int(plain[3].batch.sample_id[2])
+    weighed = plain.weighing({row: (0.0, 3), int(plain[3].batch.sample_id[4]): (0.25, 0)})
+    np.testing.assert_array_equal(weighed[2].batch.weight[plain[2].batch.sample_id == row], 1)
+    before, after = plain[3].batch, weighed[3].batch
+    np.testing.assert_array_equal(after.sample_id, before.sample_id)
+    assert after.weight[2] == 0
+    assert after.weight[4] == 0.25
+    assert not after.inputs["price"].x[2].any()
+    assert not any(shown[2] for shown in after.present.values())
+    assert not after.targets.returns_mask[2].any()
+    others = np.arange(8) != 2
+    np.testing.assert_array_equal(after.inputs["price"].x[others], before.inputs["price"].x[others])
+
+
+def test_rows_that_are_not_shown_are_blank() -> None:
+    cut, windows = setting(0.4)
+    feeds = Feeds(cut, windows, batch_size=8, anchor_size=4, absorb_start=ABSORB, seed=1)
+    shown = Shown(np.arange(8) == 5, np.zeros(4, bool))
+    feed = feeds.showing(2, shown)
+    assert feed.batch.weight.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert feed.anchor is not None
+    assert not feed.anchor.weight.any()
+    whole = feeds[2]
+    np.testing.assert_array_equal(
+        feed.batch.inputs["text"].mask[5], whole.batch.inputs["text"].mask[5]
+    )
+    assert not feed.batch.inputs["text"].mask[:5].any()

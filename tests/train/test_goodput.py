@@ -53,7 +53,7 @@ def test_updates_that_were_logged_but_not_saved_are_counted(tmp_path: Path) -> N
 def test_utilisation_is_told_where_the_devices_rate_is_known(tmp_path: Path) -> None:
     """Half a device's rate: FLOPs a step times steps a second over what it can do."""
     with Reporter("x", 4, 0, tmp_path, flops=(5.0, 1e9)) as reporter:
-        reporter.hold(4, {"loss": 1.0})
+        reporter.hold(4, {"loss": 1.0, "halted": 0.0})
     (row,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert row["mfu"] == pytest.approx(row["steps_per_second"] * 5.0 / 1e9)
 
@@ -81,7 +81,8 @@ def test_where_runs_are_is_told_from_their_files(tmp_path: Path) -> None:
         told = {"step": step, "steps": 100, "at": now - ago, "goodput": 0.9}
         (folder / "goodput.json").write_text(json.dumps(told))
         rows = [{"step": s, "loss": 2.0, "steps_per_second": 0.5} for s in (step - 10, step)]
-        (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        cut = '\n{"step": 41, "lo'  # read while it is written
+        (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + cut)
     table = live.look(tmp_path).set_index("training")
     assert table["state"].to_dict() == {
         "a/seed_0": "running",

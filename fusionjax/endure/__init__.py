@@ -1,0 +1,1 @@
+"""What a training survives, measured: kills, rebounds of its loss, ten thousand steps."""

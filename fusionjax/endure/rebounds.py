@@ -1,0 +1,177 @@
+"""What the loss-rebound guard is worth: beside no guard, step decay and reduce-on-plateau."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from rich.progress import Progress
+from rich.table import Table
+from scipy import stats
+
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.evaluate.inference import predict
+from fusionjax.evaluate.selection import score
+from fusionjax.train.loop import feeds
+from fusionjax.train.rebound import Look, Rebound
+from fusionjax.train.run import Trainer
+from fusionjax.train.state import TrainState
+from fusionjax.types import Feed
+
+Accident = Literal["none", "a feed gone wrong", "a learning rate gone wrong"]
+ACCIDENTS: tuple[Accident, ...] = ("none", "a feed gone wrong", "a learning rate gone wrong")
+_AT, _LASTS = 0.55, 40  # share of the steps after which an accident begins; steps
+_RATE = 100.0  # factor on a learning rate gone wrong
+_DECAY = {0.5: 0.5, 0.75: 0.5}  # step decay: factor on the learning rate, by share of the steps
+_PATIENCE = 2  # looks without a new best loss, after which reduce-on-plateau halves
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One training's end."""
+
+    policy: str
+    accident: str
+    seed: int
+    loss: float  # on the split after training: log loss + squared error of log volatility
+    last: float  # training loss, median of the last window
+    rollbacks: int
+
+
+def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[Outcome]:
+    """Trains every policy through every accident.
+
+    Args:
+      config: of real data; ``evaluate.split`` is scored.
+      mesh: to train on.
+      seeds: of each cell.
+      progress: shows how far it is.
+    """
+    bare = config.override({"guard.spike": 0.0})
+    policies: dict[str, tuple[Config, Callable[..., Any]]] = {
+        "no guard": (bare, _nothing),
+        "guard": (bare, _guarded),
+        "guard and spike skip": (config, _guarded),
+        "step decay": (bare, _step_decay),
+        "reduce on plateau": (bare, _plateau),
+    }
+    trainers = {id(c): Trainer.from_config(c, mesh) for c in (bare, config)}
+    bar = progress.add_task("rebounds", total=len(policies) * len(ACCIDENTS) * len(seeds), note="")
+    found = []
+    for name, (c, policy) in policies.items():
+        for accident in ACCIDENTS:
+            for seed in seeds:
+                found.append(_train(trainers[id(c)], name, policy, accident, seed))
+                progress.update(bar, advance=1, note=f"{name}, {accident}")
+    return found
+
+
+def _train(
+    trainer: Trainer, name: str, policy: Callable[..., Any], accident: Accident, seed: int
+) -> Outcome:
+    config, program = dataclasses.replace(trainer.config, seed=seed), trainer.program
+    steps, window = config.train.steps, config.guard.window
+    begin = round(steps * _AT) // window * window
+    source = feeds(config, trainer.lesson, trainer.windows).starting(0)
+    rebound = Rebound(config, program.abstract_state, [], None)
+    state, decide = program.init(seed), policy(config, rebound)
+    for step in range(steps):
+        during = begin <= step < begin + _LASTS
+        feed = next(source)
+        if accident == "a feed gone wrong" and during:
+            feed = _wrong(feed)
+        if accident == "a learning rate gone wrong" and step in (begin, begin + _LASTS):
+            state = _at_rate(state, _RATE if step == begin else 1 / _RATE)
+        state, _ = program.step(state, feed, seed)
+        if (step + 1) % window == 0:
+            state = decide(step + 1, state)
+    after = samples.split(trainer.market, config, config.evaluate.split)
+    said = predict(
+        program, state.ema_params, trainer.windows, after.row, config.train.global_batch_size
+    )
+    log_loss, _, error = score(said, after)
+    last = float(jnp.median(state.guard.losses))
+    return Outcome(name, accident, seed, log_loss + error, last, rebound.history.rollbacks)
+
+
+def _wrong(feed: Feed) -> Feed:
+    """Rises are falls, quiet is wild."""
+    t = feed.batch.targets
+    spoilt = dataclasses.replace(
+        t, direction=1 - t.direction, returns=-t.returns, log_volatility=t.log_volatility + 2
+    )
+    return dataclasses.replace(feed, batch=dataclasses.replace(feed.batch, targets=spoilt))
+
+
+def _at_rate(state: TrainState, factor: float) -> TrainState:
+    rate = state.guard.rate * np.float32(factor)
+    return dataclasses.replace(state, guard=dataclasses.replace(state.guard, rate=rate))
+
+
+def _nothing(config: Config, rebound: Rebound) -> Callable[[int, TrainState], TrainState]:
+    return lambda step, state: state
+
+
+def _guarded(config: Config, rebound: Rebound) -> Callable[[int, TrainState], TrainState]:
+    def decide(step: int, state: TrainState) -> TrainState:
+        rebound.hold(step, state)
+        back = rebound.look().state
+        return state if back is None else back
+
+    return decide
+
+
+def _step_decay(config: Config, rebound: Rebound) -> Callable[[int, TrainState], TrainState]:
+    window = config.guard.window
+    at = {round(config.train.steps * s) // window * window: f for s, f in _DECAY.items()}
+    return lambda step, state: _at_rate(state, at[step]) if step in at else state
+
+
+def _plateau(config: Config, rebound: Rebound) -> Callable[[int, TrainState], TrainState]:
+    best, waited = np.inf, 0
+
+    def decide(step: int, state: TrainState) -> TrainState:
+        nonlocal best, waited
+        loss = Look.of(step, jax.device_get(state.guard.losses)).loss
+        best, waited = (loss, 0) if loss < best else (best, waited + 1)
+        if waited < _PATIENCE:
+            return state
+        waited = 0
+        return _at_rate(state, 0.5)
+
+    return decide
+
+
+def for_screen(found: list[Outcome]) -> Table:
+    """A row a policy and accident: mean ± std over seeds, paired difference from no guard."""
+    table = Table(title="Loss after training", title_justify="left")
+    for column in ("accident", "policy", "loss", "against no guard, 95 %", "went back"):
+        table.add_column(column, justify="left" if column in ("accident", "policy") else "right")
+    policies = list(dict.fromkeys(o.policy for o in found))
+    for accident in ACCIDENTS:
+        plain = _losses(found, "no guard", accident)
+        for policy in policies:
+            own = _losses(found, policy, accident)
+            went = [o.rollbacks for o in found if (o.policy, o.accident) == (policy, accident)]
+            table.add_row(
+                accident,
+                policy,
+                f"{own.mean():.4f} ± {own.std(ddof=1):.4f}",
+                "" if policy == "no guard" else _paired(own - plain),
+                f"{np.mean(went):.1f}",
+            )
+    return table
+
+
+def _losses(found: list[Outcome], policy: str, accident: str) -> np.ndarray:
+    return np.array([o.loss for o in found if (o.policy, o.accident) == (policy, accident)])
+
+
+def _paired(difference: np.ndarray) -> str:
+    half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+    mean = difference.mean()
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"

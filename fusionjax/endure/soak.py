@@ -1,0 +1,83 @@
+"""Does a long training leak? Trends of memory, files, threads and step time over its log."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from scipy import stats
+
+from fusionjax.errors import InputError
+
+_WARM = 0.1  # of the rows, at the start, that are left out: buffers fill, caches settle
+# What may not grow, with the share of its level that it may grow by over the whole training.
+WATCHED = {
+    "host_bytes": 0.02,
+    "open_files": 0.0,
+    "threads": 0.0,
+    "step_seconds_p50": 0.05,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trend:
+    """One quantity over a training.
+
+    Attributes:
+      what: its name in the log.
+      level: median.
+      growth: over the whole training, by the median of all pairs' slopes (Theil, 1950; Sen, 1968).
+      interval: of the growth, 95 %.
+      bar: growth that is still flat.
+    """
+
+    what: str
+    level: float
+    growth: float
+    interval: tuple[float, float]
+    bar: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether it does not grow by more than the bar, as far as the interval can tell."""
+        return self.interval[0] <= self.bar * self.level
+
+
+def trends(folder: Path) -> list[Trend]:
+    """Of what a training logged into its folder.
+
+    Raises:
+      InputError: there are too few rows.
+    """
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = rows[round(len(rows) * _WARM) :]
+    if len(rows) < 20:
+        raise InputError(f"{folder}: {len(rows)} logged rows; a trend needs 20, train for longer")
+    step = np.array([r["step"] for r in rows], float)
+    found = []
+    for name, bar in WATCHED.items():
+        values = np.array([r[name] for r in rows], float)
+        slope, _, low, high = stats.theilslopes(values, step)
+        length = step[-1] - step[0]
+        grown = (float(x * length) for x in (slope, low, high))
+        growth, *interval = grown
+        found.append(Trend(name, float(np.median(values)), growth, tuple(interval), bar))  # type: ignore[arg-type]
+    return found
+
+
+def for_screen(found: list[Trend], steps: int) -> Table:
+    """One row a quantity."""
+    table = Table(title=f"Growth over {steps:,} steps", title_justify="left")
+    for column in ("what", "level", "growth", "95 % interval", "per 1,000 steps", "flat"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for t in found:
+        table.add_row(
+            t.what,
+            f"{t.level:.4g}",
+            f"{t.growth:.3g}",
+            f"[{t.interval[0]:.3g}, {t.interval[1]:.3g}]",
+            f"{t.growth / steps * 1000:.3g}",
+            "yes" if t.flat else "no",
+        )
+    return table

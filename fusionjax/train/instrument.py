@@ -1,0 +1,178 @@
+"""Where a computation first loses a number: every intermediate result checked, each by its name.
+
+A function is traced, and its equations are evaluated one by one together with whether what they
+give is a number: as pure and as compilable as the function itself, on any mesh.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax._src import source_info_util  # a line of source for an equation has no public name
+from jax.extend import core
+from jaxtyping import Array, Bool
+
+# Equations that hold another function which is evaluated as if it stood in their place.
+_INLINED = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_vjp_call_jaxpr": "fun_jaxpr",
+}
+
+
+# Equations that only hand on what they get; where it was made says more.
+_CARRIERS = {
+    *("broadcast_in_dim", "reshape", "transpose", "slice", "dynamic_slice", "gather", "select_n"),
+    *("convert_element_type", "concatenate", "pad", "squeeze", "split", "stack", "unstack", "rev"),
+    *("copy", "copy_p", "neg", "stop_gradient", "reduce_precision", "reshard", "expand_dims"),
+    *("sharding_constraint", "dynamic_update_slice", "scatter", "real", "optimization_barrier"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One intermediate result.
+
+    Attributes:
+      module: path of the module that computes it, a scanned layer with its number.
+      backward: whether on the way back, of gradients.
+      operation: of XLA.
+      source: file and line.
+      shape: dtype and shape.
+    """
+
+    module: str
+    backward: bool
+    operation: str
+    source: str
+    shape: str
+
+    def __str__(self) -> str:
+        return f"{self.module} ({self.operation} of {self.shape}, {self.source})"
+
+
+def instrument(function: Callable[..., Any], *shapes: Any) -> tuple[Callable[..., Any], list[Site]]:
+    """A function that also tells which of its intermediate results hold what is no number.
+
+    Args:
+      function: pure, of arrays.
+      shapes: of its arguments.
+
+    Returns:
+      ``checked(*args) -> (what function gives, lost [N])``, and the N sites in the order in which
+      they are computed; of a loop every turn has its own, of a branch the outcome alone.
+    """
+    closed, out = jax.make_jaxpr(function, return_shape=True)(*shapes)
+    tree = jax.tree.structure(out)
+
+    def checked(*args: Any) -> tuple[Any, Bool[Array, "N"]]:
+        values, lost = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args))
+        flat = [x.reshape(-1) for x in lost]
+        return jax.tree.unflatten(tree, values), jnp.concatenate(flat or [jnp.zeros(0, bool)])
+
+    return checked, list(_sites(closed.jaxpr, ""))
+
+
+def _evaluate(jaxpr: core.Jaxpr, consts: Any, args: list) -> tuple[list, list[Array]]:
+    """What the equations give, and for every site of ``_sites``, in its order, whether it is
+    lost; sites inside a loop as an array over its turns."""
+    known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    known |= dict(zip(jaxpr.invars, args, strict=True))
+    lost: list[Array] = []
+    for e in jaxpr.eqns:
+        given = [v.val if isinstance(v, core.Literal) else known[v] for v in e.invars]
+        inner = _inside(e)
+        if inner is not None:
+            got, found = _evaluate(inner.jaxpr, inner.consts, given)
+        elif e.primitive.name == "scan":
+            got, found = _scan(e, given)
+        else:
+            with e.ctx.manager:  # precision and the like, as they were where it was traced
+                one = e.primitive.bind(*given, **e.primitive.get_bind_params(e.params))
+            got = list(one) if e.primitive.multiple_results else [one]
+            found = [_lost(x) for v, x in zip(e.outvars, got, strict=True) if _told(e, v)]
+        known |= dict(zip(e.outvars, got, strict=True))
+        lost += found
+    return [v.val if isinstance(v, core.Literal) else known[v] for v in jaxpr.outvars], lost
+
+
+def _scan(e: Any, given: list) -> tuple[list, list[Array]]:
+    """A loop whose turns also give their flags, in the order in which they run."""
+    inner, p = e.params["jaxpr"], e.params
+    consts, carries = p["num_consts"], p["num_carry"]
+
+    def body(carry: list, x: list) -> tuple[list, tuple[list, list[Array]]]:
+        out, lost = _evaluate(inner.jaxpr, inner.consts, [*given[:consts], *carry, *x])
+        flat = [f.reshape(-1) for f in lost]
+        return out[:carries], (out[carries:], flat)
+
+    carry, (ys, lost) = jax.lax.scan(
+        body,
+        list(given[consts : consts + carries]),
+        list(given[consts + carries :]),
+        length=p["length"],
+        reverse=p["reverse"],
+        unroll=p["unroll"],
+    )
+    if not lost:
+        return [*carry, *ys], []
+    turns = jnp.concatenate(lost, axis=1)  # turn, site
+    return [*carry, *ys], [turns[::-1] if p["reverse"] else turns]
+
+
+def _sites(jaxpr: core.Jaxpr, above: str) -> Iterator[Site]:
+    for e in jaxpr.eqns:
+        name = f"{above}/{e.source_info.name_stack}"
+        inner = _inside(e)
+        if inner is not None:
+            yield from _sites(inner.jaxpr, name)
+        elif e.primitive.name == "scan":
+            turns = range(e.params["length"])
+            for turn in reversed(turns) if e.params["reverse"] else turns:
+                yield from _sites(e.params["jaxpr"].jaxpr, f"{name}/[{turn}]")
+        else:
+            where = source_info_util.summarize(e.source_info)
+            for v in e.outvars:
+                if _told(e, v):
+                    aval: Any = v.aval
+                    shape = f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
+                    module, backward = _readable(name), "transpose(" in name
+                    yield Site(module, backward, e.primitive.name, _short(where), shape)
+
+
+def _inside(e: Any) -> core.ClosedJaxpr | None:
+    key = _INLINED.get(e.primitive.name)
+    if key is None:
+        return None
+    inner = e.params[key]
+    return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
+
+
+def _told(e: Any, v: Any) -> bool:
+    """Whether this result of an equation is one of the sites."""
+    floats = hasattr(v.aval, "dtype") and jnp.issubdtype(v.aval.dtype, jnp.inexact)
+    return floats and e.primitive.name not in _CARRIERS
+
+
+def _lost(x: Array) -> Bool[Array, ""]:
+    return ~jnp.isfinite(x).all()
+
+
+def _readable(stack: str) -> str:
+    """``transpose(jvp(Forecaster.fuse))/fusion`` as ``Forecaster.fuse/fusion``."""
+    bare = re.sub(r"(transpose|jvp|vmap|rematted_computation|checkpoint)\(?|\(|\)", "", stack)
+    return "/".join(part for part in bare.replace("/[", "[").split("/") if part) or "loss"
+
+
+def _short(where: str) -> str:
+    """A place in the package without what is above it."""
+    return where[where.index("fusionjax/") :] if "fusionjax/" in where else where.split("/")[-1]

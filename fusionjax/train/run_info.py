@@ -1,0 +1,115 @@
+"""What a run is: its config, its data, its parents; what may change between two starts of it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from fusionjax.config import Config
+from fusionjax.data.windows import Scaler
+from fusionjax.errors import InputError
+
+# Keys that may change between two starts of one run: they alter no number that training computes.
+_FREE = (
+    "name",
+    "mesh",
+    "selection",
+    "evaluate",
+    "ladder",
+    "drift",
+    "toy",
+    # Copied into train.* when they take effect; replay_share is not.
+    "finetune.split",
+    "finetune.steps",
+    "finetune.learning_rate",
+    "finetune.warmup_steps",
+    "finetune.frozen",
+    "finetune.rank",
+    "finetune.gate_sessions",
+    "finetune.every",
+    "finetune.retrain_every",
+    "data.root",
+    "data.prepared",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.log_every",
+    "train.hang_seconds",
+    "guard.quarantine",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInfo:
+    """What a checkpoint says about itself beside the arrays."""
+
+    config: Config
+    fingerprint: str  # of the prepared data it was trained on
+    scaler: Scaler
+    trained_from: str  # first target day of all it learned from, its parents' rows included
+    trained_until: str  # last day whose labels it may have seen
+    parent: str | None  # run folder and step it was fine-tuned from
+    # The drift detectors' state when a service made it, with which another service goes on.
+    watch: dict[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "config": json.loads(self.config.to_json()),
+            "fingerprint": self.fingerprint,
+            "scaler": dataclasses.asdict(self.scaler),
+            "trained_from": self.trained_from,
+            "trained_until": self.trained_until,
+            "parent": self.parent,
+            "watch": self.watch,
+        }
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> "RunInfo":
+        return RunInfo(
+            Config.from_json(raw["config"]),
+            raw["fingerprint"],
+            Scaler(**raw["scaler"]),
+            raw["trained_from"],
+            raw["trained_until"],
+            raw["parent"],
+            raw.get("watch"),
+        )
+
+
+def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
+    """Refuses to continue a run under settings or data that would change its numbers.
+
+    Raises:
+      InputError: naming each differing key with both values.
+    """
+    if stored.fingerprint != new.fingerprint:
+        raise InputError(
+            f"{folder}: was trained on data {stored.fingerprint[:12]}, now it is "
+            f"{new.fingerprint[:12]}; fine-tune from it with launch/finetune.py, or "
+            "start a new --workdir"
+        )
+    for name in ("parent", "scaler", "trained_from", "trained_until"):
+        was, asked = getattr(stored, name), getattr(new, name)
+        if was != asked:
+            raise InputError(
+                f"{folder}: holds a run with {name} {was}, asked for {asked}; use another --workdir"
+            )
+    old, now = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
+    lines = [
+        f"  {k}: was {old.get(k)}, now {now.get(k)}"
+        for k in sorted(old | now)
+        if old.get(k) != now.get(k) and not k.startswith(_FREE)
+    ]
+    if lines:
+        raise InputError(
+            f"{folder}: holds a run of another config:\n"
+            + "\n".join(lines)
+            + "\nUse the same settings to resume, or another --workdir"
+        )
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = isinstance(value, dict)
+        flat |= _flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat

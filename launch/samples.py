@@ -1,0 +1,65 @@
+"""Samples that a training does not take at face value: listed, shown, weighed, restored.
+
+python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0            # lists them
+python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --show=4711
+python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --weigh=4711=.3
+python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --restore=4711
+What changed counts from the last checkpoint on, when the training is started again.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
+from fusionjax.report import samples as pages
+from fusionjax.train import quarantine
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.quarantine import Entry
+from fusionjax.train.run import open_market
+from fusionjax.train.telemetry import CONSOLE, say
+
+_RUN = flags.DEFINE_string("run", None, "Folder of one training (…/seed_0)", required=True)
+_SHOW = flags.DEFINE_integer("show", None, "A sample's id: all that it is made of")
+_WEIGH = flags.DEFINE_string("weigh", None, "id=weight in [0, 1]; 0 takes it out")
+_RESTORE = flags.DEFINE_integer("restore", None, "A sample's id: it counts in full again")
+
+
+def main(config: Config) -> None:
+    folder = Path(_RUN.value)
+    with Checkpoints(folder) as checkpoints:
+        scaler, step = checkpoints.info().scaler, checkpoints.latest()
+    entries = quarantine.read(folder)
+    windows = Windows(open_market(config), config, scaler)
+    if _SHOW.value is not None:
+        CONSOLE.print(pages.of_one(windows, windows.require(_SHOW.value), entries))
+        return
+    if _WEIGH.value is not None:
+        row, weight = _parsed(_WEIGH.value)
+        sample = windows.describe(windows.require(row))
+        entries[row] = Entry(weight, step or 0, "weighed by hand", sample)
+    if _RESTORE.value is not None:
+        if _RESTORE.value not in entries:
+            raise InputError(f"--restore: {folder} has no entry for sample {_RESTORE.value}")
+        del entries[_RESTORE.value]
+    if _WEIGH.value is not None or _RESTORE.value is not None:
+        quarantine.write(folder, entries)
+        say(f"{folder}: counts when its training goes on from step {step}")
+    CONSOLE.print(pages.of_all(entries))
+
+
+def _parsed(text: str) -> tuple[int, float]:
+    row, _, weight = text.partition("=")
+    try:
+        if 0 <= float(weight) <= 1:
+            return int(row), float(weight)
+    except ValueError:
+        pass
+    raise InputError(f"--weigh is {text!r}; expected id=weight with a weight in [0, 1]")
+
+
+if __name__ == "__main__":
+    app.run(main)
