@@ -20,7 +20,7 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
 .venv-aot/.installed: requirements-aot.lock pyproject.toml

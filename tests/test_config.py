@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, seeing
@@ -57,12 +58,36 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("data.splits.dev", ("2017-1-1", "2018-01-01"), "holds '2017-1-1'; expected YYYY-MM-DD"),
         ("data.splits.dev", ("2017-01-01", "2018-02-30"), "holds '2018-02-30'"),
         ("modalities.price.patch", 0, "each is at least 1"),
+        ("modalities.price.patch", True, "config.modalities.price.patch is True; expected"),
+        ("modalities.price.channels", "ret", "config.modalities.price.channels is 'ret'; expected"),
+        ("modalities.price.kind", ["numeric"], "kind is .'numeric'.; expected one of"),
+        ("modalities.price", 5, "config.modalities.price is 5; expected"),
+        ("modalities", None, "config.modalities is None; expected"),
+        ("targets.returns", 5, "config.targets.returns is 5; expected tuple"),
+        ("targets.returns", {"a": 1}, "config.targets.returns is {'a': 1}; expected tuple"),
+        ("data.image_size", (64,), "config.data.image_size is .64,.; expected"),
+        ("data.splits", "train", "config.data.splits is 'train'; expected"),
+        ("data", 5, "config.data is 5; expected"),
+        ("data.audio_seconds", float("inf"), "config.data.audio_seconds is inf; expected"),
+        ("data.audio_hertz", 10**400, "config.data.audio_hertz is 1000"),
+        ("train.learning_rate", float("nan"), "config.train.learning_rate is nan; expected"),
     ],
 )
 def test_bad_values_are_named(key: str, value: object, message: str) -> None:
     config = resolve(demo.get_config())
     with pytest.raises(InputError, match=message):
         config.override({key: value})
+
+
+@pytest.mark.parametrize("raw", [None, 5, "config", [1], {"data": {}, "modalities": [1]}, {}])
+def test_json_that_is_no_config_is_refused(raw: Any) -> None:
+    with pytest.raises(InputError, match="^config"):
+        Config.from_json(raw)
+
+
+def test_whole_numbers_are_taken_for_fractions() -> None:
+    rate = resolve(demo.get_config()).override({"train.clip_norm": 1}).train.clip_norm
+    assert (rate, type(rate)) == (1.0, float)
 
 
 def test_every_key_of_base_is_explained() -> None:

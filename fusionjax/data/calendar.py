@@ -1,10 +1,23 @@
 """Sessions of an exchange and the moment each one's decision is taken."""
 
+import datetime
+import functools
+
 import exchange_calendars
 import numpy as np
 import pandas as pd
 
 from fusionjax.errors import InputError
+
+
+@functools.cache
+def zone(calendar: str) -> datetime.tzinfo:
+    """The time zone of an exchange.
+
+    Raises:
+      InputError: unknown calendar.
+    """
+    return _exchange(calendar).tz
 
 
 def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> np.ndarray:
@@ -19,18 +32,11 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
       datetime64[s] in UTC, one a session.
 
     Raises:
-      InputError: unknown calendar, or a date on which the exchange was closed.
+      InputError: unknown calendar, one that does not reach so far, or a date on which the exchange
+        was closed.
     """
-    try:
-        exchange = exchange_calendars.get_calendar(
-            calendar, start=str(sessions[0]), end=str(sessions[-1] + np.timedelta64(7, "D"))
-        )
-    except exchange_calendars.errors.InvalidCalendarName as e:
-        raise InputError(
-            f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
-            "exchange (XNYS is New York)"
-        ) from e
-    closes = exchange.closes
+    first, last = str(sessions[0]), str(sessions[-1] + np.timedelta64(7, "D"))
+    closes = _exchange(calendar, start=first, end=last).closes
     known = closes.index.values.astype("datetime64[D]")
     at = np.searchsorted(known, sessions)
     closed = (at >= len(known)) | (known[np.minimum(at, len(known) - 1)] != sessions)
@@ -41,6 +47,18 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
         )
     utc = pd.DatetimeIndex(closes.iloc[at]).tz_convert("UTC").tz_localize(None)
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
+
+
+def _exchange(calendar: str, **span: str) -> exchange_calendars.ExchangeCalendar:
+    try:
+        return exchange_calendars.get_calendar(calendar, **span)
+    except exchange_calendars.errors.InvalidCalendarName as e:
+        raise InputError(
+            f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
+            "exchange (XNYS is New York)"
+        ) from e
+    except ValueError as e:  # its holidays are recorded from some year on
+        raise InputError(f"config.data.calendar: {e}; drop the bars outside or change it") from e
 
 
 def seconds(times: pd.Series) -> np.ndarray:

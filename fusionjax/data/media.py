@@ -3,9 +3,11 @@
 Files are untrusted: headers come first.
 """
 
+import ctypes
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,10 +17,18 @@ from jaxtyping import Float32, Int16, UInt8
 from fusionjax.config import DataConfig
 from fusionjax.errors import InputError
 
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
 # Of media, and the folder of each.
 KINDS = {"image": "images", "audio": "audio", "video": "video", "frames": "frames"}
 DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8, "frames": np.float32}
-_PIXELS = 50_000_000  # of a picture or a frame; more is a bomb or a poster
+_PIXELS = 50_000_000  # of a picture; more is a bomb or a poster
+_FRAME_PIXELS = 17_000_000  # of a video's frame, 4096 × 4096; a decoder keeps 16 such and more
+_SCANS = 100  # of a JPEG: each few bytes of one paint the whole picture again
+# What the container says is not what the stream in it does: the decoder must know the limit.
+_BOUNDS = {"max_pixels": str(_FRAME_PIXELS), "max_streams": "10", "threads": "1"}
+_BLOCK_BYTES = 64_000_000  # that FFmpeg may take at once, for a frame or for a stream's index
 _HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
 _BLOCK = 65_536  # samples read at once
 _TABLE_BYTES = 64_000_000  # of a table of frames, packed; unpacked it may have eight times as many
@@ -54,6 +64,8 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
 
     def careful(path: Path) -> tuple[np.ndarray, int]:
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise Undecodable("is no regular file")
             return decode(path, config)
         except Undecodable:
             raise
@@ -81,7 +93,11 @@ def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height wi
 
     height, width = config.image_size
     with Image.open(path, formats=["PNG", "JPEG"]) as image:
-        _limit(image.width * image.height)
+        _limit(image.width * image.height, _PIXELS)
+        if path.stat().st_size > 4 * _PIXELS:
+            raise Undecodable(f"has more than {4 * _PIXELS:,} bytes")
+        if image.format == "JPEG" and path.read_bytes().count(b"\xff\xda") > _SCANS:
+            raise Undecodable(f"has more than {_SCANS} scans")
         grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(grey), 1
 
@@ -127,7 +143,7 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
 
     wanted = round(config.audio_seconds * config.audio_hertz)
     parts, count = [np.zeros(0, np.float32)], 0
-    with path.open("rb") as raw, av.open(raw, "r", format="mp4") as container:
+    with path.open("rb") as raw, _opened(raw) as container:
         if not container.streams.audio:
             raise Undecodable("holds no sound track")
         stream = container.streams.audio[0]
@@ -195,13 +211,13 @@ def _video(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames he
     from av.video.frame import VideoFrame
 
     height, width = config.video_size
-    # A stream of one known format: by name and guess, FFmpeg would follow a playlist elsewhere.
-    with path.open("rb") as raw, av.open(raw, "r", format="mp4") as container:
+    with path.open("rb") as raw, _opened(raw) as container:
         if not container.streams.video:
             raise Undecodable("holds no video stream")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # starting threads costs more than short clips do
-        _limit(stream.width * stream.height)
+        stream.codec_context.options = _BOUNDS
+        _limit(stream.width * stream.height, _FRAME_PIXELS)
         _last(float((container.duration or 0) / av.time_base), config)
         total = max(stream.frames, 1)
         keep = np.unique(np.rint(np.linspace(0, total - 1, config.video_frames)).astype(int))
@@ -216,9 +232,18 @@ def _video(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames he
     return shown[at], len(frames)
 
 
-def _limit(pixels: int) -> None:
-    if not 0 < pixels <= _PIXELS:
-        raise Undecodable(f"declares {pixels:,} pixels; expected 1 to {_PIXELS:,}")
+def _opened(raw: IO[bytes]) -> "InputContainer":
+    """An MP4. By name and guess, FFmpeg would follow a playlist elsewhere."""
+    import av
+
+    # PyAV lets no one say this: an index of a billion frames can be declared in four bytes.
+    ctypes.CDLL(av._core.__file__).av_max_alloc(ctypes.c_size_t(_BLOCK_BYTES))
+    return av.open(raw, "r", format="mp4", options=_BOUNDS)
+
+
+def _limit(pixels: int, most: int) -> None:
+    if not 0 < pixels <= most:
+        raise Undecodable(f"declares {pixels:,} pixels; expected 1 to {most:,}")
 
 
 def _last(seconds: float, config: DataConfig) -> None:

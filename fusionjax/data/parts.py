@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,9 +84,10 @@ def digests(part: Path) -> Digests | None:
     """Of the rows that a part holds; None where it is not whole."""
     try:
         with (part / _DIGESTS).open("rb") as raw, np.load(raw, allow_pickle=False) as f:
-            return {key: f[key] for key in f.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            held = {key: f[key] for key in f.files}
+    except Exception:  # zip files meet damage with errors of any class
         return None
+    return held if all(x.dtype == np.uint64 and x.ndim == 1 for x in held.values()) else None
 
 
 def write(
@@ -120,7 +120,8 @@ def write(
     tables = tables.in_order()  # that of an interrupted call, whose records are kept
     for cut in part.rglob("incomplete.*"):  # what tfds had begun
         shutil.rmtree(cut)
-    texts = tables.documents["text"].to_numpy(str) if len(tables.documents) else None
+    # As objects: an array of text would make each as wide as the longest.
+    texts = tables.documents["text"].to_numpy(object) if len(tables.documents) else None
     read = None if texts is None else _read_texts(texts, config, progress)
     try:
         return _write_tables(part, tables, read, root, config, known, progress)

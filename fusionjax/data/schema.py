@@ -1,19 +1,23 @@
 """What raw tables must look like, and the message when they do not."""
 
-import json
+from numbers import Number
 from pathlib import Path
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
-import pyarrow
 
+from fusionjax.data import calendar as calendars
+from fusionjax.data import tables
 from fusionjax.errors import InputError
 
 BARS = ("symbol", "date", "open", "high", "low", "close", "adj_close", "volume")
 DOCUMENTS = ("symbol", "event_time", "available_time", "author", "text")
 _SLACK = 1.001  # printed prices are rounded
 _PRICES = ["open", "high", "low", "close", "adj_close"]
+# Prices, volumes and channels are stored as float32, which has not much more room than this.
+_LEAST, _MOST = 1e-30, 1e30
+_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # what calendars reach
+_NAME = 1000  # characters of a symbol, an author, ...; an array of names is as wide as the longest
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -27,13 +31,12 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.exists():
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
         raise InputError(f"{path}: missing; the folder holds {found}")
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path}: is no regular file; put the table itself there")
     try:
-        if path.suffix == ".jsonl":
-            with path.open(encoding="utf-8") as lines:  # pandas' own reader would guess at dates
-                return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (pyarrow.ArrowException, OSError, ValueError, UnicodeDecodeError) as e:
-        reason = str(e).splitlines()[0]
+        return tables.read(path)
+    except Exception as e:  # parsers meet damage with errors of any class
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise InputError(
             f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
             "truncated: copy it again"
@@ -67,27 +70,33 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     if bars.empty:
         raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
     bars = bars.reset_index(drop=True)
+    number = bars["date"].map(lambda cell: isinstance(cell, Number)) & bars["date"].notna()
+    _refuse(bars, number, where, "date is a number; write YYYY-MM-DD")
     try:
         dates = pd.to_datetime(bars["date"], format="ISO8601").astype("datetime64[s]")
-    except (ValueError, TypeError) as e:
-        raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({e})") from e
+    except (ValueError, TypeError, OverflowError) as e:
+        reason = str(e).splitlines()[0]
+        raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({reason})") from e
     bars = bars.assign(date=dates)
     _refuse(bars, dates.isna(), where, "a bar needs a date")
-    _refuse(bars, ~_is_text(bars["symbol"]), where, "symbol must be text")
+    _refuse(bars, (dates < _FIRST) | (dates > _LAST), where, "expected a day from 1800 to 2199")
+    bars = bars.assign(symbol=names(bars, "symbol", where))
     _refuse(bars, dates.dt.normalize() != dates, where, "one bar a session: a time of day is extra")
     for column in [*_PRICES, "volume"]:
         if not pd.api.types.is_numeric_dtype(bars[column]):
             raise InputError(
                 f"{where}: column {column} holds {bars[column].dtype}; expected numbers"
             )
-        low_is_bad = bars[column] < 0 if column == "volume" else bars[column] <= 0
+        values = bars[column].to_numpy(float)
+        least = 0 if column == "volume" else _LEAST
         _refuse(
             bars,
-            ~np.isfinite(bars[column].to_numpy(float)) | low_is_bad,
+            ~((values >= least) & (values <= _MOST)),
             where,
             f"{column} must be a finite number {'of at least' if column == 'volume' else 'above'} "
             "zero; drop the row or repair it",
         )
+    bars = bars.astype(dict.fromkeys([*_PRICES, "volume"], float))
     ends = bars[["open", "close"]]
     _refuse(
         bars,
@@ -123,8 +132,8 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
     """
     require_columns(documents, DOCUMENTS, where)
     documents = documents.reset_index(drop=True)
-    for column in ("symbol", "text"):
-        _refuse(documents, ~_is_text(documents[column]), where, f"{column} must be text")
+    _refuse(documents, ~_is_text(documents["text"]), where, "text must be text")
+    documents = documents.assign(symbol=names(documents, "symbol", where))
     for column in ("event_time", "available_time"):
         if not isinstance(documents[column].dtype, pd.DatetimeTZDtype):
             raise InputError(
@@ -164,15 +173,42 @@ def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
     Raises:
       InputError: naming the first row that holds something else.
     """
-    text = table[column].map(lambda cell: "" if pd.isna(cell) else str(cell).lower())
+    text = table[column].map(lambda cell: str(cell).lower()).mask(table[column].isna(), "")
     _refuse(table, ~text.isin(["true", "false", ""]), where, f"{column} must be true or false")
     return (text == "true").to_numpy()
+
+
+def names(table: pd.DataFrame, column: str, where: object) -> pd.Series:
+    """A column of names: text, and no longer than a name is.
+
+    Raises:
+      InputError: naming the first row that holds something else.
+    """
+    cells = table[column]
+    _refuse(table, ~_is_text(cells), where, f"{column} must be text")
+    long = np.fromiter(map(len, cells), int, len(cells)) > _NAME
+    _refuse(table, long, where, f"{column} has more than {_NAME:,} characters")
+    return cells.astype(str)  # a column without rows is of any type
+
+
+def labels(table: pd.DataFrame, column: str, where: object) -> pd.Series:
+    """A column of names or numbers as names; an empty cell is an empty text.
+
+    Raises:
+      InputError: naming the first row that holds something else.
+    """
+    cells = table[column].astype(object)
+    cells = cells.mask(cells.isna(), "")
+    number = cells.map(lambda cell: isinstance(cell, Number)).astype(bool)
+    text = cells.mask(number, cells[number].map(str))
+    return names(table.assign(**{column: text}), column, where)
 
 
 def check_ids(items: pd.DataFrame, where: object) -> None:
     """Raises InputError naming the first row without an ``id``, or whose id another row has."""
     _refuse(items, items["id"].isna(), where, "id is missing; fill all or drop the column")
-    _refuse(items, items.duplicated("id"), where, "this id appeared before; ids must differ")
+    again = labels(items, "id", where).duplicated()
+    _refuse(items, again, where, "this id appeared before; ids must differ")
 
 
 def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
@@ -184,7 +220,7 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     Raises:
       InputError: naming the row: a time without a zone, none at all, one in the future.
     """
-    zone = exchange_calendars.get_calendar(calendar).tz
+    zone = calendars.zone(calendar)
     table = table.reset_index(drop=True)
     for column in ("event_time", "available_time"):
         if isinstance(table[column].dtype, pd.DatetimeTZDtype):
@@ -192,7 +228,10 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
             continue
         missing = table[column].isna()
         _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
-        text = table[column].astype(str)
+        try:
+            text = table[column].astype(str)
+        except ValueError as e:  # bytes that are no text
+            raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         dated = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
         zoned = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$") & text.str.contains(":")
         _refuse(
@@ -219,9 +258,14 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
     Raises:
       InputError: naming the first row that holds something else.
     """
-    values = pd.to_numeric(table[column], errors="coerce")
-    _refuse(table, values.isna() & table[column].notna(), where, f"{column} is no number; empty it")
-    return values.astype(float)
+    cells = table[column]
+    if pd.api.types.is_numeric_dtype(cells):
+        values = cells.astype(float)
+    else:  # times have numbers too, and are none
+        values = pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
+    wrong = ~(values.abs() <= _MOST) & cells.notna()
+    _refuse(table, wrong, where, f"{column} is no number, or infinite; empty it")
+    return values
 
 
 def inside(where: Path, row: int, cell: object) -> Path:
@@ -233,6 +277,9 @@ def inside(where: Path, row: int, cell: object) -> Path:
     home = where.parent.resolve()
     try:
         path = (home / cell).resolve()  # type: ignore[operator]
+        if path.is_relative_to(home):
+            str(path).encode()
+            path.is_file()  # asks the system, for which a name may be too long
     except (TypeError, ValueError, OSError, RuntimeError) as e:
         raise InputError(f"{where}: row {row}: path {cell!r} is no file name ({e})") from e
     if not path.is_relative_to(home):
@@ -240,8 +287,23 @@ def inside(where: Path, row: int, cell: object) -> Path:
     return path
 
 
+def lies_in(folder: Path, path: Path) -> bool:
+    """Whether ``path``, its links followed, is in ``folder``, which may be a link itself."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return False
+
+
 def _is_text(column: pd.Series) -> np.ndarray:
-    return column.map(lambda cell: isinstance(cell, str)).to_numpy(bool)
+    return column.map(_is_unicode).to_numpy(bool)
+
+
+def _is_unicode(cell: object) -> bool:
+    try:
+        return isinstance(cell, str) and cell.encode() is not None
+    except UnicodeEncodeError:  # half of a pair, which JSON can say
+        return False
 
 
 def _refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:

@@ -3,8 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ EMBEDDING_WIDTH = 384
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
 
 _TOKENS_PER_BATCH = 4096
+_MOOD = 20_000  # characters that VADER reads: it takes the square of a text's length in time
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
 
@@ -84,7 +83,7 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     for text in texts:
         words = loughran.tokenize(text)
         finance = loughran.get_score(words)
-        mood = vader.polarity_scores(text)
+        mood = vader.polarity_scores(text[:_MOOD])
         n = max(len(words), 1)
         rows.append(
             (
@@ -192,11 +191,21 @@ class _Cache:
             )
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:
-                return _Cache(path, f["keys"], f["embedding"], f["lexicon"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+                cache = _Cache(path, f["keys"], f["embedding"], f["lexicon"])
+            for array, shape in (
+                (cache.keys, ()),
+                (cache.embedding, (EMBEDDING_WIDTH,)),
+                (cache.lexicon, (len(LEXICON),)),
+            ):
+                if array.shape != (len(cache.keys), *shape):
+                    raise ValueError(f"an array of {array.shape}")
+            if cache.keys.dtype.kind != "S":
+                raise ValueError(f"keys are {cache.keys.dtype}")
+        except Exception as e:  # zip files meet damage with errors of any class
             raise InputError(
                 f"{path}: damaged embedding cache ({e}); delete it and prepare again"
             ) from e
+        return cache
 
     def add(self, keys: np.ndarray, embedding: np.ndarray, lexicon: np.ndarray) -> "_Cache":
         keys = np.concatenate([self.keys, keys])

@@ -134,7 +134,7 @@ def scaled(config: Config, devices: int | str) -> Config:
     if not asked or asked % inside:
         raise InputError(
             f"--devices: {devices!r} is no number of devices for replicas of {inside} "
-            f"(config.mesh.fsdp × tensor); give multiples of {inside}, such as {inside},{8 * inside}"
+            f"(config.mesh.fsdp × tensor); give multiples of {inside}: {inside},{8 * inside}"
         )
     rows = config.train.global_batch_size * asked // (_replicas(config) * inside)
     return config.override({"mesh.data": asked // inside, "train.global_batch_size": rows})

@@ -26,6 +26,11 @@ def test_a_bar_on_a_holiday_is_refused() -> None:
         calendar.decision_times(np.array(["2018-12-24"], "datetime64[D]"), "XXXX", 0)
 
 
+def test_days_before_an_exchange_kept_records_are_refused() -> None:
+    with pytest.raises(InputError, match="config.data.calendar: The XKRX holidays are only recor"):
+        calendar.decision_times(np.array(["1950-01-03"], "datetime64[D]"), "XKRX", 0)
+
+
 def test_items_join_the_first_decision_at_or_after_them() -> None:
     decisions = np.array(["2018-07-02T20:30:00", "2018-07-03T17:30:00"], "datetime64[s]")
     times = np.array(

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.progress import Progress
 
 from fusionjax.config import Config
-from fusionjax.data import prepare, store
+from fusionjax.data import parts, prepare, store
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.sources import folder as source
 from fusionjax.data.store import Market
@@ -80,7 +80,7 @@ def manifest(folder: Path, rows: list[tuple[str, ...]]) -> None:
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def change(root: Path, row: int, **cells: str) -> None:
+def change(root: Path, row: int, **cells: object) -> None:
     """Other cells in one row of the pictures' manifest."""
     path = root / "images" / "manifest.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -212,6 +212,46 @@ def test_what_lies_beside_the_data_does_not_count(root: Path, tmp_path: Path) ->
     assert made(c)[0] == first
 
 
+def test_what_a_link_leads_to_outside_is_not_even_hashed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (root / "images" / "link.png").symlink_to(tmp_path / "secret.png")
+    (root / "images" / "own.png").symlink_to("a.png")
+    (root / "images" / "loop.png").symlink_to("loop.png")
+    listed = {p.name for p in source.files(root)}
+    assert listed >= {"a.png", "own.png"}
+    assert not listed & {"link.png", "loop.png"}
+
+
+def test_a_long_text_does_not_make_the_others_as_wide(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand posts beside one of a megabyte would take 4 GB."""
+    stamp = "2024-05-09T10:00:00Z"
+    write_texts(root, [("AA", stamp, "x" * 1_000_000), *[("AA", stamp, "up")] * 1000])
+    read = parts.text.featurise
+    taken = []
+
+    def featurise(texts: np.ndarray, *rest: object) -> tuple[np.ndarray, np.ndarray]:
+        taken.append(texts.nbytes)
+        return read(texts, *rest)
+
+    monkeypatch.setattr(parts.text, "featurise", featurise)
+    made(config(root, tmp_path))
+    assert sum(taken) < 100_000
+
+
+def test_digests_of_a_kind_that_zip_does_not_know_count_as_unfinished(tmp_path: Path) -> None:
+    path = tmp_path / "digests.npz"
+    np.savez(path, bars=np.arange(2, dtype=np.uint64))
+    assert parts.digests(tmp_path) is not None
+    whole = path.read_bytes()
+    at = whole.rindex(b"PK\x01\x02") + 10  # the method of compression
+    path.write_bytes(whole[:at] + b"\x63\0" + whole[at + 2 :])
+    assert parts.digests(tmp_path) is None
+    np.savez(path, bars=np.zeros((2, 2)))
+    assert parts.digests(tmp_path) is None
+
+
 def test_items_before_1970_meet_their_own_bars(root: Path, tmp_path: Path) -> None:
     old = pd.bdate_range("1969-12-22", "1970-01-09").difference(
         pd.to_datetime(["1969-12-25", "1970-01-01"])
@@ -278,6 +318,10 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
     [
         (lambda r: change(r, 0, path="../../secret.png"), "manifest.jsonl: row 0: path .* leaves"),
         (lambda r: change(r, 1, path="/etc/passwd"), "row 1: path '/etc/passwd' leaves"),
+        (lambda r: change(r, 1, path="x/" * 3000), "row 1: path .* is no file name .*too long"),
+        (lambda r: change(r, 1, path="\udcff.png"), "cannot be read as jsonl .*surrogates"),
+        (lambda r: change(r, 0, source=["desk"]), "manifest.jsonl: row 0 .*source must be text"),
+        (lambda r: change(r, 0, event={"a": 1}), "manifest.jsonl: row 0 .*event must be text"),
         (lambda r: change(r, 0, event_time="2024-05-10T15:59:00"), "row 0 .*has no time zone"),
         (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time has no time zone"),
         (lambda r: change(r, 2, available_time="2024-05-14T00:00:00Z"), "available before it hap"),

@@ -1,5 +1,8 @@
 """Files to arrays: what is decoded is what was written, and what cannot be says why."""
 
+import io
+import os
+import resource
 import struct
 import zlib
 from pathlib import Path
@@ -140,6 +143,54 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
             decode(tmp_path / name)
     with pytest.raises(media.Undecodable, match="lasts 3 s"):
         media.decoder("video", config(media_seconds=2.0))(tmp_path / "ten_hours.mp4")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for kind in media.KINDS:
+        with pytest.raises(media.Undecodable, match="is no regular file"):
+            media.decoder(kind, config())(tmp_path / "pipe")
+
+
+def test_a_jpeg_that_paints_itself_over_and_over_is_not_painted(tmp_path: Path) -> None:
+    """Each of 80,000 scans of a few bytes would take 30 ms: 40 minutes of 6 MB."""
+    raw = io.BytesIO()
+    Image.new("L", (7000, 7000)).save(raw, "JPEG", progressive=True)
+    whole = raw.getvalue()
+    last, end = whole.rindex(b"\xff\xda"), whole.rindex(b"\xff\xd9")
+    (tmp_path / "a.jpg").write_bytes(whole[:last] + whole[last:end] * 80_000 + whole[end:])
+    with pytest.raises(media.Undecodable, match="has more than 100 scans"):
+        media.decoder("image", config())(tmp_path / "a.jpg")
+
+
+def fields(mp4: bytes, box: bytes, offset: int, *numbers: int) -> bytes:
+    """The file with other numbers in a box, counted from its name."""
+    at = mp4.index(box) + offset
+    new = struct.pack(f">{len(numbers)}I", *numbers)
+    return mp4[:at] + new + mp4[at + len(new) :]
+
+
+def test_a_video_takes_no_more_memory_than_its_frames_need(tmp_path: Path) -> None:
+    """A kilobyte that declares an index of 80 million frames: 2.8 GB; and frames larger than the
+    container says."""
+    write_video(tmp_path / "a.mp4", [1, 2, 3, 4, 5])
+    whole = (tmp_path / "a.mp4").read_bytes()
+    many = fields(fields(whole, b"stsz", 8, 1, 80_000_000), b"stsc", 16, 80_000_000)
+    (tmp_path / "a.mp4").write_bytes(many)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(media.Undecodable, match="declares 0 pixels|cannot be decoded"):
+        media.decoder("video", config())(tmp_path / "a.mp4")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
+    with av.open(tmp_path / "b.mp4", "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 4608, 4096, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(4608, 4096, "yuv420p")))
+        container.mux(stream.encode())
+    large = (tmp_path / "b.mp4").read_bytes()
+    at = large.index(b"avc1", large.index(b"stsd")) + 28  # the size that the container says
+    (tmp_path / "b.mp4").write_bytes(large[:at] + struct.pack(">HH", 32, 16) + large[at + 4 :])
+    with pytest.raises(media.Undecodable, match="declares 18,874,368 pixels; expected 1 to 17,00"):
+        media.decoder("video", config())(tmp_path / "b.mp4")
 
 
 def tone(hertz: int, seconds: float, rate: int) -> np.ndarray:

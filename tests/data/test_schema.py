@@ -1,9 +1,16 @@
 """Bad tables end in one message that names the file, the row and the remedy."""
 
+import datetime
+import decimal
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fusionjax.data import schema
@@ -60,6 +67,14 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
         (lambda b: b.assign(low=[0.5, 2.5, 2]), "row 1.*between low and high"),
         (lambda b: b.assign(date=pd.to_datetime(b["date"]).dt.tz_localize("UTC")), "not a plain"),
         (lambda b: b.assign(date=b["date"] + "T10:00"), "row 0.*a time of day is extra"),
+        (lambda b: b.assign(date=[20200102, 20200103, 20200106]), "row 0.*date is a number"),
+        (lambda b: b.assign(date=[np.inf, 1.0, 2.0]), "row 0.*date is a number; write YYYY"),
+        (lambda b: b.assign(date=["2020-01-02", "2020-01-03", "9999-12-31"]), "row 2.*1800 to 219"),
+        (lambda b: b.assign(date=["0001-01-01", "2020-01-03", "2020-01-06"]), "row 0.*1800 to 219"),
+        (lambda b: b.assign(high=[2.0, 3, 1e300]), "row 2.*high must be a finite number"),
+        (lambda b: b.assign(low=[0.5, 5e-324, 2]), "row 1.*low must be a finite number above zero"),
+        (lambda b: b.assign(symbol=["A", b"A", "A"]), "row 1.*symbol must be text"),
+        (lambda b: b.assign(symbol=["A", "A", "A" * 2000]), "row 2.*has more than 1,000 charac"),
     ],
 )
 def test_bad_bars(change: object, message: str) -> None:
@@ -98,6 +113,10 @@ NOW = pd.Timestamp("2020-02-01", tz="UTC")
         ),
         (lambda d: d.drop(columns="author"), "lacks column author"),
         (lambda d: d.assign(text=["hello", None]), "row 1.*text must be text"),
+        (
+            lambda d: d.assign(text=pd.Series(["hello", "half \ud800"], dtype=object)),
+            "row 1.*text must be text",
+        ),
     ],
 )
 def test_bad_documents(change: object, message: str) -> None:
@@ -118,3 +137,122 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="missing; the folder holds nothing"):
         schema.read_table(tmp_path / "empty" / "bars.parquet")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match="pipe.csv: is no regular file"):
+        schema.read_table(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": 1}\n5\n', "line 2 is '5'; expected an object"),
+        ('{"a": 1}\n{"a": \n', "line 2: Expecting value"),
+        ("[" * 100_000, "line 1: maximum recursion depth"),
+        # 5,000 rows, each with a column of its own: 25 million cells in 60 kilobytes.
+        ("".join(json.dumps({f"c{i}": 1}) + "\n" for i in range(5000)), "it unpacks to 128,0"),
+    ],
+)
+def test_lines_that_are_no_table(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.jsonl").write_text(content)
+    with pytest.raises(InputError, match=f"a.jsonl: cannot be read as jsonl .{message}"):
+        schema.read_table(tmp_path / "a.jsonl")
+
+
+def test_a_header_of_very_many_columns_is_not_parsed(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x," * 400_000 + "\n")
+    with pytest.raises(InputError, match="names 400,001 columns or more; 10,000 are too many"):
+        schema.read_table(tmp_path / "a.csv")
+
+
+def write(path: Path, table: pa.Table, metadata: dict[str, str] | None = None) -> Path:
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def repeated(text: str, times: int) -> pa.Array:
+    """A text many times, of which one is kept."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), times), [text])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), "two columns have one"),
+        (pa.table({"a": [[1]]}), "column a holds list<.*expected plain cells"),
+        # 20 million equal numbers, and a text of 100 kB 100,000 times, in a few kilobytes.
+        (pa.table({"a": pa.repeat(1, 20_000_000)}), "it unpacks to 160,000,000 bytes or more"),
+        (pa.table({"a": repeated("x" * 100_000, 100_000)}), "it unpacks to 10,000,800,000"),
+    ],
+    ids=["two of one name", "nested", "numbers", "texts"],
+)
+def test_parquet_that_is_no_plain_table(tmp_path: Path, table: pa.Table, message: str) -> None:
+    path = write(tmp_path / "a.parquet", table)
+    with pytest.raises(InputError, match=f"a.parquet: cannot be read as parquet .*{message}"):
+        schema.read_table(path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["{", "{}", "[]", '{"index_columns": ["gone"]}', '{"index_columns": ["a"], "columns": []}'],
+)
+def test_what_parquet_says_of_pandas_does_not_matter(tmp_path: Path, said: str) -> None:
+    path = write(tmp_path / "a.parquet", pa.table({"a": [1], "b": ["x"]}), {"pandas": said})
+    assert schema.read_table(path).to_dict("list") == {"a": [1], "b": ["x"]}
+    pd.DataFrame({"a": [1, 2]}, index=[7, 5]).to_parquet(path)
+    assert list(schema.read_table(path)) == ["a"], "an index without a name is no column"
+
+
+def test_parquet_types_become_plain_ones(tmp_path: Path) -> None:
+    at = datetime.datetime(2024, 5, 1, 12)
+    table = pa.table(
+        {
+            "zone": pa.array([at], pa.timestamp("s", "-04:00")),
+            "nowhere": pa.array([at], pa.timestamp("s", "no/where")),
+            "price": pa.array([decimal.Decimal("1.50")]),
+            "symbol": pa.array(["A"]).dictionary_encode(),
+        }
+    )
+    (row,) = schema.read_table(write(tmp_path / "a.parquet", table)).to_dict("records")
+    utc = pd.Timestamp(at, tz="UTC")
+    assert row == {"zone": utc, "nowhere": utc, "price": 1.5, "symbol": "A"}
+
+
+@pytest.mark.parametrize("cell", [np.inf, 1e39, "up", [1], b"1", pd.Timestamp("2024-05-01")])
+def test_channels_are_numbers(cell: Any) -> None:
+    table = pd.DataFrame({"mood": pd.Series([None, "2", cell], dtype=object)})
+    with pytest.raises(InputError, match="f: row 2 .*mood is no number, or infinite; empty it"):
+        schema.numbers(table, "mood", Path("f"))
+    assert schema.numbers(table[:2], "mood", Path("f")).fillna(0).tolist() == [0, 2]
+
+
+def test_labels_are_names_or_numbers() -> None:
+    table = pd.DataFrame({"author": pd.Series(["ann", 7, 1.5, None, float("nan")], dtype=object)})
+    assert schema.labels(table, "author", "f").tolist() == ["ann", "7", "1.5", "", ""]
+    assert schema.labels(table[3:].astype(float), "author", "f").tolist() == ["", ""]
+    for cell in ([1], {"a": 1}, b"\xff", "\ud800", pd.NaT.__class__, "x" * 1001):
+        bad = pd.DataFrame({"author": pd.Series(["ann", cell], dtype=object)})
+        with pytest.raises(InputError, match="f: row 1 .*author (must be text|has more than)"):
+            schema.labels(bad, "author", "f")
+
+
+def test_cells_that_cannot_be_compared_are_refused() -> None:
+    items = pd.DataFrame({"id": [[1], [1]], "sound": [[True], None]})
+    with pytest.raises(InputError, match="f: row 0 .*id must be text"):
+        schema.check_ids(items, "f")
+    with pytest.raises(InputError, match="f: row 0 .*sound must be true or false"):
+        schema.flags(items, "sound", Path("f"))
+    times = pd.DataFrame({"event_time": [b"\xff"], "available_time": [b"\xff"]})
+    with pytest.raises(InputError, match="f: event_time: .*expected ISO 8601"):
+        schema.stamped(times, Path("f"), "XNYS")
+    with pytest.raises(InputError, match="config.data.calendar is 'XXXX'"):
+        schema.stamped(times, Path("f"), "XXXX")
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64", "datetime64[s]", "object"])
+def test_a_table_without_rows_is_of_any_type(kind: str) -> None:
+    columns = ("symbol", "event_time", "available_time", "text", "id", "author")
+    empty = pd.DataFrame({c: pd.Series([], dtype=kind) for c in columns})
+    schema.check_ids(empty, "f")
+    out = schema.stamped(empty, Path("f"), "XNYS")
+    assert schema.labels(out, "author", "f").str.len().sum() == 0
+    assert schema.names(out, "symbol", "f").str.split("|").empty

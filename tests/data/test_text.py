@@ -61,3 +61,17 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
         text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
+
+
+def test_a_cache_of_another_shape_is_named(tmp_path: Path) -> None:
+    path = tmp_path / f"{text.ENCODER}.npz"
+    for keys, width in ((np.array([b"a"]), 3), (np.array([1.0]), text.EMBEDDING_WIDTH)):
+        np.savez(path, keys=keys, embedding=np.zeros((1, width)), lexicon=np.zeros((1, 6)))
+        with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
+            text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
+
+
+def test_the_mood_of_a_very_long_text_is_that_of_its_beginning() -> None:
+    """VADER would take minutes for a million characters."""
+    long, begun = text.lexicon_scores(["good " * 200_000, "good " * 4_000])
+    np.testing.assert_array_equal(long[2:5], begun[2:5])

@@ -26,9 +26,13 @@ _STAMPS = ("symbol", "event_time", "available_time")
 
 
 def files(root: Path) -> list[Path]:
-    """The files whose content the prepared set depends on, in order; others may lie beside."""
+    """The files whose content the prepared set depends on, in order; others may lie beside.
+
+    A link that leads out of its folder counts as nothing: what it leads to is never opened.
+    """
     tables = [root / f"{stem}{suffix}" for stem in ("bars", "texts") for suffix in _LISTS]
-    inside = (p for folder in media.KINDS.values() for p in (root / folder).rglob("*"))
+    homes = [root / folder for folder in media.KINDS.values()]
+    inside = (p for home in homes for p in home.rglob("*") if schema.lies_in(home, p))
     return sorted(p for p in (*tables, *inside) if p.is_file())
 
 
@@ -46,7 +50,7 @@ def read(root: Path, calendar: str) -> Raw:
     if where is None:
         raise InputError(f"{root}: holds neither bars.parquet nor bars.csv; expected one of them")
     bars = schema.check_bars(schema.read_table(where), where)
-    sectors = _sectors(bars)
+    sectors = _sectors(bars, where)
     bars = bars.drop(columns="sector", errors="ignore")
     channels = features.price_channels(bars)
     for name in (str(c) for c in bars if c not in schema.BARS):
@@ -65,8 +69,14 @@ def read(root: Path, calendar: str) -> Raw:
         if "id" in table:
             schema.check_ids(table, where)
         if "event" in table:
-            events[str(where.relative_to(root))] = table["event"].value_counts()
-        table = _each_symbol(schema.stamped(table, where, calendar), where)
+            named = schema.labels(table, "event", where)
+            events[str(where.relative_to(root))] = named[named != ""].value_counts()
+        table = schema.stamped(table, where, calendar)
+        table["symbol"] = schema.names(table, "symbol", where)
+        for column in ("author", "source"):
+            if column in table:
+                table[column] = schema.labels(table, column, where)
+        table = _each_symbol(table, where)
         priced = table["symbol"].isin(known)
         notes.extend(
             f"{n} items of {s} in {where.name}: no prices"
@@ -108,12 +118,13 @@ def read(root: Path, calendar: str) -> Raw:
     )
 
 
-def _sectors(bars: pd.DataFrame) -> dict[str, str]:
+def _sectors(bars: pd.DataFrame, where: Path) -> dict[str, str]:
     """The last that each symbol names."""
     if "sector" not in bars:
         return {}
-    named = bars.dropna(subset="sector")
-    return dict(zip(named["symbol"].astype(str), named["sector"].astype(str), strict=True))
+    named = bars.assign(sector=schema.labels(bars, "sector", where))
+    named = named[named["sector"] != ""]
+    return dict(zip(named["symbol"].astype(str), named["sector"], strict=True))
 
 
 def _misaligned(events: dict[str, pd.Series]) -> tuple[str, ...]:
