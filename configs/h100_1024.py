@@ -1,6 +1,6 @@
 """128 nodes of 8 H100s: h100_64 with sixteen times its rows and a warmer learning rate.
 
-    sbatch --nodes=128 launch/slurm/h100_64.sbatch --config=configs/h100_1024.py
+    sbatch --nodes=128 launch/slurm/h100_64.sbatch --configs=configs/h100_1024.py
     python launch/plan.py --config=configs/h100_1024.py
 
 docs/scaling.md says what breaks first at this size. The learning rate grows with the square root

@@ -1,6 +1,6 @@
 """One node of 8 H100s: h100_64 with an eighth of its rows.
 
-sbatch --nodes=1 launch/slurm/h100_64.sbatch --config=configs/h100_8.py
+sbatch --nodes=1 launch/slurm/h100_64.sbatch --configs=configs/h100_8.py
 python launch/plan.py --config=configs/h100_8.py    # 54 GB a device, as on 8 nodes
 """
 

@@ -1,6 +1,6 @@
 """Goes on from a run on rows after its last matured label; the parent stays as it is.
 
-python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream
+python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream --data=FOLDER
 python launch/finetune.py --config=configs/kdd17.py --from=runs/kdd17 --stream    # every rule, from
     # never updating to a training from scratch every month, on each session of finetune.split
 """
@@ -24,14 +24,15 @@ from fusionjax.train.run import audited_market
 from fusionjax.train.telemetry import CONSOLE, last_metrics, say
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
+_DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
 _STREAM = flags.DEFINE_bool("stream", False, "Live finetune.split session by session instead")
 _RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "Of the stream; repeat for more")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned if not given")
 
 
 def main(config: Config) -> None:
-    mesh = make_mesh(config.mesh)
-    parent = Path(_FROM.value)
+    config = app.given(config, {"data.root": _DATA.value})
+    mesh, parent = make_mesh(config.mesh), Path(_FROM.value)
     if _STREAM.value:
         live(config, mesh, parent)
         return

@@ -16,41 +16,63 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.errors import InputError
+from fusionjax.parallel import processes
+from fusionjax.report import live
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Of each")
+_ENDED = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
+
+
+class Trainings:
+    """One training at a time, told of any signal; one between two must not hide the 75 either."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._child: subprocess.Popen | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopped = True
+        if self._child is not None:
+            self._child.terminate()  # of Ctrl-C too: a terminal has told the child that itself
+
+    def train(self, config: str) -> int:
+        """The exit status of one config's training."""
+        command = [sys.executable, str(Path(__file__).with_name("train.py")), f"--config={config}"]
+        command += [f"--seeds={_SEEDS.value}"] + ["--cpu_mesh"] * flags.FLAGS.cpu_mesh
+        with subprocess.Popen(command) as self._child:
+            if self.stopped:
+                self._child.terminate()
+            status = self._child.wait()
+        return app.EXIT_PREEMPTED if status and self.stopped else status
 
 
 def main(_: None) -> None:
-    missing = [c for c in _CONFIGS.value if not Path(c).is_file()]
-    if missing or not _CONFIGS.value:
+    configs = _CONFIGS.value
+    missing = [c for c in configs if not Path(c).is_file()]
+    if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
-    worst = 0
-    for config in _CONFIGS.value:
-        status = train(config)
+    trainings, states, worst = Trainings(), dict.fromkeys(configs, "not begun"), 0
+    for config in configs:
+        tell(states, config, "begun")
+        status = app.EXIT_PREEMPTED if trainings.stopped else trainings.train(config)
+        tell(states, config, _ENDED.get(status, f"failed with status {status}"))
         if status == app.EXIT_PREEMPTED:
-            sys.exit(status)
+            worst = status
+            break
         if status:
             print(f"{config}: failed with status {status}; going on", file=sys.stderr, flush=True)
         worst = worst or status
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a late one would find Python without handlers
     sys.exit(worst)
 
 
-def train(config: str) -> int:
-    """The exit status of one config's training, which gets the signals that this process gets."""
-    command = [sys.executable, str(Path(__file__).with_name("train.py")), f"--config={config}"]
-    command += [f"--seeds={_SEEDS.value}"] + ["--cpu_mesh"] * flags.FLAGS.cpu_mesh
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    with subprocess.Popen(command) as child:
-        before = {s: signal.signal(s, pass_on) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            return child.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+def tell(states: dict[str, str], config: str, state: str) -> None:
+    states[config] = state
+    if (processes.described() or (0, 1))[0] == 0:
+        live.keep_group(Path("runs"), states)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.cost import variant
 from fusionjax.parallel.cluster import H100
 from fusionjax.train import plan_table
-from fusionjax.train.plan import make_plan, scaled, state_bytes
+from fusionjax.train.plan import make_plan, scaled, state_bytes, uneven
 from fusionjax.train.telemetry import CONSOLE, say
 
 _DEVICES = flags.DEFINE_list("devices", [], "Plan for these numbers of devices, side by side")
@@ -30,7 +30,7 @@ def main(config: Config) -> None:
     if _FAILURES.value:
         CONSOLE.print(plan_table.failures(state_bytes(config)))
         return
-    asked = [scaled(config, int(n)) for n in _DEVICES.value] or [config]
+    asked = [scaled(config, n) for n in _DEVICES.value] or [config]
     if _AGAINST.value:
         asked.append(variant(asked[0], _AGAINST.value))
     plans = [make_plan(c, H100) for c in asked]
@@ -43,6 +43,8 @@ def main(config: Config) -> None:
     for plan in plans:
         say(f"written to {plan.save(Path('runs') / config.name)}")
     wrong = [f"{p.devices} devices: {line}" for p in plans for line in p.problems]
+    if len(_DEVICES.value) > 1:
+        wrong += uneven(plans[: len(_DEVICES.value)])
     if wrong:
         raise InputError("the plan does not fit:\n  " + "\n  ".join(wrong))
     say(f"it fits\nnext: python launch/train.py {app.config_flag()}")

@@ -30,6 +30,7 @@ install_import_hook(
     sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}), "beartype.beartype"
 )
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -43,6 +44,9 @@ from fusionjax.train.loop import feeds  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402
 from fusionjax.types import Feed  # noqa: E402
 
+# How long a case takes says how busy the machine is.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 use_virtual_cpu_devices(64)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -118,6 +118,10 @@ def _serve(
         return made
     if not (service / SERVING).exists():
         _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
+    known = _newest(service, day)
+    if known is not None and known.name not in past:
+        say(f"{known.name} was never completed: it has an update but no forecasts")
+        _promote(service, known)
     folder = service / day
     # Who served when the day began: a kill after the promotion must not make it its own parent.
     if not (folder / "begun.json").exists():
@@ -130,17 +134,13 @@ def _serve(
             f"{folder}: was begun on data {begun['data'][:12]}, now it is "
             f"{market.fingerprint[:12]}; delete the folder to begin the day anew"
         )
-    serving, known = Path(begun["run"]), _newest(service, day)
-    if known is not None and known.name not in past:
-        say(f"{known.name} was never completed: it has an update but no forecasts")
+    serving = Path(begun["run"])
     looked = _look(serving, market, config, folder, known, day)
     for line in looked["words"]:
         say(f"drift: {line}")
     updated = _update(serving, market, config, mesh, folder, looked, known, day, stop)
     say(f"update: {updated['why']}")
-    if updated["promoted"] and Serving.read(service).day != day:
-        now = Serving(str((folder / "update").resolve()), day, str(serving))
-        _write(service / SERVING, dataclasses.asdict(now))
+    _promote(service, folder)
     now_serving = Path(Serving.read(service).run)
     if not (folder / "forecast.json").exists():
         _write(folder / "forecast.json", _forecasts(now_serving, market, config))
@@ -150,12 +150,21 @@ def _serve(
         "drift": looked["words"],
         "alarms": len(looked["alarms"]),
         "robustness": looked["robustness"],
+        "shifts": looked["shifts"],
         "update": updated,
         "serving": str(now_serving),
         "forecasts": _read(folder / "forecast.json"),
     }
     _write(folder / DONE, made)
     return made
+
+
+def _promote(service: Path, folder: Path) -> None:
+    """A day's update serves, if the gate let it through and who began the day serves still."""
+    before = _read(folder / "begun.json")["run"]
+    if _read(folder / "update.json")["promoted"] and Serving.read(service).run == before:
+        now = Serving(str((folder / "update").resolve()), folder.name, before)
+        _write(service / SERVING, dataclasses.asdict(now))
 
 
 def _newest(service: Path, day: str) -> Path | None:
@@ -173,13 +182,14 @@ def _look(
         return _read(path)
     info = read_info(serving)
     state = info.watch if known is None else _read(known / "drift.json")["monitor"]
-    monitor = Monitor.begin(market, config, info) if state is None else Monitor.from_json(state)
+    monitor, anew = Monitor.resumed(state, market, config, info)
     run = Ensemble(serving, merged(config, info.config), market)
-    seen = monitor.look(market, config, info, str(serving), day, run.predict)
+    seen = monitor.look(market, config, info, day, run.predict)
     made = {
-        "words": seen.lines,
+        "words": anew + seen.lines,
         "alarms": [dataclasses.asdict(a) for a in seen.alarms],
         "robustness": seen.robustness,
+        "shifts": seen.shifts,
         "embedding": seen.embedding,
         "monitor": monitor.to_json(),
     }
@@ -222,13 +232,13 @@ def _update(
         _write(path, made)
         return made
     changed = _as_asked(config, alarm, info.trained_from, day)
-    update = folder / "update"
+    update, watch = folder / "update", looked["monitor"]
     if alarm and config.drift.action == "retrain":
-        verdict = _retrain(serving, market, changed, mesh, update, stop)
+        verdict = _retrain(serving, market, changed, mesh, update, stop, watch)
     else:
         # Turned down once, a channel is looked at again with every update.
         trust = looked["robustness"] if alarm or info.scaler.trust else None
-        seeds, watch = seed_folders(serving), looked["monitor"]
+        seeds = seed_folders(serving)
         verdict = finetune(serving, seeds, changed, mesh, update, stop, trust, watch)
     assert verdict is not None, "there is a gate, and there are labels for it"
     made = {"tried": day, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
@@ -252,6 +262,7 @@ def _retrain(
     mesh: Mesh,
     folder: Path,
     stop: Callable[[int], bool],
+    watch: dict[str, Any],
 ) -> gate.Verdict | None:
     """As many seeds from scratch, on all days but the gate's."""
     first, day = samples.period(config, _SPLIT)
@@ -260,6 +271,7 @@ def _retrain(
     trainer = Trainer.from_config(
         config.override({"data.splits": splits, "train.split": _SPLIT}), mesh
     )
+    trainer = dataclasses.replace(trainer, info=dataclasses.replace(trainer.info, watch=watch))
     for seed in seed_folders(serving):
         trainer.train(read_info(seed).config.seed, folder / seed.name, stop)
     return None if shadow is None else ask_gate(serving, folder, market, config, shadow)

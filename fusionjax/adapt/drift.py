@@ -14,6 +14,7 @@ from scipy import stats
 from fusionjax.errors import InputError
 
 ANCHOR = 250  # sessions at the reference level that a detector has seen at most when it starts
+LEAST = 20  # values that a reference needs
 _WILD = 3.0  # standard deviations
 _PERSISTENT = 0.99  # lag-1 autocorrelation up to which a series is whitened
 
@@ -264,10 +265,10 @@ class Watch:
 
 def _reference(name: str, x: np.ndarray) -> _Series:
     x = x[~np.isnan(x)].astype(float)
-    if len(x) < 20 or np.isinf(x).any() or x.min() == x.max():
+    if len(x) < LEAST or np.isinf(x).any() or x.min() == x.max():
         raise InputError(
-            f"reference of {name!r}: {len(x)} values, expected at least 20 finite ones that vary; "
-            f"take a longer reference or leave the series out"
+            f"reference of {name!r}: {len(x)} values, expected at least {LEAST} finite ones that "
+            f"vary; take a longer reference or leave the series out"
         )
     z = (x - x.mean()) / x.std()
     phi = float(np.clip((z[1:] * z[:-1]).mean(), -_PERSISTENT, _PERSISTENT))

@@ -22,10 +22,11 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info
-from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import feeds, fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import audited_market, make_program
+from fusionjax.train.run_info import RunInfo
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import say
 
@@ -91,6 +92,7 @@ def material(
             f"{known}, the last one the parent knew, with a label known by {until}; wait for it, "
             "or lower finetune.gate_sessions"
         )
+    _require_in_time(market, config, new, known, until)
     if f.replay_share == 0:
         return Material(new, None, until)
     old = samples.between(market, config, first, known)
@@ -101,6 +103,23 @@ def material(
         )
     kept = replay.buffer(old, f.replay_rows, f.replay_half_life, config.seed)
     return Material(new, kept, until)
+
+
+def _require_in_time(
+    market: Market, config: Config, new: Samples, known: np.datetime64, until: np.datetime64
+) -> None:
+    """Whatever chose them: no label teaches that the parent knew, or that is not yet known."""
+    t, labels = config.targets, new.targets
+    for horizons, mask in (
+        (t.direction, labels.direction_mask),
+        (t.returns, labels.returns_mask),
+        (t.volatility, labels.volatility_mask),
+    ):
+        for i, horizon in enumerate(horizons):
+            end = market.session[new.row[mask[:, i]] + horizon]
+            assert ((end > known) & (end <= until)).all(), (
+                f"a label of {horizon} sessions was known by {known} or is not by {until}"
+            )
 
 
 def start_from(program: Program, params: dict, seed: int) -> TrainState:
@@ -124,10 +143,15 @@ def learn(
     """
     state, lesson = start_from(program, params, config.seed), Lesson(learned.new, None, None)
     fed = dataclasses.replace(config, seed=config.seed + 1000 * turn)
-    source = feeds(fed, lesson, windows, 0, learned.old, config.finetune.replay_share)
+    source = feeds(fed, lesson, windows, learned.old, config.finetune.replay_share).starting(0)
     parent = params if program.parented else None
     for feed in itertools.islice(source, config.train.steps):
         state, _ = program.step(state, feed, fed.seed, parent)
+    if bool(state.guard.halted):
+        raise InputError(
+            f"update {turn + 1} lost a number in step {int(state.step)}; launch/finetune.py without "
+            "--stream finds out where and whose"
+        )
     return jax.block_until_ready(state.ema_params)
 
 
@@ -157,7 +181,7 @@ def finetune(
       folder: of the child run; one ``seed_*`` folder each.
       stop: see ``fit``.
       trust: of the channels, for the child's scaler; the parent's if None.
-      watch: the drift detectors' state, kept in the child's checkpoints.
+      watch: the drift detectors' state, for the child's checkpoints; the parent's if None.
 
     Returns:
       The verdict, or None where there is no gate.
@@ -187,6 +211,7 @@ def finetune(
         f"parent's {info.config.train.steps}"
     )
     period = info.trained_from, str(learned.until)
+    watch = info.watch if watch is None else watch
     child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
     for seed_folder in seeds:
         _train(child, seed_folder, folder / seed_folder.name, program, learned, windows, stop)

@@ -19,9 +19,10 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
+from fusionjax.train.run_info import RunInfo
 
 KINDS = ("abrupt", "gradual", "recurring", "feature-only", "none")
 _CLUE = 1.5  # standard deviations of noise that the clue to a rise is worth

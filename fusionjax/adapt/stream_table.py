@@ -62,6 +62,7 @@ def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
                 f"{forgot.mean():+.4f} ± {forgot.std(ddof=min(1, len(forgot) - 1)):.4f}",
                 f"{made:.0f}" + (f", {refused:.0f} refused" if refused else ""),
                 share,
+                _each(each),
                 verdicts,
             ]
         )
@@ -76,6 +77,16 @@ def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
         "forgetting (rise of old loss)",
         "updates",
         f"seconds / FLOPs of {_AGAINST}",
+        "an update: seconds, FLOPs",
         f"against {_AGAINST}, paired",
     ]
     return title, columns, rows
+
+
+def _each(lived: list[Lived]) -> str:
+    """What one update of a rule costs on average."""
+    updates = sum(x.updates for x in lived)
+    if not updates:
+        return "–"
+    seconds, flops = (sum(getattr(x, what) for x in lived) for what in ("seconds", "flops"))
+    return f"{seconds / updates:.2g} s, {flops / updates:.2g}"

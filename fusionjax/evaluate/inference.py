@@ -103,7 +103,13 @@ class Ensemble:
                     f"{folder}: differs from its neighbours in more than the seed (config, data or "
                     "scaler); score it by itself or move it out of the run folder"
                 )
-            return info.config.seed, checkpoints.averaged(self._program.abstract_state.ema_params)
+            params = checkpoints.averaged(self._program.abstract_state.ema_params)
+            if checkpoints.latest() != step:
+                raise InputError(
+                    f"{folder}: its last checkpoint is damaged, the one before is of step "
+                    f"{checkpoints.latest()}; run the command that trained it again to finish it"
+                )
+            return info.config.seed, params
 
     def with_windows(self, windows: Windows) -> "Ensemble":
         """The same seeds, shown what other windows show."""

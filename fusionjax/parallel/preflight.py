@@ -31,11 +31,13 @@ def check(mesh: Mesh, config_json: str, folder: Path, state_bytes: int, kept: in
       kept: checkpoints that stay; one more lies there while the next is written.
 
     Raises:
-      InputError: processes differ in versions or config, or the disk is too small.
+      InputError: processes differ in versions, config or devices, or the disk is too small.
     """
     processes.require_same("package versions", _versions())
     processes.require_same("config", config_json)
-    processes.require_same("device kind", mesh.devices.flat[0].device_kind)
+    # Its own: the mesh's first device is the same one in every process.
+    kinds = sorted({d.device_kind for d in jax.local_devices()})
+    processes.require_same("device kind", ", ".join(kinds))
     said = [_disk(folder, state_bytes, kept), *_clock()]
     if processes.count() > 1:
         said += [f"{processes.count()} processes with {jax.local_device_count()} device(s) each"]

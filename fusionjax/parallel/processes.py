@@ -20,13 +20,14 @@ from jax._src import distributed  # its key-value store has no public name; Orba
 from jax.experimental import multihost_utils
 
 from fusionjax.errors import InputError
-from fusionjax.parallel.xla_flags import NCCL
+from fusionjax.parallel.xla_flags import set_for_process
 
 HEARTBEAT_SECONDS = 60  # without a sign of life of one, the others end
 _JOIN_SECONDS = 600
 _AGREE_SECONDS = 600
 _TURN_SECONDS = 24 * 3600  # the first prepares data; that may take long
 _MEETINGS = itertools.count()  # each has a name of its own, the same in all processes
+_LAST_SECONDS = 5.0  # that the first process outlives the others in a hang
 _APART = 0.1  # of a step's time, that a straggler is slower than the others
 
 
@@ -68,10 +69,10 @@ def join(*, cpu: bool) -> None:
     found = described()
     if found is None or found[1] == 1:
         return
-    for flag in NCCL:
-        os.environ.setdefault(flag.name, str(flag.value))
     if cpu:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    else:
+        set_for_process(os.environ)
     index, count = found
     explicit = "JAX_COORDINATOR_ADDRESS" in os.environ
     try:
@@ -141,11 +142,12 @@ class Watchdog:
     """Ends a process that makes no step for so long, with the stacks of all its threads.
 
     A hung collective cannot be interrupted from Python: the process is ended, and the others,
-    without its heartbeat, end too.
+    without its heartbeat, end too. A hang stops them all at once, and the first process takes the
+    coordinator along: it waits a little longer, so that the others have told their stacks.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self._seconds = seconds + _LAST_SECONDS * (count() > 1 and first())
 
     def __enter__(self) -> "Watchdog":
         self.alive()

@@ -1,6 +1,7 @@
 """How XLA and NCCL are asked to treat the step: as data, each with its reason and its source."""
 
 import dataclasses
+from collections.abc import MutableMapping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Flag:
 
 
 _GUIDE = "docs.jax.dev, GPU performance tips"
-_NCCL = "docs.nvidia.com, NCCL environment variables"
+_XLA = "openxla/xla, debug_options_flags.cc"
+_NCCL = "docs.nvidia.com, NCCL user guide, environment variables"
 
 # Given to the compiler with the step, not through XLA_FLAGS: an unknown name is then an error with
 # a message, where in the environment it aborts the process.
@@ -26,9 +28,30 @@ XLA_GPU: tuple[Flag, ...] = (
         _GUIDE,
     ),
 )
-NCCL: tuple[Flag, ...] = (
-    Flag("NCCL_ASYNC_ERROR_HANDLING", 1, "a lost peer ends a collective with an error", _NCCL),
+# What only the runtime asks, which reads XLA_FLAGS and nothing else.
+XLA_GPU_PROCESS: tuple[Flag, ...] = (
+    Flag(
+        "xla_gpu_nccl_terminate_on_error",
+        True,
+        "an error of a collective, such as a lost peer, ends the process at once",
+        _XLA,
+    ),
 )
+NCCL: tuple[Flag, ...] = (
+    Flag("NCCL_DEBUG", "WARN", "a call that fails says why in the log", _NCCL),
+)
+
+
+def set_for_process(environment: MutableMapping[str, str]) -> None:
+    """Puts what runs of several processes on GPUs need into the environment; what is set stays.
+
+    Before JAX touches a backend.
+    """
+    for flag in NCCL:
+        environment.setdefault(flag.name, str(flag.value))
+    given = environment.get("XLA_FLAGS", "")
+    ours = [f"--{f.name}={str(f.value).lower()}" for f in XLA_GPU_PROCESS if f.name not in given]
+    environment["XLA_FLAGS"] = " ".join([*ours, given]).strip()
 
 
 def compiler_options(platform: str) -> dict[str, bool | int | str]:

@@ -18,6 +18,7 @@ def write(made: dict[str, Any], path: Path) -> Path:
     shown = frame.drop(columns=["session", "decision_time"])
     changes = made["drift"] or ["nothing left its level"]
     scores = made["robustness"]
+    shifts = pd.DataFrame(made["shifts"], dtype=float).T.assign(robustness=scores)
     sections = [
         Section("Forecasts", "For the next session, from what was known at the decision time; "
                 "calibrated on labels that have matured since training.",
@@ -25,8 +26,11 @@ def write(made: dict[str, Any], path: Path) -> Path:
         Section("Drift", "Series of inputs, labels, errors and weights that left their level, "
                 "since when, and what did not.",
                 [Markup("").join(Markup("<p>{}</p>").format(x) for x in changes)]),
-        Section("Robustness", "Of each channel: 1 is distributed as in training, 0 not at all.",
-                [charts.bars(list(scores), list(scores.values()), x="robustness")]),
+        Section("Robustness", "Of each channel: 1 is distributed as in training, 0 not at all; "
+                "from its population stability index (PSI) less what chance gives. KS is the "
+                "largest distance of the two distributions.",
+                [charts.bars(list(scores), list(scores.values()), x="robustness"),
+                 page.table(shifts, _ROWS)]),
         Section("Update", "Whether the model was updated, and what the gate said of it on labels "
                 "that neither it nor its parent had seen.",
                 [Markup("<p>{}</p>").format(made["update"]["why"])]),

@@ -1,26 +1,40 @@
 """Where every training of a folder of runs is, from the files they write as they go."""
 
+import contextlib
+import hashlib
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fusionjax import files
 from fusionjax.errors import InputError
 
 _SILENT = 3.0  # times its usual distance between two rows that a training may say nothing
 _LEAST = 60.0  # seconds
+_GROUPS = "groups"
+DONE = "done"
+
+
+def keep_group(runs: Path, states: dict[str, str]) -> None:
+    """Writes where each config of a group is, into one file for the same list of configs."""
+    name = hashlib.sha256("\n".join(states).encode()).hexdigest()[:12]
+    files.write_text(runs / _GROUPS / f"{name}.json", json.dumps(states, indent=1))
 
 
 def look(runs: Path) -> pd.DataFrame:
-    """A row a training, the last that said something first.
+    """A row a training, the last that said something first, and a row a config of a group that is
+    not done.
 
     Raises:
       InputError: there is none.
     """
     rows = [_row(path, runs) for path in sorted(runs.glob("**/goodput.json"))]
+    rows += [row for path in sorted(runs.glob(f"{_GROUPS}/*.json")) for row in _group(path)]
     if not rows:
         raise InputError(f"{runs}: no training here; give the folder that holds the run folders")
     made = pd.DataFrame(rows).sort_values("ago")
@@ -30,7 +44,7 @@ def look(runs: Path) -> pd.DataFrame:
 def _row(path: Path, runs: Path) -> dict[str, Any]:
     told = json.loads(path.read_text())
     log = path.with_name("metrics.jsonl")
-    rows = [json.loads(r) for r in log.read_text().splitlines()] if log.exists() else []
+    rows = [*_whole_lines(log)] if log.exists() else []
     last = rows[-1] if rows else {}
     step, steps, ago = told["step"], told["steps"], time.time() - told["at"]
     rate = last.get("steps_per_second", float("nan"))
@@ -47,6 +61,21 @@ def _row(path: Path, runs: Path) -> dict[str, Any]:
         "MFU": last.get("mfu", float("nan")),
         "ago": ago,
     }
+
+
+def _whole_lines(log: Path) -> Iterator[dict[str, Any]]:
+    """A line may be half written when it is read, or stay so after a kill."""
+    for line in log.read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
+
+
+def _group(path: Path) -> Iterator[dict[str, Any]]:
+    nothing = dict.fromkeys(("loss", "steps/s", "left", "goodput", "MFU"), float("nan"))
+    ago = time.time() - path.stat().st_mtime
+    for config, state in json.loads(path.read_text()).items():
+        if state != DONE:
+            yield {"training": config, "state": state, "step": "–", **nothing, "ago": ago}
 
 
 def _span(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """A day is served once, completed after any kill, and by one process; drift is told in words."""
 
 import dataclasses
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from conftest import tiny_market
 from test_stream import MESH, TRAIN, config, telling, trained
 
 from fusionjax import files
-from fusionjax.adapt import daily
+from fusionjax.adapt import daily, finetune
 from fusionjax.adapt.monitor import Monitor
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit
@@ -114,6 +115,62 @@ def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
     text = page.read_text()
     assert all(f">{s}<" in text for s in SYMBOLS)
     assert "promoted: not worse" in text
+    assert "<th>PSI</th>" in text
+    assert "<th>KS</th>" in text
+
+
+def test_errors_are_watched_across_promotions(on: Any, parent: Path, tmp_path: Path) -> None:
+    """A market that promotes every week must not begin to watch its errors every week."""
+    for day in ("2020-08-10", "2020-08-20"):
+        on(day)
+        serve(parent, tmp_path)
+        state = json.loads((tmp_path / day / "drift.json").read_text())["monitor"]
+        assert len(state["early"]["weight price"]) == int(day[-2:]), "of every session since July"
+    begun = json.loads((tmp_path / "2020-08-20/begun.json").read_text())
+    assert begun["run"] == str(tmp_path / "2020-08-10/update"), "there was a promotion in between"
+
+
+def test_a_retrained_run_and_other_detectors_begin_the_watch_anew(
+    market: Market, parent: Path
+) -> None:
+    c, info = asked(drift__reference_sessions=40), read_info(seed_folders(parent)[0])
+    changed = moved(market, "2020-08-20", 0.5)
+    monitor = Monitor.begin(changed, c, info)
+    seen = monitor.look(changed, c, info, "2020-10-10", any_forecast(market))
+    assert seen.robustness["vol20"] < 0.2
+    state = json.loads(json.dumps(monitor.to_json()))
+    retrained = dataclasses.replace(info, trained_until="2020-10-10")
+    again, anew = Monitor.resumed(state, changed, c, retrained)
+    assert anew == ["the watch begins anew: what serves was trained until 2020-10-10"]
+    assert again.to_json()["trained"] == "2020-10-10"
+    late = again.look(changed, c, retrained, "2020-10-20", any_forecast(market))
+    assert late.robustness["vol20"] > 0.8, "it has learned the new level"
+    for key, value in (("detector", "ADWIN"), ("run_length", 700.0), ("reference_sessions", 50)):
+        other = asked(**{"drift__reference_sessions": 40, f"drift__{key}": value})
+        again, anew = Monitor.resumed(state, changed, other, info)
+        assert anew[0].startswith("the watch begins anew: it was begun with detector PageHinkley")
+        assert f"{key} {value}" in anew[0]
+        inputs = again.to_json()["inputs"]
+        whole = inputs["run_length"] * len(inputs["series"]) / (len(inputs["series"]) + 4)
+        assert (inputs["detector"], round(whole)) == (other.drift.detector, other.drift.run_length)
+
+
+def test_what_texts_say_can_alarm_while_their_number_stays(market: Market, parent: Path) -> None:
+    assert market.texts is not None
+    c, info = asked(), read_info(seed_folders(parent)[0])
+    late = market.session[market.texts.bar] >= np.datetime64("2020-08-20")
+    other = market.texts.embedding.copy()
+    other[late] += np.float16(0.7)
+    changed = dataclasses.replace(market, texts=dataclasses.replace(market.texts, embedding=other))
+    monitor = Monitor.begin(changed, c, info)
+    alarms = monitor.look(changed, c, info, "2020-09-20", any_forecast(market)).alarms
+    assert [a.series for a in alarms] == ["content text"]
+    assert alarms[0].words.startswith("content text rose by")
+    assert abs(np.datetime64(alarms[0].since) - np.datetime64("2020-08-20")).astype(int) <= 2
+    watched = monitor.to_json()["inputs"]
+    assert {"content price", "content text"} <= watched["series"].keys()
+    count = len(watched["series"])  # the run length is of all series, the four to come included
+    assert watched["run_length"] * count == pytest.approx(c.drift.run_length * (count + 4))
 
 
 def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
@@ -124,6 +181,9 @@ def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
     update = Path(made["serving"])
     watched = json.loads((tmp_path / "one/2020-08-10/drift.json").read_text())["monitor"]
     assert read_info(update).watch == watched
+    by_hand, ungated = tmp_path / "by_hand", asked(finetune__gate_sessions=0)
+    finetune.finetune(update, seed_folders(update), ungated, MESH, by_hand, lambda step: False)
+    assert read_info(by_hand).watch == watched, "its parent's"
     monkeypatch.setattr(Monitor, "begin", None)  # it must not start anew
     on("2020-08-11")
     serve(update, tmp_path / "two")
@@ -190,6 +250,64 @@ def test_a_day_left_undone_is_not_forgotten_by_the_next(
     assert Path(made["serving"]) == tmp_path / "2020-08-10" / "update"
 
 
+def test_an_update_that_was_let_through_before_a_kill_serves_the_next_day(
+    on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on("2020-08-10")
+    write = files.write_text
+
+    def dies(path: Path, text: str) -> None:
+        write(path, text)
+        if path.name == "update.json":
+            raise Killed
+
+    with monkeypatch.context() as killed:
+        killed.setattr("fusionjax.files.write_text", dies)
+        with pytest.raises(Killed):
+            serve(parent, tmp_path)
+    assert Path(daily.Serving.read(tmp_path).run) == parent
+    on("2020-08-11")
+    made = serve(parent, tmp_path)
+    update = tmp_path / "2020-08-10" / "update"
+    assert Path(made["serving"]) == update
+    assert daily.Serving.read(tmp_path) == daily.Serving(str(update), "2020-08-10", str(parent))
+    # An operator who goes back to the parent is not overruled by a day that is done.
+    back = json.dumps(dataclasses.asdict(daily.Serving(str(parent), "", "")))
+    (tmp_path / "serving.json").write_text(back)
+    (tmp_path / "2020-08-10" / "done.json").write_text("{}")
+    on("2020-08-12")
+    assert Path(serve(parent, tmp_path)["serving"]) == parent
+
+
+def test_a_refused_update_leaves_the_parent_forecasting(
+    on: Any, market: Market, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learned from labels that are flipped; the gate's own are as they were."""
+    chosen = finetune.material
+
+    def flipped(*given: Any) -> finetune.Material:
+        made = chosen(*given)
+        wrong = dataclasses.replace(made.new.targets, direction=1 - made.new.targets.direction)
+        return dataclasses.replace(made, new=dataclasses.replace(made.new, targets=wrong))
+
+    on("2020-09-20")
+    changes = {"finetune__steps": 60, "finetune__replay_share": 0.0, "finetune__gate_sessions": 15}
+    with monkeypatch.context() as poisoned:
+        poisoned.setattr(finetune, "material", flipped)
+        made = serve(parent, tmp_path / "service", **changes)
+    day = tmp_path / "service" / "2020-09-20"
+    assert not made["update"]["promoted"]
+    assert made["update"]["why"].startswith("refused: worse than the parent beyond noise; rise of")
+    assert json.loads((day / "update/gate.json").read_text())["why"] == made["update"]["why"]
+    assert daily.Serving.read(tmp_path / "service") == daily.Serving(str(parent), "", "")
+    known = known_at(market, "2020-09-20")
+    ours, theirs = (daily._forecasts(r, known, asked(**changes)) for r in (parent, day / "update"))
+    assert made["forecasts"] == ours != theirs
+    page = day_page.write(made, tmp_path / "report.html").read_text()
+    assert made["update"]["why"] in html.unescape(page)
+    assert f"{parent} forecasts 4 stock(s)" in page
+
+
 def test_an_alarm_that_comes_too_early_is_owed(
     on: Any, market: Market, parent: Path, tmp_path: Path
 ) -> None:
@@ -234,11 +352,15 @@ def test_an_alarm_leads_to_what_was_asked(
     assert "since 2020-08-20" in told
     assert made["drift"][-1].startswith("unmoved: ret; all inputs together")
     assert made["robustness"]["vol20"] < 0.2 < 0.8 < made["robustness"]["ret"]
+    assert made["shifts"]["vol20"]["PSI"] > 1 > 0.25 > made["shifts"]["ret"]["PSI"]
+    assert made["shifts"]["vol20"]["KS"] > 0.5 > 0.25 > made["shifts"]["ret"]["KS"]
     if action == "log":
         assert made["update"]["why"].startswith("not due")
         return
     info = read_info(tmp_path / "2020-09-20" / "update")
     assert info.trained_until == "2020-09-15"
+    looked = json.loads((tmp_path / "2020-09-20" / "drift.json").read_text())
+    assert info.watch == looked["monitor"]
     if action == "retrain":
         assert info.parent is None
         assert not info.scaler.trust
@@ -248,26 +370,35 @@ def test_an_alarm_leads_to_what_was_asked(
         assert info.config.finetune.replay_share == (0.75 if action == "widen" else 0.5)
 
 
-def test_a_monitor_goes_on_where_it_was(market: Market, parent: Path) -> None:
-    c, info = asked(), read_info(seed_folders(parent)[0])
-    changed = moved(market, "2020-08-20", 0.5)
-    once, twice = (Monitor.begin(changed, c, info) for _ in range(2))
-
-    def said(rows: np.ndarray) -> Any:
+def any_forecast(market: Market) -> Any:
+    def said(rows: np.ndarray) -> Prediction:
         rng = np.random.default_rng(0)
         up = rng.uniform(0.3, 0.7, (len(market.session), 1))[rows]
         weight = rng.uniform(0.5, 1.5, (len(market.session), 2))[rows]
         return Prediction(up, np.zeros((len(rows), 2, 5)), np.full((len(rows), 1), -4.6), weight)
 
-    whole = once.look(changed, c, info, "a run", "2020-10-20", said)
-    first = twice.look(changed, c, info, "a run", "2020-08-25", said)
-    again = Monitor.from_json(json.loads(json.dumps(twice.to_json())))
-    second = again.look(changed, c, info, "a run", "2020-10-20", said)
+    return said
+
+
+def test_a_monitor_goes_on_where_it_was(market: Market, parent: Path) -> None:
+    c, info = asked(), read_info(seed_folders(parent)[0])
+    changed = moved(market, "2020-08-20", 0.5)
+    once, twice = (Monitor.begin(changed, c, info) for _ in range(2))
+
+    said = any_forecast(market)
+    whole = once.look(changed, c, info, "2020-10-20", said)
+    first = twice.look(changed, c, info, "2020-08-25", said)
+    state = json.loads(json.dumps(twice.to_json(), allow_nan=False))
+    # An update was promoted in between: it is its parent's child, and its watch goes on.
+    child = dataclasses.replace(info, parent="the run@20", trained_until="2020-08-20")
+    again, anew = Monitor.resumed(state, changed, c, child)
+    assert anew == []
+    second = again.look(changed, c, child, "2020-10-20", said)
     assert first.alarms + second.alarms == whole.alarms
-    assert any(a.series == "input vol20" for a in whole.alarms)
+    assert {"input vol20", "content price"} <= {a.series for a in whole.alarms}
     assert again.to_json()["outputs"] is not None, "errors and weights are watched by now"
     assert TRAIN[1] < again.until
     daily_look = Monitor.begin(changed, c, info)
     for day in np.arange("2020-08-01", "2020-10-21", dtype="datetime64[D]").astype(str):
-        daily_look.look(changed, c, info, "a run", day, said)
+        daily_look.look(changed, c, info, day, said)
     assert daily_look.to_json() == once.to_json(), "day by day it sees what it sees at once"

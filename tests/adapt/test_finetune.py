@@ -98,10 +98,10 @@ def test_only_rows_after_the_parents_last_label_are_new(
     def spy(lesson: Lesson, windows: object, **arguments: object) -> object:
         assert lesson.anchor is None
         seen["new"], seen["old"] = lesson.whole, arguments["replay"]
-        return iter(())
+        raise LookupError
 
-    monkeypatch.setattr("fusionjax.train.loop.training_feeds", spy)
-    with pytest.raises(StopIteration):
+    monkeypatch.setattr("fusionjax.train.loop.Feeds", spy)
+    with pytest.raises(LookupError):
         finetune(
             parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x", lambda step: False
         )

@@ -23,10 +23,11 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation
 from fusionjax.evaluate.inference import predict, seed_folders
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.checkpoint import Checkpoints, RunInfo
+from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import fit
 from fusionjax.train.probe import make_predict
 from fusionjax.train.run import make_program
+from fusionjax.train.run_info import RunInfo
 
 MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
 TRAIN, LIVE = ("2020-01-01", "2020-07-31"), ("2020-08-02", "2020-10-26")
@@ -114,6 +115,20 @@ def test_a_label_is_new_once_and_only_when_it_has_matured(
     assert (matured <= until).all()
     counts = [len(ends(market, samples.between(market, c, days[0], d), c)) for d in (after, until)]
     assert len(matured) == counts[1] - counts[0], "none is left out"
+
+
+@pytest.mark.parametrize("wrong", ["the parent knew", "is not yet known"])
+def test_no_update_begins_on_a_label_that(
+    market: Market, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """Whatever chose the samples."""
+    c, known, until = config(), np.datetime64(TRAIN[1]), np.datetime64("2020-09-01")
+    finetune.material(market, c, TRAIN, until)
+    days = (known - 9, until) if wrong == "the parent knew" else (known, until + 1)
+    bad = samples.matured(market, c, *days)
+    monkeypatch.setattr(samples, "matured", lambda *_: bad)
+    with pytest.raises(AssertionError, match="was known by 2020-07-31 or is not by 2020-09-01"):
+        finetune.material(market, c, TRAIN, until)
 
 
 @given(st.integers(1, 300), st.sampled_from([0, 5, 60]))

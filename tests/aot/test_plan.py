@@ -12,7 +12,7 @@ from conftest import ROOT
 from configs import h100_64
 from fusionjax.config import Config, resolve
 from fusionjax.parallel.cluster import H100
-from fusionjax.train.plan import Plan, make_plan, scaled
+from fusionjax.train.plan import Plan, make_plan, scaled, uneven
 
 pytestmark = pytest.mark.aot
 
@@ -82,12 +82,9 @@ def test_bytes_and_arithmetic_a_device_stay_flat(config: Config, plan: Plan) -> 
     small = make_plan(scaled(config, 8), H100)
     assert small.peak == pytest.approx(plan.peak, rel=0.02)
     assert small.flops == pytest.approx(plan.flops, rel=0.01)
-
-    def over(link: str, p: Plan) -> float:
-        return sum(t.sent for t in p.traffic if t.link == link)
-
-    assert over("NVLink", small) == pytest.approx(over("NVLink", plan), rel=0.02)
-    assert over("network", small) == 0
+    assert small.sent("NVLink") == pytest.approx(plan.sent("NVLink"), rel=0.02)
+    assert small.sent("network") == 0
+    assert uneven([small, plan]) == []
     assert small.network == 0
 
 

@@ -1,8 +1,10 @@
 """What an operator submits: run here with stand-ins for the cluster's own commands."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,18 @@ from configs import h100_1, h100_8, h100_64, h100_1024
 from fusionjax.config import resolve
 from fusionjax.parallel import processes
 from fusionjax.parallel.mesh import device_count
-from fusionjax.parallel.xla_flags import NCCL, XLA_GPU
+from fusionjax.parallel.xla_flags import NCCL, XLA_GPU, XLA_GPU_PROCESS, set_for_process
+from fusionjax.report import live
 
 SBATCH = ROOT / "launch/slurm/h100_64.sbatch"
+
+
+# Of the NCCL user guide, "Environment Variables", what a training may want to set.
+# https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html
+NCCL_GUIDE = {
+    *("NCCL_DEBUG", "NCCL_IB_HCA", "NCCL_IB_RETRY_CNT", "NCCL_IB_TIMEOUT", "NCCL_NVLS_ENABLE"),
+    *("NCCL_SOCKET_IFNAME", "NCCL_ALGO", "NCCL_PROTO", "NCCL_CROSS_NIC", "NCCL_NET_GDR_LEVEL"),
+}
 
 
 def options(script: Path) -> dict[str, str]:
@@ -40,6 +51,7 @@ def test_the_batch_script_requeues_what_was_preempted(
     assert done.returncode == status
     asked, cache = (tmp_path / "srun.log").read_text().splitlines()
     assert asked.endswith(".venv-cluster/bin/python launch/group.py --configs=configs/h100_64.py")
+    assert "--kill-on-bad-exit=0" in asked, "a killed task's 143 would hide another's 75"
     assert cache == f"{tmp_path}/runs/compiled"
     assert (tmp_path / "scontrol.log").exists() == requeued
     if requeued:
@@ -96,13 +108,70 @@ def test_flags_parse_in_the_pinned_jaxlib_and_wrong_ones_do_not() -> None:
             check=False,
         )
 
-    ours = " ".join(f"--{f.name}={str(f.value).lower()}" for f in XLA_GPU)
-    done = starts(ours)
+    environment = {"XLA_FLAGS": ""}
+    set_for_process(environment)
+    compiler = " ".join(f"--{f.name}={str(f.value).lower()}" for f in XLA_GPU)
+    done = starts(f"{environment['XLA_FLAGS']} {compiler}")
     assert done.returncode == 0, done.stderr
     assert starts("--xla_gpu_no_such_flag=true").returncode != 0
-    for flag in (*XLA_GPU, *NCCL):
+    for flag in (*XLA_GPU, *XLA_GPU_PROCESS, *NCCL):
         assert flag.reason
         assert flag.source
+
+
+def test_the_environment_holds_what_its_readers_know_and_what_a_user_set_stays() -> None:
+    assert {flag.name for flag in NCCL} <= NCCL_GUIDE
+    environment: dict[str, str] = {}
+    set_for_process(environment)
+    assert environment == {
+        "NCCL_DEBUG": "WARN",
+        "XLA_FLAGS": "--xla_gpu_nccl_terminate_on_error=true",
+    }
+    own = {"NCCL_DEBUG": "INFO", "XLA_FLAGS": "--xla_gpu_nccl_terminate_on_error=false --xla_a=1"}
+    set_for_process(both := dict(own))
+    assert both == own
+
+
+def test_every_command_for_the_cluster_is_one_that_it_reads() -> None:
+    texts = [*ROOT.glob("configs/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md", SBATCH]
+    lines = [x for t in texts for x in t.read_text().splitlines() if "h100_64.sbatch " in x]
+    assert len(lines) >= 4
+    for line in lines:
+        given = line.split("h100_64.sbatch ")[1].split("#")[0].split()
+        assert all(flag.startswith("--configs=configs/") for flag in given), line
+
+
+@pytest.mark.parametrize("ends", ["saves", "dies of it", "is done"])
+def test_a_group_that_is_signalled_says_75(tmp_path: Path, ends: str) -> None:
+    """Whatever its training does then, and however often: srun may signal again."""
+    shutil.copy(ROOT / "launch/group.py", tmp_path)
+    status = {"saves": 75, "is done": 0}.get(ends)
+    (tmp_path / "train.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        + (f"signal.signal(15, lambda *_: sys.exit({status}))\n" if status is not None else "")
+        + "pathlib.Path('begun').touch()\ntime.sleep(60)\n"
+    )
+    for name in "ab":
+        (tmp_path / f"{name}.py").touch()
+    with subprocess.Popen(
+        [sys.executable, "group.py", "--configs=a.py,b.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as group:
+        until = time.monotonic() + 60
+        while not (tmp_path / "begun").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        shown = live.look(tmp_path / "runs").set_index("training")["state"]
+        assert shown.to_dict() == {"a.py": "begun", "b.py": "not begun"}
+        while group.poll() is None:
+            group.terminate()
+            time.sleep(0.01)
+    assert group.returncode == 75
+    shown = live.look(tmp_path / "runs").set_index("training")["state"]
+    stopped = "stopped; the same command goes on"
+    left = {} if ends == "is done" else {"a.py": stopped}
+    assert shown.to_dict() == left | {"b.py": "not begun" if left else stopped}
 
 
 @pytest.mark.slow
@@ -125,3 +194,5 @@ def test_a_group_goes_on_after_one_that_fails(tmp_path: Path) -> None:
     assert done.returncode == 2, "of the one that failed"
     assert "bad.py: failed with status 2; going on" in done.stderr
     assert (tmp_path / "runs/good/seed_0/checkpoints/3").is_dir()
+    shown = live.look(tmp_path / "runs").set_index("training")["state"]
+    assert shown.to_dict() == {"good/seed_0": "done", str(bad): "failed with status 2"}

@@ -352,16 +352,17 @@ def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> No
     said = launch(folder, "serve_daily", "demo", *flags[:-6], status=2)
     assert "the run was trained with other model than --config has" in said
     assert not (folder / "service" / "2018-12-31").exists()
-    with subprocess.Popen(
-        command("serve_daily", "demo", *flags), cwd=folder, env=ENVIRONMENT, text=True
-    ) as running:
-        day = folder / "service" / "2018-12-31"
-        until = time.monotonic() + 240
-        while not (day / "drift.json").exists():
-            assert time.monotonic() < until
-            assert running.poll() is None
-            time.sleep(0.05)
-        running.kill()
+    day = folder / "service" / "2018-12-31"
+    for stage in ("begun.json", "drift.json", "update.json"):  # killed after each
+        with subprocess.Popen(
+            command("serve_daily", "demo", *flags), cwd=folder, env=ENVIRONMENT, text=True
+        ) as running:
+            until = time.monotonic() + 240
+            while not (day / stage).exists():
+                assert time.monotonic() < until
+                assert running.poll() is None
+                time.sleep(0.05)
+            running.kill()
     assert not (day / "done.json").exists()
     said = launch(folder, "serve_daily", "demo", *flags)
     assert "1 forecasts after 2018-12-31" in said
@@ -386,6 +387,10 @@ def test_a_stream_is_lived_under_the_rules_that_are_asked_for(folder: Path) -> N
     assert "502 samples, 2017-01-03 to 2018-12-31; 2 seed(s)" in table
     assert "| never update |" in table
     assert "| incremental |" in table
+    assert "an update: seconds, FLOPs" in table
+    assert re.search(r"\| [\d.]+ s, [\d.]+e\+\d+ \|", table), (
+        "of an update, whatever a retraining costs"
+    )
 
 
 @pytest.mark.slow

@@ -25,10 +25,12 @@ _FLAGS = (
     *(f"--config.train.steps={STEPS}", "--config.train.log_every=1"),
     *("--config.model.width=16", "--config.model.layers=1", "--config.train.checkpoint_every=1000"),
 )
+_EIGHT = "--config.mesh.data=4"  # where losses are compared: 2 processes × 4 devices and 4 × 2
 # Runs launch/train.py in this process, after an optional fault of one of the processes: it dies or
-# hangs in the middle of a step, or is slow with its data.
+# hangs in the middle of a step, is slow with its data, or makes another program of the same config.
 _RUNNER = f"""
 import os, runpy, signal, sys, time
+import jax
 from fusionjax.parallel import processes
 from fusionjax.train.program import Program
 from fusionjax.data.windows import Windows
@@ -52,6 +54,8 @@ def slow_build(self, *args):
 Program.step = faulty_step
 if fault == "slow":
     Windows.__call__ = slow_build
+if fault == "program" and os.environ["JAX_PROCESS_ID"] == victim:
+    jax.config.update("jax_default_matmul_precision", "highest")  # as a node's own profile may
 sys.argv[0] = {str(ROOT / "launch/train.py")!r}
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -113,7 +117,7 @@ def prepared_once(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory, prepared_once: str) -> Run:
-    run = Run(tmp_path_factory.mktemp("alone"), 1, prepared_once)
+    run = Run(tmp_path_factory.mktemp("alone"), 1, _EIGHT, prepared_once)
     assert run.wait() == [0], run.said(0)
     return run
 
@@ -126,10 +130,10 @@ def same_losses(run: Run, alone: Run) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path: Path, alone: Run, prepared_once: str) -> None:
-    run = Run(tmp_path, 2, prepared_once)
+    run = Run(tmp_path, 2, _EIGHT, prepared_once)
     assert run.wait() == [0, 0], run.said(0) + run.said(1)
     same_losses(run, alone)
-    assert "preflight: 2 processes with 2 device(s) each" in run.said(0)
+    assert "preflight: 2 processes with 4 device(s) each" in run.said(0)
     assert "run folder" not in run.said(1), "what is written once is written by the first"
     goodput = json.loads((tmp_path / "runs/demo_cpu_mesh/seed_0/goodput.json").read_text())
     assert 0 < goodput["goodput"] < 1
@@ -140,12 +144,12 @@ def test_two_processes_train_as_one_does(tmp_path: Path, alone: Run, prepared_on
 def test_a_signal_to_one_of_four_stops_all_and_two_go_on(
     tmp_path: Path, alone: Run, prepared_once: str
 ) -> None:
-    run = Run(tmp_path, 4, prepared_once, fault="term:2:6")
+    run = Run(tmp_path, 4, _EIGHT, prepared_once, fault="term:2:6")
     assert run.wait() == [75] * 4, run.said(0) + run.said(2)
     stopped = {re.search(r"stopped at step (\d+) of", run.said(p))[1] for p in range(4)}  # type: ignore[index]
     assert len(stopped) == 1, "all at the same step"
     assert 6 <= int(*stopped) < STEPS
-    again = Run(tmp_path, 2, prepared_once)
+    again = Run(tmp_path, 2, _EIGHT, prepared_once)
     assert again.wait() == [0, 0], again.said(0)
     assert f"going on from step {int(*stopped)}" in again.said(0)
     same_losses(again, alone)
@@ -160,6 +164,18 @@ def test_a_lost_process_is_named_and_ends_the_others(tmp_path: Path, prepared_on
     assert re.search(r"tasks are unhealthy \(stopped sending heartbeats\):\s+1\b", run.said(0))
     ended = [log.stat().st_mtime for log in run.logs]
     assert ended[0] - ended[1] < 60, "ten seconds without a heartbeat, and time to end"
+
+
+@pytest.mark.slow
+def test_the_loss_of_the_first_process_ends_the_others(tmp_path: Path, prepared_once: str) -> None:
+    """It holds the coordinator: they hear of it at once."""
+    run = Run(tmp_path, 2, prepared_once, fault="kill:0:6")
+    codes = run.wait()
+    assert codes[0] == -signal.SIGKILL
+    assert codes[1] != 0
+    assert "Either the leader task was preempted/died" in run.said(1)
+    ended = [log.stat().st_mtime for log in run.logs]
+    assert ended[1] - ended[0] < 60
 
 
 @pytest.mark.slow
@@ -190,6 +206,42 @@ def test_processes_that_disagree_are_told_apart(tmp_path: Path, prepared_once: s
     for p in (0, 1):
         assert "the processes do not have the same config" in run.said(p)
         assert re.search(r'process 1 on \S+: "weight_decay": 0.5,\n', run.said(p))
+
+
+def test_the_same_config_in_another_program_is_refused(tmp_path: Path, prepared_once: str) -> None:
+    run = Run(tmp_path, 2, prepared_once, fault="program:1:0")
+    assert run.wait() == [2, 2], run.said(0)
+    for p in (0, 1):
+        assert "the processes do not have the same program" in run.said(p)
+        assert re.search(r"process 1 on \S+: [0-9a-f]{16}\n", run.said(p))
+
+
+def test_the_program_of_a_config_is_the_same_wherever_it_is_made() -> None:
+    """Lowered, not compiled: what the processes compare must not depend on the process."""
+    made = """if True:
+        import jax
+        from configs import h100_64
+        from fusionjax.config import resolve
+        from fusionjax.data.windows import blank
+        from fusionjax.parallel.mesh import make_mesh, use_virtual_cpu_devices
+        from fusionjax.train.program import Program
+        use_virtual_cpu_devices(64)
+        config = resolve(h100_64.get_config())
+        config = config.override(dict(config.toy))
+        print(Program(config, make_mesh(config.mesh), blank(config, 1), 100).digest)
+    """
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", made],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert re.fullmatch(r"[0-9a-f]{16}\n", found[0])
+    assert found[0] == found[1]
 
 
 def test_stragglers_by_hand() -> None:

@@ -31,3 +31,22 @@ def test_clocks_that_are_apart_are_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(processes, "clock_skew", lambda: 40.0)
     said = preflight.check(MESH, "{}", tmp_path, 1, 1)
     assert "clocks are 40 s apart" in said[-1]
+
+
+def test_each_process_tells_its_own_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*kinds: str) -> str:
+        told = {}
+        with monkeypatch.context() as m:
+            m.setattr(jax, "local_devices", lambda: [SimpleNamespace(device_kind=k) for k in kinds])
+            m.setattr(processes, "require_same", told.__setitem__)
+            preflight.check(MESH, "{}", tmp_path, 1, 1)
+        return told["device kind"]
+
+    assert found("A100", "H100", "A100") == "A100, H100"
+    ours, theirs = found("H100", "H100"), found("A100", "A100")
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "_told", lambda value: [value, value.replace(ours, theirs)])
+    with pytest.raises(InputError, match=r"same device kind:\n.*H100\n.*process 1 on .*: A100"):
+        processes.require_same("device kind", ours)

@@ -15,6 +15,7 @@ from conftest import ROOT, SP500, seeing, small
 
 from fusionjax.config import MeshConfig
 from fusionjax.errors import InputError
+from fusionjax.evaluate.inference import Ensemble
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events
 from fusionjax.train.checkpoint import Checkpoints
@@ -250,3 +251,13 @@ def test_a_clock_that_goes_back_is_told_and_changes_nothing(
     assert "behind what it was" in told["text"]
     seconds = json.loads((run / "goodput.json").read_text())["seconds"]
     assert all(s >= 0 for s in seconds.values())
+
+
+def test_a_run_whose_last_checkpoint_is_damaged_is_not_scored_as_finished(
+    one: Trainer, whole: tuple[Path, TrainState], tmp_path: Path
+) -> None:
+    run = copied(whole, tmp_path)
+    for path in every(run / "checkpoints/6", "state/ocdbt.process_0/d/*"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="last checkpoint is damaged, the one before is of step 3"):
+        Ensemble(run, one.config, one.market)

@@ -193,7 +193,7 @@ def test_a_head_that_breaks_on_a_sample_is_named(
     assert found["samples"] == rows
     assert found["inputs"] == []
     assert found["forward"]["operation"] == ("log" if kind == "log of a negative" else "div")
-    assert "test_recovery.py" in found["forward"]["source"]
+    assert "test_lost_numbers.py" in found["forward"]["source"]
 
 
 def test_an_exploding_learning_rate_is_the_models_and_goes_back(
