@@ -20,7 +20,8 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/multiprocess
+	$(BIN)/pytest tests/multiprocess  # alone: who is slow or hangs is told by the clock
 
 # The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
 .venv-aot/.installed: requirements-aot.lock pyproject.toml

@@ -149,8 +149,8 @@ def learn(
         state, _ = program.step(state, feed, fed.seed, parent)
     if bool(state.guard.halted):
         raise InputError(
-            f"update {turn + 1} lost a number in step {int(state.step)}; launch/finetune.py without "
-            "--stream finds out where and whose"
+            f"update {turn + 1} lost a number in step {int(state.step)}; launch/finetune.py, not "
+            "streamed, finds out where and whose"
         )
     return jax.block_until_ready(state.ema_params)
 

@@ -43,7 +43,7 @@ def launch(folder: Path, script: str, config: str, *flags: str, status: int = 0)
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     output = done.stdout + done.stderr
@@ -146,7 +146,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Pat
                 assert process.poll() is None
                 time.sleep(0.1)
             process.send_signal(signal.SIGTERM)
-            said, _ = process.communicate(timeout=60)
+            said, _ = process.communicate(timeout=180)
         assert process.returncode == 75, said
         match = re.search(r"stopped at step (\d+) of 1000000; the state is saved", said)
         assert match, said
@@ -211,7 +211,7 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on(tmp_path: Path) -> No
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert full.returncode == 2, full.stderr
@@ -237,7 +237,7 @@ def test_two_processes_prepare_one_set(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     for process in both:
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=900)
         assert process.returncode == 0, said
         assert "5,031 bars" in said
     assert len(list(tmp_path.glob("prepared/parts/*/digests.npz"))) == 1
@@ -309,7 +309,7 @@ def opened(page: Path, width: int = 1200) -> tuple[str, str]:
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=True,
     )
     logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -18,7 +18,7 @@ def gigabytes(bars: int, folder: Path) -> float:
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=True,
     )
     found = re.search(r"([\d,]+) bars: .* and ([\d.]+) GB\s+while opening", done.stdout, re.DOTALL)

@@ -159,7 +159,7 @@ def in_a_process(prepared: Path, body: str) -> subprocess.CompletedProcess:
         body=textwrap.dedent(body),
     )
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=900
     )
 
 
