@@ -101,7 +101,7 @@ class Plan:
 
     def sent(self, link: str) -> float:
         """Bytes a device and step over one kind of link, NVLink or network."""
-        return sum(t.sent for t in self.traffic if t.link == link)
+        return float(sum(t.sent for t in self.traffic if t.link == link))
 
     def mean_flops(self, config: Config) -> float:
         """FLOPs of a step over the whole run, in some of which the fusion's weights move."""
