@@ -19,7 +19,7 @@ the fusion: 5.2 billion in all. What `python launch/plan.py --config=configs/h10
     arithmetic 6 FLOPs a parameter and token = 36 TFLOP a sample, 858 TFLOP a device and step
     traffic    gathers and scatters inside nodes; between them the gradients of two microbatches in
                bfloat16, 35 GB a node and step, 1.7 times what they are in float32
-    estimate   1.65 s a step, MFU 53 % at assumed shares of the rates (the plan prints them). No GPU
+    estimate   1.66 s a step, MFU 52 % at assumed shares of the rates (the plan prints them). No GPU
                has run it
 
 Siblings: h100_8.py (one node), h100_1024.py (128 nodes), h100_1.py (one GPU, a smaller model).
