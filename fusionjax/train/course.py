@@ -60,8 +60,7 @@ class Course:
             feed = next(self._feeds)
         t = self._config.train
         with self._goodput.spent("step"):
-            sent = self._program.step(self.state, feed, self._config.seed, parent)
-            self.state, metrics = sent
+            self.state, metrics = self._program.step(self.state, feed, self._config.seed, parent)
             # This step is dispatched before the metrics of an earlier one are read, so the
             # device never waits for the host.
             row, verdict = self._reporter.flush(), self._rebound.look()
