@@ -1,7 +1,7 @@
 """One node of 8 H100s: h100_64 with an eighth of its rows.
 
 sbatch --nodes=1 launch/slurm/h100_64.sbatch --configs=configs/h100_8.py
-python launch/plan.py --config=configs/h100_8.py    # 54 GB a device, as on 8 nodes
+python launch/plan.py --config=configs/h100_8.py    # 46 GB a device, as on 8 nodes
 """
 
 from ml_collections import ConfigDict

@@ -12,7 +12,7 @@ from fusionjax.config import Config
 from fusionjax.models.encoders import encoder
 from fusionjax.models.fusion import fusion, pool
 from fusionjax.models.heads import decode
-from fusionjax.types import Batch, Encoded, Forecast, Fused, Input
+from fusionjax.types import Batch, Encoded, Forecast, Fused, Input, Tokens
 
 
 class Forecaster(nn.Module):
@@ -40,11 +40,12 @@ class Forecaster(nn.Module):
         return Forecast(outcome, fused.modality, fused.feature)
 
     def encode(self, batch: Batch) -> Encoded:
-        """Every modality by itself."""
-        tokens = {
-            name: getattr(self, f"encoders_{name}")(_shown(batch.inputs[name], batch.present[name]))
-            for name in self.config.modalities
-        }
+        """Every modality by itself, one after the other; backward, the first comes last."""
+        tokens: dict[str, Tokens] = {}
+        before: Tokens | None = None
+        for name in self.config.modalities:
+            given = _shown(batch.inputs[name], batch.present[name])
+            before = tokens[name] = getattr(self, f"encoders_{name}")(given, before)
         h, shown, energy = pool(tokens, batch.present)
         return Encoded(h, shown, energy, self._log_scale(batch))
 

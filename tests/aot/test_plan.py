@@ -88,16 +88,24 @@ def test_bytes_and_arithmetic_a_device_stay_flat(config: Config, plan: Plan) -> 
     assert small.network == 0
 
 
-def test_learned_weights_cost_little_beside_equal_ones(config: Config, plan: Plan) -> None:
-    """FLOPs over a whole run; memory too where a layer's products are computed again.
+def test_nothing_is_made_for_the_rows_of_all_devices() -> None:
+    """A chart has no hidden tokens: its mask is a constant, which the compiler would make whole."""
+    given = h100_64.get_config()
+    with given.unlocked():
+        given.modalities = {"chart": given.modalities.chart}
+    few, many = (make_plan(scaled(resolve(given), n), H100) for n in (8, 4096))
+    assert many.peak < 1.05 * few.peak  # 1.78 with the mask whole
 
-    With the products kept, the order in which the compiler takes the encoders' backward passes
-    decides the peak: 54 GB for us and for plain concatenation alike, 46 for equal weights.
+
+def test_learned_weights_cost_little_beside_equal_ones(config: Config, plan: Plan) -> None:
+    """FLOPs over a whole run, and memory: encoders take turns, whatever the fusion.
+
+    Left to the compiler, the turn of the longest sequence came first with ours: 1.18.
     """
     equal = config.override({"model.fusion": "equal"})
     theirs = make_plan(equal, H100)
     assert plan.mean_flops(config) <= 1.15 * theirs.mean_flops(equal)
-    assert plan.peak <= 1.2 * theirs.peak
+    assert plan.peak <= 1.1 * theirs.peak
 
 
 def test_a_plan_that_does_not_fit_says_what_is_large_and_what_to_do(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ class AudioEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, sound: Waveform) -> Tokens:
+    def __call__(self, sound: Waveform, before: Tokens | None = None) -> Tokens:
         mel, mask = log_mel(sound.samples, sound.length, self.spec)
         whole = mel.shape[1] // self.spec.patch * self.spec.patch
         x, mean, std = instance_normalise(mel[:, :whole], mask[:, :whole])
         statistics = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
-        return patch_tokens(self, x, mask[:, :whole], statistics, self.spec.patch)
+        return patch_tokens(self, x, mask[:, :whole], statistics, self.spec.patch, before)

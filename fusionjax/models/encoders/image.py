@@ -27,7 +27,7 @@ class ImageEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, image: Image) -> Tokens:
+    def __call__(self, image: Image, before: Tokens | None = None) -> Tokens:
         c, spec = self.config, self.spec
         x = (image.pixels.astype(jnp.float32) / 127.5 - 1.0)[..., None]
         if isinstance(spec, ChartConfig):
@@ -43,4 +43,4 @@ class ImageEncoder(nn.Module):
         patches = rearrange(x, "b (y p) (x q) f -> b (x y) (p q f)", p=height, q=width)
         x = constrain_batch(dense(c, c.width, "embed")(patches))
         x = x + positions(self, x.shape[1], c)
-        return Stack(c, self.deterministic, name="stack")(x, jnp.ones(x.shape[:2], bool))
+        return Stack(c, self.deterministic, name="stack")(x, jnp.ones(x.shape[:2], bool), before)

@@ -36,8 +36,8 @@ class NumericEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, series: Series) -> Tokens:
+    def __call__(self, series: Series, before: Tokens | None = None) -> Tokens:
         x, mean, std = instance_normalise(series.x, series.mask)
         x = jnp.concatenate([x, series.mask[..., None].astype(x.dtype)], axis=-1)
         statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
-        return patch_tokens(self, x, series.mask, statistics, self.spec.patch)
+        return patch_tokens(self, x, series.mask, statistics, self.spec.patch, before)

@@ -32,6 +32,7 @@ def patch_tokens(
     mask: Bool[Array, "B T"],
     statistics: Float[Array, "B K"],
     patch: int,
+    before: Tokens | None,
 ) -> Tokens:
     """A token for what was normalised away, then one for every ``patch`` rows of ``x``.
 
@@ -45,4 +46,5 @@ def patch_tokens(
     return Stack(c, module.deterministic, name="stack")(
         jnp.concatenate([level, x], axis=1),
         jnp.concatenate([real.any(1, keepdims=True), real], axis=1),
+        before,
     )

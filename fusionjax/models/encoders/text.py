@@ -22,7 +22,7 @@ class TextEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, documents: Documents) -> Tokens:
+    def __call__(self, documents: Documents, before: Tokens | None = None) -> Tokens:
         c = self.config
         authors = nn.Embed(
             self.spec.author_buckets,
@@ -48,7 +48,7 @@ class TextEncoder(nn.Module):
             + dense(c, c.width, "embed_scalars")(scalars)
             + constrain_batch(author)
         )
-        return Stack(c, self.deterministic, name="stack")(x, documents.mask)
+        return Stack(c, self.deterministic, name="stack")(x, documents.mask, before)
 
 
 def _age_features(hours: Float[Array, "B K"]) -> Float[Array, "B K 5"]:

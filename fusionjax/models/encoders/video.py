@@ -23,7 +23,7 @@ class VideoEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, clip: Clip) -> Tokens:
+    def __call__(self, clip: Clip, before: Tokens | None = None) -> Tokens:
         c, patch = self.config, self.spec.patch
         pixels = clip.pixels.astype(jnp.float32) / 127.5 - 1.0
         tubelets = rearrange(
@@ -37,7 +37,7 @@ class VideoEncoder(nn.Module):
         x = constrain_batch(dense(c, c.width, "embed")(tubelets))
         x = rearrange(x, "b t n d -> (b t) n d")
         x = x + positions(self, x.shape[1], c)
-        space = Stack(c, self.deterministic, name="space")(x, jnp.ones(x.shape[:2], bool))
+        space = Stack(c, self.deterministic, name="space")(x, jnp.ones(x.shape[:2], bool), before)
         x = rearrange(space.x.mean(1), "(b t) d -> b t d", t=moments)
         x = x + positions(self, moments, c, "moment_positions")
         time = Stack(c, self.deterministic, name="time")(x, jnp.ones(x.shape[:2], bool))
