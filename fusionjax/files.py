@@ -1,12 +1,14 @@
 """Files that appear whole or not at all, and folders that one process at a time works in."""
 
+import contextlib
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 
 @contextmanager
@@ -27,6 +29,13 @@ def write_text(path: Path, text: str) -> None:
     """Replaces ``path`` by ``text``."""
     with replaced(path) as f:
         f.write(text.encode())
+
+
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a log; a line that is being written, or that a kill cut short, is left out."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _KILLS = flags.DEFINE_integer("kills", None, "Kill prepare, train, evaluate, finetune so often")
 _SOAK = flags.DEFINE_integer("soak", None, "Train for so many steps and look for growth")
+_SAVES = flags.DEFINE_integer("saves", 20, "Checkpoints of --soak", lower_bound=1)
 _REBOUNDS = flags.DEFINE_bool("rebounds", False, "Train through accidents, guarded and not")
 _SEEDS = flags.DEFINE_integer("seeds", 5, "Of --rebounds")
 _WORKDIR = flags.DEFINE_string("workdir", None, "runs/<config name>_endure if not given")
@@ -32,8 +33,8 @@ def main(config: Config) -> None:
     if _KILLS.value is not None:
         killed(folder, _KILLS.value)
     elif _SOAK.value is not None:
-        steps = {"train.steps": _SOAK.value, "train.checkpoint_every": _SOAK.value // 20}
-        config = config.override(steps)
+        every = max(_SOAK.value // _SAVES.value, 1)
+        config = config.override({"train.steps": _SOAK.value, "train.checkpoint_every": every})
         Trainer.from_config(config, make_mesh(config.mesh)).train(0, folder / "soak")
         found = soak.trends(folder / "soak")
         CONSOLE.print(soak.for_screen(found, _SOAK.value))

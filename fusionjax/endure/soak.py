@@ -1,13 +1,13 @@
 """Does a long training leak? Trends of memory, files, threads and step time over its log."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 from scipy import stats
 
+from fusionjax import files
 from fusionjax.errors import InputError
 
 _WARM = 0.1  # of the rows, at the start, that are left out: buffers fill, caches settle
@@ -50,7 +50,7 @@ def trends(folder: Path) -> list[Trend]:
     Raises:
       InputError: there are too few rows.
     """
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [*files.json_lines(folder / "metrics.jsonl")]
     rows = rows[round(len(rows) * _WARM) :]
     if len(rows) < 20:
         raise InputError(f"{folder}: {len(rows)} logged rows; a trend needs 20, train for longer")

@@ -25,7 +25,7 @@ _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 def logs(run: Path) -> dict[Path, pd.DataFrame]:
     """What every training below a folder logged, a row a report."""
     return {
-        path.parent: pd.DataFrame([json.loads(row) for row in path.read_text().splitlines()])
+        path.parent: pd.DataFrame([*files.json_lines(path)])
         for path in sorted(run.glob("**/metrics.jsonl"))
     }
 

@@ -1,6 +1,5 @@
 """Where every training of a folder of runs is, from the files they write as they go."""
 
-import contextlib
 import hashlib
 import json
 import math
@@ -43,8 +42,7 @@ def look(runs: Path) -> pd.DataFrame:
 
 def _row(path: Path, runs: Path) -> dict[str, Any]:
     told = json.loads(path.read_text())
-    log = path.with_name("metrics.jsonl")
-    rows = [*_whole_lines(log)] if log.exists() else []
+    rows = [*files.json_lines(path.with_name("metrics.jsonl"))]
     last = rows[-1] if rows else {}
     step, steps, ago = told["step"], told["steps"], time.time() - told["at"]
     rate = last.get("steps_per_second", float("nan"))
@@ -61,13 +59,6 @@ def _row(path: Path, runs: Path) -> dict[str, Any]:
         "MFU": last.get("mfu", float("nan")),
         "ago": ago,
     }
-
-
-def _whole_lines(log: Path) -> Iterator[dict[str, Any]]:
-    """A line may be half written when it is read, or stay so after a kill."""
-    for line in log.read_text().splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            yield json.loads(line)
 
 
 def _group(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fusionjax import files
 from fusionjax.parallel import processes
 from fusionjax.train.telemetry import say
 
@@ -50,10 +51,4 @@ def tell(code: str, text: str, folder: Path | None = None, **facts: Any) -> None
 
 def told(folder: Path) -> list[dict[str, Any]]:
     """What is on record, oldest first; a line that a kill cut short is left out."""
-    path, rows = folder / _FILE, []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    return [*files.json_lines(folder / _FILE)]

@@ -54,7 +54,8 @@ class Recovery:
             out = sum(e.weight == 0 for e in self._entries.values())
             said = f"{out} sample(s) taken out, {len(self._entries) - out} weighed anew"
             events.tell("S1", f"{said}; launch/samples.py lists them", folder)
-        self._skipped = 0
+        told = [] if folder is None else events.told(folder)
+        self._skipped = max((r["skipped"] for r in told if r["code"] == "G1"), default=0)
         self._chance: int | None = None  # the step whose number was lost by chance
 
     def after(self, state: TrainState, verdict: Verdict) -> TrainState:
@@ -120,7 +121,8 @@ class Recovery:
             return self._rebound.freed(state)
         if finding.cause == "chance" and self._chance != finding.step:
             self._chance = finding.step
-            events.tell("N3", str(finding), self.folder, step=finding.step)
+            said = f"step {finding.step} gives numbers this time, and training goes on from it"
+            events.tell("N3", said, self.folder, step=finding.step)
             return self._rebound.freed(state)
         back = self._rebound.back((state.guard, guards.counters(state)))
         if back is None:

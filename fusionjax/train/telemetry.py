@@ -168,7 +168,7 @@ class Profiler:
 
 def last_metrics(folders: list[Path]) -> dict[str, float]:
     """The last logged numbers of some trainings, averaged."""
-    rows = [json.loads((f / _LOG).read_text().splitlines()[-1]) for f in folders]
+    rows = [[*files.json_lines(f / _LOG)][-1] for f in folders]
     return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
 
 
@@ -184,19 +184,12 @@ def _drop_after(path: Path, step: int) -> float:
     """Removes the rows of steps that a killed run logged but did not save; their seconds."""
     if not path.exists():
         return 0.0
-    rows = path.read_text().splitlines()
-    kept = [r for r in rows if _step_of(r) <= step]
+    rows = [*files.json_lines(path)]
+    kept = [json.dumps(r) for r in rows if r["step"] <= step]
     files.write_text(path, "".join(f"{row}\n" for row in kept))
     lost, before = 0.0, step
     for row in rows:
-        if step < _step_of(row) < float("inf"):
-            lost += (_step_of(row) - before) / json.loads(row)["steps_per_second"]
-            before = int(_step_of(row))
+        if row["step"] > step:
+            lost += (row["step"] - before) / row["steps_per_second"]
+            before = row["step"]
     return lost
-
-
-def _step_of(row: str) -> float:
-    try:
-        return float(json.loads(row)["step"])
-    except (json.JSONDecodeError, KeyError):
-        return float("inf")  # a line that a kill cut short

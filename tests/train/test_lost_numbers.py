@@ -18,6 +18,7 @@ from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, optim, quarantine
 from fusionjax.train.loop import Preempted
+from fusionjax.train.recovery import Recovery
 from fusionjax.train.run import Trainer
 from fusionjax.types import Batch
 
@@ -249,3 +250,19 @@ def test_too_many_broken_samples_are_refused_by_name(
     planted(monkeypatch, first_seen_at(t, BAD + 2, 1), nan_price)
     with pytest.raises(InputError, match="2 samples would be taken out, guard.quarantine allows 1"):
         t.train(0, tmp_path / "two")
+
+
+def test_what_was_skipped_before_a_restart_is_not_told_again(
+    sound: Trainer, tmp_path: Path
+) -> None:
+    from fusionjax.train.loop import feeds
+    from fusionjax.train.rebound import Rebound
+
+    t = sound
+    source = feeds(t.config, t.lesson, t.windows)
+    rebound = Rebound(t.config, t.program.abstract_state, [], None)
+    for skipped, told in ((0, 0), (3, 1), (3, 1), (4, 2)):  # each by a process of its own
+        started = Recovery(t.config, t.program, t.windows, source, rebound, None, tmp_path)
+        started.tell_skipped(skipped)
+        assert codes(tmp_path) == ["G1"] * told
+    assert events.told(tmp_path)[-1]["text"].startswith("1 update(s) skipped")
