@@ -32,10 +32,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log; a line that is being written, or that a kill cut short, is left out."""
-    for line in path.read_text().splitlines() if path.exists() else ():
+    """The rows of a log. What is no row is left out: a line that is being written, that a kill cut
+    short, that a disk spoiled."""
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):
-            yield json.loads(line)
+            row = json.loads(line)
+            if isinstance(row, dict):
+                yield row
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from fusionjax import app
+from fusionjax import app, files
 from fusionjax.config import Config
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
@@ -30,6 +30,17 @@ _RESTORE = flags.DEFINE_integer("restore", None, "A sample's id: it counts in fu
 
 def main(config: Config) -> None:
     folder = Path(_RUN.value)
+    if _WEIGH.value is None and _RESTORE.value is None:
+        look(config, folder)
+        return
+    try:
+        with files.locked(folder, wait=False):  # a training keeps the list in memory
+            look(config, folder)
+    except BlockingIOError as e:
+        raise InputError(f"{folder}: its training is running; stop it, then weigh samples") from e
+
+
+def look(config: Config, folder: Path) -> None:
     with Checkpoints(folder) as checkpoints:
         scaler, step = checkpoints.info().scaler, checkpoints.latest()
     entries = quarantine.read(folder)

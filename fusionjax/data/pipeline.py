@@ -149,6 +149,25 @@ class Feeds:
             drawn = _concatenate(drawn, self._replay(step))
         return drawn, self._anchor(step) if self._anchor is not None and self._due(step) else None
 
+    def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
+        """Which rows of a step's global batch and anchor hold what is no number in their inputs."""
+        whole = copy.copy(self)
+        whole._process = (0, 1)
+        feed = whole[step]
+        parts = [
+            np.any(
+                [
+                    ~np.isfinite(x).reshape(len(x), -1).all(1)
+                    for x in jax.tree.leaves(part.inputs)
+                    if np.issubdtype(x.dtype, np.inexact)
+                ],
+                axis=0,
+            )
+            for part in (feed.batch, feed.anchor)
+            if part is not None
+        ]
+        return np.concatenate(parts)
+
     def showing(self, step: int, shown: Shown | None) -> Feed:
         """A step's feed; of the rows that are not shown, only their place is left."""
         batch, anchor = self.drawn(step)

@@ -68,14 +68,25 @@ class Media:
 
 
 def _fetched(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[str, Any]]:
-    """Records by their number, over parts that lie one after the other."""
+    """Records by their number, over parts that lie one after the other.
+
+    Raises:
+      InputError: a file is damaged.
+    """
     ends = np.cumsum([len(r) for r in records])
     part = np.searchsorted(ends, at, side="right")
     rows: list[dict[str, Any]] = [{}] * len(at)
     for p in np.unique(part):
         asked = np.flatnonzero(part == p)
         inside = (at[asked] - ends[p] + len(records[p])).tolist()
-        for i, row in zip(asked.tolist(), records[p].__getitems__(inside), strict=True):
+        try:
+            got = records[p].__getitems__(inside)
+        except (OSError, ValueError, RuntimeError, IndexError) as e:
+            raise InputError(
+                f"a record file of the prepared set is damaged ({str(e).splitlines()[0]}); delete "
+                "the set's folder and prepare again"
+            ) from e
+        for i, row in zip(asked.tolist(), got, strict=True):
             rows[i] = row
     return rows
 

@@ -124,21 +124,27 @@ class _Lives:
         """Lets a command come to its end; returns the seconds that it took."""
         begun, life = time.perf_counter(), self._begin(command, place)
         life.join(_PATIENCE)
+        self._require_well(command, place, life)
+        return time.perf_counter() - begun
+
+    @staticmethod
+    def _require_well(command: Sequence[str], place: Path, life: Any) -> None:
         if life.exitcode != 0:
             life.kill()
             said = (place / "said.log").read_text()[-2000:]
             raise InputError(f"{' '.join(command)} ended with {life.exitcode}:\n{said}")
-        return time.perf_counter() - begun
 
     def killed(self, command: Sequence[str], place: Path, after: float) -> Kill | None:
         """Kills a command after so many seconds; None where it ended before."""
+        before = _half_written(place)
         life = self._begin(command, place)
         life.join(after)
         if life.exitcode is not None:
+            self._require_well(command, place, life)
             return None
         life.kill()
         life.join()
-        return Kill(Path(command[0]).stem, after, _during(place, time.time() - after))
+        return Kill(Path(command[0]).stem, after, _during(place, time.time() - after, before))
 
 
 def _live(command: list[str], place: str) -> None:
@@ -151,9 +157,13 @@ def _live(command: list[str], place: str) -> None:
     runpy.run_path(command[0], run_name="__main__")
 
 
-def _during(place: Path, begun: float) -> str:
-    """What the files say that was under way."""
-    if list(place.rglob("*.orbax-checkpoint-tmp*")):
+def _half_written(place: Path) -> set[Path]:
+    return {*place.rglob("*.orbax-checkpoint-tmp*")}
+
+
+def _during(place: Path, begun: float, before: set[Path]) -> str:
+    """What the files say that was under way; what was half written before stays so for a while."""
+    if _half_written(place) - before:
         return "save"
     signs = [found.stat().st_mtime for found in place.rglob("goodput.json")]
     return "steps" if max(signs, default=0.0) > begun else "before or after the steps"

@@ -40,8 +40,8 @@ class Trend:
 
     @property
     def flat(self) -> bool:
-        """Whether it does not grow by more than the bar, as far as the interval can tell."""
-        return self.interval[0] <= self.bar * self.level
+        """Whether it surely does not grow by more than the bar."""
+        return self.interval[1] <= self.bar * self.level
 
 
 def trends(folder: Path) -> list[Trend]:

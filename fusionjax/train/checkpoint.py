@@ -169,16 +169,20 @@ class Checkpoints:
 
     def restore_step(self, step: int, abstract: TrainState) -> TrainState:
         """The state of one step."""
-        there = _signature(self._manager.item_metadata(step).state.tree)
+        there = _signature(self._there(step))
         self._require_alike(step, there, _signature(abstract))
         state = self._read(step, "state", abstract)
         _require_sums(self._told(step)["sums"], fingerprint.sums(state))
         return state
 
-    def copies(self, abstract: TrainState) -> dict[str, TrainState]:
-        """The further states that the newest checkpoint keeps, by name."""
+    def restored(self, step: int, abstract: TrainState) -> TrainState | None:
+        """The state of one step, or None where it is damaged or gone, which is told."""
+        return self._or_told(lambda: self.restore_step(step, abstract), f"step {step}", step)
 
-        def read(step: int) -> dict[str, TrainState]:
+    def copies(self, step: int, abstract: TrainState) -> dict[str, TrainState]:
+        """The further states that a step keeps, by name; none where they are damaged, as told."""
+
+        def read() -> dict[str, TrainState]:
             told = self._told(step)
             if "sums_of_copies" not in told:
                 return {}
@@ -187,7 +191,7 @@ class Checkpoints:
             _require_sums(told["sums_of_copies"], fingerprint.sums(kept))
             return kept
 
-        return self._first_whole(read)
+        return self._or_told(read, f"the best state kept with step {step}", step) or {}
 
     def averaged(self, abstract: Any) -> Any:
         """The newest averaged parameters alone, on the shardings that ``abstract`` carries.
@@ -197,7 +201,7 @@ class Checkpoints:
         """
 
         def read(step: int) -> Any:
-            there = _signature(self._manager.item_metadata(step).state.tree["ema_params"])
+            there = _signature(self._there(step)["ema_params"])
             self._require_alike(step, there, _signature(abstract))
             wanted = {"ema_params": abstract}
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
@@ -213,6 +217,21 @@ class Checkpoints:
             return got["ema_params"]
 
         return self._first_whole(read)
+
+    def _or_told(self, read: Callable[[], T], what: str, step: int) -> T | None:
+        try:
+            return read()
+        except (InputError, jax.errors.JaxRuntimeError):
+            raise  # as in _first_whole
+        except Exception as e:
+            said = f"{self.folder}: {what} is damaged: {_reason(e)}; no way leads back to it"
+            events.tell("C2", said, self.folder if self._create else None, step=step)
+            return None
+
+    def _there(self, step: int) -> Any:
+        """What a step's state holds, by its files alone: of damage beside it nothing is asked."""
+        with ocp.StandardCheckpointer() as reader:
+            return reader.metadata(self._manager.directory / str(step) / "state").item_metadata.tree
 
     def _read(self, step: int, item: str, abstract: Any) -> Any:
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})

@@ -106,10 +106,11 @@ class Course:
         if self._run is None or not self._saving(stopping):
             return
         checkpoints, info = self._run
+        if self._saving(stopping=False):  # one made because of a signal changes nothing that comes
+            self._rebound.saves(self.step)
         with self._goodput.spent("save"):
             failed = checkpoints.save(self.step, self.state, info, *self._rebound.kept())
         self._recovery.tell_unsaved(failed, self.step)
-        self._rebound.saved(self.step)
 
     def _saving(self, stopping: bool) -> bool:
         t = self._config.train

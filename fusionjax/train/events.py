@@ -45,8 +45,10 @@ def tell(code: str, text: str, folder: Path | None = None, **facts: Any) -> None
     if folder is not None and processes.first():
         folder.mkdir(parents=True, exist_ok=True)
         row = {"code": code, "at": round(time.time(), 3), "text": text, **facts}
-        with (folder / _FILE).open("a") as f:
-            f.write(json.dumps(row) + "\n")
+        path = folder / _FILE
+        cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
+        with path.open("a") as f:
+            f.write("\n" * cut + json.dumps(row) + "\n")
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -38,8 +39,8 @@ class Goodput:
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
         now = time.time()
         begun = now if begun is None else min(begun, now)
-        if self._path is not None and self._path.exists():
-            before = json.loads(self._path.read_text())
+        before = _read(self._path)
+        if before is not None:
             self.seconds |= before["seconds"]
             self.seconds["down"] += max(begun - before["at"], 0.0)
             self.clock_back = max(before["at"] - now, 0.0)
@@ -93,3 +94,14 @@ class Goodput:
             "threads": float(process.num_threads()),
             "open_files": float(process.num_fds()),
         }
+
+
+def _read(path: Path | None) -> dict[str, Any] | None:
+    """What was written last; a spoilt file counts as none: times are no reason not to train."""
+    if path is None or not path.exists():
+        return None
+    try:
+        row = json.loads(path.read_text())
+        return row if {*row["seconds"]} <= {*BUCKETS} and row["at"] >= 0 else None
+    except (ValueError, TypeError, KeyError):
+        return None

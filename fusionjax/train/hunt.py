@@ -91,7 +91,7 @@ def hunt(
       state: as it waits.
       seed: of the run.
       parent: parameters that the run is held to.
-      most: samples that may be at fault; of more it is the model.
+      most: samples that may be at fault; of more, or of half of a batch, it is the model.
     """
     step = int(state.step)
     batch, anchor = feeds.drawn(step)
@@ -101,15 +101,24 @@ def hunt(
         feed = feeds.showing(step, Shown(shown[: len(batch)], shown[len(batch) :]))
         return program.examine(state, feed, seed, parent)
 
+    most = min(most, len(batch) // 2, len(rows if anchor is None else anchor.row) // 2)
     every = np.ones(len(rows), bool)
     found, sites, lost = made(every)
     if not any(found.values()):
         return Finding(step, "chance")
     none, _, usual = made(~every)
-    at = None if any(none.values()) else _breaking(lambda s: any(made(s)[0].values()), rows, most)
+    at = None
+    if not any(none.values()):
+        spoilt = feeds.spoilt(step)
+        if spoilt.sum() > most and not any(made(~spoilt)[0].values()):
+            at = np.flatnonzero(spoilt)  # too many to be taken out, but it is not the model
+        else:
+            at = _breaking(lambda s: any(made(s)[0].values()), rows, most)
     if at is None:
         # What is no number on purpose is none with fresh parameters either.
         usual = made(every, program.init(seed))[2]
+    if not (lost & ~usual).any():  # it breaks on everything, fresh too
+        usual = np.zeros_like(lost)
     first = {side: _first(sites, lost & ~usual, side) for side in (False, True)}
     parameters = jax.tree_util.tree_leaves_with_path(state.params)
     broken = jax.device_get([~jax.numpy.isfinite(x).all() for _, x in parameters])

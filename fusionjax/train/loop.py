@@ -84,11 +84,12 @@ def fit(
         while course.step < config.train.steps:
             if course.step == due:
                 due = None  # once, also where this step has to be made again
+                sound = recovery.only_sound(lesson, course.step)
                 with goodput.spent("settle"):
                     course.state = settle(
-                        program, course.state, recovery.only_sound(lesson), windows, config,
-                        recovery.folder, label,
-                    )  # fmt: skip
+                        program, course.state, sound, windows, config, recovery.folder, label
+                    )
+                rebound.settled(course.step, course.state)
             verdict = course.update(parent)
             stopping = stop(course.step)
             if course.heed(verdict, stopping) and not stopping:
@@ -123,7 +124,7 @@ def _begin(
         require_same_run(checkpoints.info(), info, checkpoints.folder)
         history = checkpoints.history()
         if history is not None:
-            rebound.resume(history, checkpoints.copies(program.abstract_state))
+            rebound.resume(history, checkpoints.copies(int(state.step), program.abstract_state))
     step = int(state.step)
     said = f"{checkpoints.folder}: going on from step {step}"
     events.tell("T1", said, checkpoints.folder, step=step)

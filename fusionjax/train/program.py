@@ -215,7 +215,7 @@ class Program:
         return rules.to_devices(self._zeros(rows), self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
-        """All rows of some equal batches, encoded, with the rows themselves; on the host.
+        """All rows of some equal batches, encoded, and the rows without their inputs; on the host.
 
         Every process gives all rows and sends its own to the devices. Rows that only pad the last
         batch are left out.
@@ -224,7 +224,9 @@ class Program:
         with jax.set_mesh(self.mesh):
             for batch in batches:
                 encoded = self._encode(params, rules.to_devices(_own(batch), self.mesh))
-                parts.append((jax.device_get(encoded), batch))
+                # Not what was encoded: thousands of samples of sound and video would fill the host.
+                labelled = dataclasses.replace(batch, inputs={}, present={})
+                parts.append((jax.device_get(encoded), labelled))
         real = np.concatenate([batch.weight for _, batch in parts]) > 0
         return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
 

@@ -127,6 +127,10 @@ class Rebound:
     def resume(self, history: dict[str, Any], copies: dict[str, TrainState]) -> None:
         """Goes on with what a checkpoint holds."""
         self.history, self.copies = History.from_json(history), copies
+        if self.in_memory and "best" not in copies:
+            self.history.best = None
+        if self.in_memory and "pending" not in copies:
+            self.history.pending = None
         self._protect()
 
     def hold(self, done: int, state: TrainState) -> None:
@@ -139,11 +143,22 @@ class Rebound:
         """What is held belongs to a step that was not made."""
         self._held = None
 
-    def saved(self, step: int) -> None:
-        """A checkpoint was written: of a large state it is what the next look is about."""
-        if not self.in_memory:
+    def saves(self, step: int) -> None:
+        """A checkpoint is about to be written: of a large state it is what a later look is about.
+
+        One that still waits to be judged stays: looks may be further apart than checkpoints.
+        """
+        if not self.in_memory and self.history.pending is None:
             self.history.pending = step
             self._protect()
+
+    def settled(self, step: int, state: TrainState) -> None:
+        """The fusion was settled: no way leads to before that. What follows is judged anew."""
+        self._forget()
+        self._held = None
+        if self._guard.window and self.in_memory:
+            self.history.best = Look(step, math.inf, 0.0)
+            self.copies["best"] = self._copy(state)
 
     def kept(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
         """What a checkpoint holds of this, beside the state."""
@@ -160,9 +175,12 @@ class Rebound:
             return Verdict(halted=bool(halted))
         seen, turn = Look.of(step, losses), self._turn(step - 1)
         h.looks.append(seen)
-        if self._turn(step - window) != turn or (h.best and self._turn(h.best.step) != turn):
+        if h.best and self._turn(h.best.step) != turn:
             self._forget()
         if self._turn(step - window) != turn:
+            h.pending = None
+            self.copies.pop("pending", None)
+            self._protect()
             return Verdict()
         best, usual = h.best, h.usual_error()
         if best and self._guard.rebound and seen.above(best, usual) > self._guard.rebound:
@@ -192,13 +210,15 @@ class Rebound:
         h = self.history
         if h.best is None or h.rollbacks >= self._guard.rollbacks:
             return None
+        best = self.copies["best"] if self.in_memory else self._from_disk(h.best.step)
+        if best is None:
+            return None
         h.rollbacks, h.pending = h.rollbacks + 1, None
-        if self.in_memory:
-            best = self.copies["best"]
-        else:
-            assert self._checkpoints is not None, "without them no large state is ever the best"
-            best = self._checkpoints.restore_step(h.best.step, self._like)
         return self._back(best, now, self._guard.rate)
+
+    def _from_disk(self, step: int) -> TrainState | None:
+        assert self._checkpoints is not None, "without them no large state is ever the best"
+        return self._checkpoints.restored(step, self._like)
 
     def freed(self, state: TrainState) -> TrainState:
         """A state that halted, free to move again."""

@@ -55,7 +55,7 @@ class Recovery:
             said = f"{out} sample(s) taken out, {len(self._entries) - out} weighed anew"
             events.tell("S1", f"{said}; launch/samples.py lists them", folder)
         told = [] if folder is None else events.told(folder)
-        self._skipped = max((r["skipped"] for r in told if r["code"] == "G1"), default=0)
+        self._skipped = max((r["skipped"] for r in told if r.get("code") == "G1"), default=0)
         self._chance: int | None = None  # the step whose number was lost by chance
 
     def after(self, state: TrainState, verdict: Verdict) -> TrainState:
@@ -81,9 +81,10 @@ class Recovery:
         events.tell("G2", f"{said}; {more}", self.folder, step=seen.step, back_to=best.step)
         return verdict.state
 
-    def only_sound(self, lesson: Lesson) -> Lesson:
-        """The lesson without the samples that were taken out."""
-        out = np.array([row for row, e in self._entries.items() if e.weight == 0], int)
+    def only_sound(self, lesson: Lesson, step: int) -> Lesson:
+        """The lesson without the samples that were taken out by a step."""
+        taken = (row for row, e in self._entries.items() if e.weight == 0 and e.since <= step)
+        out = np.array([*taken], int)
 
         def kept(samples: Samples | None) -> Samples | None:
             return None if samples is None else samples.take(~np.isin(samples.row, out))

@@ -4,7 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
+from jaxtyping import Bool
 
 from fusionjax import files
 from fusionjax.config import Config
@@ -16,6 +18,7 @@ from fusionjax.parallel import processes
 from fusionjax.train import events
 from fusionjax.train.program import Program, anchor_size
 from fusionjax.train.state import TrainState
+from fusionjax.types import Batch, Encoded
 
 _MOST_ROWS = 8192  # of the training and of the anchor rows that a diagnosis looks at
 
@@ -41,6 +44,8 @@ def settle(
     before, later = (
         program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (base, anchor)
     )
+    later, broken = _sound(later)
+    asked, anchor = anchor, anchor.take(~broken)
     seen = {
         "training": program.diagnose(state.ema_params, *before),
         "anchor": program.diagnose(state.ema_params, *later),
@@ -53,6 +58,9 @@ def settle(
     )
     seen["settled"] = program.diagnose(state.ema_params, *later)
     found = anomalies(names, seen["training"], seen["anchor"], seen["settled"])
+    if broken.any():
+        rows = asked.row[broken][:8].tolist()
+        found = [f"{broken.sum()} anchor samples give no number and were not asked: {rows}", *found]
     step, said_worth = int(state.step), f"worth to {len(anchor):,} later samples, in loss: {worth}"
     events.tell("T3", f"{label}: {said_worth}", folder, step=step)
     for line in found:
@@ -66,6 +74,13 @@ def settle(
         }
         files.write_text(folder / "fusion.json", json.dumps(record, default=np.ndarray.tolist))
     return state
+
+
+def _sound(later: tuple[Encoded, Batch]) -> tuple[tuple[Encoded, Batch], Bool[np.ndarray, "N"]]:
+    """What is encoded, without the samples that give what is no number; and which those are."""
+    encoded, batch = later
+    broken = ~np.isfinite(encoded.h.astype(np.float32)).all((1, 2))
+    return jax.tree.map(lambda x: x[~broken], (encoded, batch)), broken
 
 
 def _thinned(samples: Samples) -> Samples:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,28 +47,16 @@ def make_step(
       config: of the run.
       anchor_sessions: how many sessions the anchor has; says how much it is worth.
     """
-    tx = optimiser(config)
 
     def step(
         state: TrainState, feed: Feed, seed: Array, parent: Any = None
     ) -> tuple[TrainState, Metrics]:
-        # A function of seed and step, never a carried key: a resumed run draws the same.
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
-        if parent is not None:
-            pull = np.float32(config.finetune.to_parent)
-            grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
-        rate = state.guard.rate
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
-            updates, opt_state = tx.update(grads, state.opt_state, state.params, rate=rate)
-            learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
-        params = optax.apply_updates(state.params, updates)
+        made = _proposed(state, feed, seed, parent, config)
+        params, opt_state = made.params, made.opt_state
         weights_opt_state = state.weights_opt_state
-        norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-        if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
+        finite = jnp.isfinite(made.loss) & jnp.isfinite(made.norm)
+        if weights.anchored(config):
             assert feed.anchor is not None
-            params = _follow_clues(params, clues, state.step)
             # Only φ passes through: all parameters would be copied.
             phi, weights_opt_state = jax.lax.cond(
                 weights.due(config, state.step),
@@ -79,19 +67,19 @@ def make_step(
                 feed.anchor,
             )
             params = weights.put(params, phi)
-            finite &= _numbers((phi, clues))
+            finite &= _numbers((phi, made.clues))
         guard, count = state.guard, state.step + 1
         ema = _average(state.ema_params, params, state.step, config.train.ema_decay)
         new = (params, opt_state, weights_opt_state, ema)
         if config.guard.window:
             old = (state.params, state.opt_state, state.weights_opt_state, state.ema_params)
-            guard, moves, takes = guards.judge(guard, loss, norm, finite, config.guard)
+            guard, moves, takes = guards.judge(guard, made.loss, made.norm, finite, config.guard)
             new, count = guards.chosen(takes, new, old, moves), state.step + moves.astype(jnp.int32)
         metrics = {
-            "loss": loss,
-            **{f"loss_{k}": v for k, v in means.items()},
-            "grad_norm": norm,
-            "learning_rate": learning_rate,
+            "loss": made.loss,
+            **{f"loss_{k}": v for k, v in made.means.items()},
+            "grad_norm": made.norm,
+            "learning_rate": made.learning_rate,
             "skipped": guard.skipped,
             "halted": guard.halted,
         }
@@ -103,17 +91,17 @@ def make_step(
 def make_examination(config: Config, anchor_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
     """Builds ``examine(state, feed, seed, parent=None)``: all that an update would be made of.
 
-    The loss, its parts and gradients, the clues, and what the fusion's weights would become where
-    the feed has an anchor.
+    The loss, its parts and gradients, their norm, the clues, and what the fusion's weights would
+    become where the feed has an anchor.
     """
 
     def examine(state: TrainState, feed: Feed, seed: Array, parent: Any = None) -> dict[str, Any]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
-        found = {"loss": loss, "parts": means, "gradients": grads, "clues": clues}
+        made = _proposed(state, feed, seed, parent, config)
+        found = {"loss": made.loss, "parts": made.means, "gradients": made.grads}
+        found |= {"norm": made.norm, "clues": made.clues}
         if feed.anchor is not None:
             found["weights"], _ = _distil(
-                state.params,
+                made.params,
                 state.weights_opt_state,
                 feed.anchor,
                 config=config,
@@ -122,6 +110,39 @@ def make_examination(config: Config, anchor_sessions: float = 0.0) -> Callable[.
         return found
 
     return examine
+
+
+class _Proposed(NamedTuple):
+    """What a batch asks for, before anybody judged it."""
+
+    loss: Array
+    means: Metrics
+    grads: Any
+    norm: Array
+    clues: Any
+    params: Any
+    opt_state: Any
+    learning_rate: Array
+
+
+def _proposed(state: TrainState, feed: Feed, seed: Array, parent: Any, config: Config) -> _Proposed:
+    # A function of seed and step, never a carried key: a resumed run draws the same.
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
+    if parent is not None:
+        pull = np.float32(config.finetune.to_parent)
+        grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
+    rate = state.guard.rate
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
+        updates, opt_state = optimiser(config).update(
+            grads, state.opt_state, state.params, rate=rate
+        )
+        learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
+    params = optax.apply_updates(state.params, updates)
+    if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
+        params = _follow_clues(params, clues, state.step)
+    norm = optax.tree.norm(grads)
+    return _Proposed(loss, means, grads, norm, clues, params, opt_state, learning_rate)
 
 
 def _numbers(tree: Any) -> Array:

@@ -185,11 +185,11 @@ def _drop_after(path: Path, step: int) -> float:
     if not path.exists():
         return 0.0
     rows = [*files.json_lines(path)]
-    kept = [json.dumps(r) for r in rows if r["step"] <= step]
+    kept = [json.dumps(r) for r in rows if r.get("step", step) <= step]
     files.write_text(path, "".join(f"{row}\n" for row in kept))
     lost, before = 0.0, step
     for row in rows:
-        if row["step"] > step:
+        if row.get("step", step) > step:
             lost += (row["step"] - before) / row["steps_per_second"]
             before = row["step"]
     return lost

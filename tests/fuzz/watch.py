@@ -32,6 +32,7 @@ _OWN = tuple(
         *(sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), _TREE / "fusionjax"),
         *(_TREE / "configs", *zoneinfo.TZPATH),
         "/sys/fs/cgroup",  # how many processors a library may use
+        os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull),  # slow compilations are kept
     )
 )
 _watched: list[tuple[Path, list[str]]] = []  # folders of the readers that run, and what they did

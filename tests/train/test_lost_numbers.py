@@ -14,9 +14,11 @@ from conftest import SP500, seeing, small
 
 from fusionjax.config import MeshConfig
 from fusionjax.data.windows import Windows
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, optim, quarantine
+from fusionjax.train import step as step_module
 from fusionjax.train.loop import Preempted
 from fusionjax.train.recovery import Recovery
 from fusionjax.train.run import Trainer
@@ -220,6 +222,61 @@ def test_an_exploding_learning_rate_is_the_models_and_goes_back(
         early.train(0, tmp_path / "early")
     assert "Lower train.learning_rate" in str(e.value)
     assert sorted(p.name for p in (tmp_path / "early/checkpoints").iterdir()) == ["4"]
+
+
+def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the parameters that the same step has just made."""
+    t = trainer(prepared, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
+    due = max(s for s in range(weights.elimination_step(t.config)) if weights.due(t.config, s))
+    schedule = optim.schedule
+    monkeypatch.setattr(
+        step_module, "schedule",
+        lambda c: lambda step: jnp.where(step == due, 1e30, schedule(c)(step)),
+    )  # fmt: skip
+    monkeypatch.setattr(
+        optim, "schedule",
+        lambda c: lambda step: jnp.where(step == due, 1e30, schedule(c)(step)),
+    )  # fmt: skip
+    t = trainer(prepared, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
+    with pytest.raises(InputError, match=f"training cannot go on: step {due} lost a number"):
+        t.train(0, tmp_path / "run")
+    assert "N3" not in codes(tmp_path / "run")
+    assert finding(tmp_path / "run", due)["cause"] == "model", "not the machine's, nor a sample's"
+
+
+def test_a_head_that_breaks_on_everything_from_the_start_is_named(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fusionjax.train import loss
+
+    decode = loss.decode
+
+    def broken(outputs: Any, log_scale: Any, targets: Any) -> Any:
+        outcome = decode(outputs, log_scale, targets)
+        bad = jnp.log(-jnp.exp(outcome.log_volatility))
+        return dataclasses.replace(outcome, log_volatility=bad)
+
+    monkeypatch.setattr(loss, "decode", broken)
+    with pytest.raises(InputError, match="step 0 lost a number: on the way to the loss"):
+        trainer(prepared).train(0, tmp_path / "run")
+    found = finding(tmp_path / "run", 0)
+    assert (found["cause"], found["forward"]["operation"]) == ("model", "log")
+    assert "test_lost_numbers.py" in found["forward"]["source"]
+
+
+def test_more_spoilt_samples_than_may_be_taken_out_are_not_the_models_fault(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t = trainer(prepared, guard__quarantine=4)
+    rows = first_seen_at(t, BAD, 9)
+    planted(monkeypatch, rows, nan_price)
+    with pytest.raises(InputError, match="9 samples would be taken out, guard.quarantine allows 4"):
+        t.train(0, tmp_path / "run")
+    found = finding(tmp_path / "run")
+    assert (found["cause"], sorted(found["samples"])) == ("samples", sorted(rows))
+    assert found["inputs"][0].startswith("price/x")
 
 
 def test_a_number_lost_by_chance_is_told_and_nobody_is_blamed(

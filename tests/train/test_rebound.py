@@ -157,6 +157,54 @@ def test_nothing_is_compared_over_a_turn(sound: Trainer) -> None:
         assert not told.rebound.look().acts
 
 
+def test_no_way_leads_to_before_the_fusion_was_settled(sound: Trainer) -> None:
+    """What it dropped would be back, for good: it is settled once."""
+    told = _Told(sound, np.repeat([1.0, 0.5, 0.5, 0.9, 0.9, 0.9, 2.0], WINDOW))
+    told.rebound._turns = [14]
+    for step in (4, 8, 12):
+        told.rebound.hold(step, told.marked(step))
+        assert not told.rebound.look().acts
+    assert told.rebound.history.best is not None
+    assert told.rebound.history.best.step == 4
+    told.rebound.settled(14, told.marked(14))
+    now = told.marked(15)
+    back = told.rebound.back((now.guard, guards.counters(now)))
+    assert back is not None
+    assert of(back) == 14
+    for step in (16, 20, 24, 28):
+        told.rebound.hold(step, told.marked(step))
+        verdict = told.rebound.look()
+        assert verdict.acts == (step == 28)
+    assert verdict.best is not None
+    assert verdict.best.step == 20, "judged by the losses after it"
+
+
+def test_of_a_large_state_a_checkpoint_waits_until_it_is_judged(
+    sound: Trainer, tmp_path: Path
+) -> None:
+    """They may be closer together than looks; a restart remembers which one waits."""
+    with Checkpoints(tmp_path / "run", keep=1, create=True) as checkpoints:
+        level = np.repeat([1.0, 0.8, 0.5, 0.5, 2.0], WINDOW)
+        told = _Told(sound, level + 0.02 * np.tile([1, -1, 2, -2], 5), checkpoints)
+        for step in range(2, 17, 2):
+            if step % WINDOW == 0:
+                told.rebound.hold(step, told.marked(step))
+                assert not told.rebound.look().acts
+            told.rebound.saves(step)
+            if step == 2:
+                assert told.rebound.kept()[0]["pending"] == 2, "in the checkpoint itself"
+        best = told.rebound.history.best
+        assert best is not None
+        assert best.step == 8
+        # Its checkpoint was never written: no way back, which is told, and nothing breaks.
+        told.rebound.hold(20, told.marked(20))
+        verdict = told.rebound.look()
+        assert (verdict.acts, verdict.state) == (True, None)
+        assert told.rebound.history.rollbacks == 0
+    (row,) = events.told(tmp_path / "run")
+    assert (row["code"], row["step"]) == ("C2", 8)
+
+
 def test_a_large_state_goes_back_to_the_best_checkpoint_which_stays(
     sound: Trainer, tmp_path: Path
 ) -> None:
@@ -168,8 +216,8 @@ def test_a_large_state_goes_back_to_the_best_checkpoint_which_stays(
             verdict = told.rebound.look()
             assert verdict.acts == (step == 28), step
             if step in (8, 16, 24):
+                told.rebound.saves(step)
                 checkpoints.save(step, told.marked(step), sound.info, *told.rebound.kept())
-                told.rebound.saved(step)
             if verdict.acts:
                 break
         checkpoints.finish()

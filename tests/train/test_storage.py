@@ -87,6 +87,40 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         assert checkpoints.latest() == 6, "written anew"
 
 
+@pytest.mark.parametrize("harm", [flip, cut, Path.unlink], ids=["flipped", "cut", "gone"])
+@pytest.mark.parametrize("file", ["copies/ocdbt.process_0/d/*", "copies/d/*", "copies/_METADATA"])
+def test_a_damaged_copy_of_the_best_state_costs_the_way_back_alone(
+    one: Trainer, whole: tuple[Path, TrainState], tmp_path: Path, file: str, harm: object
+) -> None:
+    _, state = whole
+    with Checkpoints(tmp_path / "run", create=True) as checkpoints:
+        checkpoints.save(6, state, one.info, {"looks": []}, {"best": state})
+    for path in every(tmp_path / "run/checkpoints/6", file):
+        harm(path)  # type: ignore[operator]
+    with Checkpoints(tmp_path / "run", create=True) as checkpoints:
+        same(checkpoints.restore(one.program.abstract_state), state)
+        assert checkpoints.copies(6, one.program.abstract_state) == {}
+        assert checkpoints.latest() == 6
+    (row,) = events.told(tmp_path / "run")
+    assert row["code"] == "C2"
+    assert "the best state kept with step 6 is damaged" in row["text"]
+
+
+def test_a_spoilt_log_stops_no_training(
+    one: Trainer, whole: tuple[Path, TrainState], tmp_path: Path
+) -> None:
+    run = copied(whole, tmp_path)
+    shutil.rmtree(run / "checkpoints/6")
+    (run / "goodput.json").write_text('{"seconds": {"ste')
+    with (run / "metrics.jsonl").open("ab") as f:
+        f.write(b'5\n\xff\xfe\n{"step": 9')
+    with (run / "events.jsonl").open("ab") as f:
+        f.write(b'"x"\n{"code": "T1')
+    same(one.train(0, run), whole[1])
+    assert events.told(run)[-1]["code"] == "T1", "on a line of its own"
+    assert json.loads((run / "goodput.json").read_text())["step"] == 6
+
+
 def test_a_single_flipped_bit_is_named_by_its_array(
     one: Trainer, whole: tuple[Path, TrainState], tmp_path: Path
 ) -> None:
