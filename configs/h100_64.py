@@ -15,7 +15,7 @@ encoder of 4 layers 4,096 wide each, 12 · 4,096² parameters a layer, two such 
 the fusion: 5.2 billion in all. What `python launch/plan.py --config=configs/h100_64.py` says:
 
     memory     16 bytes a parameter (float32 parameter, its average, two moments) over 8 devices
-               = 10.5 GB; with batch, gradients and activations 46 of 80 GB at the peak
+               = 10.4 GB; with batch, gradients and activations 46 of 80 GB at the peak
     arithmetic 6 FLOPs a parameter and token = 36 TFLOP a sample, 858 TFLOP a device and step
     traffic    gathers and scatters inside nodes; between them the gradients of two microbatches in
                bfloat16, 35 GB a node and step, 1.7 times what they are in float32

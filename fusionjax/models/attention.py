@@ -85,7 +85,7 @@ def _positive(x: Array) -> Array:
 
 def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 _ S"]) -> Array:
     """Attention that is zero, not uniform, where nothing may be seen. Softmax runs in float32."""
-    kernel: Literal["cudnn", "xla"] = "cudnn" if _fused(q) else "xla"
+    kernel: Literal["cudnn", "xla"] = "cudnn" if _fused(q, k) else "xla"
     with jax.numpy_dtype_promotion("standard"):  # JAX's own code mixes bfloat16 with float32 here
         mask = jnp.broadcast_to(sees, (*sees.shape[:2], q.shape[1], k.shape[1]))
         out = dot_product_attention(q, k, v, mask=mask, implementation=kernel)
@@ -93,8 +93,10 @@ def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 _ S"]) -> Array
     return jnp.where(any_seen, out, jnp.zeros((), out.dtype))
 
 
-def _fused(q: Array) -> bool:
-    """Whether cuDNN has a kernel for it: half precision, on the GPUs of the mesh that is set."""
+def _fused(q: Array, k: Array) -> bool:
+    """Whether cuDNN has a kernel for it: half precision, even lengths and heads of up to 128 in
+    eights, on the GPUs of the mesh that is set."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     half = q.dtype in (jnp.bfloat16, jnp.float16)
-    return half and device is not None and device.platform == "gpu"
+    even = q.shape[1] % 2 == k.shape[1] % 2 == q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    return half and even and device is not None and device.platform == "gpu"

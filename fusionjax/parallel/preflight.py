@@ -56,13 +56,15 @@ def _versions() -> str:
 
 
 def _disk(folder: Path, state_bytes: int, kept: int) -> str:
+    """What checkpoints of this run take already, they need not find free."""
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    free, wanted = shutil.disk_usage(there).free, state_bytes * (kept + 1)
+    taken = sum(p.stat().st_size for p in folder.glob("*/checkpoints/**/*") if p.is_file())
+    free, wanted = shutil.disk_usage(there).free, state_bytes * (kept + 1) - taken
     if free < wanted:
         raise InputError(
             f"{there}: {free / 1e9:.1f} GB free; {kept} checkpoints and the one being written need "
-            f"{wanted / 1e9:.1f}. Free some, lower config.train.keep_checkpoints, or give another "
-            "--workdir"
+            f"{wanted / 1e9:.1f} more. Free some, lower config.train.keep_checkpoints, or give "
+            "another --workdir"
         )
     return f"disk: {free / 1e9:.0f} GB free in {there}, a checkpoint has {state_bytes / 1e9:.1f}"
 

@@ -37,6 +37,14 @@ XLA_GPU_PROCESS: tuple[Flag, ...] = (
         _XLA,
     ),
 )
+JAX: tuple[Flag, ...] = (
+    Flag(
+        "XLA_CLIENT_MEM_FRACTION",
+        "0.92",
+        "of a device's memory; by itself JAX takes three quarters, less than a plan may fill",
+        "docs.jax.dev, GPU memory allocation",
+    ),
+)
 NCCL: tuple[Flag, ...] = (
     Flag("NCCL_DEBUG", "WARN", "a call that fails says why in the log", _NCCL),
 )
@@ -47,7 +55,8 @@ def set_for_process(environment: MutableMapping[str, str]) -> None:
 
     Before JAX touches a backend.
     """
-    for flag in NCCL:
+    old = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # the same by its former name; both at once are refused
+    for flag in (*(() if old in environment else JAX), *NCCL):
         environment.setdefault(flag.name, str(flag.value))
     given = environment.get("XLA_FLAGS", "")
     ours = [f"--{f.name}={str(f.value).lower()}" for f in XLA_GPU_PROCESS if f.name not in given]

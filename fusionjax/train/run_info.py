@@ -13,6 +13,7 @@ from fusionjax.errors import InputError
 _FREE = (
     "name",
     "mesh",
+    "model.remat",  # what is kept, and what is computed again: the same arithmetic
     "selection",
     "evaluate",
     "ladder",

@@ -15,8 +15,9 @@ from configs import h100_1, h100_8, h100_64, h100_1024
 from fusionjax.config import resolve
 from fusionjax.parallel import processes
 from fusionjax.parallel.mesh import device_count
-from fusionjax.parallel.xla_flags import NCCL, XLA_GPU, XLA_GPU_PROCESS, set_for_process
+from fusionjax.parallel.xla_flags import JAX, NCCL, XLA_GPU, XLA_GPU_PROCESS, set_for_process
 from fusionjax.report import live
+from fusionjax.train.plan import PEAK_SHARE
 
 SBATCH = ROOT / "launch/slurm/h100_64.sbatch"
 
@@ -35,24 +36,30 @@ def options(script: Path) -> dict[str, str]:
     return {name: value for name, _, value in named}
 
 
-@pytest.mark.parametrize(("status", "requeued"), [(0, False), (75, True), (1, False)])
-def test_the_batch_script_requeues_what_was_preempted(
-    tmp_path: Path, status: int, requeued: bool
+@pytest.mark.parametrize(
+    ("status", "before", "requeued"),
+    [(0, 0, False), (75, 99, True), (2, 0, False), (250, 3, True), (250, 50, False)],
+    ids=["done", "preempted", "refused", "lost a process", "lost too often"],
+)
+def test_the_batch_script_requeues_what_starting_again_mends(
+    tmp_path: Path, status: int, before: int, requeued: bool
 ) -> None:
     for name, body in {
-        "srun": f'(echo "$@"; echo "$JAX_COMPILATION_CACHE_DIR") > srun.log; exit {status}',
+        "srun": '(echo "$@"; echo "$JAX_COMPILATION_CACHE_DIR $SRUN_CPUS_PER_TASK") > srun.log; '
+        f"exit {status}",
         "scontrol": 'echo "$@" > scontrol.log',
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    env |= {"SLURM_RESTART_COUNT": str(before), "SLURM_CPUS_PER_TASK": "12"}
     env.pop("JAX_COMPILATION_CACHE_DIR", None)
     done = subprocess.run(["bash", str(SBATCH)], cwd=tmp_path, env=env, check=False)
     assert done.returncode == status
     asked, cache = (tmp_path / "srun.log").read_text().splitlines()
     assert asked.endswith(".venv-cluster/bin/python launch/group.py --configs=configs/h100_64.py")
     assert "--kill-on-bad-exit=0" in asked, "a killed task's 143 would hide another's 75"
-    assert cache == f"{tmp_path}/runs/compiled"
+    assert cache == f"{tmp_path}/runs/compiled 12"
     assert (tmp_path / "scontrol.log").exists() == requeued
     if requeued:
         assert (tmp_path / "scontrol.log").read_text() == "requeue 42\n"
@@ -114,7 +121,7 @@ def test_flags_parse_in_the_pinned_jaxlib_and_wrong_ones_do_not() -> None:
     done = starts(f"{environment['XLA_FLAGS']} {compiler}")
     assert done.returncode == 0, done.stderr
     assert starts("--xla_gpu_no_such_flag=true").returncode != 0
-    for flag in (*XLA_GPU, *XLA_GPU_PROCESS, *NCCL):
+    for flag in (*XLA_GPU, *XLA_GPU_PROCESS, *JAX, *NCCL):
         assert flag.reason
         assert flag.source
 
@@ -124,10 +131,13 @@ def test_the_environment_holds_what_its_readers_know_and_what_a_user_set_stays()
     environment: dict[str, str] = {}
     set_for_process(environment)
     assert environment == {
+        "XLA_CLIENT_MEM_FRACTION": "0.92",
         "NCCL_DEBUG": "WARN",
         "XLA_FLAGS": "--xla_gpu_nccl_terminate_on_error=true",
     }
-    own = {"NCCL_DEBUG": "INFO", "XLA_FLAGS": "--xla_gpu_nccl_terminate_on_error=false --xla_a=1"}
+    assert float(environment["XLA_CLIENT_MEM_FRACTION"]) > PEAK_SHARE, "what a plan may fill"
+    own = {"XLA_PYTHON_CLIENT_MEM_FRACTION": ".5"}
+    own |= {"NCCL_DEBUG": "INFO", "XLA_FLAGS": "--xla_gpu_nccl_terminate_on_error=false --xla_a=1"}
     set_for_process(both := dict(own))
     assert both == own
 

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 from test_launch import SMALL, launch
 
+from fusionjax import files
 from fusionjax.endure import kill, rebounds, soak
 from fusionjax.errors import InputError
 
@@ -68,6 +69,10 @@ def test_a_sample_is_weighed_shown_listed_and_restored(run: Path) -> None:
     assert "counts when its training goes on from step 4" in said
     assert "2000 (SPX 2006-" in said
     assert "weighed by hand" in said
+    with files.locked(run / "runs/demo/seed_0"):
+        said = launch(run, "samples", "demo", *given, "--weigh=2000=1", status=2)
+        assert "its training is running; stop it" in said
+        assert "2000 (SPX 2006-" in launch(run, "samples", "demo", *given), "to look is no harm"
     said = launch(run, "samples", "demo", *given, "--show=2000")
     assert "0.25: weighed by hand" in said
     assert "sp500: bars of SPX from" in said

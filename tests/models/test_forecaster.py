@@ -121,10 +121,10 @@ def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: d
             return f.outcome.direction_logits, f.outcome.log_volatility
 
         with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward
-            grads = jax.grad(lambda p: sum((x**2).sum() for x in outputs(p)))(trained_like)
+            grads = jax.jit(jax.grad(lambda p: sum((x**2).sum() for x in outputs(p))))(trained_like)
         assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
         assert not grads["fusion"].pop("kept").any()  # a decision is no number to learn
-        return outputs(trained_like), grads["fusion"]
+        return jax.jit(outputs)(trained_like), grads["fusion"]
 
     for full, half in zip(
         jax.tree.leaves(run("float32")), jax.tree.leaves(run("bfloat16")), strict=True

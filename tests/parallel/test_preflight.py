@@ -24,6 +24,11 @@ def test_a_disk_that_is_too_small_is_refused_with_the_numbers(
     assert "a checkpoint has 83.0" in line
     with pytest.raises(InputError, match=r"250.0 GB free; 3 checkpoints and .* need 332.0"):
         preflight.check(MESH, "{}", tmp_path / "run", 83 * 10**9, 3)
+    there = tmp_path / "run/seed_0/checkpoints/500/state/d"
+    there.parent.mkdir(parents=True)
+    with there.open("wb") as f:
+        f.truncate(83 * 10**9)  # a run that goes on has its checkpoints
+    assert preflight.check(MESH, "{}", tmp_path / "run", 83 * 10**9, 3)
 
 
 def test_clocks_that_are_apart_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
