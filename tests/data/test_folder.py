@@ -166,16 +166,20 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
 
 def test_a_damaged_record_is_told_when_it_is_read(root: Path, tmp_path: Path) -> None:
     """What a set holds of media is read as it is asked for, in the middle of a training."""
-    folder, market = made(config(root, tmp_path))
-    there = np.flatnonzero(market.media["image"].record >= 0)
-    assert market.media["image"].read(there).shape[1:] == (4, 8)
-    for path in (parts_of(folder)[0] / "image").rglob("*"):
-        if path.is_file() and path.suffix not in (".parquet", ".json"):
-            raw = bytearray(path.read_bytes())
-            raw[len(raw) // 2 :] = bytes(len(raw) - len(raw) // 2)
-            path.write_bytes(bytes(raw))
-    with pytest.raises(InputError, match="a record file of the prepared set is damaged"):
-        market.media["image"].read(there)
+    _, market = made(config(root, tmp_path))
+    images = market.media["image"]
+    there = np.flatnonzero(images.record >= 0)
+    assert images.read(there).shape[1:] == (4, 8)
+
+    class Spoilt(list):
+        def __getitems__(self, at: list[int]) -> list[dict]:
+            raise RuntimeError("Corrupted Riegeli/records file\nat byte 65536")
+
+    spoilt = dataclasses.replace(
+        images, records=tuple(Spoilt([0] * len(r)) for r in images.records)
+    )
+    with pytest.raises(InputError, match=r"damaged \(Corrupted Riegeli/records file\); delete"):
+        spoilt.read(there)
 
 
 def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
