@@ -139,7 +139,7 @@ def first_alone() -> Iterator[None]:
 
 
 class Watchdog:
-    """Ends a process that makes no step for so long, with the stacks of all its threads.
+    """Ends a process that makes no step, or comes to no end, for so long; with all its stacks.
 
     A hung collective cannot be interrupted from Python: the process is ended, and the others,
     without its heartbeat, end too. A hang stops them all at once, and the first process takes the

@@ -73,7 +73,8 @@ def fit(
     source = feeds(config, lesson, windows, replay, replay_share)
     turns = [] if lesson.anchor is None else weights.turns(config)
     rebound = Rebound(config, program.abstract_state, turns, None if run is None else run[0])
-    state = _begin(config, program, run, start, rebound, goodput)
+    with processes.Watchdog(config.train.hang_seconds):
+        state = _begin(config, program, run, start, rebound, goodput)
     with goodput.spent("compile"):
         program.compiled_step()
     recovery = Recovery(

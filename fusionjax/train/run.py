@@ -128,8 +128,9 @@ class Trainer:
         size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
         kept = self.config.train.keep_checkpoints
         config = self.config.to_json()
-        for line in preflight.check(self.program.mesh, config, folder, size, kept):
-            say(f"preflight: {line}")
+        with processes.Watchdog(self.config.train.hang_seconds):  # the first collectives are here
+            for line in preflight.check(self.program.mesh, config, folder, size, kept):
+                say(f"preflight: {line}")
         if processes.first():
             self.audit.save(folder)
 

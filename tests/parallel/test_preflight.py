@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from fusionjax.config import MeshConfig
+from configs import demo
+from fusionjax.config import MeshConfig, resolve
 from fusionjax.errors import InputError
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.run import Trainer
 
 MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
 
@@ -55,3 +57,22 @@ def test_each_process_tells_its_own_devices(
     monkeypatch.setattr(processes, "_told", lambda value: [value, value.replace(ours, theirs)])
     with pytest.raises(InputError, match=r"same device kind:\n.*H100\n.*process 1 on .*: A100"):
         processes.require_same("device kind", ours)
+
+
+def test_a_hang_in_it_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that answers nobody is met here first, before any step."""
+    seen: list[str] = []
+    monkeypatch.setattr(preflight, "check", lambda *a: seen.append("looks") or ["fine"])
+    monkeypatch.setattr(
+        processes.faulthandler, "dump_traceback_later", lambda s, **k: seen.append(f"{s:.0f} s")
+    )
+    monkeypatch.setattr(
+        processes.faulthandler, "cancel_dump_traceback_later", lambda: seen.append("called off")
+    )
+    trainer = SimpleNamespace(
+        program=SimpleNamespace(mesh=MESH, abstract_state={}),
+        config=resolve(demo.get_config()),
+        audit=SimpleNamespace(save=lambda folder: None),
+    )
+    Trainer.preflight(trainer, tmp_path)  # type: ignore[arg-type]
+    assert seen == ["1800 s", "looks", "called off"]

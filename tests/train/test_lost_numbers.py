@@ -13,16 +13,17 @@ import pytest
 from conftest import SP500, seeing, small
 
 from fusionjax.config import MeshConfig
+from fusionjax.data.pipeline import labelled_batches
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train import events, optim, quarantine
+from fusionjax.train import events, optim, quarantine, settle
 from fusionjax.train import step as step_module
 from fusionjax.train.loop import Preempted
 from fusionjax.train.recovery import Recovery
 from fusionjax.train.run import Trainer
-from fusionjax.types import Batch
+from fusionjax.types import Batch, Encoded
 
 CHART = {"kind": "chart", "sessions": 8, "height": 20, "patch_height": 10, "patch_sessions": 4}
 STEPS, BAD = 12, 7  # the step that breaks
@@ -307,6 +308,18 @@ def test_too_many_broken_samples_are_refused_by_name(
     planted(monkeypatch, first_seen_at(t, BAD + 2, 1), nan_price)
     with pytest.raises(InputError, match="2 samples would be taken out, guard.quarantine allows 1"):
         t.train(0, tmp_path / "two")
+
+
+def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Trainer) -> None:
+    """One such sample would make every answer no number, and nothing would ever be dropped."""
+    batch = next(labelled_batches(sound.lesson.whole.take(np.arange(6)), sound.windows, 6))
+    h = np.ones((6, 2, 4), np.float32)
+    h[4, 1, 2] = np.inf
+    encoded = Encoded(h, np.ones((6, 2), bool), h[..., 0], h[:, 0, 0])
+    (kept, rows), broken = settle._sound((encoded, batch))
+    assert broken.tolist() == [False] * 4 + [True, False]
+    assert len(kept.h) == len(rows.weight) == 5
+    np.testing.assert_array_equal(rows.sample_id, batch.sample_id[~broken])
 
 
 def test_what_was_skipped_before_a_restart_is_not_told_again(
