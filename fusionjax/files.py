@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,15 @@ def write_text(path: Path, text: str) -> None:
     """Replaces ``path`` by ``text``."""
     with replaced(path) as f:
         f.write(text.encode())
+
+
+@contextlib.contextmanager
+def spared(path: Path) -> Iterator[None]:
+    """A log that cannot be written, as the disk is full, ends no work; it is said instead."""
+    try:
+        yield
+    except OSError as e:
+        print(f"{path}: cannot be written ({e.strerror or e})", file=sys.stderr)
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:

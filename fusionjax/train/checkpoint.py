@@ -80,9 +80,14 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._open:
-            self._manager.close()
+            try:
+                self._manager.close()
+            except Exception:
+                if kind is None:
+                    raise
+                # An error is on its way already, and says more than that of the save it broke off.
 
     def latest(self) -> int | None:
         """The newest complete step that is not known to be damaged, or None."""
@@ -134,6 +139,7 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
         except Exception as e:
+            self._manager.reload()  # it forgot those that the failed one was to replace
             kept = self.latest()
             there = "no checkpoint is" if kept is None else f"that of step {kept} is"
             raise InputError(

@@ -47,7 +47,7 @@ def tell(code: str, text: str, folder: Path | None = None, **facts: Any) -> None
         row = {"code": code, "at": round(time.time(), 3), "text": text, **facts}
         path = folder / _FILE
         cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
-        with path.open("a") as f:
+        with files.spared(path), path.open("a") as f:
             f.write("\n" * cut + json.dumps(row) + "\n")
 
 

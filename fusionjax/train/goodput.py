@@ -84,7 +84,8 @@ class Goodput:
         if self._path is not None:
             row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
             row |= {"step": step, "steps": steps}
-            files.write_text(self._path, json.dumps(row, indent=2))
+            with files.spared(self._path):
+                files.write_text(self._path, json.dumps(row, indent=2))
         return {
             "goodput": self.share,
             "step_seconds_p50": float(p50),

@@ -85,20 +85,20 @@ class Reporter:
         self._open = contextlib.ExitStack()
         self._progress = self._open.enter_context(progress_bar())
         self._bar = self._progress.add_task(label, total=steps, completed=first, note="compiling")
-        self._file = self._board = None
+        self._log = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            self.lost = _drop_after(folder / _LOG, first)
-            self._file = self._open.enter_context((folder / _LOG).open("a"))
-            self._board = self._open.enter_context(
-                contextlib.closing(SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1))
-            )
+            self._log = folder / _LOG
+            self.lost = _drop_after(self._log, first)
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def __enter__(self) -> "Reporter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.flush()
+        if self._board is not None:
+            self._board.close()
         self._open.close()
 
     def rewind(self, step: int) -> None:
@@ -129,10 +129,16 @@ class Reporter:
         scalars |= {"steps_per_second": rate, **clock}
         if self._flops is not None:
             scalars["mfu"] = rate * self._flops[0] / self._flops[1]
-        if self._file is not None and self._board is not None:
+        if self._log is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+            whole = False
+            with files.spared(self._log):
+                with self._log.open("a") as f:
+                    f.write(json.dumps(row) + "\n")
+                whole = True
+            if not whole:
+                self._board = None  # its thread would wait for a disk that is full, and we for it
+        if self._board is not None:
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
         return scalars
@@ -186,7 +192,8 @@ def _drop_after(path: Path, step: int) -> float:
         return 0.0
     rows = [*files.json_lines(path)]
     kept = [json.dumps(r) for r in rows if r.get("step", step) <= step]
-    files.write_text(path, "".join(f"{row}\n" for row in kept))
+    with files.spared(path):
+        files.write_text(path, "".join(f"{row}\n" for row in kept))
     lost, before = 0.0, step
     for row in rows:
         if row.get("step", step) > step:

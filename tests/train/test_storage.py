@@ -197,21 +197,23 @@ def in_a_process(prepared: Path, body: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.parametrize("room", [20_000, 100], ids=["for logs", "for nothing"])
 def test_a_full_disk_costs_the_save_and_not_the_checkpoint_before(
-    one: Trainer, whole: tuple[Path, TrainState], prepared: Path, tmp_path: Path
+    one: Trainer, whole: tuple[Path, TrainState], prepared: Path, tmp_path: Path, room: int
 ) -> None:
-    """No file may grow beyond a few kilobytes: what a full disk does to a save."""
+    """No file may grow beyond so many bytes: what a full disk does."""
     run = copied(whole, tmp_path)
     shutil.rmtree(run / "checkpoints/6")
     done = in_a_process(
         prepared,
         f"""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
         app._guarded(lambda: t.train(0, Path({str(run)!r})))
         """,
     )
     assert done.returncode == 2, done.stderr
+    assert ("metrics.jsonl: cannot be written" in done.stderr) == (room == 100)
     assert "the last checkpoint could not be written" in done.stderr
     assert "that of step 3 is there. Make room and run the same command again" in done.stderr
     same(one.train(0, run), whole[1])
