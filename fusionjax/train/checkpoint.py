@@ -236,8 +236,8 @@ class Checkpoints:
 
     def _there(self, step: int) -> Any:
         """What a step's state holds, by its files alone: of damage beside it nothing is asked."""
-        with ocp.StandardCheckpointer() as reader:
-            return reader.metadata(self._manager.directory / str(step) / "state").item_metadata.tree
+        reader = ocp.StandardCheckpointHandler()
+        return reader.metadata(self._manager.directory / str(step) / "state").tree
 
     def _read(self, step: int, item: str, abstract: Any) -> Any:
         args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
