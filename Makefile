@@ -31,8 +31,7 @@ test: .venv/.installed
 	touch $@
 
 plan: .venv-aot/.installed
-	.venv-aot/bin/pytest -m aot
-	.venv-aot/bin/python launch/plan.py --config=configs/h100_64.py
+	.venv-aot/bin/pytest -s -m aot  # runs launch/plan.py, and shows what it says
 
 EXTRAS = --extra=text --extra=media --extra=plots --extra=dev
 
