@@ -32,13 +32,29 @@ def write_text(path: Path, text: str) -> None:
         f.write(text.encode())
 
 
-@contextlib.contextmanager
+@contextmanager
 def spared(path: Path) -> Iterator[None]:
     """A log that cannot be written, as the disk is full, ends no work; it is said instead."""
     try:
         yield
     except OSError as e:
-        print(f"{path}: cannot be written ({e.strerror or e})", file=sys.stderr)
+        _say(path, e)
+
+
+def _say(path: Path, e: OSError) -> None:
+    print(f"{path}: cannot be written ({e.strerror or e})", file=sys.stderr)
+
+
+def add_json_line(path: Path, row: dict[str, Any]) -> bool:
+    """Adds a row to a log, on a line of its own where a kill cut the last one; whether it could."""
+    try:
+        with path.open("ab+") as f:
+            cut = f.tell() > 0 and os.pread(f.fileno(), 1, f.tell() - 1) != b"\n"
+            f.write(b"\n" * cut + json.dumps(row).encode() + b"\n")
+    except OSError as e:
+        _say(path, e)
+        return False
+    return True
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -31,16 +31,16 @@ _RESTORE = flags.DEFINE_integer("restore", None, "A sample's id: it counts in fu
 def main(config: Config) -> None:
     folder = Path(_RUN.value)
     if _WEIGH.value is None and _RESTORE.value is None:
-        look(config, folder)
+        answer(config, folder)
         return
     try:
         with files.locked(folder, wait=False):  # a training keeps the list in memory
-            look(config, folder)
+            answer(config, folder)
     except BlockingIOError as e:
         raise InputError(f"{folder}: its training is running; stop it, then weigh samples") from e
 
 
-def look(config: Config, folder: Path) -> None:
+def answer(config: Config, folder: Path) -> None:
     with Checkpoints(folder) as checkpoints:
         scaler, step = checkpoints.info().scaler, checkpoints.latest()
     entries = quarantine.read(folder)

@@ -1,6 +1,5 @@
 """What happened in a training, each with a code that docs/operations.md explains."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -45,10 +44,7 @@ def tell(code: str, text: str, folder: Path | None = None, **facts: Any) -> None
     if folder is not None and processes.first():
         folder.mkdir(parents=True, exist_ok=True)
         row = {"code": code, "at": round(time.time(), 3), "text": text, **facts}
-        path = folder / _FILE
-        cut = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")  # by a kill
-        with files.spared(path), path.open("a") as f:
-            f.write("\n" * cut + json.dumps(row) + "\n")
+        files.add_json_line(folder / _FILE, row)
 
 
 def told(folder: Path) -> list[dict[str, Any]]:

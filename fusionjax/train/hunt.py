@@ -101,7 +101,7 @@ def hunt(
         feed = feeds.showing(step, Shown(shown[: len(batch)], shown[len(batch) :]))
         return program.examine(state, feed, seed, parent)
 
-    most = min(most, len(batch) // 2, len(rows if anchor is None else anchor.row) // 2)
+    most = min(most, *(len(part) // 2 for part in (batch, anchor) if part is not None))
     every = np.ones(len(rows), bool)
     found, sites, lost = made(every)
     if not any(found.values()):

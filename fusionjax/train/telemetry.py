@@ -131,12 +131,7 @@ class Reporter:
             scalars["mfu"] = rate * self._flops[0] / self._flops[1]
         if self._log is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}
-            whole = False
-            with files.spared(self._log):
-                with self._log.open("a") as f:
-                    f.write(json.dumps(row) + "\n")
-                whole = True
-            if not whole:
+            if not files.add_json_line(self._log, row):
                 self._board = None  # its thread would wait for a disk that is full, and we for it
         if self._board is not None:
             for name, value in scalars.items():

@@ -19,7 +19,6 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, optim, quarantine, settle
-from fusionjax.train import step as step_module
 from fusionjax.train.loop import Preempted
 from fusionjax.train.recovery import Recovery
 from fusionjax.train.run import Trainer
@@ -232,10 +231,6 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     t = trainer(prepared, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
     due = max(s for s in range(weights.elimination_step(t.config)) if weights.due(t.config, s))
     schedule = optim.schedule
-    monkeypatch.setattr(
-        step_module, "schedule",
-        lambda c: lambda step: jnp.where(step == due, 1e30, schedule(c)(step)),
-    )  # fmt: skip
     monkeypatch.setattr(
         optim, "schedule",
         lambda c: lambda step: jnp.where(step == due, 1e30, schedule(c)(step)),
