@@ -1,16 +1,17 @@
 """Every test runs with checked shapes, strict dtypes and 64 virtual CPU devices."""
 
-import atexit
 import dataclasses
 import os
-import shutil
-import tempfile
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parents[1]
+# What one interpreter compiled, bytecode with checked signatures too, no other compiles again.
+sys.dont_write_bytecode, sys.pycache_prefix = False, str(ROOT / ".cache" / "bytecode")
+os.environ |= {"PYTHONPYCACHEPREFIX": sys.pycache_prefix, "PYTHONDONTWRITEBYTECODE": ""}
 # JAX also builds pytree classes around things that are no arrays (shardings, shapes), so the two
 # modules that define them are left out; every function that takes them is checked.
 _MODULES = {
@@ -18,17 +19,19 @@ _MODULES = {
     for p in (ROOT / "fusionjax").rglob("*.py")
     if p.stem != "__init__"
 }
-# Tests build many programs that are alike; what one compiled the others, and the commands that
-# they start, load.
-_COMPILED = tempfile.mkdtemp(prefix="fusionjax-compiled-")
-atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
-os.environ |= {
-    "JAX_COMPILATION_CACHE_DIR": _COMPILED,
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
-}
 install_import_hook(
     sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}), "beartype.beartype"
 )
+
+from fusionjax.parallel import compile_cache  # noqa: E402
+
+# Tests build many programs that are alike: what one compiled is loaded by the others, by the
+# commands that they start and by the next run of the tests.
+_COMPILED = compile_cache.folder_for(ROOT / ".cache" / "jax")
+_COMPILED.mkdir(parents=True, exist_ok=True)
+compile_cache.prune(_COMPILED, compile_cache.LIMIT)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

@@ -2,29 +2,21 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
-import runpy
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from fusionjax import files
+from fusionjax.endure import forked
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints
 
-# What every command needs, imported once for all its lives.
-_PRELOADED = [
-    "fusionjax.adapt.finetune",
-    "fusionjax.evaluate.evaluation",
-    "fusionjax.train.run",
-]
 _PATIENCE = 1800.0  # seconds that a command may take
 
 
@@ -107,18 +99,12 @@ class _Lives:
     """Starts commands in processes that have imported everything before."""
 
     def __init__(self, folder: Path) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOADED)
         compiled = str((folder / "compiled").absolute())
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled)
 
-    def _begin(self, command: Sequence[str], place: Path) -> Any:
+    def _begin(self, command: Sequence[str], place: Path) -> BaseProcess:
         place.mkdir(parents=True, exist_ok=True)
-        life = self._context.Process(target=_live, args=(list(command), str(place)))
-        # A script that starts lives is not run again in each of them.
-        with mock.patch.dict(vars(sys.modules["__main__"]), {"__file__": None, "__spec__": None}):
-            life.start()
-        return life
+        return forked.start(command, place, place / "said.log")
 
     def whole(self, command: Sequence[str], place: Path) -> float:
         """Lets a command come to its end; returns the seconds that it took."""
@@ -128,7 +114,7 @@ class _Lives:
         return time.perf_counter() - begun
 
     @staticmethod
-    def _require_well(command: Sequence[str], place: Path, life: Any) -> None:
+    def _require_well(command: Sequence[str], place: Path, life: BaseProcess) -> None:
         if life.exitcode != 0:
             life.kill()
             said = (place / "said.log").read_text()[-2000:]
@@ -145,16 +131,6 @@ class _Lives:
         life.kill()
         life.join()
         return Kill(Path(command[0]).stem, after, _during(place, time.time() - after, before))
-
-
-def _live(command: list[str], place: str) -> None:
-    """A command in this process, its output to a file."""
-    os.chdir(place)
-    log = os.open("said.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
-        os.dup2(log, stream)
-    sys.argv = command
-    runpy.run_path(command[0], run_name="__main__")
 
 
 def _half_written(place: Path) -> set[Path]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import launch
 from conftest import ROOT
-from test_launch import SMALL, launch
+from test_launch import SMALL
 
 from fusionjax import files
 from fusionjax.endure import kill, rebounds, soak

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from commands import ENVIRONMENT, arguments, launch
 
 SMALL = [
     "--config.model.width=16",
@@ -23,33 +22,10 @@ SMALL = [
     "--config.train.log_every=1",
     "--config.train.warmup_steps=2",
 ]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
-ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
-def command(script: str, config: str, *flags: str) -> list[str]:
-    return [
-        sys.executable,
-        str(ROOT / "launch" / f"{script}.py"),
-        f"--config={ROOT / 'configs' / config}.py",
-        *flags,
-    ]
-
-
-def launch(folder: Path, script: str, config: str, *flags: str, status: int = 0) -> str:
-    done = subprocess.run(
-        command(script, config, *flags),
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == status, output
-    assert status == 0 or "Traceback" not in output, output
-    return output
+def command(*given: str) -> list[str]:
+    return [sys.executable, *arguments(*given)]
 
 
 @pytest.fixture(scope="module")
@@ -244,16 +220,8 @@ def test_two_processes_prepare_one_set(tmp_path: Path) -> None:
 
 
 def test_a_missing_config_is_asked_for(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "launch/train.py")],
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "--config is missing; for example --config=configs/demo.py" in done.stderr
+    said = launch(tmp_path, "train", None, status=2)
+    assert "--config is missing; for example --config=configs/demo.py" in said
 
 
 @pytest.mark.slow
@@ -397,10 +365,7 @@ def test_a_stream_is_lived_under_the_rules_that_are_asked_for(folder: Path) -> N
 def test_the_ledger_knows_what_was_run(folder: Path) -> None:
     fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
     launch(folder, "evaluate", "demo", *fast)
-    said = subprocess.run(
-        [sys.executable, str(ROOT / "launch/report.py"), "--ledger"],
-        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    said = launch(folder, "report", None, "--ledger")
     assert "train" in said
     assert "evaluate" in said
     assert "runs/demo" in said

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from commands import launch
 from conftest import feeds_of
-from test_launch import SMALL, launch
+from test_launch import SMALL
 
 from configs import planted_folder as planted_config
 from fusionjax.config import Config, resolve
