@@ -8,10 +8,20 @@ from pathlib import Path
 
 from jaxtyping import install_import_hook
 
+from fusionjax.parallel import compile_cache
+
 ROOT = Path(__file__).resolve().parents[1]
 # What one interpreter compiled, bytecode with checked signatures too, no other compiles again.
 sys.dont_write_bytecode, sys.pycache_prefix = False, str(ROOT / ".cache" / "bytecode")
 os.environ |= {"PYTHONPYCACHEPREFIX": sys.pycache_prefix, "PYTHONDONTWRITEBYTECODE": ""}
+# Tests build many programs that are alike: what one compiled is loaded by the others, by the
+# commands that they start and by the next run of the tests. Said before anything imports JAX, as
+# the hook below does.
+_COMPILED = compile_cache.folder_for(ROOT / ".cache" / "jax")
+_COMPILED.mkdir(parents=True, exist_ok=True)
+compile_cache.prune(_COMPILED, compile_cache.LIMIT)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # JAX also builds pytree classes around things that are no arrays (shardings, shapes), so the two
 # modules that define them are left out; every function that takes them is checked.
 _MODULES = {
@@ -20,18 +30,9 @@ _MODULES = {
     if p.stem != "__init__"
 }
 install_import_hook(
-    sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state"}), "beartype.beartype"
+    sorted(_MODULES - {"fusionjax.types", "fusionjax.train.state", compile_cache.__name__}),
+    "beartype.beartype",
 )
-
-from fusionjax.parallel import compile_cache  # noqa: E402
-
-# Tests build many programs that are alike: what one compiled is loaded by the others, by the
-# commands that they start and by the next run of the tests.
-_COMPILED = compile_cache.folder_for(ROOT / ".cache" / "jax")
-_COMPILED.mkdir(parents=True, exist_ok=True)
-compile_cache.prune(_COMPILED, compile_cache.LIMIT)
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_COMPILED))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
