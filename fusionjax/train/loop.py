@@ -67,6 +67,8 @@ def fit(
       Preempted: ``stop`` said so; the state was saved first.
       InputError: the run folder holds another run, or numbers are lost that nothing brings back.
     """
+    if run is not None and run[0].latest() is not None:  # before minutes are spent on compiling
+        require_same_run(run[0].info(), run[1], run[0].folder)
     processes.require_same("program", program.digest if processes.count() > 1 else "")
     program.compile_step()
     goodput = Goodput(run[0].folder if run is not None and processes.first() else None, begun)
@@ -119,10 +121,9 @@ def _begin(
     if run is None or run[0].latest() is None:
         with goodput.spent("init"):
             return start if start is not None else _fresh(config, program)
-    checkpoints, info = run
+    checkpoints, _ = run
     with goodput.spent("restore"):
         state = checkpoints.restore(program.abstract_state)
-        require_same_run(checkpoints.info(), info, checkpoints.folder)
         history = checkpoints.history()
         if history is not None:
             rebound.resume(history, checkpoints.copies(int(state.step), program.abstract_state))

@@ -4,10 +4,10 @@ import json
 import time
 from pathlib import Path
 
+import jax
 import pytest
-from conftest import small
+from conftest import SP500, seeing, small
 
-from configs import demo
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.report import live
@@ -59,11 +59,12 @@ def test_utilisation_is_told_where_the_devices_rate_is_known(tmp_path: Path) -> 
 
 
 def test_a_file_asks_for_a_trace(tmp_path: Path, prepared: Path) -> None:
-    config = small(demo.get_config(), prepared, train__steps=12)
+    price = {"price": SP500["price"]}
+    config = small(seeing(price), prepared, model__layers=1, model__fusion="equal", train__steps=12)
     folder = tmp_path / "seed_0"
     folder.mkdir()
     (folder / "profile").touch()
-    Trainer.from_config(config, make_mesh(config.mesh)).train(0, folder)
+    Trainer.from_config(config, make_mesh(config.mesh, jax.devices()[:1])).train(0, folder)
     assert not (folder / "profile").exists()
     assert list((folder / "profile_0").rglob("*.xplane.pb"))
     table = live.look(tmp_path)

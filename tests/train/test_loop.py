@@ -116,8 +116,10 @@ def test_another_model_is_refused_with_the_differing_paths(
     with pytest.raises(Preempted):
         one.train(0, tmp_path / "run", at(1))
     wider = trainer(prepared, model__width=32)
-    with pytest.raises(InputError) as e:
+    with pytest.raises(InputError, match="model.width: was 16, now 32"):
         wider.train(0, tmp_path / "run")
+    with Checkpoints(tmp_path / "run") as checkpoints, pytest.raises(InputError) as e:
+        checkpoints.restore(wider.program.abstract_state)
     assert "is of another model" in str(e.value)
     assert (
         "params/fusion/readout/kernel: checkpoint (32, 13) float32, model (64, 13) float32"
@@ -128,8 +130,10 @@ def test_another_model_is_refused_with_the_differing_paths(
 def test_other_settings_are_refused_by_key(one: Trainer, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(Preempted):
         one.train(0, tmp_path / "run", at(1))
+    faster = trainer(prepared, train__learning_rate=0.5)
     with pytest.raises(InputError, match=r"train.learning_rate: was 0.001, now 0.5"):
-        trainer(prepared, train__learning_rate=0.5).train(0, tmp_path / "run")
+        faster.train(0, tmp_path / "run")
+    assert "lowered_step" not in vars(faster.program), "refused before anything is compiled"
     with pytest.raises(InputError, match="seed: was 0, now 1"):
         one.train(1, tmp_path / "run")
 
