@@ -24,6 +24,10 @@ demo: $(VENV)/.installed-$(BY)
 	$(BIN)/python launch/evaluate.py --config=configs/demo.py --run=runs/demo
 	$(BIN)/python launch/report.py --config=configs/demo.py --run=runs/demo
 
+# Prepare, train, stop, resume, evaluate, predict at toy widths: does it run on this Python?
+smoke: $(VENV)/.installed-$(BY)
+	$(BIN)/python benchmarks/smoke.py
+
 test: $(VENV)/.installed-$(BY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
