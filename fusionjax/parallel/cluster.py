@@ -79,7 +79,7 @@ def absent_devices(gpu: Gpu, nodes: int) -> Sequence[jax.Device]:
         )
     except (RuntimeError, NotImplementedError, ValueError) as e:
         raise InputError(
-            f"the compiler for GPUs is not here ({e}); install the extra aot: "
-            "pip install 'fusionjax[aot]', or make plan"
+            f"the compiler for GPUs is not here ({e}); install the extra cuda12: "
+            "pip install 'fusionjax[cuda12]', or make plan"
         ) from e
     return found.devices
