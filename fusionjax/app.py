@@ -1,19 +1,20 @@
-"""What all entry points share: flags, the config, virtual devices, and errors said in one line."""
+"""What all entry points share: flags, the config, virtual devices, and errors said in one line.
+
+A command imports what it works with inside ``main``, not above its flags: JAX, pandas and SciPy
+take seconds, and neither ``--help`` nor an answer to a mistyped flag needs them.
+"""
 
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fusionjax.config import Config, resolve
-from fusionjax.errors import InputError
-from fusionjax.parallel import processes
-from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
-from fusionjax.train.loop import Preempted
+from fusionjax.errors import InputError, Preempted
 
 T = TypeVar("T")
 
@@ -43,6 +44,8 @@ def run(
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
+    for own in (_CONFIG, _CPU_MESH, LEDGER):  # listed by --help, beside those of the script
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[own.name])
     app.run(
         lambda argv: _guarded(lambda: main(_config(needs_config, many_processes))),
         flags_parser=_parse,
@@ -61,7 +64,12 @@ def config_flag() -> str:
 
 def _parse(argv: list[str]) -> list[str]:
     def parse() -> list[str]:
-        rest = flags.FLAGS(argv)
+        try:
+            rest = flags.FLAGS(argv)
+        except SystemExit as e:
+            if e.code == 1 and [*_modules(e)][-1] == "absl.app":
+                sys.exit(0)  # absl calls it a failure that it was asked for --help
+            raise
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
         if len(rest) > 1:
@@ -77,6 +85,9 @@ def _config(needed: bool, many_processes: bool) -> Config | None:
             raise InputError(NO_CONFIG)
         return None
     config = resolve(_CONFIG.value)
+    from fusionjax.parallel import processes
+    from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
+
     if _CPU_MESH.value:
         asked = config_flags.get_override_values(flags.FLAGS["config"])
         toy = {key: value for key, value in config.toy if key not in asked}
@@ -113,8 +124,12 @@ def _guarded(work: Callable[[], T]) -> T:
 
 
 def _from_flags(error: BaseException) -> bool:
-    trace, names = error.__traceback__, []
+    return any(name.startswith("ml_collections.config_flags") for name in _modules(error))
+
+
+def _modules(error: BaseException) -> Iterator[str]:
+    """Those that an error came through, from the outermost to where it was raised."""
+    trace = error.__traceback__
     while trace is not None:
-        names.append(trace.tb_frame.f_globals.get("__name__", ""))
+        yield trace.tb_frame.f_globals.get("__name__", "")
         trace = trace.tb_next
-    return any(n.startswith("ml_collections.config_flags") for n in names)

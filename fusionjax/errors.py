@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises: its message says what was wrong and what to do."""
+"""How a command ends other than well: by a user's mistake, or stopped on request."""
 
 
 class InputError(Exception):
@@ -7,3 +7,7 @@ class InputError(Exception):
     Entry points print it without a traceback and exit with status 2; anything else is a bug and
     keeps its traceback.
     """
+
+
+class Preempted(Exception):
+    """Asked to stop by a signal; the state is saved and the same command goes on from there."""

@@ -19,12 +19,12 @@ from jaxtyping import Float, Int, UInt8
 
 from fusionjax import files
 from fusionjax.data import calendar, media, schema
+from fusionjax.data.names import NUMERIC
 from fusionjax.data.planted import Planted
 from fusionjax.errors import InputError
 from fusionjax.types import Vector
 
 SYMBOL, CALENDAR, DECISION_DELAY_MINUTES = "PLANT", "XNYS", 30
-NUMERIC = tuple(f"numeric_{i}" for i in range(8))
 SOURCE = tuple(f"source_{i}" for i in range(4))
 SUBJECTS = (
     *("sales", "margins", "orders", "guidance", "costs", "cash"),
