@@ -1,5 +1,7 @@
 """How a command ends other than well: by a user's mistake, or stopped on request."""
 
+import importlib.util
+
 
 class InputError(Exception):
     """Bad input. The message names the file and row (or key), what was expected, and the remedy.
@@ -11,3 +13,16 @@ class InputError(Exception):
 
 class Preempted(Exception):
     """Asked to stop by a signal; the state is saved and the same command goes on from there."""
+
+
+def require_extra(extra: str, *packages: str) -> None:
+    """Asks for packages that an extra of pyproject.toml brings, before any work is done.
+
+    Raises:
+      InputError: one is not installed; says how to install it.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f'the package {package} is not installed: pip install "fusionjax[{extra}]"'
+            )

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from scipy import ndimage
 
 from fusionjax.data.media import require_packages
 from fusionjax.data.names import CANDLES
@@ -91,6 +90,8 @@ def _small(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "80 
 
 def _exchanged(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
     """Hollow candles filled, filled ones hollowed."""
+    from scipy import ndimage
+
     drawn = ndimage.binary_fill_holes(picture > _INK)
     bodies, count = ndimage.label(ndimage.binary_opening(drawn, np.ones((1, _WICK))))
     out = picture.copy()

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import exchange_calendars
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -141,6 +140,8 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
 
 def _samples(count: int) -> tuple[np.ndarray, pd.DataFrame]:
     """The sessions of the samples and the one after, and the stamps of every sample's items."""
+    import exchange_calendars
+
     sessions = exchange_calendars.get_calendar(CALENDAR, start=_FIRST, end=_LAST).sessions
     if count >= len(sessions):
         raise InputError(f"rows: {count} given; {CALENDAR} has room for {len(sessions) - 1}")
