@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from configs import planted
-from fusionjax.data.planted import MODALITIES
+from fusionjax.data.names import MODALITIES
 
 _KEEP_ALL = -99.0  # standard errors: nothing is ever dropped
 

@@ -17,7 +17,7 @@ any of them only learns the training days by heart. README has the table that th
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.features import MARKET_CHANNELS, PRICE_CHANNELS
+from fusionjax.data.names import MARKET_CHANNELS, PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,7 @@ regression on 16 × 16 fields 88.9 ± 4.2 %. Settings were chosen on the splits 
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.candles import MODALITY
+from fusionjax.data.names import CANDLES
 
 
 def get_config() -> ConfigDict:
@@ -18,10 +18,10 @@ def get_config() -> ConfigDict:
     c.name = "candle5"
     c.data.image_size = (80, 80)
     with c.unlocked():
-        c.modalities[MODALITY] = ConfigDict({"kind": "image", "sessions": 1, "patch": 16})
+        c.modalities[CANDLES] = ConfigDict({"kind": "image", "sessions": 1, "patch": 16})
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "candles", "test", 5
     c.ladder.root = "../shared/datasets/candle5"
-    c.ladder.rungs = ((MODALITY,),)
+    c.ladder.rungs = ((CANDLES,),)
     c.ladder.fusions = (("fusionjax", {"model.fusion": "equal"}),)
     c.loss.returns = c.loss.volatility = 0.0
     c.model.width, c.model.layers, c.model.dropout = 64, 2, 0.2

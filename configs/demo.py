@@ -13,7 +13,7 @@ rolling origin selected.
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.features import PRICE_CHANNELS
+from fusionjax.data.names import PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:

@@ -11,7 +11,7 @@ nothing here and the anchor is a random 40 %.
 from ml_collections import ConfigDict
 
 from configs import planted
-from fusionjax.data.digits import VIEWS
+from fusionjax.data.names import VIEWS
 
 
 def get_config() -> ConfigDict:

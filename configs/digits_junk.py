@@ -6,7 +6,7 @@ python launch/evaluate.py --config=configs/digits_junk.py --ladder --split=test
 from ml_collections import ConfigDict
 
 from configs import digits
-from fusionjax.data.digits import JUNK, VIEWS
+from fusionjax.data.names import JUNK, VIEWS
 
 
 def get_config() -> ConfigDict:

@@ -30,7 +30,7 @@ Siblings: h100_8.py (one node), h100_1024.py (128 nodes), h100_1.py (one GPU, a 
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.features import PRICE_CHANNELS
+from fusionjax.data.names import PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:

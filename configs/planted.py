@@ -13,7 +13,7 @@ was made there. configs/planted_regimes.py runs the other regimes. docs/fusion.m
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.planted import MODALITIES
+from fusionjax.data.names import MODALITIES
 
 
 def get_config() -> ConfigDict:

@@ -15,7 +15,7 @@ its weight. A way to try real files, not a result: it is one market.
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.planted_folder import NUMERIC
+from fusionjax.data.names import NUMERIC
 
 
 def get_config() -> ConfigDict:

@@ -7,7 +7,7 @@ python launch/evaluate.py --config=configs/planted_regimes.py --ladder --split=t
 from ml_collections import ConfigDict
 
 from configs import planted
-from fusionjax.data.planted import MODALITIES
+from fusionjax.data.names import MODALITIES
 
 
 def get_config() -> ConfigDict:

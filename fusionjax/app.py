@@ -1,9 +1,14 @@
-"""What all entry points share: flags, the config, virtual devices, and errors said in one line."""
+"""What all entry points share: flags, the config, virtual devices, and errors said in one line.
+
+A command imports what it works with inside ``main``, not above its flags: JAX, pandas and SciPy
+take seconds, and neither ``--help`` nor an answer to a mistyped flag needs them.
+"""
 
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
@@ -11,10 +16,7 @@ from ml_collections import config_flags
 
 from fusionjax import requirements
 from fusionjax.config import Config, resolve
-from fusionjax.errors import InputError
-from fusionjax.parallel import processes
-from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
-from fusionjax.train.loop import Preempted
+from fusionjax.errors import InputError, Preempted
 
 T = TypeVar("T")
 
@@ -28,6 +30,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _CPU_MESH = flags.DEFINE_bool(
     "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
+)
+_COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache",
+    "runs/compiled",
+    "Folder of compiled programs, at most 1 GiB: a second start compiles nothing. Empty: none. "
+    "JAX_COMPILATION_CACHE_DIR in the environment goes first",
 )
 NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
 LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
@@ -45,6 +53,9 @@ def run(
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
     _guarded(requirements.check)
+    shared = (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER)  # listed by --help, beside the script's
+    for own in shared:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[own.name])
     app.run(
         lambda argv: _guarded(lambda: main(_config(needs_config, many_processes))),
         flags_parser=_parse,
@@ -63,7 +74,12 @@ def config_flag() -> str:
 
 def _parse(argv: list[str]) -> list[str]:
     def parse() -> list[str]:
-        rest = flags.FLAGS(argv)
+        try:
+            rest = flags.FLAGS(argv)
+        except SystemExit as e:
+            if e.code == 1 and [*_modules(e)][-1] == "absl.app":
+                sys.exit(0)  # absl calls it a failure that it was asked for --help
+            raise
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
         if len(rest) > 1:
@@ -79,6 +95,11 @@ def _config(needed: bool, many_processes: bool) -> Config | None:
             raise InputError(NO_CONFIG)
         return None
     config = resolve(_CONFIG.value)
+    from fusionjax.parallel import compile_cache, processes
+    from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
+
+    if _COMPILE_CACHE.value:
+        compile_cache.use(Path(_COMPILE_CACHE.value))
     if _CPU_MESH.value:
         asked = config_flags.get_override_values(flags.FLAGS["config"])
         toy = {key: value for key, value in config.toy if key not in asked}
@@ -115,8 +136,12 @@ def _guarded(work: Callable[[], T]) -> T:
 
 
 def _from_flags(error: BaseException) -> bool:
-    trace, names = error.__traceback__, []
+    return any(name.startswith("ml_collections.config_flags") for name in _modules(error))
+
+
+def _modules(error: BaseException) -> Iterator[str]:
+    """Those that an error came through, from the outermost to where it was raised."""
+    trace = error.__traceback__
     while trace is not None:
-        names.append(trace.tb_frame.f_globals.get("__name__", ""))
+        yield trace.tb_frame.f_globals.get("__name__", "")
         trace = trace.tb_next
-    return any(n.startswith("ml_collections.config_flags") for n in names)

@@ -1,4 +1,6 @@
-"""The one exception a user's mistake raises: its message says what was wrong and what to do."""
+"""How a command ends other than well: by a user's mistake, or stopped on request."""
+
+import importlib.util
 
 
 class InputError(Exception):
@@ -7,3 +9,20 @@ class InputError(Exception):
     Entry points print it without a traceback and exit with status 2; anything else is a bug and
     keeps its traceback.
     """
+
+
+class Preempted(Exception):
+    """Asked to stop by a signal; the state is saved and the same command goes on from there."""
+
+
+def require_extra(extra: str, *packages: str) -> None:
+    """Asks for packages that an extra of pyproject.toml brings, before any work is done.
+
+    Raises:
+      InputError: one is not installed; says how to install it.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(
+                f'the package {package} is not installed: pip install "fusionjax[{extra}]"'
+            )

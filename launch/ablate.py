@@ -7,20 +7,15 @@ Without --placebos nothing is trained. Killed, the same command goes on.
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from absl import flags
 
 from fusionjax import app, files
 from fusionjax.config import Config
-from fusionjax.data import samples
-from fusionjax.evaluate import ablation, ladder, view_ablation
-from fusionjax.evaluate.forecast import merged
-from fusionjax.evaluate.inference import Ensemble, read_info
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.report import frames
-from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RUN = flags.DEFINE_string("run", None, "Run folder; config.ladder's study if not given")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
@@ -28,6 +23,9 @@ _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffl
 
 
 def main(config: Config) -> None:
+    from fusionjax.report import frames
+    from fusionjax.train.telemetry import CONSOLE, say
+
     config = config.override({"evaluate.split": _SPLIT.value or config.evaluate.split})
     folder = Path(_RUN.value or f"runs/{config.name}")
     tables = of_study(config) if _RUN.value is None else of_run(config, folder)
@@ -42,8 +40,16 @@ def main(config: Config) -> None:
     say(f"written to {path}" + "; launch/report.py shows it" * (_RUN.value is not None))
 
 
-def of_run(config: Config, folder: Path) -> dict[str, pd.DataFrame]:
+def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
     """Content changed under a run, and trainings of its config."""
+    from fusionjax.data import samples
+    from fusionjax.evaluate import ablation
+    from fusionjax.evaluate.forecast import merged
+    from fusionjax.evaluate.inference import Ensemble, read_info
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import open_market
+    from fusionjax.train.telemetry import progress_bar
+
     config = merged(config, read_info(folder).config)
     market = open_market(config)
     run, scored = (
@@ -61,8 +67,11 @@ def of_run(config: Config, folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def of_study(config: Config) -> dict[str, pd.DataFrame]:
+def of_study(config: Config) -> dict[str, "pd.DataFrame"]:
     """The same of config.ladder's first fusion."""
+    from fusionjax.evaluate import ladder, view_ablation
+    from fusionjax.train.telemetry import progress_bar
+
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         content, worth = view_ablation.ablate(

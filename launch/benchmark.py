@@ -12,17 +12,11 @@ python launch/benchmark.py --shock    # intervals: method | coverage | worst 250
 
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from fusionjax import app
-from fusionjax.adapt import recovery, yardstick
 from fusionjax.config import Config
 from fusionjax.errors import InputError
-from fusionjax.evaluate import cost, preparation, shock
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.run import audited_market
-from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _AGAINST = flags.DEFINE_multi_string("against", [], "key=value that the variant differs by")
 _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each gives one ratio")
@@ -33,6 +27,14 @@ _BARS = flags.DEFINE_integer("bars", None, "Prepare and open so many random bars
 
 
 def main(config: Config | None) -> None:
+    import numpy as np
+
+    from fusionjax.adapt import recovery, yardstick
+    from fusionjax.evaluate import cost, preparation, shock
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import audited_market
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
     if _SHOCK.value:
         say("\n".join(map(str, shock.study(range(20)))))
         return

@@ -14,11 +14,7 @@ from absl import flags
 
 from fusionjax import app, files
 from fusionjax.config import Config
-from fusionjax.endure import kill, rebounds, soak
 from fusionjax.errors import InputError
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.run import Trainer
-from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _KILLS = flags.DEFINE_integer("kills", None, "Kill prepare, train, evaluate, finetune so often")
 _SOAK = flags.DEFINE_integer("soak", None, "Train for so many steps and look for growth")
@@ -29,6 +25,11 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "runs/<config name>_endure if no
 
 
 def main(config: Config) -> None:
+    from fusionjax.endure import rebounds, soak
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import Trainer
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
     folder = Path(_WORKDIR.value or f"runs/{config.name}_endure").absolute()
     if _KILLS.value is not None:
         killed(folder, _KILLS.value)
@@ -54,6 +55,9 @@ def main(config: Config) -> None:
 
 def killed(folder: Path, kills: int) -> None:
     """The four commands with the flags that this one was given."""
+    from fusionjax.endure import kill
+    from fusionjax.train.telemetry import say
+
     here, own = Path(__file__).parent, ("--kills", "--workdir", "--seeds")
     given = [f for f in sys.argv[1:] if not f.startswith(own)]
     given = [

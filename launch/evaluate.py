@@ -11,14 +11,9 @@ from pathlib import Path
 
 from absl import flags
 
-from fusionjax import app, ledger
+from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.errors import InputError
-from fusionjax.evaluate import coreset, evaluation, ladder, ladder_table, table, truth
-from fusionjax.evaluate.forecast import merged
-from fusionjax.evaluate.inference import Ensemble, read_info
-from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's")
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
@@ -39,6 +34,13 @@ def main(config: Config) -> None:
         return
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
+    from fusionjax import ledger
+    from fusionjax.evaluate import evaluation, table
+    from fusionjax.evaluate.forecast import merged
+    from fusionjax.evaluate.inference import Ensemble, read_info
+    from fusionjax.train.run import open_market
+    from fusionjax.train.telemetry import CONSOLE, say
+
     config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     run, split = Path(_RUN.value), config.evaluate.split
     config = merged(config, read_info(run).config)
@@ -61,6 +63,9 @@ def main(config: Config) -> None:
 
 def study(config: Config, split: str) -> None:
     """What needs no run: the ladder, a coreset, or the truth about the weights."""
+    from fusionjax.evaluate import coreset, ladder, ladder_table, truth
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
     if _TRUTH.value:
         CONSOLE.print(truth.for_screen(truth.findings(config), config))
         return

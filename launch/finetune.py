@@ -9,19 +9,10 @@ import time
 from pathlib import Path
 
 from absl import flags
-from jax.sharding import Mesh
 
-from fusionjax import app, files, ledger
-from fusionjax.adapt import stream_table
-from fusionjax.adapt.finetune import finetune
-from fusionjax.adapt.stream import RULES, Stream
+from fusionjax import app, files
+from fusionjax.adapt import RULES
 from fusionjax.config import Config
-from fusionjax.evaluate import table
-from fusionjax.evaluate.inference import read_info, seed_folders
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.run import audited_market
-from fusionjax.train.telemetry import CONSOLE, last_metrics, say
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
 _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
@@ -31,11 +22,18 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned 
 
 
 def main(config: Config) -> None:
-    config = app.given(config, {"data.root": _DATA.value})
-    mesh, parent = make_mesh(config.mesh), Path(_FROM.value)
+    config, parent = app.given(config, {"data.root": _DATA.value}), Path(_FROM.value)
     if _STREAM.value:
-        live(config, mesh, parent)
+        live(config, parent)
         return
+    from fusionjax import ledger
+    from fusionjax.adapt.finetune import finetune
+    from fusionjax.evaluate.inference import read_info, seed_folders
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.loop import StopOnSignal
+    from fusionjax.train.telemetry import last_metrics, say
+
+    mesh = make_mesh(config.mesh)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
     begun = time.perf_counter()
     verdict = finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
@@ -62,9 +60,18 @@ def main(config: Config) -> None:
     )
 
 
-def live(config: Config, mesh: Mesh, parent: Path) -> None:
+def live(config: Config, parent: Path) -> None:
     """Every rule and seed of a stream, side by side; what was lived before is not lived again."""
-    stream, folder = Stream(audited_market(config)[0], config, mesh, parent), parent / "stream"
+    from fusionjax.adapt import stream_table
+    from fusionjax.adapt.stream import Stream
+    from fusionjax.evaluate import table
+    from fusionjax.evaluate.inference import seed_folders
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import audited_market
+    from fusionjax.train.telemetry import CONSOLE, say
+
+    mesh, folder = make_mesh(config.mesh), parent / "stream"
+    stream = Stream(audited_market(config)[0], config, mesh, parent)
     lived: dict[str, list] = {}
     for rule in _RULES.value:
         for seed in seed_folders(parent):

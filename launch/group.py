@@ -16,12 +16,9 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.errors import InputError
-from fusionjax.parallel import processes
-from fusionjax.report import live
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Of each")
-_ENDED = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
 
 
 class Trainings:
@@ -50,15 +47,18 @@ class Trainings:
 
 
 def main(_: None) -> None:
+    from fusionjax.report import live
+
     configs = _CONFIGS.value
     missing = [c for c in configs if not Path(c).is_file()]
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
     trainings, states, worst = Trainings(), dict.fromkeys(configs, "not begun"), 0
+    ended = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
     for config in configs:
         tell(states, config, "begun")
         status = app.EXIT_PREEMPTED if trainings.stopped else trainings.train(config)
-        tell(states, config, _ENDED.get(status, f"failed with status {status}"))
+        tell(states, config, ended.get(status, f"failed with status {status}"))
         if status == app.EXIT_PREEMPTED:
             worst = status
             break
@@ -70,6 +70,9 @@ def main(_: None) -> None:
 
 
 def tell(states: dict[str, str], config: str, state: str) -> None:
+    from fusionjax.parallel import processes
+    from fusionjax.report import live
+
     states[config] = state
     if (processes.described() or (0, 1))[0] == 0:
         live.keep_group(Path("runs"), states)

@@ -10,16 +10,10 @@ Needs the extra cuda12 (make plan installs it), no GPU. Status 2 where the plan 
 from pathlib import Path
 
 from absl import flags
-from rich.table import Table
 
 from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.errors import InputError
-from fusionjax.evaluate.cost import variant
-from fusionjax.parallel.cluster import H100
-from fusionjax.train import plan_table
-from fusionjax.train.plan import make_plan, scaled, state_bytes, uneven
-from fusionjax.train.telemetry import CONSOLE, say
 
 _DEVICES = flags.DEFINE_list("devices", [], "Plan for these numbers of devices, side by side")
 _FAILURES = flags.DEFINE_bool("failures", False, "Simulate a year of failures instead")
@@ -27,6 +21,12 @@ _AGAINST = flags.DEFINE_multi_string("against", [], "key=value: also plan a vari
 
 
 def main(config: Config) -> None:
+    from fusionjax.evaluate.cost import variant
+    from fusionjax.parallel.cluster import H100
+    from fusionjax.train import plan_table
+    from fusionjax.train.plan import make_plan, scaled, state_bytes, uneven
+    from fusionjax.train.telemetry import CONSOLE, say
+
     if _FAILURES.value:
         CONSOLE.print(plan_table.failures(state_bytes(config)))
         return
@@ -35,11 +35,13 @@ def main(config: Config) -> None:
         asked.append(variant(asked[0], _AGAINST.value))
     plans = [make_plan(c, H100) for c in asked]
     if len(plans) == 1:
-        show(plan_table.for_screen(plans[0], H100))
+        tables = plan_table.for_screen(plans[0], H100)
     elif _AGAINST.value:
-        show(plan_table.compared(plans, asked))
+        tables = plan_table.compared(plans, asked)
     else:
-        show(plan_table.side_by_side(plans, H100))
+        tables = plan_table.side_by_side(plans, H100)
+    for table in tables:
+        CONSOLE.print(table)
     for plan in plans:
         say(f"written to {plan.save(Path('runs') / config.name)}")
     wrong = [f"{p.devices} devices: {line}" for p in plans for line in p.problems]
@@ -48,11 +50,6 @@ def main(config: Config) -> None:
     if wrong:
         raise InputError("the plan does not fit:\n  " + "\n  ".join(wrong))
     say(f"it fits\nnext: python launch/train.py {app.config_flag()}")
-
-
-def show(tables: list[Table]) -> None:
-    for table in tables:
-        CONSOLE.print(table)
 
 
 if __name__ == "__main__":

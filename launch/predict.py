@@ -12,9 +12,6 @@ from absl import flags
 from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.errors import InputError
-from fusionjax.evaluate.forecast import forecast, merged, row_at, write
-from fusionjax.evaluate.inference import Ensemble, read_info
-from fusionjax.train.run import open_market
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
 _SYMBOL = flags.DEFINE_list("symbol", None, "One or more symbols", required=True)
@@ -26,6 +23,10 @@ _OUT = flags.DEFINE_string("out", None, "File to write, .json or .csv")
 def main(config: Config) -> None:
     if not _SYMBOL.value or not _AT.value:
         raise InputError("--symbol and --at each need a value, e.g. --symbol=SPX --at=2018-06-29")
+    from fusionjax.evaluate.forecast import forecast, merged, row_at, write
+    from fusionjax.evaluate.inference import Ensemble, read_info
+    from fusionjax.train.run import open_market
+
     run = Path(_RUN.value)
     config = merged(config, read_info(run).config)
     market = open_market(config)

@@ -10,14 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.data import audit, planted, planted_folder, prepare, store
-from fusionjax.report import audit as audit_page
-from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
 _PLANT = flags.DEFINE_integer("plant", None, "First write a planted market of so many sessions")
 _SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of config.data's raw data")
@@ -26,6 +22,12 @@ _EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
+    import numpy as np
+
+    from fusionjax.data import audit, planted, planted_folder, prepare, store
+    from fusionjax.report import audit as audit_page
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
     if _SOURCE.value is not None:
         config = config.override({"data.source": "folder", "data.root": _SOURCE.value})
     if _PLANT.value is not None:

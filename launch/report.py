@@ -9,17 +9,9 @@ from pathlib import Path
 
 from absl import flags
 
-from fusionjax import app, ledger
+from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate.forecast import merged
-from fusionjax.evaluate.inference import read_info
-from fusionjax.report import frames, live
-from fusionjax.report import ledger as ledger_page
-from fusionjax.report import run as run_page
-from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE, say
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that launch/evaluate.py scored")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
@@ -30,6 +22,11 @@ _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
 
 
 def main(config: Config | None) -> None:
+    from fusionjax import ledger
+    from fusionjax.report import frames, live
+    from fusionjax.report import ledger as ledger_page
+    from fusionjax.train.telemetry import CONSOLE, say
+
     if _LIVE.value:
         CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))
         return
@@ -44,6 +41,12 @@ def main(config: Config | None) -> None:
         return
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, --live or --ledger")
+    from fusionjax.data.windows import Windows
+    from fusionjax.evaluate.forecast import merged
+    from fusionjax.evaluate.inference import read_info
+    from fusionjax.report import run as run_page
+    from fusionjax.train.run import open_market
+
     config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     folder = Path(_RUN.value)
     info = read_info(folder)

@@ -13,14 +13,7 @@ from absl import flags
 
 from fusionjax import app, files
 from fusionjax.config import Config
-from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
-from fusionjax.report import samples as pages
-from fusionjax.train import quarantine
-from fusionjax.train.checkpoint import Checkpoints
-from fusionjax.train.quarantine import Entry
-from fusionjax.train.run import open_market
-from fusionjax.train.telemetry import CONSOLE, say
 
 _RUN = flags.DEFINE_string("run", None, "Folder of one training (…/seed_0)", required=True)
 _SHOW = flags.DEFINE_integer("show", None, "A sample's id: all that it is made of")
@@ -41,6 +34,14 @@ def main(config: Config) -> None:
 
 
 def answer(config: Config, folder: Path) -> None:
+    from fusionjax.data.windows import Windows
+    from fusionjax.report import samples as pages
+    from fusionjax.train import quarantine
+    from fusionjax.train.checkpoint import Checkpoints
+    from fusionjax.train.quarantine import Entry
+    from fusionjax.train.run import open_market
+    from fusionjax.train.telemetry import CONSOLE, say
+
     with Checkpoints(folder) as checkpoints:
         scaler, step = checkpoints.info().scaler, checkpoints.latest()
     entries = quarantine.read(folder)

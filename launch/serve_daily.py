@@ -12,12 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from fusionjax import app
-from fusionjax.adapt import daily
 from fusionjax.config import Config
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.report import day as day_page
-from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.telemetry import say
 
 _FROM = flags.DEFINE_string("from", None, "Run folder that serves first", required=True)
 _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
@@ -25,6 +20,12 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Of the service; <from>_serving 
 
 
 def main(config: Config) -> None:
+    from fusionjax.adapt import daily
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.report import day as day_page
+    from fusionjax.train.loop import StopOnSignal
+    from fusionjax.train.telemetry import say
+
     config = app.given(config, {"data.root": _DATA.value})
     parent = Path(_FROM.value)
     service = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_serving")

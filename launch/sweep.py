@@ -11,17 +11,18 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.evaluate import sweep
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.report import frames
-from fusionjax.report import sweep as page
-from fusionjax.train.run import audited_market
-from fusionjax.train.telemetry import CONSOLE, say
 
 _OUT = flags.DEFINE_string("out", None, "Folder of sweep.html; runs/<config name> if not given")
 
 
 def main(config: Config) -> None:
+    from fusionjax.evaluate import sweep
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.report import frames
+    from fusionjax.report import sweep as page
+    from fusionjax.train.run import audited_market
+    from fusionjax.train.telemetry import CONSOLE, say
+
     mesh = make_mesh(config.mesh)
     market, _ = audited_market(config)
     points = []

@@ -8,19 +8,15 @@ A third of the samples: --config.train.coreset_share=.3 --config.train.coreset_b
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
 from absl import flags
-from jax.sharding import Mesh
 
-from fusionjax import app, ledger
+from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.evaluate import coreset, diagnostics, gates
-from fusionjax.parallel import processes
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.loop import StopOnSignal
-from fusionjax.train.run import Trainer, audited_market
-from fusionjax.train.telemetry import last_metrics, say
+
+if TYPE_CHECKING:
+    from fusionjax.train.run import Trainer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
 _LADDER = flags.DEFINE_bool("ladder", False, "Climb the debug ladder instead of training")
@@ -28,26 +24,36 @@ _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the 
 
 
 def main(config: Config) -> None:
-    mesh = make_mesh(config.mesh)
     if _LADDER.value:
-        climb(config, mesh)
+        climb(config)
         return
+    import psutil
+
+    from fusionjax.evaluate import coreset
+    from fusionjax.parallel import mesh, processes
+    from fusionjax.train import loop, run, telemetry
+
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
-    trainer = Trainer.from_config(config, mesh, coreset.rows)
+    trainer = run.Trainer.from_config(config, mesh.make_mesh(config.mesh), coreset.rows)
     trainer.describe()
     trainer.preflight(folder)
-    stop, begun = StopOnSignal(), time.perf_counter()
+    stop, begun = loop.StopOnSignal(), time.perf_counter()
     seeds = tuple(range(config.seed, config.seed + _SEEDS.value))
     for seed in seeds:
         started = psutil.Process().create_time() if seed == seeds[0] else None
         trainer.train(seed, folder / f"seed_{seed}", stop, started)
     if processes.first():
         remember(trainer, folder, seeds, time.perf_counter() - begun)
-    say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
+    command = f"python launch/evaluate.py {app.config_flag()} --run={folder}"
+    telemetry.say(f"run folder: {folder}\nnext: {command}")
 
 
-def remember(trainer: Trainer, folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
+def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
     """Puts the run into the ledger and says what is odd about it."""
+    from fusionjax import ledger
+    from fusionjax.evaluate import diagnostics
+    from fusionjax.train import telemetry
+
     config = trainer.config
     ledger.append(
         Path(app.LEDGER.value),
@@ -58,22 +64,26 @@ def remember(trainer: Trainer, folder: Path, seeds: tuple[int, ...], seconds: fl
             data=trainer.market.fingerprint,
             seeds=seeds,
             split=config.train.split,
-            metrics=last_metrics([folder / f"seed_{seed}" for seed in seeds]),
+            metrics=telemetry.last_metrics([folder / f"seed_{seed}" for seed in seeds]),
             cost={"seconds": seconds, "devices": float(trainer.program.mesh.size)},
         ),
     )
     for line in diagnostics.diagnose(folder, config)["training"]:
-        say(f"training: {line}")
+        telemetry.say(f"training: {line}")
 
 
-def climb(config: Config, mesh: Mesh) -> None:
+def climb(config: Config) -> None:
     """The gates that should hold before a long training."""
-    tried = []
-    for gate in gates.climb(audited_market(config)[0], config, mesh):
+    from fusionjax.evaluate import gates
+    from fusionjax.parallel import mesh
+    from fusionjax.train import run, telemetry
+
+    tried, devices = [], mesh.make_mesh(config.mesh)
+    for gate in gates.climb(run.audited_market(config)[0], config, devices):
         tried.append(gate)
-        say(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.figure}")
+        telemetry.say(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.figure}")
     gates.require_passed(tried)
-    say(f"ready\nnext: python launch/train.py {app.config_flag()}")
+    telemetry.say(f"ready\nnext: python launch/train.py {app.config_flag()}")
 
 
 if __name__ == "__main__":

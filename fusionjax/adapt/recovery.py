@@ -12,7 +12,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from fusionjax.adapt.stream import RULES, Stream
+from fusionjax.adapt import RULES
+from fusionjax.adapt.stream import Stream
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market

@@ -36,15 +36,6 @@ from fusionjax.train.program import Program, flops
 from fusionjax.train.run import make_program
 from fusionjax.types import Batch, Forecast
 
-RULES = (
-    "never update",
-    "incremental",
-    "incremental + replay",
-    "incremental + replay + gate",
-    "two-sided adapter",
-    "retrain",
-    "retrain + incremental",
-)
 _OLD_ROWS = 4096  # of the parent's period, on which forgetting is measured
 _EPOCHS = 2  # of the two-sided adapter over the parent's own tasks, before the stream begins
 

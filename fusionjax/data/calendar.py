@@ -2,12 +2,15 @@
 
 import datetime
 import functools
+from typing import TYPE_CHECKING
 
-import exchange_calendars
 import numpy as np
 import pandas as pd
 
 from fusionjax.errors import InputError
+
+if TYPE_CHECKING:
+    from exchange_calendars import ExchangeCalendar
 
 
 @functools.cache
@@ -49,7 +52,9 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
 
 
-def _exchange(calendar: str, **span: str) -> exchange_calendars.ExchangeCalendar:
+def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
+    import exchange_calendars
+
     try:
         return exchange_calendars.get_calendar(calendar, **span)
     except exchange_calendars.errors.InvalidCalendarName as e:

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from scipy import ndimage
 
 from fusionjax.data.media import require_packages
+from fusionjax.data.names import CANDLES
 from fusionjax.data.views import Views, targets
 from fusionjax.errors import InputError
 from fusionjax.types import Batch, Image
 
 CLASSES = ("down", "side", "up")
-MODALITY = "chart"
 _SIZE = 80  # pixels a side: a candle of five is then 16 wide
 _COPIES = 32  # of each training picture
 _SHRINK = 0.75  # the least height of a copy, as a share
@@ -46,8 +45,8 @@ def load(root: Path, seed: int) -> Views:
     count, ends = len(y), len(copies)
     time = np.arange(count)
     batch = Batch(
-        inputs={MODALITY: Image(x)},
-        present={MODALITY: np.ones(count, bool)},
+        inputs={CANDLES: Image(x)},
+        present={CANDLES: np.ones(count, bool)},
         targets=targets(direction=y),
         log_scale=np.zeros(count, np.float32),
         weight=np.ones(count, np.float32),
@@ -91,6 +90,8 @@ def _small(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "80 
 
 def _exchanged(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
     """Hollow candles filled, filled ones hollowed."""
+    from scipy import ndimage
+
     drawn = ndimage.binary_fill_holes(picture > _INK)
     bodies, count = ndimage.label(ndimage.binary_opening(drawn, np.ones((1, _WICK))))
     out = picture.copy()

@@ -11,11 +11,10 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int64
 
+from fusionjax.data.names import JUNK, VIEWS
 from fusionjax.data.views import Views, targets, views
 from fusionjax.errors import InputError
 
-VIEWS = tuple(f"view{i}" for i in range(1, 7))
-JUNK = tuple(f"junk_{i}" for i in range(len(VIEWS)))  # of corruption "junk"
 CLASSES = tuple("0123456789")
 Corruption = Literal["clean", "noise", "missing", "conflict", "few", "junk", "wrong_labels"]
 

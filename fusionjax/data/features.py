@@ -3,28 +3,6 @@
 import numpy as np
 import pandas as pd
 
-PRICE_CHANNELS = (
-    "ret",
-    "gap",
-    "range",
-    "close_location",
-    "volume_change",
-    "volume_level",
-    "ma5",
-    "ma10",
-    "ma20",
-    "ma30",
-    "vol5",
-    "vol20",
-)
-MARKET_CHANNELS = (
-    "market_ret",
-    "market_dispersion",
-    "market_breadth",
-    "market_vol20",
-    "sector_ret",
-)
-
 
 def price_channels(bars: pd.DataFrame) -> pd.DataFrame:
     """Features of each symbol's own bars.

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int64
 from rich.progress import Progress
-from sklearn.decomposition import PCA
 
 from fusionjax.data import schema, text
 from fusionjax.data.views import Views, targets, views
@@ -161,6 +160,8 @@ def _text_features(
 
     Scales and components are those of the training calls. A call without sentences is NaN.
     """
+    from sklearn.decomposition import PCA
+
     embedding, lexicon = text.featurise(sentences["text"].to_numpy(object), cache, progress)
     each = pd.DataFrame(np.concatenate([embedding, lexicon], axis=1, dtype=np.float64))
     x = each.groupby(sentences["call"].to_numpy()).mean().reindex(calls).to_numpy()

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32, Int16, UInt8
 
 from fusionjax.config import DataConfig
-from fusionjax.errors import InputError
+from fusionjax.errors import require_extra
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -80,12 +80,7 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
 
 def require_packages() -> None:
     """Raises InputError unless the packages that read and write media are installed."""
-    try:
-        import av  # noqa: F401
-        import PIL  # noqa: F401
-        import soundfile  # noqa: F401
-    except ImportError as e:
-        raise InputError(f"media need the package {e.name}; install fusionjax[media]") from e
+    require_extra("media", "av", "PIL", "soundfile")
 
 
 def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height width"], int]:

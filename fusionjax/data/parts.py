@@ -8,20 +8,20 @@ import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import tensorflow_datasets as tfds
 from jaxtyping import UInt64
 from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import media, text
-from fusionjax.data.builder.bars import bars_dataset_builder
-from fusionjax.data.builder.documents import documents_dataset_builder
-from fusionjax.data.builder.media import media_dataset_builder
 from fusionjax.errors import InputError
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import GeneratorBasedBuilder
 
 _PRICES = ["open", "high", "low", "close", "volume"]
 _BAR = ["symbol", "session", "decision_time", *_PRICES, "adj_close", "subset"]  # then the channels
@@ -148,6 +148,9 @@ def _write_tables(
     known: set[str],
     progress: Progress,
 ) -> Digests:
+    from fusionjax.data.builder.bars import bars_dataset_builder
+    from fusionjax.data.builder.documents import documents_dataset_builder
+
     if len(tables.bars):
         _write(
             bars_dataset_builder.Builder(
@@ -201,6 +204,8 @@ def _write_media(
     Returns:
       The table: each item's record and length, or -1 and why its file was set aside.
     """
+    from fusionjax.data.builder.media import media_dataset_builder
+
     listed = part / kind / "items.parquet"
     if listed.exists():
         return pd.read_parquet(listed)
@@ -250,7 +255,9 @@ def _write_media(
     return table
 
 
-def _write(builder: tfds.core.GeneratorBasedBuilder) -> None:
+def _write(builder: "GeneratorBasedBuilder") -> None:
+    import tensorflow_datasets as tfds
+
     # tfds draws its own bars on stderr, which would tear ours.
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         tfds.disable_progress_bar()

@@ -11,10 +11,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
+from fusionjax.data.names import MODALITIES
 from fusionjax.data.views import Views, targets, views
 from fusionjax.errors import InputError
 
-MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
 _FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "source": 4}
 _INFORMATIVE = {"numeric": 3, "text": 3, "chart": 3}  # leading features of each
 _MISSING = {"text": 0.3, "audio": 0.5}

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-import exchange_calendars
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -19,12 +18,12 @@ from jaxtyping import Float, Int, UInt8
 
 from fusionjax import files
 from fusionjax.data import calendar, media, schema
+from fusionjax.data.names import NUMERIC
 from fusionjax.data.planted import Planted
 from fusionjax.errors import InputError
 from fusionjax.types import Vector
 
 SYMBOL, CALENDAR, DECISION_DELAY_MINUTES = "PLANT", "XNYS", 30
-NUMERIC = tuple(f"numeric_{i}" for i in range(8))
 SOURCE = tuple(f"source_{i}" for i in range(4))
 SUBJECTS = (
     *("sales", "margins", "orders", "guidance", "costs", "cash"),
@@ -141,6 +140,8 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
 
 def _samples(count: int) -> tuple[np.ndarray, pd.DataFrame]:
     """The sessions of the samples and the one after, and the stamps of every sample's items."""
+    import exchange_calendars
+
     sessions = exchange_calendars.get_calendar(CALENDAR, start=_FIRST, end=_LAST).sessions
     if count >= len(sessions):
         raise InputError(f"rows: {count} given; {CALENDAR} has room for {len(sessions) - 1}")

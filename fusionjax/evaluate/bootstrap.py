@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from fusionjax.config import Config
 
@@ -73,6 +72,8 @@ def interval(drawn: Float[np.ndarray, "runs"], level: float = _LEVEL) -> tuple[f
 
 def minimum_detectable(drawn: Float[np.ndarray, "runs"]) -> float:
     """The least true effect that a two-sided 5 % test on these days finds four times in five."""
+    from scipy import stats
+
     z = stats.norm.ppf((1 + _LEVEL) / 2) + stats.norm.ppf(_POWER)
     return float(z * np.nanstd(drawn)) if np.isfinite(drawn).any() else float("nan")
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import optimize, special
 
 from fusionjax.errors import InputError
 
@@ -25,6 +24,8 @@ def temperature(logit: Float[np.ndarray, "S"], label: Int[np.ndarray, "S"]) -> f
     """
     if not len(label):
         raise InputError("temperature: 0 labels given; fit it on at least one, better 250")
+    from scipy import optimize, special
+
     wrong = np.where(label == 1, -logit, logit)  # log odds of the class that did not come
     found = optimize.minimize_scalar(
         lambda log_t: -special.log_expit(-wrong * math.exp(-log_t)).mean(),

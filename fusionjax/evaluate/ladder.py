@@ -13,8 +13,6 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int64
 from rich.progress import Progress
-from sklearn.linear_model import LogisticRegressionCV, RidgeCV
-from sklearn.model_selection import TimeSeriesSplit
 
 from fusionjax.config import Config
 from fusionjax.data import candles, digits, maec, planted
@@ -147,6 +145,9 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
 
     Its penalty is chosen on the later parts of growing windows inside the training rows.
     """
+    from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+    from sklearn.model_selection import TimeSeriesSplit
+
     said = []
     for v in views:
         x = np.concatenate([_flat(v.batch.inputs[name]) for name in rung], 1)

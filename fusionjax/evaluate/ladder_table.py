@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 from rich.table import Table
-from scipy import stats
 
 from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data.views import Views
-from fusionjax.errors import InputError
+from fusionjax.errors import require_extra
 from fusionjax.evaluate.ladder import Cell
 
 
@@ -40,6 +39,8 @@ def paired(
     cluster: Int64[np.ndarray, "seeds samples"],
 ) -> Difference:
     """Mean difference with its 95 % interval: Student's t over cluster means of the pairs."""
+    from scipy import stats
+
     d = (ours - theirs).ravel()
     _, at = np.unique(cluster.ravel(), return_inverse=True)
     groups = at.max() + 1
@@ -182,10 +183,10 @@ def plot(r: Report, path: Path) -> None:
     Raises:
       InputError: the extra ``plots`` is not installed.
     """
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as e:
-        raise InputError("a plot needs matplotlib: pip install 'fusionjax[plots]'") from e
+    require_extra("plots", "matplotlib")
+    import matplotlib.pyplot as plt
+    from scipy import stats
+
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for i, name in enumerate(r.harm):
         cells = [c for c in r.cells if c.fusion == name]

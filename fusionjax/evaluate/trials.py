@@ -10,7 +10,6 @@ import itertools
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from fusionjax.errors import InputError
 
@@ -56,6 +55,8 @@ def probabilistic_sharpe(returns: Float[np.ndarray, "T"], benchmark: float = 0.0
     error = sharpe_std(returns)
     if np.isnan(error):
         return error
+    from scipy import stats
+
     return float(stats.norm.cdf((_sharpe(returns) - benchmark) / error))
 
 
@@ -74,6 +75,8 @@ def deflated_sharpe(
     """
     if not _varies(trial_sharpes):
         return float("nan")
+    from scipy import stats
+
     n = len(trial_sharpes)
     extreme = np.array([1 - np.euler_gamma, np.euler_gamma]) @ stats.norm.isf([1 / n, 1 / n / np.e])
     return probabilistic_sharpe(returns, float(trial_sharpes.std(ddof=1) * extreme))

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Float
 from markupsafe import Markup
 
-from fusionjax.errors import InputError
+from fusionjax.errors import require_extra
 
 _COLOURS = ("#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6", "#dd4477", "#66aa00")
 _GREY = "#888888"
@@ -21,10 +21,9 @@ def library() -> Markup:
     Raises:
       InputError: Plotly is not installed.
     """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as e:
-        raise InputError("a report needs plotly: pip install 'fusionjax[plots]'") from e
+    require_extra("plots", "plotly")
+    from plotly.offline import get_plotlyjs
+
     return Markup(f"<script>{get_plotlyjs()}</script>")
 
 
@@ -173,6 +172,7 @@ def _clean(values: Iterable[float]) -> list[float | None]:
 
 
 def _drawn(traces: list[dict[str, Any]], layout: dict[str, Any]) -> Markup:
+    require_extra("plots", "plotly")
     import plotly.graph_objects as go
     import plotly.io
 

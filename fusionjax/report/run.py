@@ -20,7 +20,7 @@ from fusionjax.config import AudioConfig, Config, TextConfig
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import calibration, diagnostics, metrics, portfolio, scoring
 from fusionjax.evaluate.evaluation import COST
 from fusionjax.evaluate.table import Scores, grids
@@ -58,6 +58,7 @@ def write(
     Raises:
       InputError: the split was not scored, or on other data, or Plotly is not installed.
     """
+    require_extra("plots", "plotly")
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     trainings = diagnostics.logs(folder)
@@ -361,6 +362,7 @@ def _texts(market: Market, spec: TextConfig, row: int) -> Markup:
 
 
 def _picture(pixels: np.ndarray, name: str) -> Markup:
+    require_extra("media", "PIL")
     from PIL import Image as Picture
 
     buffer = io.BytesIO()

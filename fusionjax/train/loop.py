@@ -12,6 +12,7 @@ from fusionjax.data.pipeline import Feeds
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
+from fusionjax.errors import Preempted
 from fusionjax.parallel import processes
 from fusionjax.train import events
 from fusionjax.train.checkpoint import Checkpoints
@@ -23,10 +24,6 @@ from fusionjax.train.recovery import Recovery
 from fusionjax.train.run_info import RunInfo, require_same_run
 from fusionjax.train.settle import settle
 from fusionjax.train.state import TrainState, with_text_encoder
-
-
-class Preempted(Exception):
-    """Asked to stop by a signal; the state is saved and the same command goes on from there."""
 
 
 def fit(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from clu import parameter_overview
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
@@ -104,6 +103,8 @@ class Trainer:
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
+        from clu import parameter_overview
+
         mesh = self.program.mesh
         days, anchor = self.lesson.whole.target_day, self.lesson.anchor
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))

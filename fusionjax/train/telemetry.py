@@ -17,7 +17,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from tensorboardX import SummaryWriter
 
 from fusionjax import files
 from fusionjax.parallel import processes
@@ -88,6 +87,8 @@ class Reporter:
         self._log = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            from tensorboardX import SummaryWriter
+
             self._log = folder / _LOG
             self.lost = _drop_after(self._log, first)
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
@@ -175,6 +176,8 @@ def last_metrics(folders: list[Path]) -> dict[str, float]:
 
 def note(folder: Path, lines: dict[str, list[str]]) -> None:
     """Puts lines of text, and how many they are, into a training's TensorBoard files."""
+    from tensorboardX import SummaryWriter
+
     with SummaryWriter(str(folder / "tensorboard")) as board:
         for name, said in lines.items():
             board.add_text(name, "\n\n".join(said) or "nothing odd")

@@ -269,7 +269,7 @@ def test_a_missing_package_is_named(
     market: Planted, written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"package {package}; install fusionjax\[media\]"
+    message = rf'package {package} is not installed: pip install "fusionjax\[media\]"$'
     with pytest.raises(InputError, match=message):
         planted_folder.read(written)
     with pytest.raises(InputError, match=message):

@@ -1,11 +1,11 @@
-"""The embedded default: S&P 500 daily bars 1999-2018 with NASDAQ, WTI and VIX, from ``arch``."""
+"""The embedded default: S&P 500 daily bars 1999-2018 with NASDAQ, WTI and VIX, from ``arch``.
 
+Only files of that package are read: importing it would import SciPy and matplotlib.
+"""
+
+import importlib.util
 from pathlib import Path
 
-import arch.data.nasdaq
-import arch.data.sp500
-import arch.data.vix
-import arch.data.wti
 import numpy as np
 import pandas as pd
 
@@ -19,13 +19,19 @@ _STALE_AFTER = 5
 
 def files(root: Path) -> list[Path]:
     """The files whose content the prepared set depends on."""
-    folder = Path(arch.data.__file__).parent
-    return [folder / n / f"{n}.csv.gz" for n in ("sp500", "nasdaq", "wti", "vix")]
+    return [_file(name) for name in ("sp500", "nasdaq", "wti", "vix")]
+
+
+def _file(name: str) -> Path:
+    found = importlib.util.find_spec("arch")
+    assert found is not None, "arch is a dependency"
+    assert found.submodule_search_locations is not None, "and a package"
+    return Path(found.submodule_search_locations[0]) / "data" / name / f"{name}.csv.gz"
 
 
 def read(root: Path, calendar: str) -> Raw:
     """Reads the four series. VIX begins in 2014; before that its channels are missing (NaN)."""
-    index = arch.data.sp500.load()
+    index = _load("sp500")
     bars = pd.DataFrame(
         {
             "symbol": SYMBOL,
@@ -39,10 +45,10 @@ def read(root: Path, calendar: str) -> Raw:
         }
     )
     bars = schema.check_bars(bars, "arch.data.sp500")
-    nasdaq = _as_of(arch.data.nasdaq.load()["Adj Close"], bars["date"])
+    nasdaq = _as_of(_load("nasdaq")["Adj Close"], bars["date"])
     # The oil price is published by date only: it counts from the next session on.
-    wti = _as_of(arch.data.wti.load().iloc[:, 0], bars["date"], same_day=False)
-    vix = _as_of(arch.data.vix.load().iloc[:, 0], bars["date"])
+    wti = _as_of(_load("wti").iloc[:, 0], bars["date"], same_day=False)
+    vix = _as_of(_load("vix").iloc[:, 0], bars["date"])
     context = pd.DataFrame(
         {
             "nasdaq_ret": np.log(nasdaq).diff(),
@@ -53,6 +59,13 @@ def read(root: Path, calendar: str) -> Raw:
     )
     channels = pd.concat([features.price_channels(bars), context], axis=1)
     return Raw(bars, channels, None, np.ones(len(bars), bool), ())
+
+
+def _load(name: str) -> pd.DataFrame:
+    """A series as ``arch.data`` loads it: numbers by date, NaN for anything else."""
+    table = pd.read_csv(_file(name))
+    table = table.set_index(pd.to_datetime(table.pop("Date")))
+    return table.apply(pd.to_numeric, errors="coerce")
 
 
 def _as_of(values: pd.Series, dates: pd.Series, *, same_day: bool = True) -> pd.Series:
