@@ -9,12 +9,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest import mock
 
-# What every command needs.
+# What commands import once they know what to do; what an extra brings may be missing.
 _PRELOADED = [
     "fusionjax.app",
-    "fusionjax.adapt.finetune",
+    "fusionjax.adapt.daily",
+    "fusionjax.evaluate.baselines",
     "fusionjax.evaluate.evaluation",
+    "fusionjax.report.run",
     "fusionjax.train.run",
+    "arch",
+    "lightgbm",
+    "plotly.graph_objects",
+    "sklearn.linear_model",
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
 

@@ -52,7 +52,7 @@ def use(root: Path) -> None:
     """
     import jax  # here, as tests choose a cache before they import JAX
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
     folder = folder_for(root)
     try:
