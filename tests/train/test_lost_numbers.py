@@ -28,10 +28,10 @@ CHART = {"kind": "chart", "sessions": 8, "height": 20, "patch_height": 10, "patc
 STEPS, BAD = 12, 7  # the step that breaks
 
 
-def trainer(prepared: Path, **changes: object) -> Trainer:
-    modalities = {"price": SP500["price"], "chart": CHART}
+def trainer(prepared: Path, further: dict[str, dict] | None = None, **changes: object) -> Trainer:
+    """Of prices, and of what is asked for: each modality makes a program slower to compile."""
     config = small(
-        seeing(modalities), prepared,
+        seeing({"price": SP500["price"]} | (further or {})), prepared,
         **{"model__layers": 1, "model__fusion": "equal", "train__steps": STEPS,
            "train__checkpoint_every": 4, "train__log_every": 1,
            "guard__window": 2, "guard__spike": 0.0}
@@ -158,7 +158,7 @@ def test_an_infinite_pixel_is_found(
         return dataclasses.replace(batch, inputs={**batch.inputs, "chart": chart})
 
     monkeypatch.setattr(Windows, "__call__", with_floats)
-    t = trainer(prepared)
+    t = trainer(prepared, {"chart": CHART})
     rows += first_seen_at(t, BAD)
     assert all_numbers(t.train(0, tmp_path / "run").params)
     found = finding(tmp_path / "run")
@@ -228,7 +228,8 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads the parameters that the same step has just made."""
-    t = trainer(prepared, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
+    both = {"chart": CHART}
+    t = trainer(prepared, both, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
     due = max(s for s in range(weights.elimination_step(t.config)) if weights.due(t.config, s))
     schedule = optim.schedule
     monkeypatch.setattr(
@@ -237,6 +238,7 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     )  # fmt: skip
     t = trainer(
         prepared,
+        both,
         model__fusion="distilled",
         distill__warmup_steps=2,
         guard__window=4,
@@ -268,10 +270,15 @@ def test_a_head_that_breaks_on_everything_from_the_start_is_named(
     assert "test_lost_numbers.py" in found["forward"]["source"]
 
 
+def allowing(count: int, t: Trainer) -> Trainer:
+    """The same program, where so many samples may be taken out."""
+    return dataclasses.replace(t, config=t.config.override({"guard.quarantine": count}))
+
+
 def test_more_spoilt_samples_than_may_be_taken_out_are_not_the_models_fault(
-    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    t = trainer(prepared, guard__quarantine=4)
+    t = allowing(4, sound)
     rows = first_seen_at(t, BAD, 9)
     planted(monkeypatch, rows, nan_price)
     with pytest.raises(InputError, match="9 samples would be taken out, guard.quarantine allows 4"):
@@ -301,9 +308,9 @@ def test_a_number_lost_by_chance_is_told_and_nobody_is_blamed(
 
 
 def test_too_many_broken_samples_are_refused_by_name(
-    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sound: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    t = trainer(prepared, guard__quarantine=1)
+    t = allowing(1, sound)
     planted(monkeypatch, first_seen_at(t, BAD, 1), nan_price)
     t.train(0, tmp_path / "one")
     planted(monkeypatch, first_seen_at(t, BAD + 2, 1), nan_price)
