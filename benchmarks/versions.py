@@ -29,8 +29,8 @@ TOY = (
 )
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "pandas")
 AT = ("--symbol=SPX", "--at=2018-06-29")
-# Two compilers may order sums otherwise, and training multiplies what differs: bounds of the
-# relative difference of a loss, and of that of a probability.
+# Two compilers may order sums otherwise, and training multiplies it: bounds of the relative
+# difference of a loss, and of that of a probability.
 LOSS, PROBABILITY = 1e-4, 1e-4
 
 

@@ -108,7 +108,10 @@ def _evaluate(jaxpr: core.Jaxpr, consts: Any, args: list) -> tuple[list, list[Ar
 def _scan(e: Any, given: list) -> tuple[list, list[Array]]:
     """A loop whose turns also give their flags, in the order in which they run."""
     inner, p = e.params["jaxpr"], e.params
-    consts, carries = p["num_consts"], p["num_carry"]
+    if "ft_in" in p:  # from JAX 0.11 on
+        consts, carries, _ = map(len, p["ft_in"].unpack())
+    else:
+        consts, carries = p["num_consts"], p["num_carry"]
 
     def body(carry: list, x: list) -> tuple[list, tuple[list, list[Array]]]:
         out, lost = _evaluate(inner.jaxpr, inner.consts, [*given[:consts], *carry, *x])
