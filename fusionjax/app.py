@@ -85,6 +85,8 @@ def _config(needed: bool, many_processes: bool) -> Config | None:
             raise InputError(NO_CONFIG)
         return None
     config = resolve(_CONFIG.value)
+    if not (_CPU_MESH.value or many_processes):
+        return config
     from fusionjax.parallel import processes
     from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
 

@@ -19,8 +19,12 @@ from fusionjax import files
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints
 
-# What every command needs, imported once for all its lives.
+# What the commands need, imported once for all their lives.
 _PRELOADED = [
+    "arch",
+    "lightgbm",
+    "sklearn.linear_model",
+    "tensorflow_datasets",
     "fusionjax.adapt.finetune",
     "fusionjax.evaluate.evaluation",
     "fusionjax.train.run",
