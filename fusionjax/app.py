@@ -17,6 +17,7 @@ from ml_collections import config_flags
 from fusionjax import requirements
 from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError, Preempted
+from fusionjax.parallel import compile_cache
 
 T = TypeVar("T")
 
@@ -95,11 +96,13 @@ def _config(needed: bool, many_processes: bool) -> Config | None:
             raise InputError(NO_CONFIG)
         return None
     config = resolve(_CONFIG.value)
-    from fusionjax.parallel import compile_cache, processes
-    from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
-
     if _COMPILE_CACHE.value:
         compile_cache.use(Path(_COMPILE_CACHE.value))
+    if not (_CPU_MESH.value or many_processes):
+        return config
+    from fusionjax.parallel import processes
+    from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
+
     if _CPU_MESH.value:
         asked = config_flags.get_override_values(flags.FLAGS["config"])
         toy = {key: value for key, value in config.toy if key not in asked}

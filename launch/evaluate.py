@@ -13,7 +13,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, require_extra
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's")
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
@@ -63,6 +63,8 @@ def main(config: Config) -> None:
 
 def study(config: Config, split: str) -> None:
     """What needs no run: the ladder, a coreset, or the truth about the weights."""
+    if _PLOT.value:
+        require_extra("plots", "matplotlib")
     from fusionjax.evaluate import coreset, ladder, ladder_table, truth
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 

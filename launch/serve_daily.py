@@ -13,6 +13,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.errors import require_extra
 
 _FROM = flags.DEFINE_string("from", None, "Run folder that serves first", required=True)
 _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
@@ -20,6 +21,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Of the service; <from>_serving 
 
 
 def main(config: Config) -> None:
+    require_extra("plots", "plotly")  # of the page at the end
     from fusionjax.adapt import daily
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import day as day_page

@@ -11,11 +11,13 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.errors import require_extra
 
 _OUT = flags.DEFINE_string("out", None, "Folder of sweep.html; runs/<config name> if not given")
 
 
 def main(config: Config) -> None:
+    require_extra("plots", "plotly")  # of the page at the end
     from fusionjax.evaluate import sweep
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import frames

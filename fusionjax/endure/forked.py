@@ -21,6 +21,7 @@ _PRELOADED = [
     "lightgbm",
     "plotly.graph_objects",
     "sklearn.linear_model",
+    "tensorflow_datasets",
 ]
 _CONTEXT = multiprocessing.get_context("forkserver")
 

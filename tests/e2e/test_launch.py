@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from bare_commands import answers
 from commands import ENVIRONMENT, arguments, launch
 
 SMALL = [
@@ -99,6 +100,29 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     assert again | {"call": record["call"]} == record
     assert again["call"] == last["call"] == "abstain"
     assert last["calibrated"]["interval_1d"]["high"] > sure["high"], "December 2018 was wild"
+
+
+def test_a_training_and_a_forecast_import_what_they_need(folder: Path, tmp_path: Path) -> None:
+    flags = [*SMALL, "--config.train.steps=4"]
+    one = ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29"]
+    shutil.copytree(folder / "prepared", tmp_path / "prepared")
+    train, predict, first = answers(
+        [
+            command("train", "demo", *flags)[1:],
+            command("predict", "demo", *one)[1:],
+            command("prepare", "demo", "--config.data.prepared=new")[1:],
+        ],
+        tmp_path,
+        ENVIRONMENT,
+    )
+    assert [x.status for x in (train, predict, first)] == [0, 0, 0], (train.said, predict.said)
+    floors = {"arch", "matplotlib", "lightgbm", "sklearn", "scipy.stats"}
+    for got in (train, predict, first):
+        assert not (floors | {"river", "plotly"}) & got.modules
+    assert not {"scipy", "exchange_calendars"} & train.modules
+    assert not {"exchange_calendars", "tensorboardX", "clu"} & predict.modules
+    # Measured: 2,254 and 2,604; with all of the above 3,570 each.
+    assert max(len(train.modules), len(predict.modules)) < 3000
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The ladder on a small planted market: same samples, paired intervals, sensible weights."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_the_anchor_is_later_than_every_label_it_is_kept_from() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
+def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = markets()
     c = config(
         **{
@@ -94,6 +95,9 @@ def test_a_small_ladder_end_to_end(tmp_path: Path) -> None:
     assert path == tmp_path / "planted_full" / "ladder_test.md"
     assert path.with_suffix(".json").exists()
     assert "<svg" in path.with_suffix(".svg").read_text()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r'matplotlib .* pip install "fusionjax\[plots\]"$'):
+        ladder_table.plot(made, tmp_path / "again.svg")
 
 
 def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:

@@ -6,7 +6,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import jax
 import pytest
 from conftest import ROOT
 
@@ -41,41 +40,37 @@ def test_what_was_written_first_goes_first(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"notes.txt"}, "only programs are deleted"
 
 
-@pytest.fixture
-def _no_cache() -> object:
-    before = jax.config.jax_compilation_cache_dir
-    seconds = jax.config.jax_persistent_cache_min_compile_time_secs
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", seconds)
-
-
-def test_a_cache_that_was_chosen_stays(tmp_path: Path) -> None:
-    assert jax.config.jax_compilation_cache_dir is not None, "conftest chose one"
+def test_a_cache_that_was_chosen_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "chosen")
     compile_cache.use(tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "chosen"
 
 
-@pytest.mark.usefixtures("_no_cache")
-def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"file/.*cannot be kept there.*--compile_cache=FOLDER"):
-        compile_cache.use(tmp_path / "file")
-    assert jax.config.jax_compilation_cache_dir is None
+    with pytest.raises(InputError, match=r"file: .* cannot be kept there.*--compile_cache=FOLDER"):
+        compile_cache.use(tmp_path / "file" / "compiled")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # a test may run as root, who may all
+    with pytest.raises(InputError, match=f"{tmp_path}: compiled programs cannot be kept there"):
+        compile_cache.use(tmp_path / "compiled")
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    monkeypatch.undo()
 
 
 _PROGRAM = """
 import sys
 from pathlib import Path
 from fusionjax.parallel import compile_cache
+compile_cache.use(Path(sys.argv[1]))
 import jax
 events = {"requests": 0, "hits": 0}
 def heard(name, **_):
     events["requests"] += name == "/jax/compilation_cache/compile_requests_use_cache"
     events["hits"] += name == "/jax/compilation_cache/cache_hits"
 jax.monitoring.register_event_listener(heard)
-compile_cache.use(Path(sys.argv[1]))
 print(jax.jit(lambda x: jax.numpy.sin(x) * 2)(1.0), file=sys.stderr)
 print(events["requests"] - events["hits"])
 """

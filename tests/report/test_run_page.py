@@ -1,5 +1,6 @@
 """The page's cases show what the model saw: texts as they were written, pictures, sound, video."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,22 @@ def test_sweep_page(tmp_path: Path) -> None:
     text = sweep.write(c, points, tmp_path).read_text()
     assert text.index("model.width=16") < text.index("model.layers=2"), "larger effects first"
     assert "What matters most" in text
+
+
+def test_a_missing_extra_is_named(
+    market: Market, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = outcomes(market, config, np.arange(30, 40))
+    windows = Windows(market, config, Scaler.fit(market, np.datetime64("1990-03-28")))
+    with monkeypatch.context() as m:
+        m.setitem(sys.modules, "PIL", None)
+        with pytest.raises(InputError, match=r'package PIL .* pip install "fusionjax\[media\]"$'):
+            run._cases(rows, market, config, windows)
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    for needs_it in (
+        charts.library,
+        lambda: charts.lines({"a": ([1], [2.0])}),
+        lambda: run.write(tmp_path, "dev", market, config, windows, []),
+    ):
+        with pytest.raises(InputError, match=r'plotly .* pip install "fusionjax\[plots\]"$'):
+            needs_it()

@@ -1,0 +1,133 @@
+"""What a command answers before it works: help, and what is wrong with its flags, at once."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from bare_commands import Answer, answers
+from conftest import ROOT
+
+COMMANDS = sorted(p.stem for p in (ROOT / "launch").glob("*.py"))
+DEMO = f"--config={ROOT / 'configs/demo.py'}"
+HEAVY = frozenset(
+    (
+        *("numpy", "jax", "flax", "optax", "orbax", "pandas", "pyarrow", "scipy", "sklearn"),
+        *("tensorflow_datasets", "grain", "arch", "matplotlib", "lightgbm", "rich", "river"),
+        *("exchange_calendars", "tensorboardX", "clu", "jinja2", "plotly"),
+    )
+)
+FEW = 300  # modules: 220 were measured; with JAX and pandas there are 2,000
+MISTAKES = [
+    ("train", [DEMO, "--stepz=1"], "Unknown command line flag 'stepz'"),
+    ("train", [DEMO, "more"], "unexpected argument 'more'"),
+    ("train", [], "--config is missing; for example --config=configs/demo.py"),
+    ("train", ["--config=nosuch.py"], "nosuch.py"),
+    ("train", [DEMO, "--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
+    ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
+    ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
+    ("predict", [DEMO], "--run.* must have a value"),
+    ("finetune", [DEMO, "--from=x", "--rule=sometimes"], "value should be one of <never update|"),
+    ("evaluate", [DEMO], "--run is missing; give the folder"),
+]
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Answer]:
+    """By the command's name and its flags."""
+    folder = tmp_path_factory.mktemp("answered")
+    (folder / "ends.py").write_text("raise SystemExit(1)\n")
+    asked = [(name, "--help") for name in COMMANDS]
+    asked += [("train", "--helpshort"), ("train", "--helpfull"), ("train", "--helpxml")]
+    asked += [(name, *flags) for name, flags, _ in MISTAKES]
+    asked += [("train", "--config=ends.py")]
+    got = answers(
+        [(str(ROOT / "launch" / f"{name}.py"), *flags) for name, *flags in asked],
+        folder,
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    return dict(zip(asked, got, strict=True))
+
+
+def light(answer: Answer) -> None:
+    """Fails where anything heavy was imported."""
+    assert not HEAVY & answer.modules
+    assert len(answer.modules) < FEW
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_all_flags_of_a_command(
+    answered: dict[tuple[str, ...], Answer], name: str
+) -> None:
+    got = answered[name, "--help"]
+    assert got.status == 0
+    light(got)
+    script = (ROOT / "launch" / f"{name}.py").read_text()
+    assert script[3 : script.index("\n")] in got.said, "what the command is for"
+    own = re.findall(r'flags\.DEFINE_\w+\(\s*"([\w.]+)"', script)
+    assert own
+    for flag in (*own, "config", "cpu_mesh", "ledger_dir"):
+        assert re.search(rf"^  --(\[no\])?{re.escape(flag)}: \S", got.said, re.MULTILINE), flag
+
+
+@pytest.mark.parametrize("flag", ["--helpshort", "--helpfull", "--helpxml"])
+def test_other_forms_of_help(answered: dict[tuple[str, ...], Answer], flag: str) -> None:
+    got = answered["train", flag]
+    assert got.status == 0
+    light(got)
+    assert "ledger_dir" in got.said
+
+
+@pytest.mark.parametrize(("name", "flags", "message"), MISTAKES)
+def test_a_mistake_in_the_flags_is_one_sentence(
+    answered: dict[tuple[str, ...], Answer], name: str, flags: list[str], message: str
+) -> None:
+    got = answered[(name, *flags)]
+    assert got.status == 2, got.said
+    assert got.said.startswith("error: ")
+    assert re.search(message, " ".join(got.said.split())), got.said
+    assert "Traceback" not in got.said
+    light(got)
+
+
+def test_a_config_file_that_ends_the_process_is_no_help(
+    answered: dict[tuple[str, ...], Answer],
+) -> None:
+    assert answered["train", "--config=ends.py"].status == 1
+
+
+def test_every_config_file_is_light(tmp_path: Path) -> None:
+    """It is read while flags are parsed: with a mistyped one beside it nothing heavy is needed."""
+    files = sorted(p for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
+    got = answers(
+        [(str(ROOT / "launch/train.py"), f"--config={p}", "--stepz=1") for p in files],
+        tmp_path,
+        {**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    for path, answer in zip(files, got, strict=True):
+        assert (answer.status, "stepz" in answer.said) == (2, True), (path, answer.said)
+        light(answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "package"),
+    [
+        ("sweep", [], "plotly"),
+        ("serve_daily", ["--from=runs/demo"], "plotly"),
+        ("evaluate", ["--ladder", "--plot"], "matplotlib"),
+    ],
+)
+def test_a_missing_extra_is_named_before_any_work(
+    tmp_path: Path, name: str, flags: list[str], package: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    (got,) = answers(
+        [(str(ROOT / "launch" / f"{name}.py"), DEMO, *flags)],
+        tmp_path,
+        {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )
+    assert got.status == 2
+    assert got.said == (
+        f'error: the package {package} is not installed: pip install "fusionjax[plots]"\n'
+    )
+    light(got)
