@@ -12,6 +12,8 @@ from fusionjax.errors import InputError
 if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
+_LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
+
 
 @functools.cache
 def zone(calendar: str) -> datetime.tzinfo:
@@ -38,8 +40,11 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
       InputError: unknown calendar, one that does not reach so far, or a date on which the exchange
         was closed.
     """
-    first, last = str(sessions[0]), str(sessions[-1] + np.timedelta64(7, "D"))
-    closes = _exchange(calendar, start=first, end=last).closes
+    last = sessions[-1]
+    # Not beyond the last bar: some exchanges' holidays are recorded to the end of this year only.
+    # Some days back: the library makes no calendar of one day, or without any session.
+    first = min(sessions[0], last - np.timedelta64(_LONGEST_CLOSURE, "D"))
+    closes = _exchange(calendar, start=str(first), end=str(last)).closes
     known = closes.index.values.astype("datetime64[D]")
     at = np.searchsorted(known, sessions)
     closed = (at >= len(known)) | (known[np.minimum(at, len(known) - 1)] != sessions)
@@ -63,7 +68,10 @@ def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
             "exchange (XNYS is New York)"
         ) from e
     except ValueError as e:  # its holidays are recorded from some year on
-        raise InputError(f"config.data.calendar: {e}; drop the bars outside or change it") from e
+        raise InputError(
+            f"config.data.calendar: {e}; drop the bars outside, change it or install a newer "
+            "exchange_calendars"
+        ) from e
 
 
 def seconds(times: pd.Series) -> np.ndarray:

@@ -173,7 +173,9 @@ def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames
             pages = f.iter_batches(min(config.frames, max(count, 1)))
             table = next((p.to_pandas() for p in pages), pd.DataFrame())
     else:
-        table = pd.read_csv(path, nrows=config.frames, compression=None)
+        table = pd.read_csv(
+            path, nrows=config.frames, compression=None, float_precision="round_trip"
+        )
         _wide(table.shape[1], config)
     if not len(table):
         raise Undecodable("holds no rows")

@@ -2,6 +2,7 @@
 
 from numbers import Number
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     number = bars["date"].map(lambda cell: isinstance(cell, Number)) & bars["date"].notna()
     _refuse(bars, number, where, "date is a number; write YYYY-MM-DD")
     try:
-        dates = pd.to_datetime(bars["date"], format="ISO8601").astype("datetime64[s]")
+        dates = _times(bars, "date", bars["date"], where, format="ISO8601").astype("datetime64[s]")
     except (ValueError, TypeError, OverflowError) as e:
         reason = str(e).splitlines()[0]
         raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({reason})") from e
@@ -242,12 +243,12 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
             "date alone",
         )
         try:
-            day = pd.to_datetime(text.where(dated), format="%Y-%m-%d")
-            times = pd.to_datetime(text.where(zoned), format="ISO8601", utc=True)
+            day = _times(table, column, text.where(dated), where, format="%Y-%m-%d")
+            at = _times(table, column, text.where(zoned), where, format="ISO8601", utc=True)
         except ValueError as e:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         ends = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
-        table[column] = times.where(zoned, ends)
+        table[column] = at.where(zoned, ends)
     check_items(table, where)
     return table
 
@@ -293,6 +294,19 @@ def lies_in(folder: Path, path: Path) -> bool:
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # a link that leads to itself
         return False
+
+
+def _times(
+    table: pd.DataFrame, column: str, cells: pd.Series, where: object, **how: Any
+) -> pd.Series:
+    """``pd.to_datetime``, which in pandas 2 has room for the years 1678 to 2261 only."""
+    try:
+        return pd.to_datetime(cells, **how)
+    except pd.errors.OutOfBoundsDatetime:
+        known = pd.to_datetime(cells, errors="coerce", **how)
+        beyond = known.isna() & cells.notna()
+        _refuse(table, beyond, where, f"{column}: expected a day from 1800 to 2199")
+        return known
 
 
 def _is_text(column: pd.Series) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Decisions come after the real close of the exchange, and items join forward only."""
 
+import exchange_calendars
 import numpy as np
 import pytest
 
@@ -29,6 +30,25 @@ def test_a_bar_on_a_holiday_is_refused() -> None:
 def test_days_before_an_exchange_kept_records_are_refused() -> None:
     with pytest.raises(InputError, match="config.data.calendar: The XKRX holidays are only recor"):
         calendar.decision_times(np.array(["1950-01-03"], "datetime64[D]"), "XKRX", 0)
+
+
+@pytest.mark.parametrize("code", ["XSHG", "XBOM", "XSES"])
+def test_the_last_week_that_a_calendar_knows_has_decisions(code: str) -> None:
+    """These holidays are recorded a year or less ahead."""
+    bound = exchange_calendars.get_calendar(code).bound_max()
+    sessions = exchange_calendars.get_calendar(code, end=bound).sessions[-8:]
+    days = sessions.to_numpy().astype("datetime64[D]")
+    assert (np.datetime64(bound, "D") - days[-1]).astype(int) < 7
+    assert len(calendar.decision_times(days, code, 0)) == 8
+    assert len(calendar.decision_times(days[-1:], code, 0)) == 1
+    beyond = np.append(days, days[-1] + 14)
+    with pytest.raises(InputError, match=f"config.data.calendar: .*{code}.* newer exchange_cal"):
+        calendar.decision_times(beyond, code, 0)
+
+
+def test_a_single_day_of_a_long_closure_is_refused_as_any() -> None:
+    with pytest.raises(InputError, match="2015-07-31: a bar on a day when ASEX was closed"):
+        calendar.decision_times(np.array(["2015-07-31"], "datetime64[D]"), "ASEX", 0)
 
 
 def test_items_join_the_first_decision_at_or_after_them() -> None:

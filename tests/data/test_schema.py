@@ -158,6 +158,14 @@ def test_lines_that_are_no_table(tmp_path: Path, content: str, message: str) -> 
         schema.read_table(tmp_path / "a.jsonl")
 
 
+def test_a_csv_holds_the_numbers_that_it_says(tmp_path: Path) -> None:
+    """To the last bit: rows are known by a hash, and parquet holds the same prices."""
+    prices = np.random.default_rng(0).lognormal(4, 1, 1000)
+    (tmp_path / "a.csv").write_text("close\n" + "\n".join(map(repr, prices.tolist())))
+    read = schema.read_table(tmp_path / "a.csv")["close"].to_numpy()
+    np.testing.assert_array_equal(read, prices)
+
+
 def test_a_header_of_very_many_columns_is_not_parsed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x," * 400_000 + "\n")
     with pytest.raises(InputError, match="names 400,001 columns or more; 10,000 are too many"):
