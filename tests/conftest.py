@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxtyping import install_import_hook
@@ -99,6 +99,11 @@ def acl18_root() -> Path:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One prepared folder for the whole session."""
     return tmp_path_factory.mktemp("prepared")
+
+
+def quick_jit(function: Callable, **options: int) -> Callable:
+    """Compiled whole, where JAX would compile each operation, but not optimised: run few times."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)
 
 
 def seeing(modalities: dict[str, dict]) -> ConfigDict:

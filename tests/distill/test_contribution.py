@@ -2,27 +2,33 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
+from conftest import quick_jit
 from jax import Array
 
-from fusionjax.distill.contribution import Diagnosis, anomalies, contributions, diagnose, removals
+from fusionjax.distill import contribution
+from fusionjax.distill.contribution import Diagnosis, anomalies, diagnose
 from fusionjax.types import Encoded, Fused
 
-H = jnp.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])
-SHOWN = jnp.ones((2, 2), bool)
-ENCODED = Encoded(H, SHOWN, jnp.zeros((2, 2)), jnp.zeros(2))
+contributions = quick_jit(contribution.contributions, static_argnums=0)
+removals = quick_jit(contribution.removals, static_argnums=0)
+H = np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], np.float32)
+
+
+def encoded(h: np.ndarray, gain: np.ndarray | None = None) -> Encoded:
+    zeros = np.zeros(h.shape[:2], np.float32)
+    return Encoded(h, np.ones(zeros.shape, bool), zeros, zeros[:, 0], gain)
 
 
 def test_contributions_by_hand() -> None:
     """ℓ_n = Σ a·g·h: its slope by log g at g = 1 is a·h, and κ the negative of it."""
-    a = jnp.array([[1.0, 0.0], [-2.0, 0.5]])
+    a = np.array([[1.0, 0.0], [-2.0, 0.5]], np.float32)
 
     def loss_of(e: Encoded) -> Array:
         assert e.gain is not None
         return (a[None] * e.gain * e.h).sum((1, 2))
 
-    np.testing.assert_allclose(contributions(loss_of, ENCODED), -a[None] * H, rtol=1e-6)
+    np.testing.assert_allclose(contributions(loss_of, encoded(H)), -a[None] * H, rtol=1e-6)
 
 
 def test_removals_by_hand() -> None:
@@ -33,14 +39,11 @@ def test_removals_by_hand() -> None:
         return (e.gain * e.h).sum((1, 2)) ** 2
 
     wanted = [[49 - 100, 9 - 100], [225 - 676, 121 - 676]]
-    off, swapped = removals(loss_of, Encoded(H, SHOWN, jnp.zeros((2, 2)), jnp.zeros(2), H * 0 + 1))
+    off, swapped = removals(loss_of, encoded(H, H * 0 + 1))
     np.testing.assert_allclose(off, wanted, rtol=1e-6)
     assert not swapped.any(), "a third of two rows is none: each keeps its own"
-    three = jnp.concatenate([H, H[:1] * 2])
-    off, swapped = removals(
-        loss_of,
-        Encoded(three, jnp.ones((3, 2), bool), jnp.zeros((3, 2)), jnp.zeros(3), three * 0 + 1),
-    )
+    three = np.concatenate([H, H[:1] * 2])
+    off, swapped = removals(loss_of, encoded(three, three * 0 + 1))
     # The first gets the third's first modality, 2·(1 + 2), beside its own second, 7.
     assert swapped[0, 0] == 13**2 - 10**2
 

@@ -1,20 +1,21 @@
 """The whole model: any subset of modalities, masked means unseen, outputs on their scales."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, seeing, small, tiny_market
+from conftest import TINY, quick_jit, seeing, small, tiny_market
 
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.models.encoders.numeric import instance_normalise
 from fusionjax.models.forecaster import Forecaster
-from fusionjax.types import Batch
+from fusionjax.types import Batch, Forecast
 
 NAMES = tuple(TINY)
 
@@ -28,20 +29,25 @@ def batch(c: Config) -> Batch:
         tiny_market(), c, Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
     )
     rows = np.array([5, 20, 30, 60])
-    b = windows(rows, unlabelled(c, 4), np.ones(4, np.float32))
-    return jax.tree.map(jnp.asarray, b)
+    return windows(rows, unlabelled(c, 4), np.ones(4, np.float32))
 
 
 @pytest.fixture(scope="module")
 def trained_like() -> dict:
     """Parameters away from their start, where the heads are zero."""
     c = config()
-    params = Forecaster(c).init(jax.random.key(0), batch(c))["params"]
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    return jax.tree.unflatten(
-        tree, [x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    params = quick_jit(Forecaster(c).init)(jax.random.key(0), batch(c))["params"]
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), jax.device_get(params)
     )
+
+
+@pytest.fixture(scope="module")
+def forecast(trained_like: dict) -> Callable[[Batch], Forecast]:
+    """By those parameters, as numpy arrays."""
+    apply = quick_jit(Forecaster(config()).apply)
+    return lambda b: jax.device_get(apply({"params": trained_like}, b))
 
 
 @pytest.mark.parametrize(
@@ -51,25 +57,22 @@ def trained_like() -> dict:
 def test_any_subset_of_modalities_gives_a_finite_forecast(fusion: str, attention: str) -> None:
     c = config(model__fusion=fusion, model__attention=attention)
     b = batch(c)
-    params = Forecaster(c).init(jax.random.key(0), b)["params"]
-    apply = jax.jit(lambda b: Forecaster(c).apply({"params": params}, b))
+    apply = quick_jit(lambda b: Forecaster(c).init_with_output(jax.random.key(0), b)[0])
     for size in range(4):
         for subset in itertools.combinations(NAMES, size):
-            here = {n: jnp.full(4, n in subset) for n in NAMES}
-            f = apply(b.replace(present=here))
-            assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(f))
-            shown = np.asarray(f.modality_weight) > 0
+            here = {n: np.full(4, n in subset) for n in NAMES}
+            f = jax.device_get(apply(b.replace(present=here)))
+            assert all(np.isfinite(x).all() for x in jax.tree.leaves(f))
+            shown = f.modality_weight > 0
             assert (shown == [n in subset for n in NAMES]).all()
 
 
-def test_masked_values_are_never_seen(trained_like: dict) -> None:
-    c = config()
-    b = batch(c)
+def test_masked_values_are_never_seen(forecast: Callable[[Batch], Forecast]) -> None:
+    b = batch(config())
 
-    def loud(x: jax.Array, mask: jax.Array) -> jax.Array:
-        return jnp.where(
-            mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, jnp.asarray(7, x.dtype)
-        )
+    def loud(x: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        shown = mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+        return np.where(shown, x, np.asarray(7, x.dtype))
 
     price, text = b.inputs["price"], b.inputs["text"]
     changed = b.replace(
@@ -84,28 +87,25 @@ def test_masked_values_are_never_seen(trained_like: dict) -> None:
             ),
         }
     )
-    apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
-    for x, y in zip(jax.tree.leaves(apply(b)), jax.tree.leaves(apply(changed)), strict=True):
+    for x, y in zip(jax.tree.leaves(forecast(b)), jax.tree.leaves(forecast(changed)), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-6)
 
 
-def test_with_nothing_present_every_sample_gets_the_base_rate(trained_like: dict) -> None:
-    c = config()
-    b = batch(c)
-    f = Forecaster(c).apply(
-        {"params": trained_like}, b.replace(present={n: jnp.zeros(4, bool) for n in NAMES})
-    )
+def test_with_nothing_present_every_sample_gets_the_base_rate(
+    forecast: Callable[[Batch], Forecast],
+) -> None:
+    f = forecast(batch(config()).replace(present={n: np.zeros(4, bool) for n in NAMES}))
     for x in jax.tree.leaves(f.outcome):
-        np.testing.assert_allclose(x, jnp.broadcast_to(x[:1], x.shape), rtol=1e-6)
+        np.testing.assert_allclose(x, np.broadcast_to(x[:1], x.shape), rtol=1e-6)
 
 
-def test_quantiles_rise_and_scale_with_the_stocks_volatility(trained_like: dict) -> None:
-    c = config()
-    b = batch(c)
-    apply = jax.jit(lambda b: Forecaster(c).apply({"params": trained_like}, b))
-    f = apply(b).outcome
-    assert (jnp.diff(f.return_quantiles, axis=-1) > 0).all()
-    twice = apply(b.replace(log_scale=b.log_scale + jnp.log(2.0))).outcome
+def test_quantiles_rise_and_scale_with_the_stocks_volatility(
+    forecast: Callable[[Batch], Forecast],
+) -> None:
+    b = batch(config())
+    f = forecast(b).outcome
+    assert (np.diff(f.return_quantiles, axis=-1) > 0).all()
+    twice = forecast(b.replace(log_scale=b.log_scale + np.float32(np.log(2.0)))).outcome
     np.testing.assert_allclose(twice.return_quantiles, 2 * f.return_quantiles, rtol=1e-5)
     np.testing.assert_allclose(twice.log_volatility, f.log_volatility + np.log(2), rtol=1e-5)
 
@@ -113,31 +113,33 @@ def test_quantiles_rise_and_scale_with_the_stocks_volatility(trained_like: dict)
 def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: dict) -> None:
     def run(dtype: str) -> tuple[object, object]:
         c = config(model__compute_dtype=dtype)
-        b = batch(c)
 
-        def outputs(params: dict) -> tuple[jax.Array, ...]:
+        def loss(params: dict, b: Batch) -> tuple[jax.Array, tuple[jax.Array, ...]]:
             f = Forecaster(c).apply({"params": params}, b)
             assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
-            return f.outcome.direction_logits, f.outcome.log_volatility
+            outputs = f.outcome.direction_logits, f.outcome.log_volatility
+            return sum((x**2).sum() for x in outputs), outputs
 
         with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward
-            grads = jax.jit(jax.grad(lambda p: sum((x**2).sum() for x in outputs(p))))(trained_like)
+            grads, outputs = jax.device_get(
+                quick_jit(jax.grad(loss, has_aux=True))(trained_like, batch(c))
+            )
         assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
         assert not grads["fusion"].pop("kept").any()  # a decision is no number to learn
-        return jax.jit(outputs)(trained_like), grads["fusion"]
+        return outputs, grads["fusion"]
 
     for full, half in zip(
         jax.tree.leaves(run("float32")), jax.tree.leaves(run("bfloat16")), strict=True
     ):
-        scale = jnp.abs(full).max()
+        scale = np.abs(full).max()
         np.testing.assert_allclose(half / scale, full / scale, atol=0.05)
         assert (half != full).any()
 
 
 def test_instance_normalisation_by_hand_and_back() -> None:
-    x = jnp.array([[[1.0], [3.0], [99.0]]])
-    mask = jnp.array([[True, True, False]])
-    out, mean, std = instance_normalise(x, mask)
+    x = np.array([[[1.0], [3.0], [99.0]]], np.float32)
+    mask = np.array([[True, True, False]])
+    out, mean, std = jax.device_get(quick_jit(instance_normalise)(x, mask))
     np.testing.assert_allclose(mean, [[2.0]])
     np.testing.assert_allclose(std, [[1.0]], rtol=1e-4)
     np.testing.assert_allclose(out[0, :, 0], [-1, 1, 0], rtol=1e-4)
@@ -148,10 +150,8 @@ def test_depth_does_not_grow_the_program() -> None:
     def lines(layers: int) -> int:
         c = config(model__layers=layers)
         b = batch(c)
-        lowered = jax.jit(lambda k: Forecaster(c).init(k, b)).lower(jax.random.key(0))
-        apply = jax.jit(lambda p: Forecaster(c).apply(p, b)).lower(
-            jax.eval_shape(lambda k: Forecaster(c).init(k, b), jax.random.key(0))
-        )
-        return len((lowered.as_text() + apply.as_text()).splitlines())
+        init = jax.jit(Forecaster(c).init).lower(jax.random.key(0), b)
+        apply = jax.jit(Forecaster(c).apply).lower(init.out_info, b)
+        return len((init.as_text() + apply.as_text()).splitlines())
 
     assert lines(8) < 1.05 * lines(2)

@@ -1,16 +1,16 @@
 """Fusion by hand: who counts, how much, and what happens when nobody is there."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import FUSIONS, TINY, seeing, small
+from conftest import FUSIONS, TINY, quick_jit, seeing, small
 
-from fusionjax.config import Config
+from fusionjax.config import Config, ModelConfig
 from fusionjax.models.fusion import fusion, pool
 from fusionjax.models.heads import output_size
 from fusionjax.types import Encoded, Fused, Tokens
@@ -22,56 +22,72 @@ def config(name: str, **changes: object) -> Config:
     return small(seeing(TINY), Path(), model__width=8, model__fusion=name, **changes)
 
 
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
 def tokens() -> dict[str, Tokens]:
-    key = jax.random.key(0)
-    mask = jnp.array([[True, True, False], [True, False, False], [True, True, True]])
-    loud = jnp.array([0.5, 1.5, 2.5])
+    mask = np.array([[True, True, False], [True, False, False], [True, True, True]])
+    loud = np.array([0.5, 1.5, 2.5], np.float32)
     return {
-        "a": Tokens(jax.random.normal(key, (3, 3, 8)), mask, loud),
-        "b": Tokens(jax.random.normal(jax.random.key(1), (3, 3, 8)), mask, -loud),
+        "a": Tokens(normal(0, 3, 3, 8), mask, loud),
+        "b": Tokens(normal(1, 3, 3, 8), mask, -loud),
     }
 
 
-PRESENT = {"a": jnp.array([True, True, False]), "b": jnp.array([True, False, False])}
+PRESENT = {"a": np.array([True, True, False]), "b": np.array([True, False, False])}
 # Four samples of three modalities: all, the first two, the last, none.
-SHOWN = jnp.array([[1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
+SHOWN = np.array([[1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
 
 
-def encoded(shown: jax.Array = SHOWN, absent: float = 0.0) -> Encoded:
+def encoded(shown: np.ndarray = SHOWN, absent: float = 0.0) -> Encoded:
     """Vectors that are ``absent`` where a modality is not there."""
     rows, count = shown.shape
-    h = jax.random.normal(jax.random.key(0), (rows, count, 8))
-    loud = jax.random.normal(jax.random.key(1), (rows, count))
     return Encoded(
-        jnp.where(shown[..., None], h, absent),
+        np.where(shown[..., None], normal(0, rows, count, 8), np.float32(absent)),
         shown,
-        jnp.where(shown, loud, absent),
-        jnp.full(rows, np.log(0.01), jnp.float32),
+        np.where(shown, normal(1, rows, count), np.float32(absent)),
+        np.full(rows, np.log(0.01), np.float32),
     )
 
 
+@functools.partial(quick_jit, static_argnums=0)
+def _init(model: ModelConfig, e: Encoded) -> dict[str, Any]:
+    c = dataclasses.replace(config(model.fusion), model=model)
+    return fusion(c, True).init(jax.random.key(2), e)["params"]
+
+
+@functools.partial(quick_jit, static_argnums=0)
+def _apply(model: ModelConfig, params: dict[str, Any], e: Encoded) -> Fused:
+    c = dataclasses.replace(config(model.fusion), model=model)
+    return fusion(c, True).apply({"params": params}, e)
+
+
 def start(c: Config) -> dict[str, Any]:
-    return fusion(c, True).init(jax.random.key(2), encoded())["params"]
+    return jax.device_get(_init(c.model, encoded()))
 
 
 def moved(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters away from their start, where gates are flat and heads say nothing."""
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(3), len(leaves))
-    noise = [0.5 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
-    away = jax.tree.unflatten(tree, [x + n for x, n in zip(leaves, noise, strict=True)])
+    away = jax.tree.unflatten(tree, [x + 0.5 * normal(i, *x.shape) for i, x in enumerate(leaves)])
     return away | {k: params[k] for k in ("kept", "clue_std", "presence") if k in params}
 
 
 def run(c: Config, params: dict[str, Any], e: Encoded) -> Fused:
-    return fusion(c, True).apply({"params": params}, e)
+    """What the fusion makes of it, as numpy arrays."""
+    return jax.device_get(_apply(c.model, params, e))
+
+
+NAN = np.float32(np.nan)
+pooled = quick_jit(pool)
 
 
 def test_pool_takes_the_mean_of_real_tokens_only() -> None:
-    h, shown, loud = pool(tokens(), PRESENT)
+    h, shown, loud = pooled(tokens(), PRESENT)
     np.testing.assert_allclose(h[0, 0], tokens()["a"].x[0, :2].mean(0), rtol=1e-6)
     np.testing.assert_allclose(h[1, 0], tokens()["a"].x[1, 0], rtol=1e-6)
-    assert not np.asarray(h[2]).any()
+    assert not h[2].any()
     assert shown.tolist() == [[True, True], [True, False], [False, False]]
     assert loud.tolist() == [[0.5, -0.5], [1.5, 0], [0, 0]]
 
@@ -79,10 +95,10 @@ def test_pool_takes_the_mean_of_real_tokens_only() -> None:
 def test_pool_is_not_poisoned_by_what_is_not_real() -> None:
     t = tokens()
     t["b"] = t["b"].replace(
-        x=jnp.where((t["b"].mask & PRESENT["b"][:, None])[..., None], t["b"].x, jnp.nan),
-        energy=jnp.where(PRESENT["b"], t["b"].energy, jnp.nan),
+        x=np.where((t["b"].mask & PRESENT["b"][:, None])[..., None], t["b"].x, NAN),
+        energy=np.where(PRESENT["b"], t["b"].energy, NAN),
     )
-    for got, wanted in zip(pool(t, PRESENT), pool(tokens(), PRESENT), strict=True):
+    for got, wanted in zip(pooled(t, PRESENT), pooled(tokens(), PRESENT), strict=True):
         np.testing.assert_array_equal(got, wanted)
 
 
@@ -95,7 +111,7 @@ def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str, absent:
     np.testing.assert_array_equal(quiet.outputs, loud.outputs)
     np.testing.assert_array_equal(quiet.modality, loud.modality)
     assert np.isfinite(quiet.outputs).all()
-    assert not np.asarray(quiet.modality)[~np.asarray(SHOWN)].any()
+    assert not quiet.modality[~SHOWN].any()
     assert quiet.outputs.shape == (4, output_size(c.targets))
 
 
@@ -110,8 +126,8 @@ def test_a_present_modality_changes_what_is_said(name: str) -> None:
 @pytest.mark.parametrize("name", FUSIONS)
 def test_with_nothing_present_every_sample_gets_the_same_outputs(name: str) -> None:
     c = config(name)
-    nobody = jnp.zeros((4, 3), bool)
-    said = np.asarray(run(c, moved(start(c)), encoded(nobody, absent=float("nan"))).outputs)
+    nobody = np.zeros((4, 3), bool)
+    said = run(c, moved(start(c)), encoded(nobody, absent=float("nan"))).outputs
     assert np.isfinite(said).all()
     np.testing.assert_array_equal(said, np.broadcast_to(said[:1], said.shape))
     # ... and it is what a sample of a mixed batch with nothing present gets.
@@ -136,7 +152,7 @@ def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
     assert (said.experts is not None) == (name in LATE)
     assert (said.clues is not None) == (name == "distilled")
     if said.experts is not None:
-        assert not np.asarray(said.experts)[~np.asarray(SHOWN)].any()
+        assert not said.experts[~SHOWN].any()
 
 
 @pytest.mark.parametrize("name", ["equal", "concat", "late", "ogm_ge"])
@@ -148,7 +164,7 @@ def test_plain_fusions_give_one_to_the_present(name: str) -> None:
 @pytest.mark.parametrize("name", ["softmax_gate", "attention_gate"])
 def test_gates_share_out_the_number_present(name: str) -> None:
     c = config(name)
-    w = np.asarray(run(c, moved(start(c)), encoded()).modality)
+    w = run(c, moved(start(c)), encoded()).modality
     np.testing.assert_allclose(w.sum(1), [3, 2, 1, 0], atol=1e-6)
     assert w[2].tolist() == [0, 0, 1]
     assert abs(w[1, 0] - w[1, 1]) > 1e-3
@@ -156,7 +172,7 @@ def test_gates_share_out_the_number_present(name: str) -> None:
 
 def experts_of(said: Fused) -> np.ndarray:
     assert said.experts is not None
-    return np.asarray(said.experts)
+    return said.experts
 
 
 def test_late_and_on_the_fly_are_mean_and_sum_of_the_experts() -> None:
@@ -168,11 +184,18 @@ def test_late_and_on_the_fly_are_mean_and_sum_of_the_experts() -> None:
         )
 
 
+def one_output(params: dict[str, Any]) -> np.ndarray:
+    """Biases by which the experts say 2, 0 and -2 first, and nothing else."""
+    bias = np.zeros_like(params["expert_bias"])
+    bias[:, 0] = [2, 0, -2]
+    return bias
+
+
 def test_confidence_takes_the_sure_and_all_where_none_is() -> None:
     c = config("confidence", model__confidence_threshold=0.7)
     params = start(c)
     # Modality m says the logits (bias[m], 0) whatever it sees: probabilities 0.88, 0.5 and 0.12.
-    bias = jnp.zeros_like(params["expert_bias"]).at[:, 0].set(jnp.array([2.0, 0.0, -2.0]))
+    bias = one_output(params)
     said = run(c, params | {"expert_bias": bias}, encoded())
     assert said.modality.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
     np.testing.assert_allclose(said.outputs[:, 0], [0, 2, -2, 0], atol=1e-6)
@@ -183,8 +206,7 @@ def test_confidence_takes_the_sure_and_all_where_none_is() -> None:
 def test_quality_is_the_energy_score_of_an_expert() -> None:
     c = config("qmf")
     params = start(c)
-    bias = jnp.zeros_like(params["expert_bias"]).at[:, 0].set(jnp.array([2.0, 0.0, -2.0]))
-    said = run(c, params | {"expert_bias": bias}, encoded())
+    said = run(c, params | {"expert_bias": one_output(params)}, encoded())
     weight = np.log1p(np.exp([2.0, 0.0, -2.0]) + 1.0)  # softplus(log Σ exp) = log(1 + Σ exp)
     np.testing.assert_allclose(said.modality[0], weight, rtol=1e-6)
     np.testing.assert_allclose(said.outputs[0, 0], 2 * weight[0] - 2 * weight[2], rtol=1e-6)
@@ -196,17 +218,17 @@ def test_distilled_starts_as_plain_fusion() -> None:
     said = run(c, params, encoded())
     assert said.modality.tolist() == SHOWN.astype(float).tolist(), "each exactly 1"
     assert (said.feature == 1).all()
-    assert not np.asarray(said.outputs).any(), "and every head at its start"
+    assert not said.outputs.any(), "and every head at its start"
     # The late path by hand: experts over the number of modalities that samples have on average.
     away = moved(params) | {"weights": params["weights"], "readout": params["readout"]}
-    away = away | {"presence": jnp.array([1.0, 1.0, 0.5])}
+    away = away | {"presence": np.array([1.0, 1.0, 0.5], np.float32)}
     said = run(c, away, encoded())
     np.testing.assert_allclose(said.outputs, experts_of(said).sum(1) / 2.5, atol=1e-6)
 
 
 def weights_of(params: dict[str, Any], **values: object) -> dict[str, Any]:
     phi = params["weights"]
-    new = {k: jnp.asarray(v, jnp.float32) for k, v in values.items()}
+    new = {k: np.asarray(v, np.float32) for k, v in values.items()}
     assert all(new[k].shape == phi[k].shape for k in new)
     return params | {"weights": phi | new}
 
@@ -219,9 +241,11 @@ def test_distilled_weights_by_hand() -> None:
     said = run(c, weights_of(params, modality=[three, 0, -three]), e)
     np.testing.assert_allclose(said.modality[0], [1.5, 1, 0.5], rtol=1e-6)
     assert said.modality[3].tolist() == [0, 0, 0]
-    clues = jnp.zeros((3, 3)).at[0, 0].set(e.energy[0, 0] - 2.0)
-    seen = params | {"clue_mean": clues, "clue_std": jnp.full((3, 3), 2.0)}
-    rater = jnp.zeros((3, 3)).at[0, 0].set(three)
+    first = np.zeros((3, 3), np.float32)
+    first[0, 0] = 1
+    clues = (e.energy[0, 0] - 2) * first
+    seen = params | {"clue_mean": clues, "clue_std": np.full((3, 3), 2, np.float32)}
+    rater = three * first
     said = run(c, weights_of(seen, rater=rater), e)
     np.testing.assert_allclose(said.modality[0], [1.5, 1, 1], rtol=1e-6)
 
@@ -229,11 +253,13 @@ def test_distilled_weights_by_hand() -> None:
 def test_a_feature_weight_scales_what_both_paths_read() -> None:
     c = config("distilled")
     params, e = moved(start(c)), encoded()
-    params = params | {"feature": jnp.ones((3, 8))}
-    said = run(c, params | {"feature": jnp.ones((3, 8)).at[1, 2].set(0.5)}, e)
+    ones = np.ones((3, 8), np.float32)
+    half = ones.copy()
+    half[1, 2] = 0.5
+    params = params | {"feature": ones}
+    said = run(c, params | {"feature": half}, e)
     assert said.feature[1, 2] == 0.5
-    gain = jnp.ones_like(e.h).at[:, 1, 2].set(0.5)
-    wanted = run(c, params, dataclasses.replace(e, gain=gain))
+    wanted = run(c, params, dataclasses.replace(e, gain=np.broadcast_to(half, e.h.shape)))
     np.testing.assert_allclose(said.outputs, wanted.outputs, atol=1e-6)
     np.testing.assert_allclose(said.experts, wanted.experts, atol=1e-6)
     assert np.abs(said.outputs - run(c, params, e).outputs).max() > 1e-3
@@ -259,8 +285,9 @@ def test_a_dropped_modality_counts_as_absent_exactly(dropped: int, taught: bool)
     params = moved(start(c))
     if not taught:
         params = params | {"weights": start(c)["weights"]}
-    without = run(c, params | {"kept": jnp.ones(3).at[dropped].set(0)}, encoded())
-    absent = SHOWN & (jnp.arange(3) != dropped)[None]
+    others = np.arange(3) != dropped
+    without = run(c, params | {"kept": others.astype(np.float32)}, encoded())
+    absent = SHOWN & others[None]
     wanted = run(c, params, dataclasses.replace(encoded(), shown=absent))
     np.testing.assert_array_equal(without.modality, wanted.modality)
     np.testing.assert_array_equal(without.outputs, wanted.outputs)
@@ -272,10 +299,10 @@ def test_training_rows_reach_experts_but_not_through_the_late_path() -> None:
     params = moved(start(c))
     rngs = {"dropout": jax.random.key(4)}
 
-    def trained(p: dict[str, Any]) -> jax.Array:
-        return (fusion(c, False).apply({"params": p}, encoded(), rngs=rngs).outputs ** 2).sum()
+    def trained(p: dict[str, Any], e: Encoded) -> jax.Array:
+        return (fusion(c, False).apply({"params": p}, e, rngs=rngs).outputs ** 2).sum()
 
-    grads = jax.grad(trained)(params)
-    assert not np.asarray(grads["expert_kernel"]).any()
-    assert np.asarray(grads["mlp_in"]["kernel"]).any()
-    assert all(np.asarray(g).any() for g in jax.tree.leaves(grads["weights"]))
+    grads = jax.device_get(quick_jit(jax.grad(trained))(params, encoded()))
+    assert not grads["expert_kernel"].any()
+    assert grads["mlp_in"]["kernel"].any()
+    assert all(g.any() for g in jax.tree.leaves(grads["weights"]))

@@ -1,49 +1,59 @@
 """The loss by hand, and what masks and weights do to it."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
-from conftest import small
+from conftest import quick_jit, small
 
 from configs import demo
 from fusionjax.distill.labels import hard
 from fusionjax.train.loss import label_counts, row_losses
 from fusionjax.types import Batch, Outcome, Targets
 
+f32 = functools.partial(np.array, dtype=np.float32)
+
 CONFIG = small(demo.get_config(), Path(), targets__returns=(4,), targets__quantiles=(0.1, 0.9))
 
 
 def example() -> tuple[Outcome, Batch]:
-    on = jnp.ones((2, 1), bool)
+    on = np.ones((2, 1), bool)
     targets = Targets(
-        jnp.array([[1], [0]]),
+        np.array([[1], [0]], np.int32),
         on,
-        jnp.array([[0.04], [0.0]]),
+        f32([[0.04], [0.0]]),
         on,
-        jnp.array([[-4.0], [-5.0]]),
-        jnp.array([[True], [False]]),
+        f32([[-4.0], [-5.0]]),
+        np.array([[True], [False]]),
     )
     outcome = Outcome(
-        jnp.log(jnp.array([[[0.25, 0.75]], [[0.5, 0.5]]])),
-        jnp.array([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
-        jnp.array([[-4.5], [0.0]]),
+        np.log(f32([[[0.25, 0.75]], [[0.5, 0.5]]])),
+        f32([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
+        f32([[-4.5], [0.0]]),
     )
     batch = Batch(
         inputs={},
-        present={"a": jnp.ones(2, bool), "b": jnp.array([True, False])},
+        present={"a": np.ones(2, bool), "b": np.array([True, False])},
         targets=targets,
-        log_scale=jnp.log(jnp.array([0.01, 0.01])),
-        weight=jnp.ones(2),
-        sample_id=jnp.arange(2),
+        log_scale=np.log(f32([0.01, 0.01])),
+        weight=f32([1, 1]),
+        sample_id=np.arange(2, dtype=np.int32),
     )
     return outcome, batch
 
 
+@quick_jit
+def found(outcome: Outcome, batch: Batch, soft: np.ndarray | None = None) -> dict:
+    labels = hard(batch.targets, 2)
+    if soft is not None:
+        labels = dataclasses.replace(labels, direction=soft)
+    return row_losses(outcome, labels, batch, CONFIG)
+
+
 def test_by_hand() -> None:
     outcome, batch = example()
-    losses = row_losses(outcome, hard(batch.targets, 2), batch, CONFIG)
+    losses = found(outcome, batch)
     np.testing.assert_allclose(losses["direction"], [-np.log(0.75), -np.log(0.5)], rtol=1e-6)
     np.testing.assert_allclose(losses["volatility"], [0.25, 0], rtol=1e-6)  # the second is masked
     # Unit 0.01·√4 = 0.02. First: errors 3 and 1, pinball 0.3 and 0.9; second: 1 and -1, 0.1 each.
@@ -52,15 +62,17 @@ def test_by_hand() -> None:
 
 
 def counts(batch: Batch) -> dict[str, float]:
-    return {k: float(v) for k, v in label_counts(batch).items()}
+    return {k: float(v) for k, v in _counts(batch).items()}
+
+
+_counts = quick_jit(label_counts)
 
 
 def test_soft_labels_by_hand() -> None:
     outcome, batch = example()
-    labels = hard(batch.targets, 2)
-    soft = dataclasses.replace(labels, direction=jnp.array([[[0.2, 0.8]], [[0.5, 0.5]]]))
+    soft = f32([[[0.2, 0.8]], [[0.5, 0.5]]])
     np.testing.assert_allclose(
-        row_losses(outcome, soft, batch, CONFIG)["direction"],
+        found(outcome, batch, soft)["direction"],
         [-0.2 * np.log(0.25) - 0.8 * np.log(0.75), -np.log(0.5)],
         rtol=1e-6,
     )
@@ -70,19 +82,19 @@ def test_horizons_add_up() -> None:
     """Two horizons of direction, the second unknown in the first sample."""
     outcome, batch = example()
     t = batch.targets.replace(
-        direction=jnp.array([[1, 0], [0, 0]]),
-        direction_mask=jnp.array([[True, False], [True, True]]),
+        direction=np.array([[1, 0], [0, 0]], np.int32),
+        direction_mask=np.array([[True, False], [True, True]]),
     )
     wide = batch.replace(targets=t)
-    said = outcome.replace(direction_logits=jnp.repeat(outcome.direction_logits, 2, 1))
-    losses = row_losses(said, hard(t, 2), wide, CONFIG)
+    said = outcome.replace(direction_logits=np.repeat(outcome.direction_logits, 2, 1))
+    losses = found(said, wide)
     np.testing.assert_allclose(losses["direction"], [-np.log(0.75), -2 * np.log(0.5)], rtol=1e-6)
     assert counts(wide)["direction"] == 3
 
 
 def test_padding_rows_do_not_count() -> None:
     _, batch = example()
-    assert counts(batch.replace(weight=jnp.array([0.0, 1.0]))) == {
+    assert counts(batch.replace(weight=f32([0, 1]))) == {
         "direction": 1,
         "returns": 1,
         "volatility": 0,
