@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo smoke test plan lock
+.PHONY: demo smoke test test-slow test-full plan lock
 .DELETE_ON_ERROR:
 
 define install
@@ -28,12 +28,25 @@ demo: $(VENV)/.installed-$(BY)
 smoke: $(VENV)/.installed-$(BY)
 	$(BIN)/python benchmarks/smoke.py
 
+# What a developer runs before every push. Workers take up to 6 GB each: WORKERS=4 where there is more.
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/multiprocess
+# Alone: who is slow or hangs is told by the clock.
+ALONE = $(BIN)/pytest tests/multiprocess
+
 test: $(VENV)/.installed-$(BY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/multiprocess
-	$(BIN)/pytest tests/multiprocess  # alone: who is slow or hangs is told by the clock
+	$(PYTEST) -m "not slow and not aot"
+	$(ALONE) -m "not slow"
+
+# What is left: CI runs it after make test.
+test-slow: $(VENV)/.installed-$(BY)
+	$(PYTEST) -m "slow and not aot"
+	$(ALONE) -m slow
+
+test-full: test test-slow
 
 # The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
 .venv-cuda12/.installed-$(BY): requirements-cuda12.lock pyproject.toml
