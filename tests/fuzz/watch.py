@@ -32,10 +32,15 @@ _OWN = tuple(
         *(sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), _TREE / "fusionjax"),
         *(_TREE / "configs", *zoneinfo.TZPATH),
         "/sys/fs/cgroup",  # how many processors a library may use
-        os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull),  # slow compilations are kept
+        os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull),  # compiled programs are kept
+        sys.pycache_prefix or os.devnull,  # and so is bytecode
     )
 )
 _watched: list[tuple[Path, list[str]]] = []  # folders of the readers that run, and what they did
+
+
+def _is_own(path: str) -> bool:
+    return os.path.realpath(path).startswith(_OWN)
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -44,11 +49,13 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     root, deeds = _watched[-1]
     if event != "open":
-        deeds.append(f"{event} {args}")
+        own = event == "os.rename" and all(_is_own(os.fsdecode(name)) for name in args[:2])
+        if not own:  # what is imported becomes bytecode under its last name at once
+            deeds.append(f"{event} {args}")
     elif isinstance(args[0], str | bytes | os.PathLike):
         path = os.path.realpath(os.fsdecode(args[0]))
         writes = (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if not path.startswith(_OWN) and (writes or not Path(path).is_relative_to(root)):
+        if not _is_own(path) and (writes or not Path(path).is_relative_to(root)):
             deeds.append(f"open {path} {args[1]}")
 
 
