@@ -68,7 +68,7 @@ def test_supported_jax(version: str) -> None:
         ({"jax": "0.13.0", "jaxlib": "0.13.0"}, 'pip install "jax>=0.10.2,<0.13"'),
         ({"jax": "0.13.0.dev1", "jaxlib": "0.13.0.dev1"}, "jax 0.13.0.dev1 is not supported"),
         ({"jax": "0.12.0"}, "jaxlib is not installed: pip install jaxlib==0.12.0"),
-        ({"jax": "0.12.0", "jaxlib": "0.11.2"}, "jaxlib 0.11.2 is not of jax 0.12.0"),
+        ({"jax": "0.12.0", "jaxlib": "0.11.2"}, "jaxlib 0.11.2 does not match jax 0.12.0"),
         ({"jax": "0.12.0", "jaxlib": "0.12.0.1"}, "pip install jaxlib==0.12.0"),
         (
             {"jax": "0.12.0", "jaxlib": "0.12.0", "jax-cuda12-plugin": "0.11.2"},
@@ -95,7 +95,7 @@ def test_every_command_asks_first(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert re.fullmatch(r"error: jaxlib 0\.1 is not of jax [\d.]+: pip install .*\n", done.stderr)
+    assert re.fullmatch(r"error: jaxlib 0\.1 does not match jax [\d.]+: pip install .*\n", done.stderr)
 
 
 def test_an_old_python_is_told_before_anything_is_installed(
