@@ -61,7 +61,7 @@ def check_jax(versions: dict[str, str]) -> None:
         if not found and part == "jaxlib":
             raise InputError(f"jaxlib is not installed: pip install jaxlib=={jax}")
         if found and found != jax:
-            raise InputError(f"{part} {found} is not of jax {jax}: pip install {part}=={jax}")
+            raise InputError(f"{part} {found} does not match jax {jax}: pip install {part}=={jax}")
 
 
 def _version(package: str) -> str:

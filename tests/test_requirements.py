@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from fusionjax import requirements
 from fusionjax.errors import InputError
+from fusionjax.requirements import OF_JAX
 
 
 def ranges(declared: dict) -> tuple[tuple, tuple]:
@@ -68,7 +69,7 @@ def test_supported_jax(version: str) -> None:
         ({"jax": "0.13.0", "jaxlib": "0.13.0"}, 'pip install "jax>=0.10.2,<0.13"'),
         ({"jax": "0.13.0.dev1", "jaxlib": "0.13.0.dev1"}, "jax 0.13.0.dev1 is not supported"),
         ({"jax": "0.12.0"}, "jaxlib is not installed: pip install jaxlib==0.12.0"),
-        ({"jax": "0.12.0", "jaxlib": "0.11.2"}, "jaxlib 0.11.2 is not of jax 0.12.0"),
+        ({"jax": "0.12.0", "jaxlib": "0.11.2"}, "jaxlib 0.11.2 does not match jax 0.12.0"),
         ({"jax": "0.12.0", "jaxlib": "0.12.0.1"}, "pip install jaxlib==0.12.0"),
         (
             {"jax": "0.12.0", "jaxlib": "0.12.0", "jax-cuda12-plugin": "0.11.2"},
@@ -95,7 +96,9 @@ def test_every_command_asks_first(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert re.fullmatch(r"error: jaxlib 0\.1 is not of jax [\d.]+: pip install .*\n", done.stderr)
+    assert re.fullmatch(
+        r"error: jaxlib 0\.1 does not match jax [\d.]+: pip install .*\n", done.stderr
+    )
 
 
 def test_an_old_python_is_told_before_anything_is_installed(
@@ -106,3 +109,18 @@ def test_an_old_python_is_told_before_anything_is_installed(
     with pytest.raises(SystemExit, match="2"):
         runpy.run_module("fusionjax.requirements", run_name="__main__")
     assert capsys.readouterr().err.startswith("error: Python 3.10.13 is not supported")
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-cuda12.lock"])
+def test_a_lock_has_supported_pairs_and_nothing_that_was_not_asked_for(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    assert "://" not in text, "no index, which differs from machine to machine"
+    pins = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.*?))? \\$", text, re.MULTILINE)
+    assert not {name for name, *_ in pins if re.match(r"torch|.*cu13|.*cuda13", name)}
+    of_jax = [(name, version, when) for name, version, when in pins if name in ("jax", *OF_JAX)]
+    for when in ("python_full_version < '3.12'", "python_full_version >= '3.12'"):
+        together = {name: version for name, version, marker in of_jax if marker == when}
+        assert set(together) >= {"jax", "jaxlib"}
+        assert ("jax-cuda12-plugin" in together) == ("cuda12" in lock)
+        requirements.check_jax(together)
+    assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
