@@ -3,12 +3,14 @@
 import dataclasses
 import html
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import tiny_market
+from jax.sharding import Mesh
 from test_stream import MESH, TRAIN, config, telling, trained
 
 from fusionjax import files
@@ -17,9 +19,12 @@ from fusionjax.adapt.monitor import Monitor
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit
 from fusionjax.data.store import Market
+from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Prediction, read_info, seed_folders
 from fusionjax.report import day as day_page
+from fusionjax.train.program import Program
+from fusionjax.train.run import make_program
 
 SYMBOLS = ("AA", "BB", "CC", "DD")
 
@@ -58,6 +63,25 @@ def asked(**changes: object) -> Config:
             **changes,
         }
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_are_made_once() -> Iterator[None]:
+    """Each day is a command of its own; here they share what their configs make alike."""
+    made: dict[tuple[str, int, bool], Program] = {}
+
+    def once(
+        config: Config, mesh: Mesh, windows: Windows, anchor: int = 0, *, parented: bool = False
+    ) -> Program:
+        key = config.to_json(), anchor, parented
+        if key not in made:
+            made[key] = make_program(config, mesh, windows, anchor, parented=parented)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        for room in ("evaluate.inference", "adapt.finetune"):
+            patched.setattr(f"fusionjax.{room}.make_program", once)
+        yield
 
 
 @pytest.fixture(scope="module")
