@@ -48,8 +48,9 @@ def measure(bench: Bench) -> None:
         theirs["parameters"] == ours["parameters"],
         f"{ours['parameters']:,} and {theirs['parameters']:,}",
     )
-    bench.figure("outputs apart, float32", theirs["error"], "of their norm", at_most=1e-3)
-    bench.claim("both compute the same", theirs["error"] < 1e-2)
+    bench.figure("outputs apart, float32", theirs["exact"], "of their norm")
+    bench.figure("outputs apart, theirs in bfloat16", theirs["half"], "of their norm")
+    bench.claim("both compute the same", theirs["exact"] < 1e-3 and theirs["half"] < 0.05)
     other = bench.figure(
         f"torch.compile: samples, {theirs['attention']}",
         [theirs["rows"] / s for s in theirs["seconds"]],
@@ -106,14 +107,16 @@ def _ours(bench: Bench) -> None:
 
     def outputs(params: Any, batch: Any) -> jax.Array:
         encoded = model.apply({"params": params}, batch, method="encode")
-        return model.apply({"params": params}, encoded, method="fuse").outputs
+        fused: Any = model.apply({"params": params}, encoded, method="fuse")
+        return fused.outputs
 
     with jax.default_matmul_precision("highest"):
         said = jax.jit(outputs)(params, jax.tree.map(jnp.asarray, batch))
     by_name = {path_name(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(params)}
     count = sum(x.size for name, x in by_name.items() if name != "typical_log_scale")
-    given = {f"input {name}": np.asarray(x.x) for name, x in batch.inputs.items()}
-    np.savez(_EXCHANGE, outputs=np.asarray(said), **given, **by_name)
+    given: dict[str, Any] = {f"input {name}": np.asarray(x.x) for name, x in batch.inputs.items()}
+    given |= {"outputs": np.asarray(said)} | by_name
+    np.savez(_EXCHANGE, **given)
     row = {"seconds": seconds, "rows": config.train.global_batch_size, "parameters": count}
     Path("ours.json").write_text(json.dumps(row | {"peak": memory.get("peak_bytes_in_use")}))
 
@@ -143,9 +146,16 @@ def _theirs(bench: Bench) -> None:
     ).to(device)
     copy_parameters(model, stored)
     attentions = model.attentions(device)
-    model.compile()
+
+    def apart(outputs: Any) -> float:
+        return float((outputs.float() - said).norm() / said.norm())
+
     with torch.no_grad():
-        error = float((model(series, attentions) - said).norm() / said.norm())
+        exact = apart(model(series, model.attentions(device, dense=True)))
+        # The compiler takes minutes on a CPU; what it makes of the kernels is not rehearsed.
+        model.compile(backend="aot_eager" if bench.rehearse else "inductor")
+        with torch.autocast(device.type, torch.bfloat16):
+            half = apart(model(series, attentions))
     rows = c.train.global_batch_size
     inputs = [torch.randn(rows, n, series[0].shape[-1], device=device) for n in sessions]
     wanted = torch.randn(rows, said.shape[-1], device=device)
@@ -155,7 +165,8 @@ def _theirs(bench: Bench) -> None:
     row = {
         "seconds": seconds,
         "rows": rows,
-        "error": error,
+        "exact": exact,
+        "half": half,
         "parameters": sum(p.numel() for p in model.parameters()),
         "attention": "FlexAttention" if cuda else "dense attention",
         "peak": torch.cuda.max_memory_allocated() if cuda else None,

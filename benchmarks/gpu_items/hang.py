@@ -7,6 +7,7 @@ import itertools
 import runpy
 import sys
 from typing import Any
+from unittest import mock
 
 import jax
 
@@ -24,6 +25,6 @@ def step(self: Program, *args: Any) -> Any:
 
 
 if __name__ == "__main__":
-    Program.step = step  # type: ignore[method-assign]
+    mock.patch.object(Program, "step", step).start()
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -108,12 +108,12 @@ class Runner:
         outcomes = []
         for item in items:
             print(f"item {item.number}, {item.name}: begun", file=sys.stderr, flush=True)
-            outcomes.append(made := self._one(item, end - time.monotonic()))
+            outcomes.append(made := self.one(item, end - time.monotonic()))
             print(f"item {item.number}: {made.status}, {made.seconds:.0f} s", file=sys.stderr)
         return Report(self.rehearse, command, date, machine, outcomes)
 
     def _machine(self, end: float) -> dict[str, Any]:
-        found = self._one(_DEVICE, end - time.monotonic())
+        found = self.one(_DEVICE, end - time.monotonic())
         if found.status != "done":
             raise InputError(f"JAX does not start here: {found.why}")
         machine = found.figures[0]
@@ -124,9 +124,9 @@ class Runner:
             )
         return machine
 
-    def _one(self, item: Item, left: float) -> Outcome:
-        """An item in its own process, which is killed with all that it started at the budget's
-        end."""
+    def one(self, item: Item, left: float) -> Outcome:
+        """Runs an item in a process of its own, killed after ``left`` seconds with all that it
+        started; what it has written down by then counts."""
         least = min(item.least, _REHEARSED) if self.rehearse else item.least
         if left < least:
             why = f"{max(left, 0):.0f} s of --seconds are left, it needs {least:.0f} or more"

@@ -30,11 +30,11 @@ def near(tokens: int, window: int, device: torch.device) -> Tensor:
 
 class Attention:
     """Softmax attention over tokens less than ``window`` apart: on CUDA by FlexAttention, a flash
-    kernel that skips the blocks which the mask hides; elsewhere masked and dense."""
+    kernel that skips the blocks which the mask hides; elsewhere, or if asked, dense with a mask."""
 
-    def __init__(self, tokens: int, window: int, device: torch.device) -> None:
+    def __init__(self, tokens: int, window: int, device: torch.device, dense: bool) -> None:
         self._flex = None
-        if device.type == "cuda":
+        if device.type == "cuda" and not dense:
             from torch.nn.attention import flex_attention as flex
 
             def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
@@ -128,9 +128,10 @@ class Forecaster(nn.Module):
         self.mlp_out = nn.Linear(ratio * width, width, bias=False)
         self.readout = nn.Linear(width, outputs)
 
-    def attentions(self, device: torch.device) -> list[Attention]:
+    def attentions(self, device: torch.device, *, dense: bool = False) -> list[Attention]:
         """Of each encoder; made once, outside of what is compiled."""
-        return [Attention(len(e.positions) + 1, self.window, device) for e in self.encoders]
+        tokens = [len(e.positions) + 1 for e in self.encoders]
+        return [Attention(n, self.window, device, dense) for n in tokens]
 
     def forward(self, series: list[Tensor], attentions: list[Attention]) -> Tensor:
         pooled = [
