@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo smoke test test-slow test-full plan lock
+.PHONY: demo smoke test test-slow test-full plan gpu-kit lock
 .DELETE_ON_ERROR:
 
 define install
@@ -54,6 +54,10 @@ test-full: test test-slow
 
 plan: .venv-cuda12/.installed-$(BY)
 	.venv-cuda12/bin/pytest -s -m aot  # runs launch/plan.py, and shows what it says
+
+# What docs/gpu.md carries to a machine with a GPU and no network.
+gpu-kit: $(VENV)/.installed-$(BY)
+	$(BIN)/python benchmarks/gpu_kit.py
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
 	--quiet --extra=text --extra=media --extra=plots --extra=dev

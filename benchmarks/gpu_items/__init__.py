@@ -1,0 +1,1 @@
+"""The items of benchmarks/gpu.py, one file each, and what they share."""

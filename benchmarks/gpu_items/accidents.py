@@ -1,0 +1,174 @@
+"""Item 8: what the guards do on this device: non-finite values, a spike, a rebound, SIGKILL, a
+hang."""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+
+from fusionjax.config import Config
+from fusionjax.data.windows import Windows
+from fusionjax.endure import kill
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train import events
+from fusionjax.train.loop import feeds
+from fusionjax.train.run import Trainer
+from fusionjax.train.state import TrainState
+from fusionjax.types import Batch
+from gpu_items.bench import ROOT, Bench
+from gpu_items.configs import as_flags, small
+
+_STEPS, _BAD, _WINDOW, _ROWS = 24, 16, 4, 32
+
+
+def measure(bench: Bench) -> None:
+    """Other processes first: this one would have taken the GPU's memory."""
+    _hang(bench)
+    _killed(bench)
+    config = small(
+        bench,
+        model__fusion="equal",
+        train__steps=_STEPS,
+        train__checkpoint_every=8,
+        train__log_every=1,
+        train__global_batch_size=_ROWS,
+        train__warmup_steps=2,
+        train__learning_rate=3e-3,
+        guard__window=_WINDOW,
+        guard__spike=0.0,
+        guard__rebound=0.0,
+    )
+    _nan(bench, _trainer(config))
+    _spike(bench, _trainer(config.override({"guard.spike": 8.0})))
+    _rebound(bench, _trainer(config.override({"guard.rebound": 6.0})))
+
+
+def _trainer(config: Config) -> Trainer:
+    return Trainer.from_config(config, make_mesh(config.mesh, jax.devices()[:1]))
+
+
+@contextmanager
+def _spoilt(trainer: Trainer, spoil: Callable[[Batch, np.ndarray], Batch]) -> Iterator[list[int]]:
+    """Changes the samples of one step's batch that no step before has."""
+    source = feeds(trainer.config, trainer.lesson, trainer.windows)
+    before = {int(r) for s in range(_BAD) for r in source[s].batch.sample_id}
+    rows = [int(r) for r in source[_BAD].batch.sample_id if int(r) not in before]
+    build = Windows.__call__
+
+    def changed(self: Windows, *args: Any, **named: Any) -> Batch:
+        batch = build(self, *args, **named)
+        return spoil(batch, np.isin(batch.sample_id, rows[: len(rows)]))
+
+    with mock.patch.object(Windows, "__call__", changed):
+        yield rows
+
+
+def _codes(name: str) -> list[str]:
+    return [row["code"] for row in events.told(Path(name))]
+
+
+def _finite(state: TrainState) -> bool:
+    return all(bool(np.isfinite(np.asarray(x)).all()) for x in jax.tree.leaves(state.params))
+
+
+def _nan(bench: Bench, trainer: Trainer) -> None:
+    """Two samples hold NaN: they are found, taken out, and the training goes on."""
+    marked: list[int] = []
+
+    def spoil(batch: Batch, here: np.ndarray) -> Batch:
+        bad = here & np.isin(batch.sample_id, marked)
+        price: Any = batch.inputs["price"]
+        x = np.where(bad[:, None, None], np.float32(np.nan), price.x)
+        return dataclasses.replace(
+            batch, inputs={**batch.inputs, "price": dataclasses.replace(price, x=x)}
+        )
+
+    with _spoilt(trainer, spoil) as rows:
+        marked += rows[:2]
+        state = trainer.train(0, Path("nan"))
+    out = sorted(i for e in events.told(Path("nan")) for i in e.get("samples", []))
+    well = int(state.step) == _STEPS and _finite(state) and out == sorted(marked)
+    bench.claim(
+        "samples with NaN are found and taken out, training goes on",
+        well,
+        f"events {', '.join(_codes('nan'))}",
+    )
+
+
+def _spike(bench: Bench, trainer: Trainer) -> None:
+    """A batch of absurd labels gives an enormous gradient: that update is skipped."""
+
+    def spoil(batch: Batch, here: np.ndarray) -> Batch:
+        t = batch.targets
+        wild = t.log_volatility + np.where(here, np.float32(1e4), np.float32(0))[:, None]
+        return dataclasses.replace(batch, targets=dataclasses.replace(t, log_volatility=wild))
+
+    with _spoilt(trainer, spoil):
+        state = trainer.train(0, Path("spike"))
+    bench.claim(
+        "an update whose gradient stands out is skipped",
+        "G1" in _codes("spike") and int(state.step) == _STEPS and _finite(state),
+        f"{int(state.guard.skipped)} skipped",
+    )
+
+
+def _rebound(bench: Bench, trainer: Trainer) -> None:
+    """Two updates at a thousand times the rate: training goes back to its best state."""
+    made = trainer.program.step
+
+    def wild(state: TrainState, *args: Any) -> Any:
+        wrong, factor = _BAD <= int(state.step) < _BAD + 2, np.float32(1e3)
+
+        def scaled(state: TrainState, by: np.float32) -> TrainState:
+            guard = dataclasses.replace(state.guard, rate=state.guard.rate * by)
+            return dataclasses.replace(state, guard=guard)
+
+        state, metrics = made(scaled(state, factor) if wrong else state, *args)
+        return scaled(state, 1 / factor) if wrong else state, metrics
+
+    with mock.patch.object(trainer.program, "step", wild):
+        state = trainer.train(0, Path("rebound"))
+    bench.claim(
+        "a loss that rebounds leads back to the best state",
+        "G2" in _codes("rebound") and _finite(state),
+        f"learning rate × {float(state.guard.rate):g}",
+    )
+
+
+def _flags(bench: Bench, **more: Any) -> list[str]:
+    c = small(bench)
+    toy = {"model.width": c.model.width, "model.layers": c.model.layers}
+    steps = {"train.steps": 40, "train.checkpoint_every": 8, "train.global_batch_size": _ROWS}
+    return [f"--config={ROOT}/configs/demo.py", *as_flags(toy | steps | more)]
+
+
+def _killed(bench: Bench) -> None:
+    """SIGKILL at random moments, then the same command again: the same bits."""
+    count = 1 if bench.rehearse else 3
+    train = str(ROOT / "launch/train.py")
+    made = kill.campaign([([train, *_flags(bench)], count)], Path("kills").absolute(), count)
+    moments = ", ".join(f"{k.after:.1f} s ({k.during})" for k in made.kills)
+    bench.claim(
+        "killed by SIGKILL and started again, no bit differs", not made.differing, f"at {moments}"
+    )
+
+
+def _hang(bench: Bench) -> None:
+    """A step that never comes back from the device: the watchdog ends the process."""
+    seconds = 60 if not bench.rehearse else 25  # the compilation counts too
+    command = [sys.executable, "-m", "gpu_items.hang", str(ROOT / "launch/train.py")]
+    command += _flags(bench, **{"train.hang_seconds": float(seconds)})
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = "Timeout" in done.stderr and "most recent call first" in done.stderr
+    bench.claim(
+        "a step that hangs on the device ends the process with its stacks",
+        done.returncode != 0 and told,
+        f"after {seconds} s, status {done.returncode}",
+    )

@@ -1,0 +1,152 @@
+"""What an item measures with: where it is, clocks, commands, and the file of its figures.
+
+python -m gpu_items.bench MODULE FIGURES KIT SECONDS rehearse|measure    # as runner.py starts it
+"""
+
+import dataclasses
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDS_GPU = "needs a GPU"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Given to an item's ``measure``.
+
+    Attributes:
+      rehearse: on the CPU at toy widths.
+      told: the file of the figures, a line of JSON each.
+      kit: the folder of the planted market.
+      until: when the budget ends, of ``time.monotonic``.
+    """
+
+    rehearse: bool
+    told: Path
+    kit: Path
+    until: float
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self.until - time.monotonic()
+
+    def figure(
+        self,
+        what: str,
+        values: float | Sequence[float],
+        unit: str,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        note: str = "",
+    ) -> float:
+        """Writes down a measurement, with its goal if it has one; returns the median of repeats."""
+        each = [float(v) for v in np.atleast_1d(values)]
+        self._tell(what=what, values=each, unit=unit, at_most=at_most, at_least=at_least, note=note)
+        return float(np.median(each))
+
+    def claim(self, what: str, holds: bool, note: str = "") -> None:
+        """Writes down whether something holds; the item has failed where it does not."""
+        self._tell(what=what, holds=bool(holds), note=note)
+
+    def note(self, what: str, text: str) -> None:
+        """Writes down what is no number and no claim."""
+        self._tell(what=what, text=text)
+
+    def missing(self, what: str, why: str) -> None:
+        """Writes down that something was not measured."""
+        self._tell(what=what, missing=why)
+
+    def fail(self, error: Exception) -> None:
+        """Writes down why the item ends here."""
+        self._tell(error=f"{type(error).__name__}: {error}")
+
+    def _tell(self, **row: Any) -> None:
+        with self.told.open("a") as f:
+            f.write(json.dumps(row) + "\n")
+
+    def repeats(self, on_gpu: int = 7) -> int:
+        """How often something is timed."""
+        return 2 if self.rehearse else on_gpu
+
+    def launch(
+        self,
+        script: str,
+        config: str,
+        *flags: str,
+        status: tuple[int, ...] = (0,),
+        until: Callable[[], bool] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> str:
+        """Runs one of the package's commands here and returns what it says.
+
+        Args:
+          script: of launch/.
+          config: of configs/.
+          flags: of the command.
+          status: how it may end.
+          until: asked now and then; once it is true the command gets SIGTERM.
+          environment: beside what there is.
+
+        Raises:
+          RuntimeError: it ended otherwise; with the end of what it said.
+        """
+        command = [sys.executable, str(ROOT / "launch" / f"{script}.py")]
+        command += [f"--config={ROOT / 'configs' / config}.py", *flags]
+        made = {**os.environ, **(environment or {})}
+        with tempfile.TemporaryFile("w+") as log:
+            child = subprocess.Popen(command, env=made, stdout=log, stderr=subprocess.STDOUT)
+            while until is not None and child.poll() is None:
+                if until():
+                    child.send_signal(signal.SIGTERM)
+                    until = None
+                time.sleep(0.05)
+            child.wait()
+            log.seek(0)
+            said = log.read()
+        if child.returncode not in status:
+            end = " / ".join(said.strip().splitlines()[-6:])
+            raise RuntimeError(f"launch/{script}.py ended with status {child.returncode}: {end}")
+        return said
+
+
+def timed(work: Callable[[], Any], repeats: int, warm: int = 1) -> list[float]:
+    """Seconds of each call, until what it returns is there; the first ``warm`` do not count."""
+    import jax
+
+    seconds = []
+    for _ in range(warm + repeats):
+        begun = time.perf_counter()
+        jax.block_until_ready(work())
+        seconds.append(time.perf_counter() - begun)
+    return seconds[warm:]
+
+
+def on_gpu() -> bool:
+    """Whether JAX computes on a GPU here."""
+    import jax
+
+    return jax.default_backend() == "gpu"
+
+
+if __name__ == "__main__":
+    module, figures, kit, seconds, how = sys.argv[1:]
+    given = Bench(how == "rehearse", Path(figures), Path(kit), time.monotonic() + float(seconds))
+    try:
+        importlib.import_module(module).measure(given)
+    except Exception as e:
+        given.fail(e)
+        raise

@@ -1,0 +1,195 @@
+"""Runs items one after the other, each in a process of its own, within a budget of time."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from fusionjax.errors import InputError
+from fusionjax.parallel.xla_flags import set_for_process
+
+ROOT = Path(__file__).resolve().parents[2]
+_TAIL = 1500  # characters of a failed item's output that are looked at
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One thing to measure.
+
+    Attributes:
+      number: as in docs/gpu.md.
+      name: for people.
+      module: whose ``measure(bench)`` does it.
+      least: seconds without which it is not begun on a GPU. A guess until one has run it.
+    """
+
+    number: int
+    name: str
+    module: str
+    least: float
+
+
+ITEMS = (
+    Item(1, "it runs", "gpu_items.story", 150),
+    Item(2, "memory", "gpu_items.memory", 120),
+    Item(3, "time", "gpu_items.speed", 120),
+    Item(4, "against PyTorch", "gpu_items.against_torch", 90),
+    Item(5, "attention", "gpu_items.attention", 45),
+    Item(6, "cost of the fusion", "gpu_items.fusion", 90),
+    Item(7, "feeding", "gpu_items.feeding", 120),
+    Item(8, "accidents", "gpu_items.accidents", 90),
+    Item(9, "fine-tuning and serving", "gpu_items.serving", 90),
+    Item(10, "precision", "gpu_items.precision", 60),
+)
+_DEVICE = Item(0, "the machine", "gpu_items.device", 0)
+_REHEARSED = 5.0  # seconds without which no item of a rehearsal is begun
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    Attributes:
+      status: done, failed, stopped (its time was up; what it had measured by then counts), not run.
+      why: unless it is done.
+      figures: what it measured, as ``bench.Bench`` wrote them.
+    """
+
+    item: Item
+    status: str
+    why: str
+    seconds: float
+    figures: list[dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All outcomes, and on what machine by which command and when."""
+
+    rehearsal: bool
+    command: str
+    date: str
+    machine: dict[str, Any]
+    outcomes: list[Outcome]
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """How items are run.
+
+    Attributes:
+      rehearse: on the CPU at toy widths, instead of on a GPU.
+      kit: the folder of the planted market that ``make gpu-kit`` made.
+      work: folder for all that the items write.
+      seconds: for all items together.
+    """
+
+    rehearse: bool
+    kit: Path
+    work: Path
+    seconds: float
+
+    def run(self, items: list[Item], command: str) -> Report:
+        """Runs the items in order.
+
+        Raises:
+          InputError: there is no GPU, and no rehearsal was asked for; or JAX does not start.
+        """
+        end = time.monotonic() + self.seconds
+        date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        machine = self._machine(end)
+        outcomes = []
+        for item in items:
+            print(f"item {item.number}, {item.name}: begun", file=sys.stderr, flush=True)
+            outcomes.append(made := self.one(item, end - time.monotonic()))
+            print(f"item {item.number}: {made.status}, {made.seconds:.0f} s", file=sys.stderr)
+        return Report(self.rehearse, command, date, machine, outcomes)
+
+    def _machine(self, end: float) -> dict[str, Any]:
+        found = self.one(_DEVICE, end - time.monotonic())
+        if found.status != "done":
+            raise InputError(f"JAX does not start here: {found.why}")
+        machine = found.figures[0]
+        if not self.rehearse and machine["platform"] != "gpu":
+            raise InputError(
+                f"JAX finds no GPU here, only {machine['card']}: install jax[cuda12] or "
+                "jax[cuda13], or rehearse on the CPU with --rehearse"
+            )
+        return machine
+
+    def one(self, item: Item, left: float) -> Outcome:
+        """Runs an item in a process of its own, killed after ``left`` seconds with all that it
+        started; what it has written down by then counts."""
+        least = min(item.least, _REHEARSED) if self.rehearse else item.least
+        if left < least:
+            why = f"{max(left, 0):.0f} s of --seconds are left, it needs {least:.0f} or more"
+            return Outcome(item, "not run", why, 0.0, [])
+        place = self.work / f"item_{item.number}"
+        shutil.rmtree(place, ignore_errors=True)  # a training found here would be gone on with
+        place.mkdir(parents=True)
+        told, begun = place / "figures.jsonl", time.monotonic()
+        told.write_text("")
+        command = [sys.executable, "-m", "gpu_items.bench", item.module, str(told), str(self.kit)]
+        command += [str(left), "rehearse" if self.rehearse else "measure"]
+        with tempfile.TemporaryFile("w+") as log:
+            child = subprocess.Popen(
+                command,
+                cwd=place,
+                env=self._environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = child.wait(left)
+            except subprocess.TimeoutExpired:
+                code = None
+            finally:
+                _end(child)
+            log.seek(0)
+            said = log.read()
+        (place / "log").write_text(said)
+        rows = [json.loads(line) for line in told.read_text().splitlines()]
+        figures = [row for row in rows if "error" not in row]
+        errors = [row["error"] for row in rows if "error" in row]
+        status, why = _judged(code, errors or said[-_TAIL:].splitlines(), figures)
+        return Outcome(item, status, why, time.monotonic() - begun, figures)
+
+    def _environment(self) -> dict[str, str]:
+        made = dict(os.environ)
+        paths = [str(ROOT / "benchmarks"), str(ROOT), made.get("PYTHONPATH", "")]
+        made["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
+        made.setdefault("JAX_COMPILATION_CACHE_DIR", str(self.work / "compiled"))
+        if self.rehearse:
+            made["JAX_PLATFORMS"] = "cpu"
+        else:
+            set_for_process(made)
+        return made
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Kills the process and whatever it started and left."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # nobody is left of it
+    finally:
+        child.wait()
+
+
+def _judged(code: int | None, said: list[str], figures: list[dict[str, Any]]) -> tuple[str, str]:
+    """Status and why; ``said`` is what it raised, or, where it was killed, wrote last."""
+    if code is None:
+        return "stopped", "--seconds were up"
+    if code:
+        last = [line for line in said if line.strip()][-1:]
+        return "failed", f"{''.join(last)} (status {code})".strip()
+    broken = [f["what"] for f in figures if f.get("holds") is False]
+    return ("failed", f"does not hold: {'; '.join(broken)}") if broken else ("done", "")

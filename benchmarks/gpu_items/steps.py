@@ -1,0 +1,121 @@
+"""The product's compiled step on random rows: no data are read, so it alone is measured."""
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from fusionjax.config import Config
+from fusionjax.data.windows import blank
+from fusionjax.distill import weights
+from fusionjax.parallel.cluster import H100
+from fusionjax.parallel.hlo import Module
+from fusionjax.parallel.mesh import make_mesh
+from fusionjax.parallel.rules import replicated
+from fusionjax.train.program import Program, anchor_size
+from fusionjax.types import Batch, Feed, Waveform
+from gpu_items.bench import Bench
+
+_SESSIONS = 500  # of the anchor: a constant of the program
+
+
+def random_batch(config: Config, rows: int, seed: int = 0) -> Batch:
+    """Every modality present, nothing masked, values of unit variance, labels at random."""
+    rng = np.random.default_rng(seed)
+
+    def filled(x: np.ndarray) -> np.ndarray:
+        if x.dtype == bool:
+            return np.ones_like(x)
+        if np.issubdtype(x.dtype, np.floating):
+            return rng.standard_normal(x.shape, np.float32).astype(x.dtype)
+        high = {"uint8": 256, "int16": 3000}.get(x.dtype.name, 2)  # others: classes and hashes
+        return rng.integers(0, high, x.shape).astype(x.dtype)
+
+    batch = jax.tree.map(filled, blank(config, rows))
+    inputs = {
+        name: dataclasses.replace(x, length=np.full(rows, x.samples.shape[1], np.int32))
+        if isinstance(x, Waveform)
+        else x
+        for name, x in batch.inputs.items()
+    }
+    return dataclasses.replace(
+        batch,
+        inputs=inputs,
+        log_scale=np.full(rows, math.log(0.01), np.float32),
+        weight=np.ones(rows, np.float32),
+        sample_id=np.arange(rows, dtype=np.int32),
+    )
+
+
+class Steps:
+    """A config's step and a state that it moves on.
+
+    Attributes:
+      program: the compiled functions.
+      compile_seconds: what the step's compilation took.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.mesh = config, make_mesh(config.mesh, jax.devices()[:1])
+        self.program = Program(config, self.mesh, blank(config, 1), _SESSIONS)
+        begun = time.perf_counter()
+        self.compiled = self.program.compiled_step()
+        self.compile_seconds = time.perf_counter() - begun
+        self.state: Any = None  # made by the first step
+        self._scalar = replicated(self.mesh)
+        self._batch = random_batch(config, config.train.global_batch_size)
+        anchored = weights.anchored(config)
+        self._anchor = random_batch(config, anchor_size(config), 1) if anchored else None
+
+    def run(self, steps: int, *, moving: bool = False) -> float:
+        """Seconds a step of so many; each begins where the fusion's weights move, or rest."""
+        first = self.config.distill.warmup_steps  # the first that moves them
+        at = first if moving else first - 1
+        feed = Feed(self._batch, self._anchor if moving else None)
+        if self.state is None:
+            self.state = self.program.init(0)
+        step = jax.device_put(np.int32(at), self._scalar)
+        jax.block_until_ready((self.state, step))
+        begun = time.perf_counter()
+        for _ in range(steps):
+            state = dataclasses.replace(self.state, step=step + 0)  # the state is donated
+            self.state, metrics = self.program.step(state, feed, 0)
+        jax.block_until_ready((self.state, metrics))
+        return (time.perf_counter() - begun) / steps
+
+    def losses(self, count: int) -> list[float]:
+        """Of the first ordinary updates of a run, all on the same rows."""
+        state, feed, found = self.program.init(0), Feed(self._batch, None), []
+        for _ in range(count):
+            state, metrics = self.program.step(state, feed, 0)
+            found.append(metrics["loss"])
+        return [float(x) for x in jax.device_get(found)]
+
+    def timed(self, bench: Bench, *, moving: bool = False, block: int = 4) -> list[float]:
+        """Seconds a step, of each repeat of a block of steps."""
+        block = 1 if bench.rehearse else block
+        self.run(1, moving=moving)
+        return [self.run(block, moving=moving) for _ in range(bench.repeats())]
+
+    @property
+    def planned_peak(self) -> float:
+        """Bytes of the device at the peak, as this device's compiler says."""
+        memory: Any = self.compiled.memory_analysis()
+        return float(memory.peak_memory_in_bytes)
+
+    @property
+    def model_flops(self) -> float:
+        """FLOPs of an ordinary step's matrix products, none twice."""
+        return Module(self.compiled.as_text() or "").model_flops
+
+    def mfu(self, seconds: float) -> float:
+        """Of the H100's rate in dense bfloat16, which is also that of the H200."""
+        return self.model_flops / H100.flops / seconds
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of JAX says that the device's memory does not suffice."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
