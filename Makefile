@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo smoke test test-slow test-full plan gpu-kit lock
+.PHONY: demo smoke test test-slow test-full plan gpu-kit check-installs lock
 .DELETE_ON_ERROR:
 
 define install
@@ -58,9 +58,12 @@ plan: .venv-cuda12/.installed-$(BY)
 # What docs/gpu.md carries to a machine with a GPU and no network.
 gpu-kit: $(VENV)/.installed-$(BY)
 	$(BIN)/python benchmarks/gpu_kit.py
+# Asks the package index what pip would bring by each documented line.
+check-installs: $(VENV)/.installed-$(BY)
+	$(BIN)/pytest tests/e2e/check_installs.py
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
-	--quiet --extra=text --extra=media --extra=plots --extra=dev
+	--quiet --extra=text --extra=media --extra=plots --extra=dev --group=weights
 
 # After a change of dependencies: one lock for all Pythons. Versions stay where they still fit;
 # make lock UPGRADE="-P jax -P flax" takes the newest of these, UPGRADE=--upgrade of all.

@@ -247,6 +247,8 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
             at = _times(table, column, text.where(zoned), where, format="ISO8601", utc=True)
         except ValueError as e:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
+        beyond = (day < _FIRST) | (day > _LAST)
+        _refuse(table, beyond, where, f"{column}: expected a day from 1800 to 2199")
         ends = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
         table[column] = at.where(zoned, ends)
     check_items(table, where)

