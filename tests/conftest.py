@@ -12,8 +12,8 @@ from fusionjax.parallel import compile_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 # What one interpreter compiled, bytecode with checked signatures too, no other compiles again.
-sys.dont_write_bytecode, sys.pycache_prefix = False, str(ROOT / ".cache" / "bytecode")
-os.environ |= {"PYTHONPYCACHEPREFIX": sys.pycache_prefix, "PYTHONDONTWRITEBYTECODE": ""}
+sys.dont_write_bytecode = False
+os.environ["PYTHONDONTWRITEBYTECODE"] = ""
 # Tests build many programs that are alike: what one compiled is loaded by the others, by the
 # commands that they start and by the next run of the tests. Said before anything imports JAX, as
 # the hook below does.

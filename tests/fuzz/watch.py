@@ -33,7 +33,6 @@ _OWN = tuple(
         *(_TREE / "configs", *zoneinfo.TZPATH),
         "/sys/fs/cgroup",  # how many processors a library may use
         os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull),  # compiled programs are kept
-        sys.pycache_prefix or os.devnull,  # and so is bytecode
     )
 )
 _watched: list[tuple[Path, list[str]]] = []  # folders of the readers that run, and what they did
