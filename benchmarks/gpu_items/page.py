@@ -82,12 +82,12 @@ def _cells(f: dict[str, Any], rehearsal: bool) -> tuple[str, ...]:
         return (f["what"], mark + ("yes" if f["holds"] else "NO"), *("",) * 5, f["note"])
     values = np.array(f["values"])
     spread = f"{_short(values.min())} to {_short(values.max())}" if len(values) > 1 else ""
-    middle, goal, reached = float(np.median(values)), "", ""
-    for bound, sign in (("at_most", "≤"), ("at_least", "≥")):
-        if f[bound] is not None:
-            goal = f"{sign} {_short(f[bound])}"
-            good = middle <= f[bound] if bound == "at_most" else middle >= f[bound]
-            reached = "not judged" if rehearsal else "yes" if good else "NO"
+    middle, least, most = float(np.median(values)), f["at_least"], f["at_most"]
+    goal = " ".join(
+        f"{sign} {_short(x)}" for sign, x in (("≥", least), ("≤", most)) if x is not None
+    )
+    good = (least is None or middle >= least) and (most is None or middle <= most)
+    reached = "" if not goal else "not judged" if rehearsal else "yes" if good else "NO"
     spread = mark + spread if spread else ""
     middle_cell = mark + _short(middle)
     return f["what"], middle_cell, spread, str(len(values)), f["unit"], goal, reached, f["note"]

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from fusionjax.config import Config
 from fusionjax.parallel.cluster import H100
-from fusionjax.train.plan import state_bytes
+from fusionjax.parallel.hlo import Module
+from fusionjax.train.plan import estimated_seconds, state_bytes
 from gpu_items.bench import Bench, timed
 from gpu_items.configs import large, shard
-from gpu_items.plans import plan
 from gpu_items.steps import Steps
 
 _ACTIVATIONS = 25e9  # bytes beside the state that the shard's step is given
@@ -19,15 +19,8 @@ _ACTIVATIONS = 25e9  # bytes beside the state that the shard's step is given
 def measure(bench: Bench) -> None:
     """Rates first: they are what the estimate stands on."""
     _rates(bench)
-    _steps(bench, "h100_1", large(bench), {})
-    wide = shard(bench, model__layers=_layers(bench))
-    changes = {
-        "mesh.data": 1,
-        "mesh.fsdp": 1,
-        "train.global_batch_size": wide.train.global_batch_size,
-        "model.layers": wide.model.layers,
-    }
-    _steps(bench, "h100_64", wide, changes)
+    _steps(bench, "h100_1", large(bench))
+    _steps(bench, "h100_64", shard(bench, model__layers=_layers(bench)))
 
 
 def _rates(bench: Bench) -> None:
@@ -50,26 +43,21 @@ def _share(bench: Bench, of: str, shares: list[float], assumed: float, note: str
     bench.figure(f"share of {of}", shares, "", note=f"the plan assumes {assumed}{note}")
 
 
-def _steps(bench: Bench, name: str, config: Config, changes: dict) -> None:
-    """Ordinary steps and such that move the fusion's weights."""
+def _steps(bench: Bench, name: str, config: Config) -> None:
+    """Ordinary steps and such that move the fusion's weights, beside what the plan's formula makes
+    of the same compiled program."""
     title = f"{name}, {config.model.width} wide, {config.model.layers} layers"
     steps = Steps(config)
-    bench.figure(
-        f"{title}: compilation", steps.compile_seconds, "s", note="nothing compiled before"
-    )
-    planned = plan(bench, name, changes)
-    for i, kind in enumerate(("ordinary step", "step that moves the fusion's weights")):
-        seconds = steps.timed(bench, moving=i == 1)
-        middle = bench.figure(f"{title}: {kind}", seconds, "s")
-        if planned is not None:
-            bench.figure(
-                f"{title}: {kind}, over the plan's estimate",
-                middle / planned["seconds"][i],
-                "",
-                note=f"estimate {planned['seconds'][i]:.3f} s",
-            )
-        if i == 0:
-            bench.figure(f"{title}: MFU", steps.mfu(middle), "", note="of 989 TFLOP/s")
+    bench.figure(f"{title}: compilation", steps.compile_seconds, "s", note="or reading it")
+    for moving, kind in enumerate(("ordinary step", "step that moves the fusion's weights")):
+        middle = bench.figure(f"{title}: {kind}", steps.timed(bench, moving=bool(moving)), "s")
+        module = Module(steps.compiled.as_text() or "", costlier=bool(moving))
+        estimate = estimated_seconds(module, H100)
+        bench.figure(f"{title}: {kind}, estimated", estimate, "s", note="on an H100")
+        bench.figure(f"{title}: {kind}, measured over estimated", middle / estimate, "")
+        if not moving:
+            mfu = module.model_flops / H100.flops / middle
+            bench.figure(f"{title}: MFU", mfu, "", note="of 989 TFLOP/s")
 
 
 def _layers(bench: Bench) -> int:

@@ -11,8 +11,6 @@ import numpy as np
 from fusionjax.config import Config
 from fusionjax.data.windows import blank
 from fusionjax.distill import weights
-from fusionjax.parallel.cluster import H100
-from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import replicated
 from fusionjax.train.program import Program, anchor_size
@@ -105,15 +103,6 @@ class Steps:
         """Bytes of the device at the peak, as this device's compiler says."""
         memory: Any = self.compiled.memory_analysis()
         return float(memory.peak_memory_in_bytes)
-
-    @property
-    def model_flops(self) -> float:
-        """FLOPs of an ordinary step's matrix products, none twice."""
-        return Module(self.compiled.as_text() or "").model_flops
-
-    def mfu(self, seconds: float) -> float:
-        """Of the H100's rate in dense bfloat16, which is also that of the H200."""
-        return self.model_flops / H100.flops / seconds
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -171,16 +171,7 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
     memory: Any = compiled.memory_analysis()
     ordinary, moving = Module(text), Module(text, costlier=True)
     shape = dict(mesh.shape)
-
-    def kernel_seconds(k: Kernel) -> float:
-        by_flops = k.flops / (gpu.flops * gpu.flops_reached)
-        return max(by_flops, k.bytes / (gpu.memory_rate * gpu.memory_reached))
-
-    def collective_seconds(c: Collective) -> float:
-        rate = gpu.network_rate if c.crosses(gpu.per_node) else gpu.link_rate
-        return c.sent / (rate * gpu.links_reached)
-
-    seconds = tuple(x.seconds(kernel_seconds, collective_seconds) for x in (ordinary, moving))
+    seconds = tuple(estimated_seconds(x, gpu) for x in (ordinary, moving))
     flops, with_weights = (sum(k.runs * k.flops for k in x.kernels) for x in (ordinary, moving))
     params = jax.tree.leaves(program.abstract_state.params)
     gradient = float(sum(4 * math.prod(x.shape) for x in params))
@@ -204,12 +195,32 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
         donated=(ordinary.aliased, len(jax.tree.leaves(program.abstract_state))),
         attention_kernels=sum(k.runs for k in ordinary.kernels if k.fused),
         seconds=(seconds[0], seconds[1]),
-        exposed=seconds[0] - ordinary.seconds(kernel_seconds, lambda c: 0.0),
+        exposed=seconds[0] - estimated_seconds(ordinary, gpu, links=False),
         digest=program.digest,
         problems=(),
     )
     found = (*_problems(plan, gpu, text), *_whole(program, shape))
     return dataclasses.replace(plan, problems=found)
+
+
+def estimated_seconds(module: Module, gpu: Gpu, *, links: bool = True) -> float:
+    """Of a call of a compiled program on ``gpu``, at the shares of its rates that it assumes.
+
+    Args:
+      module: the program.
+      gpu: each kernel takes the longer of its arithmetic and its traffic.
+      links: whether collectives take time at all.
+    """
+
+    def kernel_seconds(k: Kernel) -> float:
+        by_flops = k.flops / (gpu.flops * gpu.flops_reached)
+        return max(by_flops, k.bytes / (gpu.memory_rate * gpu.memory_reached))
+
+    def collective_seconds(c: Collective) -> float:
+        rate = gpu.network_rate if c.crosses(gpu.per_node) else gpu.link_rate
+        return links * c.sent / (rate * gpu.links_reached)
+
+    return module.seconds(kernel_seconds, collective_seconds)
 
 
 def uneven(plans: list[Plan]) -> list[str]:

@@ -64,7 +64,7 @@ def test_a_table_with_what_failed_and_why(
         assert re.fullmatch(r"rehearsal (yes|[\d.,e-]+)", median), what
     assert [row[1] for row in rows if row[-1] == "needs a GPU |"] == [
         "cuDNN's kernels in the compiled program",
-        "cuDNN's local_window_size",
+        "cuDNN, local_window_size, causal: half the pairs",
     ]
     raw = json.loads((tmp_path / "out/gpu_rehearsal.json").read_text())
     assert [o["status"] for o in raw["outcomes"]] == ["failed", "failed", "done"]
