@@ -156,6 +156,51 @@ def test_a_signal_saves_and_the_same_command_goes_on(tmp_path: Path, folder: Pat
     assert reached[1] > reached[0]
 
 
+_COUNTING = """
+import runpy, sys
+from fusionjax.parallel import compile_cache
+use, heard = compile_cache.use, []
+def counted(root):
+    use(root)
+    import jax
+    jax.monitoring.register_event_listener(lambda name, **_: heard.append(name))
+compile_cache.use = counted
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    asked, found = (
+        heard.count(f"/jax/compilation_cache/{name}")
+        for name in ("compile_requests_use_cache", "cache_hits")
+    )
+    print(f"{asked} programs, {asked - found} compiled")
+"""
+
+
+@pytest.mark.slow
+def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:
+    """Two trainings from the first step on, in two folders: programs lie beside them."""
+    own = {k: v for k, v in ENVIRONMENT.items() if not k.startswith("JAX_")}
+    flags = [*SMALL, "--config.train.steps=4"]
+    compiled = []
+    for workdir in ("--workdir=runs/first", "--workdir=runs/second"):
+        done = subprocess.run(
+            [sys.executable, "-c", _COUNTING, *arguments("train", "demo", *flags, workdir)],
+            cwd=tmp_path,
+            env=own,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told = re.search(r"(\d+) programs, (\d+) compiled", done.stdout)
+        assert told, done.stdout
+        assert int(told[1]) > 3
+        compiled.append(int(told[2]))
+    assert compiled[0] > 3
+    assert compiled[1] == 0
+    assert len(list(tmp_path.glob("runs/compiled/jaxlib-*/*-cache"))) >= compiled[0]
+
+
 @pytest.mark.slow
 def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
     launch(tmp_path, "prepare", "h100_64", "--cpu_mesh", "--plant=1500")
