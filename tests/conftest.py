@@ -38,6 +38,7 @@ import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import threadpoolctl  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
 from configs import base  # noqa: E402
@@ -48,6 +49,10 @@ from fusionjax.train.loop import feeds  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402
 from fusionjax.types import Feed  # noqa: E402
 
+# There is a worker a core: OpenBLAS's threads would wait for each other by spinning. The variable
+# is for what is not loaded yet, and for commands that tests start.
+threadpoolctl.threadpool_limits(1, "blas")
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # How long a case takes says how busy the machine is.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
