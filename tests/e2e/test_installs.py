@@ -16,6 +16,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CUDA = {extra for extra, needs in EXTRAS.items() if any("cuda" in r for r in needs)}
 LOCKS = sorted(ROOT.glob("requirements*.lock"))
+MAKEFILE = (ROOT / "Makefile").read_text()
 DOCKERFILE = ROOT / "launch/k8s/Dockerfile"
 UNWANTED = {"torch", "triton", "sentence-transformers", "transformers", "tensorflow"}
 
@@ -94,15 +95,22 @@ def test_no_lock_holds_pytorch_or_two_cudas(lock: Path) -> None:
     assert not second_cuda(names)
 
 
+# In messages: any of the extras, and JAX or one of its parts; the test above follows both.
+OF_MESSAGES = re.compile(r"['\"]?(fusionjax\[\{extra\}\]|jax>=|jaxlib==|\{part\}==)")
+
+
 def test_every_documented_line_installs_a_lock_or_tested_extras() -> None:
     lines = documented()
     assert len(lines) >= 8
+    made = re.findall(r"^\S+: (\S+\.lock) .*\n\t\$\(call install", MAKEFILE, re.MULTILINE)
+    assert len(made) == 2, "rules that call install, with the lock that they give it"
     for where, line in lines:
         if "-r " in line:  # the lock lists all; its hashes say which files
             lock = Path(line.split("-r ")[1].split()[0]).name
-            assert ROOT / lock in LOCKS, (where, line)
+            for name in made if lock == "$(2)" else [lock]:
+                assert ROOT / name in LOCKS, (where, line)
             assert {"--no-deps", "--require-hashes"} <= set(shlex.split(line)), (where, line)
-        elif "--no-deps" not in line:
+        elif "--no-deps" not in line and not OF_MESSAGES.match(line):
             asked = extras(line)
             assert asked, f"{where}: no test knows what 'pip install {line}' brings"
             assert set(asked) <= set(EXTRAS), (where, line)
@@ -122,7 +130,7 @@ def test_the_image_is_made_of_what_is_here() -> None:
     (base,) = [rest for verb, rest in steps if verb == "FROM"]
     python = re.match(r"python:(3\.\d+)-slim", base)
     assert python is not None
-    assert f"PYTHON ?= python{python[1]}\n" in (ROOT / "Makefile").read_text()
+    assert f"PYTHON ?= python{python[1]}\n" in MAKEFILE
 
 
 def test_the_pods_run_the_image_that_is_built() -> None:
