@@ -1,14 +1,14 @@
 """A stream uses nothing before it is known; an update is held, gated and cheap as it was asked."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, seeing, small, tiny_market
+from conftest import TINY, quick_jit, seeing, small, tiny_market
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,7 +207,7 @@ def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
 def test_a_forecast_that_is_no_number_is_refused(market: Market, parent: Path) -> None:
     c = config()
     params, _, shadow = learned_by(market, c, parent)
-    broken = jax.tree.map(lambda x: x * jnp.float32(np.nan), params)
+    broken = jax.tree.map(lambda x: np.full_like(x, np.nan), params)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
     program = make_program(c, MESH, windows)
     said = (predict(program, p, windows, shadow.row, 64) for p in (params, broken))
@@ -218,7 +218,7 @@ def test_a_forecast_that_is_no_number_is_refused(market: Market, parent: Path) -
 
 def distance(a: Any, b: Any) -> float:
     pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    return float(np.sqrt(sum(float(((x - y) ** 2).sum()) for x, y in pairs)))
+    return float(np.sqrt(sum(float((np.subtract(x, y) ** 2).sum()) for x, y in pairs)))
 
 
 def test_an_update_is_held_to_its_parent_as_hard_as_asked(market: Market, parent: Path) -> None:
@@ -321,26 +321,26 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     c = config()
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
     asked = samples.split(market, c, "live").take(np.arange(64))
-    batch = jax.tree.map(jnp.asarray, windows(asked.row, asked.targets, np.ones(64, np.float32)))
+    batch = windows(asked.row, asked.targets, np.ones(64, np.float32))
     program = make_program(c, MESH, windows)
     with Checkpoints(parent / "seed_0") as checkpoints:
         params = checkpoints.averaged(program.abstract_state.ema_params)
-    meta = double_adapt.fresh(c, params, batch)
+    meta = quick_jit(functools.partial(double_adapt.fresh, c))(params, batch)
     _, _, forecast = double_adapt.make_task(c)
-    plain = make_predict(c)(params, batch)
-    mapped = forecast(params, meta.adapter, batch)
+    plain = jax.device_get(quick_jit(make_predict(c))(params, batch))
+    mapped = quick_jit(forecast)(params, meta.adapter, batch)
     for x, y in zip(jax.tree.leaves(plain.outcome), jax.tree.leaves(mapped.outcome), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
-    scale, offset = jnp.full((8, 3), 0.3), jnp.full((8, 3), 0.7)
+    scale, offset = (np.full((8, 3), x, np.float32) for x in (0.3, 0.7))
     moved = dataclasses.replace(meta.adapter, scale=scale, offset=offset)
-    labels = double_adapt.hard(batch.targets, 2)
-    there = double_adapt.adapted_labels(moved, batch, labels)
+    labels = quick_jit(double_adapt.hard, static_argnums=1)(batch.targets, 2)
+    there = quick_jit(double_adapt.adapted_labels)(moved, batch, labels)
     said = dataclasses.replace(
         plain.outcome,
-        return_quantiles=jnp.repeat(there.returns[..., None], 5, -1),
+        return_quantiles=np.repeat(np.asarray(there.returns)[..., None], 5, -1),
         log_volatility=there.log_volatility,
     )
-    back = double_adapt.restored(moved, batch, said)
+    back = quick_jit(double_adapt.restored)(moved, batch, said)
     np.testing.assert_allclose(back.return_quantiles[..., 0], labels.returns, atol=1e-6)
     np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
 
