@@ -94,7 +94,9 @@ def test_masked_values_are_never_seen(forecast: Callable[[Batch], Forecast]) -> 
 def test_with_nothing_present_every_sample_gets_the_base_rate(
     forecast: Callable[[Batch], Forecast],
 ) -> None:
-    f = forecast(batch(config()).replace(present={n: np.zeros(4, bool) for n in NAMES}))
+    b = batch(config())
+    nobody = {n: np.zeros(4, bool) for n in NAMES}
+    f = forecast(b.replace(present=nobody, log_scale=b.log_scale + np.arange(4, dtype=np.float32)))
     for x in jax.tree.leaves(f.outcome):
         np.testing.assert_allclose(x, np.broadcast_to(x[:1], x.shape), rtol=1e-6)
 
