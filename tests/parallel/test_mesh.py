@@ -155,10 +155,8 @@ def test_every_matrix_has_a_rule(trainers: dict[int, Trainer]) -> None:
 def test_weights_travel_and_activations_stay(config: Config) -> None:
     """Fully sharded data parallelism: inside the layers no collective moves an activation."""
     trainer = Trainer.from_config(config, make_mesh(MeshConfig(2, 4, 1), jax.devices()[:8]))
-    program = trainer.program
-    program.compile_step()
-    assert program._compiled is not None
-    hlo = program._compiled.result().as_text()
+    unoptimised = {"xla_backend_optimization_level": 0}  # of what comes after the collectives
+    hlo = trainer.program.lowered_step.compile(compiler_options=unoptimised).as_text()
     tokens = 1 + config.modalities["price"].sessions // config.modalities["price"].patch
     moves = [
         line
