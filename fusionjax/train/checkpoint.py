@@ -22,6 +22,13 @@ from fusionjax.train.state import TrainState
 
 T = TypeVar("T")
 
+# By itself Orbax 0.12.8 cuts every replicated array into a slice a device, however small, and each
+# slice is a program to compile: hundreds at the first save on a mesh.
+ocp.type_handlers.register_type_handler(
+    jax.Array,
+    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20),
+    override=True,
+)
 _SHOWN = 50  # differing parameters listed before "… more"
 
 

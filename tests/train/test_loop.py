@@ -15,6 +15,7 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import path_name
+from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import Preempted
 from fusionjax.train.run import Trainer
@@ -69,6 +70,20 @@ def test_a_background_save_is_not_torn_by_the_next_step(one: Trainer, tmp_path: 
         assert (a.latest(), b.latest()) == (3, 6)
         early = b._manager.restore(3, args=_restore_args(one))
         same(a.restore(one.program.abstract_state), early.state)
+
+
+def test_a_save_on_many_devices_compiles_nothing(prepared: Path, tmp_path: Path) -> None:
+    """A small array that is on all devices is written by one of them, in one piece."""
+    t = trainer(prepared, 8)
+    state, compiled = t.program.init(0), []
+    fingerprint.sums(state)  # which a save asks for, and which is a program
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
+    )
+    with Checkpoints(tmp_path / "run", create=True) as checkpoints:
+        checkpoints.save(1, state, t.info)
+        checkpoints.finish()
+    assert not compiled
 
 
 def _restore_args(t: Trainer) -> object:
