@@ -4,12 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, XLA_FLAGS
 
 from fusionjax.endure import forked
 
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
-ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
+ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "XLA_FLAGS": XLA_FLAGS}
 
 
 def arguments(script: str, config: str | None, *flags: str) -> list[str]:

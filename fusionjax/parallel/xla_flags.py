@@ -1,6 +1,7 @@
 """How XLA and NCCL are asked to treat the step: as data, each with its reason and its source."""
 
 import dataclasses
+import os
 from collections.abc import MutableMapping
 
 
@@ -67,5 +68,7 @@ def compiler_options(platform: str) -> dict[str, bool | int | str]:
     """What the step is compiled with on a platform of JAX."""
     if platform == "gpu":
         return {flag.name: flag.value for flag in XLA_GPU}
-    # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here.
-    return {"xla_backend_optimization_level": 1}
+    # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here. Where
+    # XLA_FLAGS has it, that stands: options would win over it.
+    level = "xla_backend_optimization_level"
+    return {} if level in os.environ.get("XLA_FLAGS", "") else {level: 1}

@@ -22,13 +22,6 @@ from fusionjax.train.state import TrainState
 
 T = TypeVar("T")
 
-# By itself Orbax 0.12.8 cuts every replicated array into a slice a device, however small, and each
-# slice is a program to compile: hundreds at the first save on a mesh.
-ocp.type_handlers.register_type_handler(
-    jax.Array,
-    ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20),
-    override=True,
-)
 _SHOWN = 50  # differing parameters listed before "… more"
 
 
@@ -78,9 +71,9 @@ class Checkpoints:
             ),
             item_names=("state", "info", "copies"),
             item_handlers={
-                "state": ocp.StandardCheckpointHandler(),
+                "state": _arrays(),
                 "info": ocp.JsonCheckpointHandler(),
-                "copies": ocp.StandardCheckpointHandler(),
+                "copies": _arrays(),
             },
         )
 
@@ -123,10 +116,10 @@ class Checkpoints:
         if step == self.latest():
             return None
         told = info.to_json() | {"history": history, "sums": fingerprint.sums(state)}
-        items = {"state": ocp.args.StandardSave(state)}
+        items = {"state": ocp.args.PyTreeSave(state)}
         if copies:
             told["sums_of_copies"] = fingerprint.sums(copies)
-            items["copies"] = ocp.args.StandardSave(copies)
+            items["copies"] = ocp.args.PyTreeSave(copies)
         items["info"] = ocp.args.JsonSave(told | {"check": _check(told)})
         failed = None
         for _ in range(2):  # the first call may only tell that the save before it failed
@@ -220,11 +213,7 @@ class Checkpoints:
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
                 got = reader.restore(
                     self._manager.directory / str(step) / "state",
-                    args=ocp.args.PyTreeRestore(
-                        wanted,
-                        restore_args=ocp.checkpoint_utils.construct_restore_args(wanted),
-                        partial_restore=True,
-                    ),
+                    args=_restore(wanted, partial_restore=True),
                 )
             _require_sums(self._told(step)["sums"], fingerprint.sums(got))
             return got["ema_params"]
@@ -243,11 +232,11 @@ class Checkpoints:
 
     def _there(self, step: int) -> Any:
         """What a step's state holds, by its files alone: of damage beside it nothing is asked."""
-        reader = ocp.StandardCheckpointHandler()
+        reader = ocp.PyTreeCheckpointHandler()
         return reader.metadata(self._manager.directory / str(step) / "state").tree
 
     def _read(self, step: int, item: str, abstract: Any) -> Any:
-        args = ocp.args.Composite(**{item: ocp.args.StandardRestore(abstract)})
+        args = ocp.args.Composite(**{item: _restore(abstract)})
         return self._manager.restore(step, args=args)[item]
 
     def _told(self, step: int) -> dict[str, Any]:
@@ -336,6 +325,20 @@ class _Newest(ocp.checkpoint_managers.PreservationPolicy):
         last = len(checkpoints) - self.count
         stay = self.protected()
         return [i >= last or c.step in stay for i, c in enumerate(checkpoints)]
+
+
+def _arrays() -> ocp.PyTreeCheckpointHandler:
+    # By itself Orbax 0.12.8 cuts every replicated array into a slice a device, however small, and
+    # each slice is a program to compile: hundreds at the first save on a mesh.
+    handler = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20)
+    return ocp.PyTreeCheckpointHandler(
+        type_handler_registry=ocp.type_handlers.create_type_handler_registry((jax.Array, handler))
+    )
+
+
+def _restore(abstract: Any, **options: bool) -> ocp.args.PyTreeRestore:
+    as_wanted = ocp.checkpoint_utils.construct_restore_args(abstract)
+    return ocp.args.PyTreeRestore(abstract, restore_args=as_wanted, **options)
 
 
 def _require_sums(stored: dict[str, int], found: dict[str, int]) -> None:

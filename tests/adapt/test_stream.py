@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import TINY, quick_jit, seeing, small, tiny_market
+from conftest import TINY, seeing, small, tiny_market
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -325,22 +325,22 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     program = make_program(c, MESH, windows)
     with Checkpoints(parent / "seed_0") as checkpoints:
         params = checkpoints.averaged(program.abstract_state.ema_params)
-    meta = quick_jit(functools.partial(double_adapt.fresh, c))(params, batch)
+    meta = jax.jit(functools.partial(double_adapt.fresh, c))(params, batch)
     _, _, forecast = double_adapt.make_task(c)
-    plain = jax.device_get(quick_jit(make_predict(c))(params, batch))
-    mapped = quick_jit(forecast)(params, meta.adapter, batch)
+    plain = jax.device_get(jax.jit(make_predict(c))(params, batch))
+    mapped = jax.jit(forecast)(params, meta.adapter, batch)
     for x, y in zip(jax.tree.leaves(plain.outcome), jax.tree.leaves(mapped.outcome), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
     scale, offset = (np.full((8, 3), x, np.float32) for x in (0.3, 0.7))
     moved = dataclasses.replace(meta.adapter, scale=scale, offset=offset)
-    labels = quick_jit(double_adapt.hard, static_argnums=1)(batch.targets, 2)
-    there = quick_jit(double_adapt.adapted_labels)(moved, batch, labels)
+    labels = jax.jit(double_adapt.hard, static_argnums=1)(batch.targets, 2)
+    there = jax.jit(double_adapt.adapted_labels)(moved, batch, labels)
     said = dataclasses.replace(
         plain.outcome,
         return_quantiles=np.repeat(np.asarray(there.returns)[..., None], 5, -1),
         log_volatility=there.log_volatility,
     )
-    back = quick_jit(double_adapt.restored)(moved, batch, said)
+    back = jax.jit(double_adapt.restored)(moved, batch, said)
     np.testing.assert_allclose(back.return_quantiles[..., 0], labels.returns, atol=1e-6)
     np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
 

@@ -61,10 +61,11 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def small_acl18(acl18_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real ACL18 with all prices and the tweets of two stocks in one month."""
+    """Real ACL18 with the prices of all stocks in a year and the tweets of two in one month."""
     root = tmp_path_factory.mktemp("acl18")
-    for name in ("prices_raw.parquet", "stock_table.csv"):
-        shutil.copyfile(acl18_root / name, root / name)
+    shutil.copyfile(acl18_root / "stock_table.csv", root / "stock_table.csv")
+    prices = pd.read_parquet(acl18_root / "prices_raw.parquet")
+    prices[prices["date"] >= "2015"].to_parquet(root / "prices_raw.parquet")
     tweets = pd.read_parquet(acl18_root / "tweets_preprocessed.parquet")
     keep = tweets["symbol"].isin(["XOM", "KO"]) & tweets["day"].str.startswith("2015-07")
     tweets[keep].to_parquet(root / "tweets_preprocessed.parquet")

@@ -2,16 +2,16 @@
 
 import dataclasses
 
+import jax
 import numpy as np
-from conftest import quick_jit
 from jax import Array
 
 from fusionjax.distill import contribution
 from fusionjax.distill.contribution import Diagnosis, anomalies, diagnose
 from fusionjax.types import Encoded, Fused
 
-contributions = quick_jit(contribution.contributions, static_argnums=0)
-removals = quick_jit(contribution.removals, static_argnums=0)
+contributions = jax.jit(contribution.contributions, static_argnums=0)
+removals = jax.jit(contribution.removals, static_argnums=0)
 H = np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], np.float32)
 
 

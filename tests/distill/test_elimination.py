@@ -1,16 +1,16 @@
 """Elimination by hand: what is dropped, what is kept, and how sure days make it."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import quick_jit
 from jax import Array
 from jax.tree_util import Partial
 
 from fusionjax.distill import elimination
 
-eliminate = quick_jit(elimination.eliminate, static_argnums=3)
-feature_weights = quick_jit(elimination.feature_weights, static_argnums=1)
+eliminate = jax.jit(elimination.eliminate, static_argnums=3)
+feature_weights = jax.jit(elimination.feature_weights, static_argnums=1)
 EACH = np.arange(4, dtype=np.int32)  # every sample is a session of its own
 ALL = np.ones(3, np.float32)
 

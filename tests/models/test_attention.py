@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import quick_jit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,7 @@ def inputs(n: int, seed: int = 0) -> tuple[np.ndarray, ...]:
 @given(n=st.integers(1, 40), window=st.integers(1, 12), seed=st.integers(0, 99))
 def test_sliding_window_is_dense_attention_with_a_band_mask(n: int, window: int, seed: int) -> None:
     q, k, v, mask = inputs(n, seed)
-    attend = quick_jit(sliding_window_attention, static_argnums=4)
+    attend = jax.jit(sliding_window_attention, static_argnums=4)
     got = np.asarray(attend(q, k, v, mask, window))
     i = np.arange(n)
     sees = (np.abs(i[:, None] - i) < window) & mask[:, None, :]
@@ -43,7 +42,7 @@ def test_linear_attention_is_the_normalised_kernel_sum() -> None:
     weight = np.einsum("bihd,bjhd->bhij", feature(q), feature(k))
     weight = weight * mask[:, None, None, :]
     expected = np.einsum("bhij,bjhd->bihd", weight / weight.sum(-1, keepdims=True), v)
-    np.testing.assert_allclose(quick_jit(linear_attention)(q, k, v, mask), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(linear_attention)(q, k, v, mask), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["window", "linear"])
@@ -59,7 +58,7 @@ def test_nothing_real_to_see_gives_zeros_and_finite_gradients(form: str) -> None
         )
         return (out**2).sum()
 
-    value, grads = quick_jit(jax.value_and_grad(total, (0, 1, 2)))(q, k, v)
+    value, grads = jax.jit(jax.value_and_grad(total, (0, 1, 2)))(q, k, v)
     assert value == 0
     assert all(np.isfinite(g).all() for g in grads)
 

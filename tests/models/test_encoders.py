@@ -6,7 +6,6 @@ import functools
 import jax
 import numpy as np
 import pytest
-from conftest import quick_jit
 from scipy.signal import stft
 
 from fusionjax.config import AudioConfig, ImageConfig, ModelConfig, NumericConfig, VideoConfig
@@ -35,7 +34,7 @@ def tone(hertz: float, amplitude: float = 0.5, count: int = 4000) -> np.ndarray:
     return np.rint(32767 * wave).astype(np.int16)
 
 
-@functools.partial(quick_jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
 def encoded(spec: object, given: object) -> Tokens:
     model = encoder(spec, MODEL, True)  # type: ignore[arg-type]
     return model.init_with_output(jax.random.key(0), given)[0]
@@ -56,7 +55,7 @@ def mel_of(samples: np.ndarray, length: list[int]) -> tuple[np.ndarray, np.ndarr
     return jax.device_get(_log_mel(samples, np.array(length, np.int32), AUDIO))
 
 
-_log_mel = quick_jit(log_mel, static_argnums=2)
+_log_mel = jax.jit(log_mel, static_argnums=2)
 
 
 def test_mel_filters_by_hand() -> None:
@@ -166,7 +165,7 @@ def test_what_is_computed_again_changes_no_gradient() -> None:
     grads = []
     for remat in ("layer", "products"):
         model = encoder(spec, dataclasses.replace(MODEL, layers=2, remat=remat), True)
-        params = quick_jit(model.init)(jax.random.key(0), series)
-        grad = quick_jit(jax.grad(lambda p, m=model: (m.apply(p, series).x ** 2).mean()))
+        params = jax.jit(model.init)(jax.random.key(0), series)
+        grad = jax.jit(jax.grad(lambda p, m=model: (m.apply(p, series).x ** 2).mean()))
         grads.append(grad(params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), *grads)

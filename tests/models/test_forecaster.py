@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import TINY, quick_jit, seeing, small, tiny_market
+from conftest import TINY, seeing, small, tiny_market
 
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
@@ -36,7 +36,7 @@ def batch(c: Config) -> Batch:
 def trained_like() -> dict:
     """Parameters away from their start, where the heads are zero."""
     c = config()
-    params = quick_jit(Forecaster(c).init)(jax.random.key(0), batch(c))["params"]
+    params = jax.jit(Forecaster(c).init)(jax.random.key(0), batch(c))["params"]
     rng = np.random.default_rng(1)
     return jax.tree.map(
         lambda x: x + 0.1 * rng.normal(size=x.shape).astype(np.float32), jax.device_get(params)
@@ -46,7 +46,7 @@ def trained_like() -> dict:
 @pytest.fixture(scope="module")
 def forecast(trained_like: dict) -> Callable[[Batch], Forecast]:
     """By those parameters, as numpy arrays."""
-    apply = quick_jit(Forecaster(config()).apply)
+    apply = jax.jit(Forecaster(config()).apply)
     return lambda b: jax.device_get(apply({"params": trained_like}, b))
 
 
@@ -57,7 +57,7 @@ def forecast(trained_like: dict) -> Callable[[Batch], Forecast]:
 def test_any_subset_of_modalities_gives_a_finite_forecast(fusion: str, attention: str) -> None:
     c = config(model__fusion=fusion, model__attention=attention)
     b = batch(c)
-    apply = quick_jit(lambda b: Forecaster(c).init_with_output(jax.random.key(0), b)[0])
+    apply = jax.jit(lambda b: Forecaster(c).init_with_output(jax.random.key(0), b)[0])
     for size in range(4):
         for subset in itertools.combinations(NAMES, size):
             here = {n: np.full(4, n in subset) for n in NAMES}
@@ -124,7 +124,7 @@ def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: d
 
         with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward
             grads, outputs = jax.device_get(
-                quick_jit(jax.grad(loss, has_aux=True))(trained_like, batch(c))
+                jax.jit(jax.grad(loss, has_aux=True))(trained_like, batch(c))
             )
         assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
         assert not grads["fusion"].pop("kept").any()  # a decision is no number to learn
@@ -141,7 +141,7 @@ def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: d
 def test_instance_normalisation_by_hand_and_back() -> None:
     x = np.array([[[1.0], [3.0], [99.0]]], np.float32)
     mask = np.array([[True, True, False]])
-    out, mean, std = jax.device_get(quick_jit(instance_normalise)(x, mask))
+    out, mean, std = jax.device_get(jax.jit(instance_normalise)(x, mask))
     np.testing.assert_allclose(mean, [[2.0]])
     np.testing.assert_allclose(std, [[1.0]], rtol=1e-4)
     np.testing.assert_allclose(out[0, :, 0], [-1, 1, 0], rtol=1e-4)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import FUSIONS, TINY, quick_jit, seeing, small
+from conftest import FUSIONS, TINY, seeing, small
 
 from fusionjax.config import Config, ModelConfig
 from fusionjax.models.fusion import fusion, pool
@@ -51,13 +51,13 @@ def encoded(shown: np.ndarray = SHOWN, absent: float = 0.0) -> Encoded:
     )
 
 
-@functools.partial(quick_jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
 def _init(model: ModelConfig, e: Encoded) -> dict[str, Any]:
     c = dataclasses.replace(config(model.fusion), model=model)
     return fusion(c, True).init(jax.random.key(2), e)["params"]
 
 
-@functools.partial(quick_jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0)
 def _apply(model: ModelConfig, params: dict[str, Any], e: Encoded) -> Fused:
     c = dataclasses.replace(config(model.fusion), model=model)
     return fusion(c, True).apply({"params": params}, e)
@@ -80,7 +80,7 @@ def run(c: Config, params: dict[str, Any], e: Encoded) -> Fused:
 
 
 NAN = np.float32(np.nan)
-pooled = quick_jit(pool)
+pooled = jax.jit(pool)
 
 
 def test_pool_takes_the_mean_of_real_tokens_only() -> None:
@@ -302,7 +302,7 @@ def test_training_rows_reach_experts_but_not_through_the_late_path() -> None:
     def trained(p: dict[str, Any], e: Encoded) -> jax.Array:
         return (fusion(c, False).apply({"params": p}, e, rngs=rngs).outputs ** 2).sum()
 
-    grads = jax.device_get(quick_jit(jax.grad(trained))(params, encoded()))
+    grads = jax.device_get(jax.jit(jax.grad(trained))(params, encoded()))
     assert not grads["expert_kernel"].any()
     assert grads["mlp_in"]["kernel"].any()
     assert all(g.any() for g in jax.tree.leaves(grads["weights"]))

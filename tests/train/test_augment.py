@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import TINY, quick_jit, seeing, small, tiny_market
+from conftest import TINY, seeing, small, tiny_market
 from test_loss import example
 
 from fusionjax.config import Config
@@ -87,8 +87,8 @@ def changed(**changes: object) -> dict[str, Any]:
         inputs, present = ({n: x[n] for n in MODALITIES} for x in (b.inputs, b.present))
         return augment(dataclasses.replace(b, inputs=inputs, present=present), c, KEY)
 
-    after = jax.device_get(quick_jit(lambda b: augment(b, c, KEY))(before))
-    again = jax.device_get(quick_jit(in_the_configs_order)(before))
+    after = jax.device_get(jax.jit(lambda b: augment(b, c, KEY))(before))
+    again = jax.device_get(jax.jit(in_the_configs_order)(before))
 
     def same(a: np.ndarray, b: np.ndarray) -> None:
         whole = np.issubdtype(a.dtype, np.integer)  # sound is rounded to whole numbers
@@ -189,7 +189,7 @@ def test_sound_loses_a_span_or_a_band() -> None:
 
 def test_hiding_keeps_at_least_one_modality_and_never_adds_one() -> None:
     _, plain = example()
-    hide = quick_jit(hide_modalities, static_argnums=1)
+    hide = jax.jit(hide_modalities, static_argnums=1)
     for seed in range(20):
         hidden = jax.device_get(hide(plain, 0.9, jax.random.key(seed)).present)
         a, b = hidden["a"], hidden["b"]

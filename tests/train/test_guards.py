@@ -2,10 +2,11 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SP500, quick_jit, seeing
+from conftest import SP500, seeing
 
 from fusionjax.config import GuardConfig, resolve
 from fusionjax.train import guards
@@ -21,7 +22,7 @@ def with_one_modality() -> object:
     return seeing(SP500)
 
 
-judge = quick_jit(guards.judge, static_argnums=4)
+judge = jax.jit(guards.judge, static_argnums=4)
 
 
 def told(c: GuardConfig, norms: list[float], losses: list[float] | None = None) -> list[tuple]:

@@ -4,8 +4,9 @@ import dataclasses
 import functools
 from pathlib import Path
 
+import jax
 import numpy as np
-from conftest import quick_jit, small
+from conftest import small
 
 from configs import demo
 from fusionjax.distill.labels import hard
@@ -43,7 +44,7 @@ def example() -> tuple[Outcome, Batch]:
     return outcome, batch
 
 
-@quick_jit
+@jax.jit
 def found(outcome: Outcome, batch: Batch, soft: np.ndarray | None = None) -> dict:
     labels = hard(batch.targets, 2)
     if soft is not None:
@@ -65,7 +66,7 @@ def counts(batch: Batch) -> dict[str, float]:
     return {k: float(v) for k, v in _counts(batch).items()}
 
 
-_counts = quick_jit(label_counts)
+_counts = jax.jit(label_counts)
 
 
 def test_soft_labels_by_hand() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import FUSIONS, quick_jit, seeing, small
+from conftest import FUSIONS, seeing, small
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
@@ -65,11 +65,11 @@ def other_labels(b: Batch) -> Batch:
 
 
 def compiled(c: Config, sessions: float = 8.0) -> Any:
-    return quick_jit(make_step(c, sessions))
+    return jax.jit(make_step(c, sessions))
 
 
 def start(c: Config) -> TrainState:
-    return quick_jit(partial(init_state, c))(SEED, batch(0))
+    return jax.jit(partial(init_state, c))(SEED, batch(0))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_what_is_due_when_by_hand() -> None:
         distill__absorb_share=0.3,
     )
     assert (weights.elimination_step(c), weights.absorb_start(c)) == (8, 14)
-    due = quick_jit(partial(weights.due, c))
+    due = jax.jit(partial(weights.due, c))
     moves = [s for s in range(20) if due(np.int32(s))]
     assert moves == [3, 4, 7, 8, 9, 11]  # bursts from 3 and 8, every fourth from 3
 
@@ -167,7 +167,7 @@ def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]
     started, fusion = states[0].params, states[1].params["fusion"]
     fusion = jax.device_get(fusion)
     np.testing.assert_allclose(fusion["presence"], [1.0, 0.1 + 0.9 * 0.5], rtol=1e-6)
-    loud = np.asarray(quick_jit(make_encode(TAUGHT))(started, batch(0)).energy)
+    loud = np.asarray(jax.jit(make_encode(TAUGHT))(started, batch(0)).energy)
     for i, seen in enumerate((loud[:, 0], loud[::2, 1])):
         np.testing.assert_allclose(fusion["clue_mean"][i, 0], 0.9 * seen.mean(), rtol=1e-4)
         np.testing.assert_allclose(fusion["clue_std"][i, 0], 0.1 + 0.9 * seen.std(), rtol=1e-3)
@@ -177,8 +177,8 @@ def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]
 
 
 def ask(c: Config, state: TrainState, anchor: Batch, session: np.ndarray) -> tuple[Any, Any]:
-    encoded = quick_jit(make_encode(c))(state.ema_params, anchor)
-    return jax.device_get(quick_jit(make_elimination(c))(state, encoded, anchor, session))
+    encoded = jax.jit(make_encode(c))(state.ema_params, anchor)
+    return jax.device_get(jax.jit(make_elimination(c))(state, encoded, anchor, session))
 
 
 def test_elimination_changes_both_copies_and_drops_what_nobody_saw(
