@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo smoke test test-slow test-full plan gpu-kit check-installs lock
+.PHONY: demo smoke check test test-full nightly plan gpu-kit check-installs lock
 .DELETE_ON_ERROR:
 
 define install
@@ -28,25 +28,31 @@ demo: $(VENV)/.installed-$(BY)
 smoke: $(VENV)/.installed-$(BY)
 	$(BIN)/python benchmarks/smoke.py
 
-# What a developer runs before every push. Workers take up to 6 GB each: WORKERS=4 where there is more.
+# Workers take up to 6 GB each: WORKERS=4 where there is more.
 WORKERS ?= 2
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal --ignore=tests/multiprocess
 # Alone: who is slow or hangs is told by the clock.
 ALONE = $(BIN)/pytest tests/multiprocess
 
-test: $(VENV)/.installed-$(BY)
+check: $(VENV)/.installed-$(BY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) -m "not slow and not aot"
-	$(ALONE) -m "not slow"
 
-# What is left: CI runs it after make test.
-test-slow: $(VENV)/.installed-$(BY)
-	$(PYTEST) -m "slow and not aot"
-	$(ALONE) -m slow
+# What a developer runs before every push.
+test: check
+	$(PYTEST) -m "not slow and not nightly and not aot"
+	$(ALONE) -m "not slow and not nightly"
 
-test-full: test test-slow
+# What CI runs after every push.
+test-full: check
+	$(PYTEST) -m "not nightly and not aot"
+	$(ALONE) -m "not nightly"
+
+# What is left: once a night, and before a release.
+nightly: plan check-installs
+	$(PYTEST) -m nightly
+	$(ALONE) -m nightly
 
 # The cluster's program, compiled without a GPU: a second environment, as its compiler has 7 GB.
 .venv-cuda12/.installed-$(BY): requirements-cuda12.lock pyproject.toml
@@ -58,6 +64,7 @@ plan: .venv-cuda12/.installed-$(BY)
 # What docs/gpu.md carries to a machine with a GPU and no network.
 gpu-kit: $(VENV)/.installed-$(BY)
 	$(BIN)/python benchmarks/gpu_kit.py
+
 # Asks the package index what pip would bring by each documented line.
 check-installs: $(VENV)/.installed-$(BY)
 	$(BIN)/pytest tests/e2e/check_installs.py

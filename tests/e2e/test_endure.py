@@ -21,7 +21,7 @@ FAST = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_commands_killed_anywhere_leave_the_same_bits(tmp_path: Path) -> None:
     """A dozen of the kills that launch/endure.py --kills=60 makes."""
     here = ROOT / "launch"

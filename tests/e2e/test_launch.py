@@ -201,7 +201,7 @@ def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("runs/compiled/jaxlib-*/*-cache"))) >= compiled[0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
     launch(tmp_path, "prepare", "h100_64", "--cpu_mesh", "--plant=1500")
     said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")

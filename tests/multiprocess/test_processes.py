@@ -155,7 +155,7 @@ def test_a_signal_to_one_of_four_stops_all_and_two_go_on(
     same_losses(again, alone)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_lost_process_is_named_and_ends_the_others(tmp_path: Path, prepared_once: str) -> None:
     run = Run(tmp_path, 2, prepared_once, fault="kill:1:6")
     codes = run.wait()
@@ -178,7 +178,7 @@ def test_the_loss_of_the_first_process_ends_the_others(tmp_path: Path, prepared_
     assert ended[1] - ended[0] < 60
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_hang_is_broken_with_the_stacks_of_all_threads(
     tmp_path: Path, prepared_once: str
 ) -> None:
@@ -190,7 +190,7 @@ def test_a_hang_is_broken_with_the_stacks_of_all_threads(
     assert "Thread 0x" in run.said(1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_straggler_is_named(tmp_path: Path, prepared_once: str) -> None:
     run = Run(tmp_path, 2, prepared_once, fault="slow:1:0")
     assert run.wait() == [0, 0], run.said(0)
