@@ -64,10 +64,6 @@ use_virtual_cpu_devices(64)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
-FUSIONS = (
-    *("distilled", "equal", "concat", "late", "softmax_gate", "attention_gate", "confidence"),
-    *("ogm_ge", "qmf"),
-)
 # Modalities of a ``tiny_market``, one of each kind, and of the embedded S&P 500.
 TINY = {
     "price": {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")},

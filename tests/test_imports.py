@@ -14,17 +14,21 @@ ALLOWED = {
     "errors": set(),
     "files": set(),
     "requirements": {"errors"},
+    "registry": {"errors"},
     "ledger": {"config", "errors", "files"},
-    "config": {"errors"},
+    "config": {"errors", "registry"},
     "types": set(),
     "parallel": {"config", "errors"},
-    "models": {"config", "errors", "types", "parallel"},
-    "distill": {"config", "types"},
+    "models": {"config", "errors", "types", "parallel", "registry"},
+    "distill": {"config", "types", "registry"},
     "data": {"config", "errors", "files", "types", "models"},  # models: the frozen text encoder
-    "train": {"config", "errors", "files", "types", "parallel", "models", "distill", "data"},
+    "train": {
+        *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
+        "registry",
+    },
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        "ledger",
+        *("ledger", "registry"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),

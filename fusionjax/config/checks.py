@@ -19,6 +19,7 @@ from fusionjax.config.sections import (
     VideoConfig,
 )
 from fusionjax.errors import InputError
+from fusionjax.registry import FUSIONS
 
 if TYPE_CHECKING:
     from fusionjax.config import Config
@@ -105,6 +106,7 @@ def _check_targets(t: TargetsConfig) -> None:
 
 def _check_modalities(c: "Config") -> None:
     _need(bool(c.modalities), "modalities is empty; give at least one")
+    FUSIONS.require(c.model.fusion)
     bare = all(isinstance(m, VectorConfig) for m in c.modalities.values())
     _need(
         c.model.layers >= (0 if bare else 1),

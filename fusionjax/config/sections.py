@@ -75,17 +75,6 @@ class FramesConfig:
 
 MediaConfig = ImageConfig | AudioConfig | VideoConfig | FramesConfig
 ModalityConfig = NumericConfig | TextConfig | ChartConfig | MediaConfig | VectorConfig
-FusionName = Literal[
-    "distilled",
-    "equal",
-    "concat",
-    "late",
-    "softmax_gate",
-    "attention_gate",
-    "confidence",
-    "ogm_ge",
-    "qmf",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +116,7 @@ class ModelConfig:
     mlp_ratio: int
     attention: Literal["window", "linear"]
     attention_window: int
-    fusion: FusionName
+    fusion: str  # of registry.FUSIONS
     confidence_threshold: float
     dropout: float
     compute_dtype: Literal["float32", "bfloat16"]

@@ -8,11 +8,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from fusionjax.config import Config
-
-# Parameters of the distilled fusion that training rows never move: φ learns from the anchor, the
-# rest are statistics and decisions.
-OWN = ("fusion/weights/.*", "fusion/(kept|feature)", "fusion/(presence|clue_(mean|std))")
-
+from fusionjax.registry import FUSIONS
 
 def get(params: Any) -> Any:
     """φ out of all parameters."""
@@ -36,7 +32,7 @@ def anew(phi: Any) -> Any:
 
 def anchored(config: Config) -> bool:
     """Whether this run moves fusion weights on an anchor (a fine-tuning keeps its parent's)."""
-    return config.model.fusion == "distilled" and config.distill.absorb_share < 1
+    return FUSIONS[config.model.fusion].learns_weights and config.distill.absorb_share < 1
 
 
 def anchor_share(config: Config) -> float:

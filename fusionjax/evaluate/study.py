@@ -14,6 +14,7 @@ from fusionjax.config import Config
 from fusionjax.data.views import Views
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.registry import FUSIONS
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_step
@@ -34,6 +35,7 @@ class Study:
         # All seeds take every step together: none may wait.
         config = config.override({"guard.window": 0})
         self.config = config
+        self._learns = FUSIONS[config.model.fusion].learns_weights
         self._show(views)
         train = first.split["train"]
         cut = len(train) - round(len(train) * config.distill.anchor_share)
@@ -73,7 +75,7 @@ class Study:
             whole = pick(self.train, seed, step, 1)
             rows = whole
             anchor = None
-            if self.config.model.fusion == "distilled":
+            if self._learns:
                 absorbing = step >= weights.absorb_start(self.config)
                 rows = jnp.where(absorbing, whole, pick(self.base, seed, step, 2))
                 later = pick(self.anchor, seed, step, 3)
@@ -98,7 +100,7 @@ class Study:
         example = jax.tree.map(lambda x: x[:, :2], data)
         state = self._init(self._seeds, example)
         notes: dict[str, Any] = {}
-        pending = self.config.model.fusion == "distilled"
+        pending = self._learns
         for start in range(0, self.config.train.steps, _CHUNK):
             if pending and start >= weights.elimination_step(self.config):
                 pending = False

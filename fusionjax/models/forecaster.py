@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
 from fusionjax.models.encoders import encoder
-from fusionjax.models.fusion import fusion, pool
 from fusionjax.models.heads import decode
+from fusionjax.parallel.rules import constrain_batch
+from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch, Encoded, Forecast, Fused, Input, Tokens
 
 
@@ -28,7 +29,7 @@ class Forecaster(nn.Module):
         c = self.config
         for name, spec in c.modalities.items():
             setattr(self, f"encoders_{name}", encoder(spec, c.model, self.deterministic))
-        self.fusion = fusion(c, self.deterministic)
+        self.fusion = FUSIONS[c.model.fusion](c, self.deterministic)
         self.typical_log_scale = self.param(
             "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
         )
@@ -69,6 +70,25 @@ class Forecaster(nn.Module):
             return batch.log_scale
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, self.typical_log_scale)
+
+
+def pool(
+    tokens: dict[str, Tokens], present: dict[str, Bool[Array, "B"]]
+) -> tuple[Float[Array, "B M D"], Bool[Array, "B M"], Float[Array, "B M"]]:
+    """The mean of each modality's real tokens, whether it has any, and its input's energy.
+
+    Absent ones give zeros, whatever they hold.
+    """
+    pooled, shown, loud = [], [], []
+    for name, t in tokens.items():
+        mask = t.mask & present[name][:, None]
+        here = mask.any(1)
+        x = jnp.where(mask[..., None], t.x.astype(jnp.float32), 0.0)
+        mean = x.sum(1) / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(jnp.float32)
+        pooled.append(mean.astype(t.x.dtype))
+        shown.append(here)
+        loud.append(jnp.where(here, t.energy, 0.0))
+    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(shown, 1), jnp.stack(loud, 1)
 
 
 def _shown(given: Input, present: Bool[Array, "B"]) -> Input:

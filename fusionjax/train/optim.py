@@ -10,9 +10,9 @@ import numpy as np
 import optax
 
 from fusionjax.config import Config
-from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.rules import path_name
+from fusionjax.registry import FUSIONS
 
 
 def schedule(config: Config) -> optax.Schedule:
@@ -26,7 +26,7 @@ def schedule(config: Config) -> optax.Schedule:
 def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
-    frozen = t.frozen + (weights.OWN if config.model.fusion == "distilled" else ())
+    frozen = t.frozen + FUSIONS[config.model.fusion].frozen
     chain = optax.chain(
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),

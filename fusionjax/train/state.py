@@ -13,6 +13,7 @@ from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.train.optim import optimiser
+from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch
 
 
@@ -42,7 +43,7 @@ class TrainState:
     step: Int[Array, ""]  # completed updates
     params: Any
     opt_state: Any
-    weights_opt_state: Any  # of the distilled fusion's weights; () for other fusions
+    weights_opt_state: Any  # of a fusion's weights that the anchor teaches; () without them
     ema_params: Any  # averaged parameters: the teacher, and what evaluate and predict use
     guard: Guard  # what the last updates were like
 
@@ -63,12 +64,12 @@ def fresh_guard(config: Config) -> Guard:
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
     """Fresh state; jitted with output shardings it is made split. ``example`` gives shapes."""
     params = Forecaster(config).init(jax.random.key(seed), example)["params"]
-    distilled = config.model.fusion == "distilled"
+    learns = FUSIONS[config.model.fusion].learns_weights
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimiser(config).init(params),
-        weights_opt_state=weights.optimiser(config).init(weights.get(params)) if distilled else (),
+        weights_opt_state=weights.optimiser(config).init(weights.get(params)) if learns else (),
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
         guard=fresh_guard(config),

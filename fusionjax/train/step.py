@@ -12,18 +12,18 @@ from einops import rearrange
 from jaxtyping import Array
 
 from fusionjax.config import Config
-from fusionjax.distill import rivals, weights
+from fusionjax.distill import weights
 from fusionjax.distill.labels import Labels, hard, soften
+from fusionjax.models.average import running_mean
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
+from fusionjax.registry import FUSIONS
 from fusionjax.train import guards
 from fusionjax.train.augment import augment
 from fusionjax.train.loss import Metrics, label_counts, label_means, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded, Feed, Fused
-
-_CLUE_DECAY = 0.98  # of the running mean and spread of the clues
 
 
 def make_step(
@@ -35,9 +35,9 @@ def make_step(
     the number of devices or microbatches. ``seed`` is an argument, so that runs of several seeds
     share one compiled program.
 
-    With the distilled fusion a step has two parts. Encoders and heads learn from the batch, toward
-    labels that the teacher (the averaged heads on the live features) softens; then, when due, the
-    fusion's weights learn from the anchor, through encoders held still.
+    With a fusion that learns weights a step has two parts. Encoders and heads learn from the batch,
+    toward labels that the teacher (the averaged heads on the live features) softens; then, when
+    due, the fusion's weights learn from the anchor, through encoders held still.
 
     A fine-tuning may be held to its parent's parameters: by their distance (L2-SP, Li et al.,
     2018; ``finetune.to_parent``) and by labels mixed with the parent's forecasts (learning without
@@ -54,7 +54,7 @@ def make_step(
         made = _proposed(state, feed, seed, parent, config)
         params, opt_state = made.params, made.opt_state
         weights_opt_state = state.weights_opt_state
-        finite = jnp.isfinite(made.loss) & jnp.isfinite(made.norm)
+        finite = _numbers((made.loss, made.norm, made.observed))
         if weights.anchored(config):
             assert feed.anchor is not None
             # Only φ passes through: all parameters would be copied.
@@ -67,9 +67,9 @@ def make_step(
                 feed.anchor,
             )
             params = weights.put(params, phi)
-            finite &= _numbers((phi, made.clues))
+            finite &= _numbers(phi)
         guard, count = state.guard, state.step + 1
-        ema = _average(state.ema_params, params, state.step, config.train.ema_decay)
+        ema = running_mean(state.ema_params, params, state.step, config.train.ema_decay)
         new = (params, opt_state, weights_opt_state, ema)
         if config.guard.window:
             old = (state.params, state.opt_state, state.weights_opt_state, state.ema_params)
@@ -91,14 +91,14 @@ def make_step(
 def make_examination(config: Config, anchor_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
     """Builds ``examine(state, feed, seed, parent=None)``: all that an update would be made of.
 
-    The loss, its parts and gradients, their norm, the clues, and what the fusion's weights would
-    become where the feed has an anchor.
+    The loss, its parts and gradients, their norm, what the fusion observed, and what its weights
+    would become where the feed has an anchor.
     """
 
     def examine(state: TrainState, feed: Feed, seed: Array, parent: Any = None) -> dict[str, Any]:
         made = _proposed(state, feed, seed, parent, config)
         found = {"loss": made.loss, "parts": made.means, "gradients": made.grads}
-        found |= {"norm": made.norm, "clues": made.clues}
+        found |= {"norm": made.norm, "observed": made.observed}
         if feed.anchor is not None:
             found["weights"], _ = _distil(
                 made.params,
@@ -119,7 +119,7 @@ class _Proposed(NamedTuple):
     means: Metrics
     grads: Any
     norm: Array
-    clues: Any
+    observed: Any
     params: Any
     opt_state: Any
     learning_rate: Array
@@ -128,7 +128,7 @@ class _Proposed(NamedTuple):
 def _proposed(state: TrainState, feed: Feed, seed: Array, parent: Any, config: Config) -> _Proposed:
     # A function of seed and step, never a carried key: a resumed run draws the same.
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    loss, means, grads, clues = _gradients(state, feed.batch, key, config, parent)
+    loss, means, grads, observed = _gradients(state, feed.batch, key, config, parent)
     if parent is not None:
         pull = np.float32(config.finetune.to_parent)
         grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
@@ -139,34 +139,30 @@ def _proposed(state: TrainState, feed: Feed, seed: Array, parent: Any, config: C
         )
         learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
     params = optax.apply_updates(state.params, updates)
-    if weights.anchored(config):  # a fine-tuning keeps what its parent's weights read
-        params = _follow_clues(params, clues, state.step)
+    params = FUSIONS[config.model.fusion].after_step(params, observed, state.step, config)
     norm = optax.tree.norm(grads)
-    return _Proposed(loss, means, grads, norm, clues, params, opt_state, learning_rate)
+    return _Proposed(loss, means, grads, norm, observed, params, opt_state, learning_rate)
 
 
 def _numbers(tree: Any) -> Array:
-    """Whether every entry is a number."""
+    """Whether every entry is finite."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
 def _gradients(
     state: TrainState, batch: Batch, key: Array, config: Config, parent: Any
 ) -> tuple[Array, Metrics, Any, Any]:
-    """Loss, its parts, gradients and the clues' sums over the global batch."""
+    """Loss, its parts, gradients and what the fusion observed, over the global batch."""
     total, micro_count = label_counts(batch), config.train.grad_accum_steps
+    fusion = FUSIONS[config.model.fusion]
     grad_fn = jax.value_and_grad(_loss, has_aux=True)
 
     def one(micro: Batch, micro_key: Array) -> tuple[Array, Metrics, Any, Any]:
         (loss, (means, fused)), grads = grad_fn(
             state.params, state.ema_params, micro, micro_key, total, config, parent
         )
-        if config.model.fusion == "ogm_ge":
-            classes, alpha = len(config.targets.classes), config.loss.gradient_modulation
-            grads = rivals.slow_leaders(grads, fused, micro, classes, alpha, micro_key)
-        if config.model.fusion != "distilled":
-            return loss, means, grads, ()
-        return loss, means, grads, _clue_sums(fused, state.params["fusion"]["clue_mean"])
+        grads = fusion.edit_gradients(grads, fused, micro, config, micro_key)
+        return loss, means, grads, fusion.observe(state.params, fused)
 
     if micro_count == 1:
         return one(batch, key)
@@ -199,19 +195,18 @@ def _loss(
     encoded: Any = model.apply(variables, batch, rngs=rngs, method="encode")
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")
     labels = hard(batch.targets, len(config.targets.classes))
-    if config.model.fusion == "distilled":
+    fusion = FUSIONS[config.model.fusion]
+    if fusion.soft_labels(config) > 0:
         labels = _taught(labels, ema, encoded, config)
     if parent is not None and config.finetune.teacher > 0:
         said: Any = Forecaster(config).apply({"params": parent}, batch)
         labels = soften(labels, said.outcome, jnp.float32(config.finetune.teacher))
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
-    if fused.experts is not None and config.model.fusion != "ogm_ge":
+    if fused.experts is not None and fusion.experts_learn:
         alone = _expert_losses(fused, labels, batch, encoded.log_scale, config)
         biggest = jnp.maximum(jnp.stack(list(total.values())).max(), 1.0)
         loss = loss + jnp.sum(alone * batch.weight[None]) / biggest
-        if config.model.fusion == "qmf":
-            rank = rivals.rank_loss(fused, alone, batch.weight, len(config.targets.classes))
-            loss = loss + config.loss.quality_rank * rank / config.train.grad_accum_steps
+        loss = loss + fusion.extra_loss(fused, alone, batch, config)
     return loss, (means, fused)
 
 
@@ -220,7 +215,8 @@ def _taught(labels: Labels, ema: Any, encoded: Encoded, config: Config) -> Label
     still: Any = jax.lax.stop_gradient(encoded)
     taught: Any = Forecaster(config).apply({"params": ema}, still, method="fuse")
     teacher = decode(taught.outputs, encoded.log_scale, config.targets)
-    return soften(labels, teacher, jnp.float32(config.distill.soft_labels))
+    share = FUSIONS[config.model.fusion].soft_labels(config)
+    return soften(labels, teacher, jnp.float32(share))
 
 
 def _objective(
@@ -268,43 +264,3 @@ def _distil(
         grads = weights.only_learned(jax.grad(loss_of)(phi), config)
         updates, opt_state = weights.optimiser(config).update(grads, opt_state, phi)
     return optax.apply_updates(phi, updates), opt_state
-
-
-def _average(ema: Any, params: Any, step: Array, decay: float) -> Any:
-    """Early on the average follows closely, so that a short run is not held at its start."""
-    count = step.astype(jnp.float32)
-    share = jnp.minimum(decay, (1 + count) / (10 + count))
-    return jax.tree.map(lambda e, p: e * share + p * (1 - share), ema, params)
-
-
-def _clue_sums(fused: Fused, centre: Array) -> tuple[Array, Array, Array, Array]:
-    """Rows; count, sum and sum of squares of each clue where its modality is present.
-
-    About the running mean: a variance from sums of large squares would be rounding error.
-    """
-    assert fused.clues is not None
-    here = fused.shown.astype(jnp.float32)[..., None]
-    apart = (fused.clues - centre[None]) * here
-    rows = jnp.full((), here.shape[0], jnp.float32)
-    return rows, here.sum(0), apart.sum(0), (apart**2).sum(0)
-
-
-def _follow_clues(params: Any, sums: tuple[Array, Array, Array, Array], step: Array) -> Any:
-    """Running mean and standard deviation of the clues, from which the rater reads."""
-    rows, count, total, squares = sums
-    mean = total / jnp.maximum(count, 1)
-    std = jnp.sqrt(jnp.maximum(squares / jnp.maximum(count, 1) - mean**2, 1e-4))
-    fusion = params["fusion"]
-    mean = fusion["clue_mean"] + mean
-    new = _average(
-        {k: fusion[k] for k in ("clue_mean", "clue_std", "presence")},
-        {
-            # A modality that no row of the batch has leaves its statistics as they are.
-            "clue_mean": jnp.where(count > 0, mean, fusion["clue_mean"]),
-            "clue_std": jnp.where(count > 0, std, fusion["clue_std"]),
-            "presence": count[:, 0] / rows * fusion["kept"],
-        },
-        step,
-        _CLUE_DECAY,
-    )
-    return weights.with_fusion(params, **new)

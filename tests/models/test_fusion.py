@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import FUSIONS, TINY, seeing, small
+from conftest import TINY, seeing, small
 
 from fusionjax.config import Config, ModelConfig
-from fusionjax.models.fusion import fusion, pool
+from fusionjax.models.forecaster import pool
 from fusionjax.models.heads import output_size
+from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused, Tokens
 
 LATE = ("distilled", "late", "confidence", "ogm_ge", "qmf")  # fusions with experts
@@ -54,13 +55,13 @@ def encoded(shown: np.ndarray = SHOWN, absent: float = 0.0) -> Encoded:
 @functools.partial(jax.jit, static_argnums=0)
 def _init(model: ModelConfig, e: Encoded) -> dict[str, Any]:
     c = dataclasses.replace(config(model.fusion), model=model)
-    return fusion(c, True).init(jax.random.key(2), e)["params"]
+    return FUSIONS[c.model.fusion](c, True).init(jax.random.key(2), e)["params"]
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(model: ModelConfig, params: dict[str, Any], e: Encoded) -> Fused:
     c = dataclasses.replace(config(model.fusion), model=model)
-    return fusion(c, True).apply({"params": params}, e)
+    return FUSIONS[c.model.fusion](c, True).apply({"params": params}, e)
 
 
 def start(c: Config) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def test_pool_is_not_poisoned_by_what_is_not_real() -> None:
         np.testing.assert_array_equal(got, wanted)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 @pytest.mark.parametrize("absent", [0.0, 100.0, float("nan")])
 def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str, absent: float) -> None:
     c = config(name)
@@ -115,7 +116,7 @@ def test_an_absent_modality_changes_nothing_whatever_it_holds(name: str, absent:
     assert quiet.outputs.shape == (4, output_size(c.targets))
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 def test_a_present_modality_changes_what_is_said(name: str) -> None:
     c = config(name)
     params, e = moved(start(c)), encoded()
@@ -123,7 +124,7 @@ def test_a_present_modality_changes_what_is_said(name: str) -> None:
     assert (here.outputs[:3] != other.outputs[:3]).any(-1).all()
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 def test_with_nothing_present_every_sample_gets_the_same_outputs(name: str) -> None:
     c = config(name)
     nobody = np.zeros((4, 3), bool)
@@ -134,7 +135,7 @@ def test_with_nothing_present_every_sample_gets_the_same_outputs(name: str) -> N
     np.testing.assert_allclose(run(c, moved(start(c)), encoded()).outputs[3], said[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 def test_a_batch_of_one_says_what_a_larger_batch_says(name: str) -> None:
     c = config(name)
     params, e = moved(start(c)), encoded()
@@ -145,7 +146,7 @@ def test_a_batch_of_one_says_what_a_larger_batch_says(name: str) -> None:
         np.testing.assert_allclose(alone.modality[0], whole.modality[i], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
     c = config(name)
     said = run(c, moved(start(c)), encoded())

@@ -242,7 +242,7 @@ def test_only_matrices_decay(one: Trainer) -> None:
 
     mask = decayed(one.program.abstract_state.params)
     spared = {path_name(p) for p, on in jax.tree_util.tree_leaves_with_path(mask) if not on}
-    own = {n for n in spared if any(re.fullmatch(x, n) for x in weights.OWN)}
+    own = {n for n in spared if any(re.fullmatch(x, n) for x in FUSIONS["distilled"].frozen)}
     assert {n.split("/")[-1] for n in spared - own} == {
         *("scale", "bias", "expert_bias", "typical_log_scale"),
     }

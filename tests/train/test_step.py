@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import FUSIONS, seeing, small
+from conftest import seeing, small
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
@@ -98,7 +98,7 @@ def rest(state: TrainState) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", [*FUSIONS])
 def test_every_fusion_learns(name: str) -> None:
     c = config(
         model__fusion=name,

@@ -1,0 +1,135 @@
+"""What a fusion is: many modalities to one forecast, with the weights that did it.
+
+``fuse(encoded) -> Fused``. A new one is a file: a subclass of ``Fusion`` under
+``@FUSIONS.register(name)``. docs/fusion.md has the methods, their sources and the comparison.
+"""
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from fusionjax.config import Config
+from fusionjax.models.heads import output_size
+from fusionjax.models.layers import RMSNorm, dense
+from fusionjax.parallel.rules import constrain_batch
+from fusionjax.types import Batch, Encoded, Fused
+
+
+class Fusion(nn.Module):
+    """What all fusions share: normalised inputs, a readout to the heads, experts.
+
+    A subclass defines ``__call__(encoded) -> Fused``, and where a training step has to do more than
+    minimise the loss of ``Fused.outputs`` it overrides what follows here.
+
+    Attributes:
+      experts_learn: whether each expert has a loss of its own.
+      learns_weights: whether ``params["fusion"]["weights"]`` learn from the anchor alone, and
+        modalities that it does not miss are dropped half-way (``distill.weights``).
+      frozen: patterns of parameters that the optimiser never moves.
+    """
+
+    config: Config
+    deterministic: bool
+
+    experts_learn: ClassVar[bool] = True
+    learns_weights: ClassVar[bool] = False
+    frozen: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def soft_labels(config: Config) -> float:
+        """Share of the teacher, the averaged parameters, in the labels: in [0, 1)."""
+        del config
+        return 0.0
+
+    @staticmethod
+    def extra_loss(
+        fused: Fused, alone: Float[Array, "M B"], batch: Batch, config: Config
+    ) -> Float[Array, ""] | float:
+        """Added to the loss of a microbatch; ``alone`` is each expert's own loss."""
+        del fused, alone, batch, config
+        return 0.0
+
+    @staticmethod
+    def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
+        """The gradients of a microbatch as the optimiser gets them."""
+        del fused, batch, config, key
+        return grads
+
+    @staticmethod
+    def observe(params: Any, fused: Fused) -> Any:
+        """What ``after_step`` needs of a microbatch; arrays that add up over microbatches."""
+        del params, fused
+        return ()
+
+    @staticmethod
+    def after_step(params: Any, observed: Any, step: Array, config: Config) -> Any:
+        """The parameters after an update, with statistics that follow the data."""
+        del observed, step, config
+        return params
+
+    def _normed(self, e: Encoded) -> Float[Array, "B M D"]:
+        h = RMSNorm(name="norm")(e.h)
+        if e.gain is not None:
+            h = h * e.gain.astype(h.dtype)
+        return jnp.where(e.shown[..., None], h, jnp.zeros((), h.dtype))
+
+    def _drop(self, x: Array) -> Array:
+        return nn.Dropout(self.config.model.dropout, deterministic=self.deterministic)(x)
+
+    def _readout(self, z: Float[Array, "B K"]) -> Float[Array, "B O"]:
+        z = RMSNorm(name="readout_norm")(constrain_batch(z).astype(jnp.float32))
+        z = self._drop(z)
+        return nn.Dense(
+            output_size(self.config.targets), name="readout", kernel_init=nn.initializers.zeros
+        )(z)
+
+    def _mix(self, h: Array, weight: Array, shown: Array) -> Float[Array, "B O"]:
+        """Weighted mean over the present modalities, feature mixing, heads."""
+        c = self.config.model
+        count = jnp.maximum(shown.sum(-1, keepdims=True), 1).astype(h.dtype)
+        mean = (h * weight[..., None].astype(h.dtype)).sum(1) / count
+        y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(mean)
+        return self._readout(mean + dense(c, c.width, "mlp_out", bias=False)(nn.gelu(y)))
+
+    def _joint(self, h: Float[Array, "B M D"]) -> Float[Array, "B O"]:
+        """All modalities side by side through one hidden layer: sees interactions."""
+        c = self.config.model
+        y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(h.reshape(len(h), -1))
+        return self._readout(nn.gelu(y))
+
+    def _experts(self, h: Float[Array, "B M D"], shown: Array) -> Float[Array, "B M O"]:
+        """A linear head a modality; zero where it is absent."""
+        size = output_size(self.config.targets)
+        kernel = self.param(
+            "expert_kernel", nn.initializers.zeros, (*h.shape[1:], size), jnp.float32
+        )
+        bias = self.param("expert_bias", nn.initializers.zeros, (h.shape[1], size), jnp.float32)
+        said = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias[None]
+        return jnp.where(shown[..., None], said, 0.0)
+
+    def _entropy(self, experts: Float[Array, "B M O"]) -> Float[Array, "B M"]:
+        """Of the first direction horizon's classes, as a share of the most there can be."""
+        k = len(self.config.targets.classes)
+        log_p = jax.nn.log_softmax(experts[..., :k])
+        return -(jnp.exp(log_p) * log_p).sum(-1) / np.float32(np.log(k))
+
+    def _fused(
+        self, e: Encoded, outputs: Array, weight: Array, experts: Array | None = None
+    ) -> Fused:
+        feature = jnp.ones(e.h.shape[1:], jnp.float32)
+        return Fused(outputs, weight, feature, e.shown, experts, None)
+
+
+def share(logits: Float[Array, "B M"], shown: Bool[Array, "B M"]) -> Float[Array, "B M"]:
+    """A softmax over the present modalities, times their number: 1 is an equal share."""
+    part = nn.softmax(jnp.where(shown, logits, -1e9), axis=-1)
+    return jnp.where(shown, part * shown.sum(-1, keepdims=True).astype(part.dtype), 0.0)
+
+
+def mean(experts: Float[Array, "B M O"], weight: Float[Array, "B M"]) -> Float[Array, "B O"]:
+    """The weighted mean of what experts say; zero where no weight is."""
+    return (experts * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1, keepdims=True), 1e-6)

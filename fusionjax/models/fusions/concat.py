@@ -1,0 +1,18 @@
+"""Fusion "concat": all modalities side by side."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fusionjax.models.fusions.base import Fusion
+from fusionjax.registry import FUSIONS
+from fusionjax.types import Encoded, Fused
+
+
+@FUSIONS.register("concat")
+class Concat(Fusion):
+    """All modalities side by side through a perceptron; the absent ones are zeros."""
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        h = self._normed(e)
+        return self._fused(e, self._joint(h), e.shown.astype(jnp.float32))

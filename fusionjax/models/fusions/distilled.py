@@ -1,0 +1,124 @@
+"""Fusion "distilled": ours. docs/fusion.md has the method, its sources and the comparison."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from fusionjax.config import Config
+from fusionjax.models.average import running_mean
+from fusionjax.models.fusions.base import Fusion, mean
+from fusionjax.registry import FUSIONS
+from fusionjax.types import Encoded, Fused
+
+CLUES = ("typicality", "entropy", "disagreement")
+_APART = 1e-4  # of squared outputs: closer experts agree, and noise in them is not magnified
+_DECAY = 0.98  # of the running mean and spread of the clues
+
+
+class Weights(nn.Module):
+    """φ: what the anchor teaches. At its start every weight is 1.
+
+    Parameters: β [M] (modality), r [M, X] (rater), b_j (joint). The weight of modality m in sample
+    b is ``2σ(β_m + r_m·clues[b,m])``, that of the joint path ``2σ(b_j)``.
+    """
+
+    @nn.compact
+    def __call__(
+        self, clues: Float[Array, "B M X"], shown: Bool[Array, "B M"]
+    ) -> tuple[Float[Array, "B M"], Float[Array, ""]]:
+        count = clues.shape[1]
+
+        def phi(name: str, shape: tuple[int, ...]) -> Array:
+            return self.param(name, nn.initializers.zeros, shape, jnp.float32)
+
+        beta, rater = phi("modality", (count,)), phi("rater", (count, len(CLUES)))
+        logit = beta[None] + jnp.einsum("bmx,mx->bm", clues, rater)
+        weight = jnp.where(shown, 2 * jax.nn.sigmoid(logit), 0.0)
+        return weight, 2 * jax.nn.sigmoid(phi("joint", ()))
+
+
+@FUSIONS.register("distilled")
+class Distilled(Fusion):
+    """Distillation-weighted fusion: a joint path and a late one, weighted by what later data say.
+
+    ``2σ(b_j)·MLP(concat w·g·h) + Σ w·sg(expert(g·h)) / E[present]`` (docs/fusion.md). Modalities
+    that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g. With nobody
+    there the readout's bias is left: the base rate.
+    """
+
+    learns_weights = True
+    # Training rows never move these: φ learns from the anchor, the rest are statistics and
+    # decisions.
+    frozen = ("fusion/weights/.*", "fusion/(kept|feature)", "fusion/(presence|clue_(mean|std))")
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        m = e.h.shape[1]
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        kept = self.param("kept", ones, (m,), jnp.float32)
+        centre = self.param("clue_mean", zeros, (m, len(CLUES)), jnp.float32)
+        spread = self.param("clue_std", ones, (m, len(CLUES)), jnp.float32)
+        share = self.param("presence", ones, (m,), jnp.float32)
+        feature = self.param("feature", ones, e.h.shape[1:], jnp.float32)
+        h = self._normed(e) * feature[None].astype(e.h.dtype)
+        experts = self._experts(h, e.shown)
+        # In training no gradient flows from the fused loss into the experts; diagnoses do
+        # differentiate through them.
+        said = experts if self.deterministic else jax.lax.stop_gradient(experts)
+        used = e.shown & (kept > 0)[None]
+        clues = jax.lax.stop_gradient(self._clues(e, said, used))
+        read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
+        weight, joint = Weights(name="weights")(jnp.where(e.shown[..., None], read, 0.0), used)
+        late = (weight[..., None] * said).sum(1)
+        # How many of the kept modalities a sample has on average: a missing one says nothing, it
+        # does not make the others louder.
+        late = late / jnp.maximum(share.sum(), 1.0)
+        outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
+        return Fused(outputs, weight, feature, e.shown, experts, clues)
+
+    def _clues(
+        self, e: Encoded, said: Float[Array, "B M O"], used: Bool[Array, "B M"]
+    ) -> Float[Array, "B M X"]:
+        """How loud the input is, how unsure its expert, and how far from the mean of those used."""
+        centre = mean(said, used.astype(jnp.float32))
+        apart = jnp.log(jnp.square(said - centre[:, None]).mean(-1) + _APART)
+        return jnp.stack([e.energy, self._entropy(said), apart], -1)
+
+    @staticmethod
+    def soft_labels(config: Config) -> float:
+        return config.distill.soft_labels
+
+    @staticmethod
+    def observe(params: Any, fused: Fused) -> tuple[Array, Array, Array, Array]:
+        """Rows; count, sum and sum of squares of each clue where its modality is present.
+
+        About the running mean: a variance from sums of large squares would be rounding error.
+        """
+        assert fused.clues is not None
+        here = fused.shown.astype(jnp.float32)[..., None]
+        apart = (fused.clues - params["fusion"]["clue_mean"][None]) * here
+        rows = jnp.full((), here.shape[0], jnp.float32)
+        return rows, here.sum(0), apart.sum(0), (apart**2).sum(0)
+
+    @staticmethod
+    def after_step(
+        params: Any, observed: tuple[Array, Array, Array, Array], step: Array, config: Config
+    ) -> Any:
+        """Running mean and standard deviation of the clues, from which the rater reads."""
+        if config.distill.absorb_share >= 1:
+            return params  # a fine-tuning keeps what its parent's weights read
+        rows, count, total, squares = observed
+        centre = total / jnp.maximum(count, 1)
+        std = jnp.sqrt(jnp.maximum(squares / jnp.maximum(count, 1) - centre**2, 1e-4))
+        fusion = params["fusion"]
+        new = {
+            # A modality that no row of the batch has leaves its statistics as they are.
+            "clue_mean": jnp.where(count > 0, fusion["clue_mean"] + centre, fusion["clue_mean"]),
+            "clue_std": jnp.where(count > 0, std, fusion["clue_std"]),
+            "presence": count[:, 0] / rows * fusion["kept"],
+        }
+        old = {k: fusion[k] for k in new}
+        return {**params, "fusion": {**fusion, **running_mean(old, new, step, _DECAY)}}

@@ -1,0 +1,19 @@
+"""Fusion "late": forecasts are averaged, not features."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from fusionjax.models.fusions.base import Fusion, mean
+from fusionjax.registry import FUSIONS
+from fusionjax.types import Encoded, Fused
+
+
+@FUSIONS.register("late")
+class Late(Fusion):
+    """The mean of what the present modalities say alone."""
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        h, weight = self._normed(e), e.shown.astype(jnp.float32)
+        experts = self._experts(h, e.shown)
+        return self._fused(e, mean(experts, weight), weight, experts)

@@ -1,0 +1,58 @@
+"""Fusion "ogm_ge" (Peng et al., 2022): encoders that lead learn slower."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array
+
+from fusionjax.config import Config
+from fusionjax.models.fusions.base import Fusion
+from fusionjax.registry import FUSIONS
+from fusionjax.types import Batch, Encoded, Fused
+
+
+@FUSIONS.register("ogm_ge")
+class OnTheFly(Fusion):
+    """A sum of linear parts, whose encoders the step slows where they lead."""
+
+    experts_learn = False
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        h, weight = self._normed(e), e.shown.astype(jnp.float32)
+        experts = self._experts(h, e.shown)
+        return self._fused(e, experts.sum(1), weight, experts)
+
+    @staticmethod
+    def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
+        """Encoders that lead learn slower, with noise put back (eq. 9-12).
+
+        A modality's lead is its part's mean probability of the true class against the mean of the
+        others'; a leader's encoder gradients shrink by ``1 - tanh(alpha·lead)``. Every encoder
+        gradient then gets Gaussian noise of its own standard deviation.
+        """
+        assert fused.experts is not None
+        right = jax.nn.softmax(fused.experts[..., : len(config.targets.classes)])
+        score = jnp.take_along_axis(right, batch.targets.direction[:, :1, None], axis=-1)[..., 0]
+        here = fused.shown.astype(jnp.float32) * batch.weight[:, None]
+        score = (score * here).sum(0) / jnp.maximum(here.sum(0), 1)
+        count = score.shape[0]
+        rest = (score.sum() - score) / max(count - 1, 1)
+        lead = score / jnp.maximum(rest, 1e-6)
+        factor = jnp.where(lead > 1, 1 - jnp.tanh(config.loss.gradient_modulation * lead), 1.0)
+
+        def modulate(tree: Any, k: Array, key: Array) -> Any:
+            leaves, shape = jax.tree.flatten(tree)
+            noisy = [
+                k * g + jnp.std(g) * jax.random.normal(n, g.shape)
+                for g, n in zip(leaves, jax.random.split(key, len(leaves)), strict=True)
+            ]
+            return jax.tree.unflatten(shape, noisy)
+
+        keys = jax.random.split(key, count)
+        return grads | {
+            f"encoders_{name}": modulate(grads[f"encoders_{name}"], factor[i], keys[i])
+            for i, name in enumerate(batch.inputs)
+        }

@@ -1,0 +1,43 @@
+"""Fusion "qmf" (Zhang et al., 2023): modalities weighed by how sure they are."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from fusionjax.config import Config
+from fusionjax.models.fusions.base import Fusion
+from fusionjax.registry import FUSIONS
+from fusionjax.types import Batch, Encoded, Fused
+
+
+@FUSIONS.register("qmf")
+class QualityAware(Fusion):
+    """Late fusion weighted by each modality's energy score, log Σ exp of its logits (eq. 7)."""
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        h = self._normed(e)
+        experts = self._experts(h, e.shown)
+        score = jax.nn.logsumexp(experts[..., : len(self.config.targets.classes)], axis=-1)
+        weight = jnp.where(e.shown, jax.lax.stop_gradient(nn.softplus(score)), 0.0)
+        return self._fused(e, (experts * weight[..., None]).sum(1), weight, experts)
+
+    @staticmethod
+    def extra_loss(
+        fused: Fused, alone: Float[Array, "M B"], batch: Batch, config: Config
+    ) -> Float[Array, ""]:
+        """The regularisation (eq. 11), batch against its own reverse.
+
+        Of two samples the one with the higher loss in a modality must have the lower energy score
+        there. The paper ranks by the loss averaged over training; here it is the loss of this step.
+        """
+        assert fused.experts is not None
+        score = jax.nn.logsumexp(fused.experts[..., : len(config.targets.classes)], axis=-1).T
+        here = fused.shown.T & (batch.weight > 0)[None]
+        other = here & here[:, ::-1]
+        harder = jax.lax.stop_gradient(alone - alone[:, ::-1])
+        wrong = jnp.maximum(0.0, jnp.sign(harder) * (score - score[:, ::-1]) + jnp.abs(harder))
+        count = jnp.maximum(other.sum(), 1).astype(wrong.dtype)
+        rank = jnp.sum(jnp.where(other, wrong, 0.0)) / count
+        return config.loss.quality_rank * rank / config.train.grad_accum_steps
