@@ -124,7 +124,7 @@ def get_config() -> ConfigDict:
     c.guard = ConfigDict()
     c.guard.window = 40  # updates whose losses and gradient norms are looked back on; 0: no guard
     # An update whose gradient is this many robust deviations (of the log norm) above the median of
-    # the window is skipped; 0 skips none. Of one that is no number none is ever made.
+    # the window is skipped; 0 skips none. A non-finite one is never made.
     c.guard.spike = 8.0
     c.guard.spikes_in_row = 3  # so many at the most, then one is made
     # The loss has rebounded when the median of a window is this many standard errors above the

@@ -149,7 +149,7 @@ def learn(
         state, _ = program.step(state, feed, fed.seed, parent)
     if bool(state.guard.halted):
         raise InputError(
-            f"update {turn + 1} lost a number in step {int(state.step)}; launch/finetune.py, not "
+            f"update {turn + 1} is non-finite in step {int(state.step)}; launch/finetune.py, not "
             "streamed, finds out where and whose"
         )
     return jax.block_until_ready(state.ema_params)

@@ -49,13 +49,13 @@ def cut(samples: Samples, sessions: int) -> tuple[Samples, np.datetime64]:
 
 
 def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Config) -> Verdict:
-    """Promotes unless a loss is higher beyond the paired interval, or a forecast is no number."""
+    """Promotes unless a loss is higher beyond the paired interval, or a forecast is non-finite."""
     days = str(shadow.target_day.min()), str(shadow.target_day.max())
     broken = [
         f.name for f in dataclasses.fields(update) if not np.isfinite(getattr(update, f.name)).all()
     ]
     if broken:
-        why = f"refused: {', '.join(broken)} of the update hold values that are no numbers"
+        why = f"refused: {', '.join(broken)} of the update hold non-finite values"
         return Verdict(False, why, len(shadow), *days, {})
     before, after = (ablation.losses(said, shadow) for said in (parent, update))
     blind = [k for k, v in before.items() if not np.isfinite(v).any()]

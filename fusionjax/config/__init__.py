@@ -201,8 +201,7 @@ def _formed(kind: Any, value: Any, key: str) -> Any:
     """The value with tuples for lists. dacite checks plain types, but takes any form for a tuple.
 
     Raises:
-      InputError: naming the key whose value has another form than ``kind``, or is no number to
-        compute with.
+      InputError: naming the key whose value has another form than ``kind``, or is not finite.
     """
     outer, inner = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):

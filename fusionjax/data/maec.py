@@ -179,7 +179,7 @@ def _audio_features(
 ) -> Float[np.ndarray, "S 58"]:
     """Mean and standard deviation of each Praat feature over the call's sentences.
 
-    A cell that is no number is left out. A feature that no sentence of a call has is the median
+    A cell that is not a number is left out. A feature that no sentence of a call has is the median
     of the training calls; a call with none at all is NaN.
     """
     each = sentences[list(AUDIO)].apply(pd.to_numeric, errors="coerce").astype(float)

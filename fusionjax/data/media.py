@@ -52,7 +52,7 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
     """``decode(path) -> (array, length)`` for a kind of file; length is what is not padding.
 
     Image: uint8 [height, width]. Audio: int16 [samples]. Video: uint8 [frames, height, width].
-    Frames: float32 [frames, features], NaN where a cell is empty or no number. ``decode`` raises
+    Frames: float32 [frames, features], NaN where a cell is empty or not a number. ``decode`` raises
     ``Undecodable``.
 
     Raises:

@@ -150,7 +150,7 @@ class Feeds:
         return drawn, self._anchor(step) if self._anchor is not None and self._due(step) else None
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
-        """Which rows of a step's global batch and anchor hold what is no number in their inputs."""
+        """Which rows of a step's global batch and anchor have non-finite inputs."""
         whole = copy.copy(self)
         whole._process = (0, 1)
         feed = whole[step]
@@ -193,7 +193,7 @@ class Feeds:
         return batch if weight.all() else self._without_content(batch)
 
     def _without_content(self, batch: Batch) -> Batch:
-        """A weight of 0 does not silence what is no number: the row itself has to go."""
+        """A weight of 0 does not silence what is non-finite: the row itself has to go."""
         hidden = batch.weight == 0
 
         def wiped(x: np.ndarray) -> np.ndarray:

@@ -267,7 +267,7 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
     else:  # times have numbers too, and are none
         values = pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
     wrong = ~(values.abs() <= _MOST) & cells.notna()
-    _refuse(table, wrong, where, f"{column} is no number, or infinite; empty it")
+    _refuse(table, wrong, where, f"{column} is not a number, or infinite; empty it")
     return values
 
 

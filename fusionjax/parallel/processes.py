@@ -38,7 +38,7 @@ def described() -> tuple[int, int] | None:
     JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Raises:
-      InputError: some of them are missing or no numbers.
+      InputError: some of them are missing or are not numbers.
     """
     e = os.environ
     if "JAX_COORDINATOR_ADDRESS" in e:

@@ -18,7 +18,7 @@ CODES = {
     "G1": "updates were skipped",
     "G2": "the loss rebounded: back to the best state",
     "G3": "the loss rebounded: told only",
-    "N1": "a number was lost",
+    "N1": "a step was non-finite",
     "N2": "samples were taken out",
     "N3": "the number was not lost again",
     "N4": "the model lost it: back to the best state",

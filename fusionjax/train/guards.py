@@ -1,6 +1,6 @@
 """What an update must pass before it is made: on the device, in the step, asked by no host.
 
-An update that is no number is never made, and from then on nothing moves until the host has seen
+A non-finite update is never made, and from then on nothing moves until the host has seen
 it: the state stays the one that the failing step began with, so that it can be looked into. One
 whose gradient stands out is skipped, and the run goes on.
 """

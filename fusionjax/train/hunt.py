@@ -1,7 +1,7 @@
-"""What to do when a number is lost: find where, find whose fault it is, put it on record.
+"""Debugs a non-finite step: where it is non-finite first, which samples cause it, for the record.
 
 The state waits as it was before the failing step, and the step's feed is a function of seed and
-step: the step is made again with every intermediate result looked at, then with parts of the rows
+step: the step is made again with every intermediate result checked, then with parts of the rows
 blank, until the samples that break it are known.
 """
 
@@ -28,18 +28,18 @@ _SHOWN = 8  # names listed before "and … more"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a hunt found.
+    """What was found about a non-finite step.
 
     Attributes:
       step: that could not be made.
       cause: ``samples`` whose content breaks it; the ``model``, which breaks on nothing or on
-        most samples; or ``chance``: made again, it gives numbers (a fault of the machine).
-      forward: the first intermediate result on the way to the loss that is no number.
-      backward: the same on the way back.
-      gradients: parameters whose gradient is no number.
-      parameters: that are no number themselves.
+        most samples; or ``chance``: made again, it is finite (a fault of the machine).
+      forward: the first non-finite intermediate result of the forward pass.
+      backward: the same of the backward pass.
+      gradients: parameters whose gradient is non-finite.
+      parameters: that are non-finite themselves.
       samples: rows of the market that break it.
-      inputs: what they hold that is no number.
+      inputs: which of theirs are non-finite.
     """
 
     step: int
@@ -54,19 +54,19 @@ class Finding:
     def __str__(self) -> str:
         if self.cause == "chance":
             return (
-                f"step {self.step} lost a number and, made again, does not: look at the machine's "
+                f"step {self.step} was non-finite and, made again, is not: look at the machine's "
                 "memory and devices"
             )
         first = [
-            f"on the way {way} it is first lost in {site}"
-            for way, site in (("to the loss", self.forward), ("back", self.backward))
+            f"in the {way} pass first in {site}"
+            for way, site in (("forward", self.forward), ("backward", self.backward))
             if site is not None
         ]
-        return f"step {self.step} lost a number: " + "; ".join(
+        return f"step {self.step} is non-finite: " + "; ".join(
             first
-            + _listed("no gradient for", self.gradients)
-            + _listed("no numbers in the parameters", self.parameters)
-            + _listed("no numbers in the inputs", self.inputs)
+            + _listed("non-finite gradients of", self.gradients)
+            + _listed("non-finite parameters", self.parameters)
+            + _listed("non-finite inputs", self.inputs)
         )
 
 
@@ -115,7 +115,7 @@ def hunt(
         else:
             at = _breaking(lambda s: any(made(s)[0].values()), rows, most)
     if at is None:
-        # What is no number on purpose is none with fresh parameters either.
+        # What is non-finite on purpose is so with fresh parameters too.
         usual = made(every, program.init(seed))[2]
     if not (lost & ~usual).any():  # it breaks on everything, fresh too
         usual = np.zeros_like(lost)
@@ -168,7 +168,7 @@ def _first(sites: list[Site], lost: np.ndarray, backward: bool) -> Site | None:
 
 
 def _inputs(feed: Feed, samples: tuple[int, ...]) -> tuple[str, ...]:
-    """What this process's rows of these samples hold that is no number."""
+    """What this process's rows of these samples hold that is non-finite."""
     named = []
     for part in (feed.batch, feed.anchor):
         if part is None:

@@ -1,4 +1,4 @@
-"""Where a computation first loses a number: every intermediate result checked, each by its name.
+"""Where a computation is non-finite first: every intermediate result checked, each by its name.
 
 A function is traced, and its equations are evaluated one by one together with whether what they
 give is a number: as pure and as compilable as the function itself, on any mesh.
@@ -44,7 +44,7 @@ class Site:
 
     Attributes:
       module: path of the module that computes it, a scanned layer with its number.
-      backward: whether on the way back, of gradients.
+      backward: whether it is part of the backward pass.
       operation: of XLA.
       source: file and line.
       shape: dtype and shape.
@@ -61,7 +61,7 @@ class Site:
 
 
 def instrument(function: Callable[..., Any], *shapes: Any) -> tuple[Callable[..., Any], list[Site]]:
-    """A function that also tells which of its intermediate results hold what is no number.
+    """A function that also tells which of its intermediate results are non-finite.
 
     Args:
       function: pure, of arrays.

@@ -62,7 +62,7 @@ def fit(
 
     Raises:
       Preempted: ``stop`` said so; the state was saved first.
-      InputError: the run folder holds another run, or numbers are lost that nothing brings back.
+      InputError: the run folder holds another run, or stays non-finite whatever is tried.
     """
     if run is not None and run[0].latest() is not None:  # before minutes are spent on compiling
         require_same_run(run[0].info(), run[1], run[0].folder)

@@ -182,7 +182,7 @@ class Program:
         """Every intermediate result of an update that is not made; ``state`` stays as it is.
 
         Returns:
-          What an update is made of, by name, and whether each holds what is no number; the
+          What an update is made of, by name, and whether each is non-finite; the
           intermediate results, and for each of them the same.
         """
         with jax.set_mesh(self.mesh):

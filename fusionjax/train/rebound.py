@@ -54,7 +54,7 @@ class Verdict:
     """What a look says.
 
     Attributes:
-      halted: a number was lost; the state waits.
+      halted: a step was non-finite; the state waits.
       state: to go on from, if the loss has rebounded and there still is a way back.
       seen: the look, if it has.
       best: and the one that it is compared with.

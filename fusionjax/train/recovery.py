@@ -1,4 +1,4 @@
-"""What follows when numbers are lost or the loss rebounds: who is told, and what is done."""
+"""What follows a non-finite step or a loss that rebounds: who is told, and what is done."""
 
 from pathlib import Path
 
@@ -122,7 +122,7 @@ class Recovery:
             return self._rebound.freed(state)
         if finding.cause == "chance" and self._chance != finding.step:
             self._chance = finding.step
-            said = f"step {finding.step} gives numbers this time, and training goes on from it"
+            said = f"step {finding.step} is finite this time, and training goes on from it"
             events.tell("N3", said, self.folder, step=finding.step)
             return self._rebound.freed(state)
         back = self._rebound.back((state.guard, guards.counters(state)))

@@ -60,7 +60,10 @@ def settle(
     found = anomalies(names, seen["training"], seen["anchor"], seen["settled"])
     if broken.any():
         rows = asked.row[broken][:8].tolist()
-        found = [f"{broken.sum()} anchor samples give no number and were not asked: {rows}", *found]
+        found = [
+            f"{broken.sum()} anchor samples are non-finite once encoded and were not asked: {rows}",
+            *found,
+        ]
     step, said_worth = int(state.step), f"worth to {len(anchor):,} later samples, in loss: {worth}"
     events.tell("T3", f"{label}: {said_worth}", folder, step=step)
     for line in found:
@@ -77,7 +80,7 @@ def settle(
 
 
 def _sound(later: tuple[Encoded, Batch]) -> tuple[tuple[Encoded, Batch], Bool[np.ndarray, "N"]]:
-    """What is encoded, without the samples that give what is no number; and which those are."""
+    """What is encoded, without the samples that are non-finite; and which those are."""
     encoded, batch = later
     broken = ~np.isfinite(encoded.h.astype(np.float32)).all((1, 2))
     return jax.tree.map(lambda x: x[~broken], (encoded, batch)), broken

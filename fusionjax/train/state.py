@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
-from fusionjax.train.optim import optimiser
 from fusionjax.registry import FUSIONS
+from fusionjax.train.optim import optimiser
 from fusionjax.types import Batch
 
 
@@ -29,7 +29,7 @@ class Guard:
     count: Int[Array, ""]
     skipped: Int[Array, ""]  # updates left out, over the run
     in_row: Int[Array, ""]  # of them, without one made between
-    halted: Bool[Array, ""]  # a number was lost: the state waits as it was
+    halted: Bool[Array, ""]  # a step was non-finite: updates are no-ops until the host clears it
     rate: Float[Array, ""]  # factor on the learning rate
 
 

@@ -213,7 +213,7 @@ def test_a_forecast_that_is_no_number_is_refused(market: Market, parent: Path) -
     said = (predict(program, p, windows, shadow.row, 64) for p in (params, broken))
     made = gate.judge(*said, shadow, c)
     assert not made.promoted
-    assert "no numbers" in made.why
+    assert "non-finite" in made.why
 
 
 def distance(a: Any, b: Any) -> float:

@@ -363,7 +363,7 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
             lambda r: (r / "bars.csv").write_text(
                 (r / "bars.csv").read_text().rstrip().rsplit(",", 1)[0] + ",gloomy\n"
             ),
-            "row 35 .*mood is no number",
+            "row 35 .*mood is not a number",
         ),
         (
             lambda r: (r / "bars.csv").write_text(

@@ -228,7 +228,7 @@ def test_parquet_types_become_plain_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cell", [np.inf, 1e39, "up", [1], b"1", pd.Timestamp("2024-05-01")])
 def test_channels_are_numbers(cell: Any) -> None:
     table = pd.DataFrame({"mood": pd.Series([None, "2", cell], dtype=object)})
-    with pytest.raises(InputError, match="f: row 2 .*mood is no number, or infinite; empty it"):
+    with pytest.raises(InputError, match="f: row 2 .*mood is not a number, or infinite; empty it"):
         schema.numbers(table, "mood", Path("f"))
     assert schema.numbers(table[:2], "mood", Path("f")).fillna(0).tolist() == [0, 2]
 

@@ -11,10 +11,10 @@ import pytest
 from conftest import SP500, feeds_of, seeing, small
 
 from fusionjax.config import Config, MeshConfig
-from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import path_name
+from fusionjax.registry import FUSIONS
 from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import Preempted

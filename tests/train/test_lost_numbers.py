@@ -218,7 +218,7 @@ def test_an_exploding_learning_rate_is_the_models_and_goes_back(
     assert quarantine.read(tmp_path / "run") == {}
     # Without a best state there is nothing to go back to, and nothing is overwritten.
     early = trainer(prepared, guard__window=40)
-    with pytest.raises(InputError, match="training cannot go on: step 7 lost a number") as e:
+    with pytest.raises(InputError, match="training cannot go on: step 7 is non-finite") as e:
         early.train(0, tmp_path / "early")
     assert "Lower train.learning_rate" in str(e.value)
     assert sorted(p.name for p in (tmp_path / "early/checkpoints").iterdir()) == ["4"]
@@ -244,7 +244,7 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
         guard__window=4,
         guard__rollbacks=0,
     )
-    with pytest.raises(InputError, match=f"training cannot go on: step {due} lost a number"):
+    with pytest.raises(InputError, match=f"training cannot go on: step {due} is non-finite"):
         t.train(0, tmp_path / "run")
     assert "N3" not in codes(tmp_path / "run")
     assert finding(tmp_path / "run", due)["cause"] == "model", "not the machine's, nor a sample's"
@@ -263,7 +263,7 @@ def test_a_head_that_breaks_on_everything_from_the_start_is_named(
         return dataclasses.replace(outcome, log_volatility=bad)
 
     monkeypatch.setattr(loss, "decode", broken)
-    with pytest.raises(InputError, match="step 0 lost a number: on the way to the loss"):
+    with pytest.raises(InputError, match="step 0 is non-finite: in the forward pass"):
         trainer(prepared).train(0, tmp_path / "run")
     found = finding(tmp_path / "run", 0)
     assert (found["cause"], found["forward"]["operation"]) == ("model", "log")
@@ -319,7 +319,7 @@ def test_too_many_broken_samples_are_refused_by_name(
 
 
 def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Trainer) -> None:
-    """One such sample would make every answer no number, and nothing would ever be dropped."""
+    """One such sample would make every answer non-finite, and nothing would ever be dropped."""
     batch = next(labelled_batches(sound.lesson.whole.take(np.arange(6)), sound.windows, 6))
     h = np.ones((6, 2, 4), np.float32)
     h[4, 1, 2] = np.inf
