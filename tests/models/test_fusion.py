@@ -301,7 +301,9 @@ def test_training_rows_reach_experts_but_not_through_the_late_path() -> None:
     rngs = {"dropout": jax.random.key(4)}
 
     def trained(p: dict[str, Any], e: Encoded) -> jax.Array:
-        return (fusion(c, False).apply({"params": p}, e, rngs=rngs).outputs ** 2).sum()
+        return (
+            FUSIONS[c.model.fusion](c, False).apply({"params": p}, e, rngs=rngs).outputs ** 2
+        ).sum()
 
     grads = jax.device_get(jax.jit(jax.grad(trained))(params, encoded()))
     assert not grads["expert_kernel"].any()

@@ -11,6 +11,7 @@ from conftest import seeing, small
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
+from fusionjax.registry import FUSIONS
 from fusionjax.train.probe import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_step
