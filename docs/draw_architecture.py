@@ -1,0 +1,60 @@
+"""Draws the picture of docs/architecture.md from the imports of the code: run it after a move."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- drawn by docs/draw_architecture.py -->\n", "<!-- end -->\n"
+
+
+def rooms(package: Path) -> dict[str, set[str]]:
+    """What each folder or file right below a package imports of the others."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(package.rglob("*.py")):
+        room = path.relative_to(package).parts[0].removesuffix(".py")
+        needs = found.setdefault(room, set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                first, *rest = name.split(".")
+                if first == package.name and rest:
+                    needs.add(rest[0])
+    found.pop("__init__", None)
+    return {room: (needs & {*found}) - {room} for room, needs in found.items()}
+
+
+def reduced(needs: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Only the arrows that no chain of others implies."""
+
+    def below(room: str) -> set[str]:
+        return needs[room].union(*(below(n) for n in needs[room]))
+
+    return {
+        room: {n for n in own if not any(n in below(other) for other in own - {n})}
+        for room, own in needs.items()
+    }
+
+
+def picture() -> str:
+    """A Mermaid graph: an arrow from each room to those it is built on."""
+    arrows = [
+        f"  {room} --> {need}"
+        for room, own in reduced(rooms(ROOT / "fusionjax")).items()
+        for need in sorted(own)
+    ]
+    return "\n".join(["```mermaid", "graph TD", *arrows, "```", ""])
+
+
+def page() -> str:
+    """The page with today's picture."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    return before + BEGIN + picture() + END + rest.split(END)[1]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
