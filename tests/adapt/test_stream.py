@@ -185,6 +185,7 @@ def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> gate.Verd
     return gate.judge(*said, shadow, c)
 
 
+@pytest.mark.slow
 def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
     market: Market, parent: Path
 ) -> None:
@@ -251,6 +252,7 @@ def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent:
     assert distance(params["fusion"][heads], update["fusion"][heads]) > 0, "heads move freely"
 
 
+@pytest.mark.slow
 def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: Path) -> None:
     c = finetune.as_training(
         config(finetune__rank=2, finetune__to_parent=0.1, finetune__teacher=0.2)
@@ -268,7 +270,14 @@ def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: 
         np.testing.assert_allclose(one, eight, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", ["incremental + replay + gate", "two-sided adapter", "retrain"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "incremental + replay + gate",
+        pytest.param("two-sided adapter", marks=pytest.mark.slow),
+        "retrain",
+    ],
+)
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
     c = config(finetune__every=10, finetune__retrain_every=20, train__steps=20)
     whole = Stream(market, c, MESH, parent)
@@ -288,6 +297,7 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
     assert said.flops > 0
 
 
+@pytest.mark.slow
 def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> None:
     turned = telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")), "2020-08-20")
     c = config(finetune__every=5, finetune__steps=12, finetune__learning_rate=1e-2)
@@ -345,6 +355,7 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tasks_are_the_same_on_any_mesh_and_learn_over_tasks(market: Market, parent: Path) -> None:
     c = config(train__global_batch_size=64)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))

@@ -136,7 +136,7 @@ def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
     assert (low > 0) == found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_tells_the_future_beats_its_placebos_and_noise_does_not(
     market: Market, tmp_path: Path
 ) -> None:

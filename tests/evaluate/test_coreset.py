@@ -46,7 +46,7 @@ def test_one_seed_one_choice() -> None:
     assert set(same) != set(choose(belief, label, 0.3, 2))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_chosen_beats_random_on_a_planted_market() -> None:
     changes = {"train.steps": 400, "ladder.seeds": 2, "ladder.rungs": (MODALITIES[:3],)}
     c = resolve(planted_config.get_config()).override(changes)

@@ -32,7 +32,7 @@ def market() -> Market:
     return tiny_market(days=450, symbols=("AA", "BB", "CC"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sound_set_up_is_ready(market: Market) -> None:
     c = config()
     passed = list(gates.climb(market, c, make_mesh(c.mesh, jax.devices()[:1])))

@@ -55,7 +55,7 @@ def test_the_anchor_is_later_than_every_label_it_is_kept_from() -> None:
     assert views[0].time[study.anchor].max() < views[0].time[views[0].split["dev"]].min()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     views = markets()
     c = config(
@@ -125,7 +125,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 @pytest.mark.shared_data
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pictures_climb_a_ladder_of_one_rung() -> None:
     c = resolve(candle5.get_config()).override(
         {

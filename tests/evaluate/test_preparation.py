@@ -27,7 +27,7 @@ def gigabytes(bars: int, folder: Path) -> float:
     return float(found[2])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_memory_grows_by_little_a_bar(tmp_path: Path) -> None:
     few, many = (gigabytes(bars, tmp_path) for bars in (2_500, 102_500))
     assert (many - few) * 1e9 / 100_000 < 4_000, (few, many)

@@ -26,7 +26,7 @@ def diagnoses(fusion: str) -> list[tuple[Diagnosis, Diagnosis]]:
     return list(zip(training, later, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_equal_weight_is_told_what_is_wrong_with_it_and_ours_is_not() -> None:
     """Six modalities, of which audio and video are noise and source is a shortcut that ended."""
     for training, later in diagnoses("equal"):

@@ -54,6 +54,7 @@ def test_the_settings_of_each_method() -> None:
         sweep.settings(config().override({"sweep.space": (("model.widht", (8,)),)}))
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(market: Market, tmp_path: Path) -> None:
     c = config(sweep__method="sensitivity", sweep__seeds=2)
     mesh = make_mesh(c.mesh, jax.devices()[:1])

@@ -24,7 +24,7 @@ def test_data_without_a_truth_is_refused() -> None:
         truth.findings(config(planted, **{"ladder.variant": "fulll"}))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_planted_market_answers_for_everything() -> None:
     c = config(planted)
     findings = truth.findings(c)
@@ -38,7 +38,7 @@ def test_a_planted_market_answers_for_everything() -> None:
     assert table.row_count == len(found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.shared_data
 def test_wrong_labels_of_digits_are_found() -> None:
     root = str(ROOT.parent / "shared" / "datasets" / "multiview" / "handwritten.npz")

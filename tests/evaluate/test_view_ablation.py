@@ -57,7 +57,7 @@ def test_placebos_stay_in_their_split(views: list[Views]) -> None:
             != made.batch.inputs["text"].x).any()  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_signal_beats_its_placebos_and_noise_does_not(views: list[Views]) -> None:
     content, worth = view_ablation.ablate(config(), views, "dev", 4, Progress(disable=True))
     assert worth.loc["numeric", "verdict"] == "used"

@@ -120,7 +120,7 @@ def moved(before: dict, after: dict) -> np.ndarray:
     return np.array([np.abs(a - b).max() for a, b in pairs])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_is_fine_tuned_alike_on_one_device_and_on_eight() -> None:
     before, one = trained(config(), 1)
     c = config(mesh__data=2, mesh__fsdp=2, mesh__tensor=2)

@@ -143,6 +143,7 @@ def test_a_restart_after_the_hunt_changes_no_bit(
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
 
 
+@pytest.mark.slow
 def test_an_infinite_pixel_is_found(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +225,7 @@ def test_an_exploding_learning_rate_is_the_models_and_goes_back(
     assert sorted(p.name for p in (tmp_path / "early/checkpoints").iterdir()) == ["4"]
 
 
+@pytest.mark.slow
 def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
