@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from fusionjax.config import Config
 from fusionjax.registry import FUSIONS
 
+
 def get(params: Any) -> Any:
     """φ out of all parameters."""
     return params["fusion"]["weights"]

@@ -12,8 +12,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
-from fusionjax.train.optim import optimiser
 from fusionjax.registry import FUSIONS
+from fusionjax.train.optim import optimiser
 from fusionjax.types import Batch
 
 

@@ -11,7 +11,6 @@ import pytest
 from conftest import SP500, feeds_of, seeing, small
 
 from fusionjax.config import Config, MeshConfig
-from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import path_name
