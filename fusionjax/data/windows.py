@@ -123,7 +123,7 @@ class Windows:
             if isinstance(modality, VectorConfig):
                 raise InputError(
                     f"config.modalities.{name} is a vector: those are for studies of the fusion "
-                    "(launch/evaluate.py --ladder); a market has numeric, text, chart, image, "
+                    "(studies/ladder.py); a market has numeric, text, chart, image, "
                     "audio and video"
                 )
             if isinstance(modality, MediaConfig) and modality.kind not in market.media:
