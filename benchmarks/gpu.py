@@ -12,10 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from fusionjax.errors import InputError
 from gpu_items import page
 from gpu_items.runner import ITEMS, ROOT, Runner
-
-from fusionjax.errors import InputError
 
 
 def main() -> int:

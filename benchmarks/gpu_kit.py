@@ -17,13 +17,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gpu_items.bench import ROOT, Bench
-from gpu_items.configs import SESSIONS, as_flags, market
 from packaging.markers import Marker
 
 from configs import h100_1
 from fusionjax.config import resolve
 from fusionjax.errors import InputError
+from gpu_items.bench import ROOT, Bench
+from gpu_items.configs import SESSIONS, as_flags, market
 
 # What the package imports for the measurements, and what these import; of flax, optax, orbax and
 # pandas the machine may have others, with which nothing was tested.
@@ -121,8 +121,9 @@ def plant(folder: Path, rehearse: bool) -> None:
     """Writes the market's raw files and prepares them at full or at toy lengths."""
     bench = Bench(rehearse, folder / "unused", folder, 0.0)
     changes = market(bench, resolve(h100_1.get_config()))
-    raw = (folder / "market/bars.parquet").exists()
-    bench.launch("prepare", "h100_1", *as_flags(changes), *([] if raw else [f"--plant={SESSIONS}"]))
+    if not (folder / "market/bars.parquet").exists():
+        bench.launch("studies/plant", "h100_1", *as_flags(changes), f"--sessions={SESSIONS}")
+    bench.launch("prepare", "h100_1", *as_flags(changes))
 
 
 def size(folder: Path) -> int:

@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
             {
                 "train": ("2014-01-01", "2015-05-31"),
                 "stream": ("2015-06-01", "2015-07-31"),
-                "live": ("2015-06-02", "2015-09-30"),  # for --stream: forecast from June 1st on
+                "live": ("2015-06-02", "2015-09-30"),  # of studies/stream.py: from June 1st on
                 "dev": ("2015-08-01", "2015-09-30"),
             }
         )

@@ -203,7 +203,7 @@ def get_config() -> ConfigDict:
     # What an alarm leads to: log; finetune, today; widen, the same with more replay; retrain.
     c.drift.action = "finetune"
 
-    # A study of the fusion alone, on vectors: `launch/evaluate.py --ladder`.
+    # A study of the fusion alone, on vectors: `studies/ladder.py`.
     c.ladder = ConfigDict()
     c.ladder.data = "planted"  # planted | maec | digits | candles
     c.ladder.variant = "full"  # planted: regime; maec: year; digits: corruption

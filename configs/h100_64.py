@@ -6,7 +6,7 @@
 and to rehearse it anywhere, on 64 virtual CPU devices and a small planted market:
 
     C="--config=configs/h100_64.py --cpu_mesh"
-    python launch/prepare.py $C --plant=1500
+    python studies/plant.py $C --sessions=1500
     python launch/train.py $C
 
 Five modalities of a market folder (config.data.root): 4,096 sessions of prices, a token each, 512

@@ -1,7 +1,7 @@
 """KDD17 as a stream: 50 US stocks, trained on 2007-2012, lived through in 2013 and 2014.
 
     python launch/train.py --config=configs/kdd17.py --seeds=5
-    python launch/finetune.py --config=configs/kdd17.py --from=runs/kdd17 --stream
+    python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17
 
 The second command lives the 503 sessions under every rule, from never updating to a training from
 scratch every month, with five seeds each: some forty minutes on one core; docs/adaptation.md has

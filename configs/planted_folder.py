@@ -1,12 +1,13 @@
 """A planted market through real files: five modalities from prices, posts, PNG, WAV and MP4.
 
     C=--config=configs/planted_folder.py
-    python launch/prepare.py $C --plant=4000
+    python studies/plant.py $C --sessions=4000
+    python launch/prepare.py $C
     python launch/train.py $C
     python launch/evaluate.py $C --run=runs/planted_folder --split=dev
 
-The market is that of configs/planted.py, seed 0, its first 4,000 samples a session each from
-January 1990 on. What the fusion should find is known: numeric, text and image are informative,
+The market is that of studies/configs/planted.py, seed 0, its first 4,000 samples a session each
+from January 1990 on. What the fusion should find is known: numeric, text and image are informative,
 audio and video are noise. One seed: direction right in 67.0 % of the 500 dev samples, 65.0 % with
 the texts hidden and 63.8 % without the pictures; audio is dropped, but video, noise as well, keeps
 its weight. A way to try real files, not a result: it is one market.
@@ -15,7 +16,8 @@ its weight. A way to try real files, not a result: it is one market.
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.names import NUMERIC
+
+NUMERIC = tuple(f"numeric_{i}" for i in range(8))  # columns of its bars
 
 
 def get_config() -> ConfigDict:

@@ -21,7 +21,7 @@ _AGAINST = flags.DEFINE_multi_string("against", [], "key=value: also plan a vari
 
 
 def main(config: Config) -> None:
-    from fusionjax.evaluate.cost import variant
+    from fusionjax.config.variant import variant
     from fusionjax.parallel.cluster import H100
     from fusionjax.train import plan_table
     from fusionjax.train.plan import make_plan, scaled, state_bytes, uneven

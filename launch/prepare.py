@@ -3,36 +3,28 @@
 python launch/prepare.py --config=configs/acl18.py
 python launch/prepare.py --config=configs/acl18.py --audit     # how good is it? one HTML page
 python launch/prepare.py --config=configs/planted_folder.py --source=FOLDER   # a market folder
-python launch/prepare.py --config=configs/planted_folder.py --plant=4000   # writes its raw files
 """
 
 import json
 import sys
-from pathlib import Path
 
 from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
 
-_PLANT = flags.DEFINE_integer("plant", None, "First write a planted market of so many sessions")
 _SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of config.data's raw data")
 _AUDIT = flags.DEFINE_bool("audit", False, "Also look at how good the set is; status 3: not fit")
 _EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
-    import numpy as np
-
-    from fusionjax.data import audit, planted, planted_folder, prepare, store
+    from fusionjax.data import audit, prepare, store
     from fusionjax.report import audit as audit_page
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
 
     if _SOURCE.value is not None:
         config = config.override({"data.source": "folder", "data.root": _SOURCE.value})
-    if _PLANT.value is not None:
-        market = planted.plant(planted.regime(config.ladder.variant), config.seed)
-        planted_folder.write(market, Path(config.data.root), np.arange(_PLANT.value))
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     manifest = json.loads((folder / "manifest.json").read_text())

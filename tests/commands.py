@@ -1,4 +1,4 @@
-"""Starts launch commands as a user would, but forked from a process that imported everything."""
+"""Starts commands as a user would, but forked from a process that imported everything."""
 
 import os
 import tempfile
@@ -6,16 +6,37 @@ from pathlib import Path
 
 from conftest import ROOT, XLA_FLAGS
 
-from fusionjax.endure import forked
+from benchmarks.measures import forked
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "JAX_NUM_CPU_DEVICES"}
 ENVIRONMENT |= {"PYTHONPATH": str(ROOT), "COLUMNS": "200", "XLA_FLAGS": XLA_FLAGS}
 
 
+# Of a training at toy widths.
+SMALL = [
+    "--config.model.width=16",
+    "--config.model.layers=1",
+    "--config.model.heads=2",
+    "--config.train.global_batch_size=32",
+    "--config.train.log_every=1",
+    "--config.train.warmup_steps=2",
+]
+
+
 def arguments(script: str, config: str | None, *flags: str) -> list[str]:
-    """A command's words after ``python``: ``config`` is the name of one of ``configs/``."""
-    given = [] if config is None else [f"--config={ROOT / 'configs' / config}.py"]
-    return [str(ROOT / "launch" / f"{script}.py"), *given, *flags]
+    """A command's words after ``python``.
+
+    Args:
+      script: of ``launch/``, or with its folder: ``studies/ladder``.
+      config: of ``configs/``, or with its folder; None for none.
+      flags: of the command.
+    """
+    given = [] if config is None else [f"--config={_file('configs', config)}"]
+    return [str(_file("launch", script)), *given, *flags]
+
+
+def _file(folder: str, name: str) -> Path:
+    return ROOT / (f"{name}.py" if "/" in name else f"{folder}/{name}.py")
 
 
 def launch(folder: Path, script: str, config: str | None, *flags: str, status: int = 0) -> str:

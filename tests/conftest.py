@@ -30,7 +30,8 @@ os.environ["XLA_FLAGS"] = XLA_FLAGS
 # modules that define them are left out; every function that takes them is checked.
 _MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts)
-    for p in (ROOT / "fusionjax").rglob("*.py")
+    for folder in ("fusionjax", "studies", "benchmarks/measures")
+    for p in (ROOT / folder).rglob("*.py")
     if p.stem != "__init__"
 }
 install_import_hook(

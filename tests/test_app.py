@@ -8,7 +8,13 @@ import pytest
 from bare_commands import Answer, answers
 from conftest import ROOT
 
-COMMANDS = sorted(p.stem for p in (ROOT / "launch").glob("*.py"))
+# Those that are commands of this form; gpu.py and its like parse their flags themselves.
+COMMANDS = sorted(
+    f"{folder}/{p.stem}"
+    for folder in ("launch", "studies", "benchmarks")
+    for p in (ROOT / folder).glob("*.py")
+    if "app.run(main" in p.read_text()
+)
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
 HEAVY = frozenset(
     (
@@ -27,9 +33,14 @@ MISTAKES = [
     ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
     ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
     ("predict", [DEMO], "--run.* must have a value"),
-    ("finetune", [DEMO, "--from=x", "--rule=sometimes"], "value should be one of <never update|"),
+    ("studies/stream", [DEMO, "--from=x", "--rule=sometimes"], "should be one of <never update|"),
     ("evaluate", [DEMO], "--run is missing; give the folder"),
 ]
+
+
+def script(name: str) -> str:
+    """Of ``launch/``, if no folder is given."""
+    return str(ROOT / (f"{name}.py" if "/" in name else f"launch/{name}.py"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +53,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], 
     asked += [(name, *flags) for name, flags, _ in MISTAKES]
     asked += [("train", "--config=ends.py")]
     got = answers(
-        [(str(ROOT / "launch" / f"{name}.py"), *flags) for name, *flags in asked],
+        [(script(name), *flags) for name, *flags in asked],
         folder,
         {**os.environ, "PYTHONPATH": str(ROOT)},
     )
@@ -62,10 +73,10 @@ def test_help_lists_all_flags_of_a_command(
     got = answered[name, "--help"]
     assert got.status == 0
     light(got)
-    script = (ROOT / "launch" / f"{name}.py").read_text()
-    assert script[3 : script.index("\n")] in got.said, "what the command is for"
-    own = re.findall(r'flags\.DEFINE_\w+\(\s*"([\w.]+)"', script)
-    assert own
+    text = Path(script(name)).read_text()
+    assert text[3 : text.index("\n")] in got.said, "what the command is for"
+    own = re.findall(r'flags\.DEFINE_\w+\(\s*"([\w.]+)"', text)
+    assert own or not name.startswith("launch/")
     for flag in (*own, "config", "cpu_mesh", "ledger_dir"):
         assert re.search(rf"^  --(\[no\])?{re.escape(flag)}: \S", got.said, re.MULTILINE), flag
 
@@ -98,9 +109,10 @@ def test_a_config_file_that_ends_the_process_is_no_help(
 
 def test_every_config_file_is_light(tmp_path: Path) -> None:
     """It is read while flags are parsed: with a mistyped one beside it nothing heavy is needed."""
-    files = sorted(p for p in (ROOT / "configs").glob("*.py") if p.stem != "__init__")
+    folders = (ROOT / "configs", ROOT / "studies/configs")
+    files = sorted(p for f in folders for p in f.glob("*.py") if p.stem != "__init__")
     got = answers(
-        [(str(ROOT / "launch/train.py"), f"--config={p}", "--stepz=1") for p in files],
+        [(script("studies/ladder"), f"--config={p}", "--stepz=1") for p in files],
         tmp_path,
         {**os.environ, "PYTHONPATH": str(ROOT)},
     )
@@ -114,7 +126,7 @@ def test_every_config_file_is_light(tmp_path: Path) -> None:
     [
         ("sweep", [], "plotly"),
         ("serve_daily", ["--from=runs/demo"], "plotly"),
-        ("evaluate", ["--ladder", "--plot"], "matplotlib"),
+        ("studies/ladder", ["--plot"], "matplotlib"),
     ],
 )
 def test_a_missing_extra_is_named_before_any_work(
@@ -122,7 +134,7 @@ def test_a_missing_extra_is_named_before_any_work(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
     (got,) = answers(
-        [(str(ROOT / "launch" / f"{name}.py"), DEMO, *flags)],
+        [(script(name), DEMO, *flags)],
         tmp_path,
         {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )

@@ -12,18 +12,21 @@ from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
 
 CONFIGS = sorted(
-    p.stem for p in (ROOT / "configs").glob("*.py") if p.stem not in ("__init__", "base")
+    f"{folder}/{p.stem}"
+    for folder in ("configs", "studies/configs")
+    for p in (ROOT / folder).glob("*.py")
+    if p.stem not in ("__init__", "base")
 )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_resolves_and_round_trips(name: str) -> None:
-    module = importlib.import_module(f"configs.{name}")
+    module = importlib.import_module(name.replace("/", "."))
     config = resolve(module.get_config())
     import json
 
     assert Config.from_json(json.loads(config.to_json())) == config
-    assert f"--config=configs/{name}.py" in (module.__doc__ or ""), "its header states the command"
+    assert f"--config={name}.py" in (module.__doc__ or ""), "its header states the command"
 
 
 def test_base_alone_is_refused_because_it_has_no_modality() -> None:

@@ -13,9 +13,9 @@ from unittest import mock
 import jax
 import numpy as np
 
+from benchmarks.measures import kill
 from fusionjax.config import Config
 from fusionjax.data.windows import Windows
-from fusionjax.endure import kill
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events
 from fusionjax.train.loop import feeds

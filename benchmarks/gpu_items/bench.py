@@ -94,7 +94,7 @@ class Bench:
         """Runs one of the package's commands here and returns what it says.
 
         Args:
-          script: of launch/.
+          script: of launch/, or with its folder.
           config: of configs/.
           flags: of the command.
           status: how it may end.
@@ -104,7 +104,8 @@ class Bench:
         Raises:
           RuntimeError: it ended otherwise; with the end of what it said.
         """
-        command = [sys.executable, str(ROOT / "launch" / f"{script}.py")]
+        script = script if "/" in script else f"launch/{script}"
+        command = [sys.executable, str(ROOT / f"{script}.py")]
         command += [f"--config={ROOT / 'configs' / config}.py", *flags]
         made = {**os.environ, **(environment or {})}
         with tempfile.TemporaryFile("w+") as log:
@@ -119,7 +120,7 @@ class Bench:
             said = log.read()
         if child.returncode not in status:
             end = " / ".join(said.strip().splitlines()[-6:])
-            raise RuntimeError(f"launch/{script}.py ended with status {child.returncode}: {end}")
+            raise RuntimeError(f"{script}.py ended with status {child.returncode}: {end}")
         return said
 
 

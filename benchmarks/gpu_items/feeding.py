@@ -6,9 +6,9 @@ from pathlib import Path
 
 import jax
 
+from benchmarks.measures import cost
 from configs import h100_1
 from fusionjax.config import resolve
-from fusionjax.evaluate import cost
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.telemetry import progress_bar
 from gpu_items.bench import Bench

@@ -25,11 +25,3 @@ MARKET_CHANNELS = (
     "market_vol20",
     "sector_ret",
 )
-# Modalities of the planted market (planted.py); NUMERIC are channels of its folder.
-MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
-NUMERIC = tuple(f"numeric_{i}" for i in range(8))
-# Of the handwritten digits (digits.py); JUNK are those of corruption "junk".
-VIEWS = tuple(f"view{i}" for i in range(1, 7))
-JUNK = tuple(f"junk_{i}" for i in range(len(VIEWS)))
-# Of the pictures of candles (candles.py).
-CANDLES = "chart"

@@ -178,12 +178,6 @@ def aurc(confidence: Float[np.ndarray, "S"], loss: Float[np.ndarray, "S"]) -> fl
     return float(risk_coverage(confidence, loss)[1].mean())
 
 
-def worst_window_coverage(hit: Bool[np.ndarray, "T"], window: int = 250) -> float:
-    """The least share of hits in any ``window`` consecutive days, or in all days if fewer."""
-    length = min(window, len(hit))
-    return float(np.convolve(hit, np.ones(length), "valid").min() / length)
-
-
 def _by_end(counts: Bool[np.ndarray, "S"], end: Int[np.ndarray, "S"]) -> Int[np.ndarray, "K"]:
     """The samples that count, in the order in which their labels mature."""
     chosen = np.flatnonzero(counts)

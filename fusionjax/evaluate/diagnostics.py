@@ -104,7 +104,7 @@ def of_training(log: pd.DataFrame) -> list[str]:
     if len(slow):
         found.append(
             f"steps become slower than ever before {len(slow)} time(s), first at step {slow[0]}: "
-            "the feed or the machine is busy. Look: launch/benchmark.py --feeding"
+            "the feed or the machine is busy. Look: benchmarks/feeding.py"
         )
     return found
 

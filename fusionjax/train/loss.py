@@ -50,12 +50,6 @@ def output_losses(
     return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config)
 
 
-def batch_loss(outcome: Outcome, labels: Labels, batch: Batch, config: Config) -> Float[Array, ""]:
-    """The weighted sum over heads of each head's mean over the batch's known labels."""
-    losses = row_losses(outcome, labels, batch, config)
-    return weigh(label_means(losses, batch, label_counts(batch)), config)
-
-
 def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metrics) -> Metrics:
     """Each head's loss over ``total`` labels, of which the batch may hold a part."""
     return {k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()}

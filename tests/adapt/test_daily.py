@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import tiny_market
 from jax.sharding import Mesh
-from test_stream import MESH, TRAIN, config, telling, trained
+from parents import MESH, TRAIN, config, telling, trained
 
 from fusionjax import files
 from fusionjax.adapt import daily, finetune

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import seeing, small
-from test_stream import MESH
+from parents import MESH
 
 from fusionjax.adapt import daily
 from fusionjax.config import Config

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal, stats
 
-from fusionjax.adapt import drift, shift, yardstick
+from fusionjax.adapt import drift, shift
 from fusionjax.adapt.drift import Alarm, Watch
 from fusionjax.adapt.series import Usual
 from fusionjax.errors import InputError
@@ -286,14 +286,3 @@ def test_many_rows_are_thinned_evenly() -> None:
     x = np.random.default_rng(0).normal(size=(999, 4))
     y = x[::-1] + 0.2
     assert shift.embedding_shift(x, y, 0) == shift.embedding_shift(x[::2], y[::2], 0)
-
-
-def test_the_yardstick_finds_what_moved_and_only_that() -> None:
-    trials = {r.kind: r for r in yardstick.trials("PageHinkley", 1000.0, 40, 0)}
-    assert trials["abrupt"].detected > 0.95
-    assert trials["abrupt"].delay < 25 < trials["gradual"].delay < 100
-    assert trials["recurring"].detected > 0.95
-    assert trials["none"].detected < 0.55
-    assert trials["feature-only"].detected > 0.55
-    assert trials["label-only"].detected > 0.55
-    assert max(r.false_alarms for r in trials.values()) < 3.5

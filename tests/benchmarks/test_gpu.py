@@ -13,10 +13,9 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import gpu
 import gpu_kit
+from fusionjax.errors import InputError
 from gpu_items import page, runner
 from gpu_items.runner import ITEMS, Item, Outcome, Report, Runner
-
-from fusionjax.errors import InputError
 
 ATTENTION = next(item for item in ITEMS if item.name == "attention")
 MADE_UP = {

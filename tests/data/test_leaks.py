@@ -13,11 +13,12 @@ from rich.progress import Progress
 
 from configs import acl18, planted_folder
 from fusionjax.config import Config
-from fusionjax.data import planted, prepare, store
-from fusionjax.data import planted_folder as files_of
+from fusionjax.data import prepare, store
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.types import Batch
+from studies.data import planted
+from studies.data import planted_folder as files_of
 
 
 def inputs(config: Config, symbol: str, day: str, fitted_to: str) -> Batch:

@@ -10,14 +10,14 @@ from conftest import TINY, seeing, small, tiny_market
 
 from configs import acl18, demo, planted_folder
 from fusionjax.config import Config
-from fusionjax.data import planted
-from fusionjax.data import planted_folder as planted_folder_data
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows, blank
 from fusionjax.errors import InputError
 from fusionjax.train.run import open_market
 from fusionjax.types import Batch
+from studies.data import planted
+from studies.data import planted_folder as planted_folder_data
 
 
 def config_of_all_kinds() -> Config:
@@ -106,7 +106,9 @@ def test_what_the_data_lacks_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="channel 'gap' is not in the prepared data; it has ret"):
         Windows(tiny_market(), small(demo.get_config(), Path()), scaler)
     vector = small(seeing({"audio": {"kind": "vector", "features": 3}}), Path())
-    with pytest.raises(InputError, match="config.modalities.audio is a vector: .* --ladder"):
+    with pytest.raises(
+        InputError, match="config.modalities.audio is a vector: .*studies/ladder.py"
+    ):
         Windows(tiny_market(), vector, scaler)
     with pytest.raises(InputError, match="modalities.text wants texts"):
         Windows(tiny_market(texts=False), small(acl18.get_config(), Path()), scaler)

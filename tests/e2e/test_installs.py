@@ -23,7 +23,9 @@ UNWANTED = {"torch", "triton", "sentence-transformers", "transformers", "tensorf
 
 def documented() -> list[tuple[str, str]]:
     """Each file that says ``pip install``, with what follows."""
-    folders = [p for d in ("docs", "launch", "fusionjax") for p in sorted((ROOT / d).rglob("*"))]
+    folders = [
+        p for d in ("docs", "launch", "fusionjax", "studies") for p in sorted((ROOT / d).rglob("*"))
+    ]
     tops = [ROOT / n for n in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml")]
     found = []
     for path in (*tops, *folders):

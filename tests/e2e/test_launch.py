@@ -13,16 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from bare_commands import answers
-from commands import ENVIRONMENT, arguments, launch
-
-SMALL = [
-    "--config.model.width=16",
-    "--config.model.layers=1",
-    "--config.model.heads=2",
-    "--config.train.global_batch_size=32",
-    "--config.train.log_every=1",
-    "--config.train.warmup_steps=2",
-]
+from commands import ENVIRONMENT, SMALL, arguments, launch
 
 
 def command(*given: str) -> list[str]:
@@ -203,7 +194,8 @@ def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
-    launch(tmp_path, "prepare", "h100_64", "--cpu_mesh", "--plant=1500")
+    launch(tmp_path, "studies/plant", "h100_64", "--cpu_mesh", "--sessions=1500")
+    launch(tmp_path, "prepare", "h100_64", "--cpu_mesh")
     said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")
     assert "mesh data 8 × fsdp 8 × tensor 1" in said
     rows = (tmp_path / "runs/h100_64_cpu_mesh/seed_0/metrics.jsonl").read_text().splitlines()
@@ -413,21 +405,6 @@ def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> No
     stamps = {p: p.stat().st_mtime_ns for p in day.rglob("*.*")}
     assert "was served before; nothing to do" in launch(folder, "serve_daily", "demo", *flags)
     assert {p: p.stat().st_mtime_ns for p in day.rglob("*.*")} == stamps
-
-
-@pytest.mark.slow
-def test_a_stream_is_lived_under_the_rules_that_are_asked_for(folder: Path) -> None:
-    flags = ["--from=runs/demo", "--stream", "--rule=never update", "--rule=incremental"]
-    quick = ["--config.finetune.split=dev", "--config.finetune.every=100", *SMALL]
-    launch(folder, "finetune", "demo", *flags, *quick, "--config.evaluate.bootstrap_samples=200")
-    table = (folder / "runs/demo/stream/dev.md").read_text()
-    assert "502 samples, 2017-01-03 to 2018-12-31; 2 seed(s)" in table
-    assert "| never update |" in table
-    assert "| incremental |" in table
-    assert "an update: seconds, FLOPs" in table
-    assert re.search(r"\| [\d.]+ s, [\d.]+e\+\d+ \|", table), (
-        "of an update, whatever a retraining costs"
-    )
 
 
 @pytest.mark.slow

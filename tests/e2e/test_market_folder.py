@@ -7,16 +7,15 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from commands import launch
+from commands import SMALL, launch
 from conftest import feeds_of
-from test_launch import SMALL
 
 from configs import planted_folder as planted_config
 from fusionjax.config import Config, resolve
-from fusionjax.data import planted, planted_folder
 from fusionjax.evaluate.inference import predict
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.run import Trainer
+from studies.data import planted, planted_folder
 
 
 @pytest.fixture(scope="module")

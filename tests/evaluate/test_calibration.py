@@ -392,10 +392,3 @@ def test_risk_coverage_is_the_mean_over_all_orders_of_equals(seed: int) -> None:
     order = rng.permutation(6)
     _, again = calibration.risk_coverage(confidence[order], loss[order])
     np.testing.assert_allclose(again, risk)
-
-
-def test_worst_window_by_hand() -> None:
-    hit = np.array([1, 1, 0, 1, 0, 0, 1], bool)
-    assert calibration.worst_window_coverage(hit, 3) == 1 / 3
-    assert calibration.worst_window_coverage(hit, 4) == 1 / 4
-    assert calibration.worst_window_coverage(hit) == 4 / 7

@@ -1,16 +1,12 @@
-"""A chosen share of the samples: who is chosen, who may choose, and that it beats chance."""
+"""A chosen share of the samples: who is chosen, and who may choose."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import SP500, seeing, small
 
-from configs import planted as planted_config
-from fusionjax.config import resolve
 from fusionjax.data import samples
-from fusionjax.data.planted import MODALITIES, REGIMES, plant
 from fusionjax.distill.coreset import choose
 from fusionjax.errors import InputError
 from fusionjax.evaluate import coreset
@@ -46,19 +42,6 @@ def test_one_seed_one_choice() -> None:
     assert set(same) != set(choose(belief, label, 0.3, 2))
 
 
-@pytest.mark.nightly
-def test_chosen_beats_random_on_a_planted_market() -> None:
-    changes = {"train.steps": 400, "ladder.seeds": 2, "ladder.rungs": (MODALITIES[:3],)}
-    c = resolve(planted_config.get_config()).override(changes)
-    views = [plant(REGIMES["full"], s, train=2000, dev=60, test=1500).views for s in (300, 301)]
-    made = coreset.compare(c, views, "test", 0.3)
-    assert list(made.cells) == ["all", "30% chosen", "30% random"]
-    assert made.skill["all"] == 1
-    assert made.skill["30% chosen"] > made.skill["30% random"]
-    assert made.gain.mean < 0
-    assert coreset.for_screen(made).row_count == 3
-
-
 def test_training_rows_are_thinned_before_and_in_the_anchor(prepared: Path) -> None:
     c = small(seeing(SP500), prepared, train__coreset_share=0.5, train__coreset_by="random")
     trainer = Trainer.from_config(c, make_mesh(c.mesh), coreset.rows)
@@ -82,17 +65,3 @@ def test_a_folder_without_a_run_cannot_choose(prepared: Path, tmp_path: Path) ->
     c = small(seeing(SP500), prepared, train__coreset_share=0.5, train__coreset_by=by)
     with pytest.raises(InputError, match="no run here"):
         coreset.rows(c, open_market(c))
-
-
-def test_a_share_must_be_one_and_labels_classes() -> None:
-    c = resolve(planted_config.get_config())
-    views = [plant(REGIMES["full"], 300, train=200, dev=60, test=100).views]
-    for share in (0.0, 1.0, 2.0):
-        with pytest.raises(InputError, match=f"--coreset={share}: expected a share between 0 and"):
-            coreset.compare(c, views, "dev", share)
-    none = dataclasses.replace(
-        views[0].batch.targets, direction_mask=np.zeros_like(views[0].batch.targets.direction_mask)
-    )
-    blind = dataclasses.replace(views[0], batch=dataclasses.replace(views[0].batch, targets=none))
-    with pytest.raises(InputError, match="a coreset is chosen by classes"):
-        coreset.compare(c, [blind], "dev", 0.3)

@@ -11,12 +11,12 @@ from conftest import TINY, seeing, small
 from configs import planted_folder as planted_config
 from fusionjax import ledger
 from fusionjax.config import Config, resolve
-from fusionjax.data import planted, planted_folder
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.report import charts, run, sweep
 from fusionjax.train.run import open_market
+from studies.data import planted, planted_folder
 
 HOSTILE = "<script>alert(1)</script> sells & buys"
 

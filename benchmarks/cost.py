@@ -1,0 +1,35 @@
+"""Measures what a config costs beside a variant of itself: ratios with intervals, and their bars.
+
+python benchmarks/cost.py --config=configs/acl18.py --config.model.fusion=distilled \
+    --against=model.fusion=equal
+Several changes: repeat --against.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+
+_AGAINST = flags.DEFINE_multi_string("against", [], "key=value that the variant differs by")
+_PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each gives one ratio")
+
+
+def main(config: Config) -> None:
+    from benchmarks.measures import cost
+    from fusionjax.config.variant import variant
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+
+    other = variant(config, _AGAINST.value)
+    with progress_bar() as progress:
+        made = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
+    CONSOLE.print(cost.for_screen(made))
+    for note in made.notes:
+        say(note)
+    say(f"written to {made.save(Path('runs') / config.name)}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,326 @@
+"""What a config costs beside a variant of itself, in pairs: time, memory, arithmetic."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Bool, Float
+from rich.progress import Progress
+from rich.table import Table
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.pipeline import evaluation_batches
+from fusionjax.distill import weights
+from fusionjax.errors import InputError
+from fusionjax.parallel.mesh import axes
+from fusionjax.parallel.rules import replicated
+from fusionjax.train.loop import feeds
+from fusionjax.train.program import flops
+from fusionjax.train.run import Trainer
+from fusionjax.types import Feed
+
+# How many times as much as its variant a config may cost.
+STEP_BAR, MEMORY_BAR, PREDICTION_BAR = 1.25, 1.10, 1.05
+FEED_BAR = 0.2  # of a step: the host makes samples five times as fast as they are consumed
+_STEPS = 8  # a block has at least so many steps, feeds and evaluation batches
+_ENOUGH = 6  # pairs: the range of fewer holds the true median in less than 95 % of cases
+_RESAMPLINGS = 2000
+
+REST, MOVE, BETWEEN = "step that leaves φ", "step that moves φ", "step between the bursts of φ"
+PLAIN, RUN = "step", "step, mean over the whole run"
+ASSEMBLY, PREDICTION = "feed assembled on the host, in a burst of φ", "prediction"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One quantity of both configs, as a ratio."""
+
+    what: str
+    ratio: float
+    interval: tuple[float, float] | None  # 95 %; None for what is counted, not measured
+    bar: float | None
+    ours: float
+    theirs: float
+    unit: str
+
+    @property
+    def reached(self) -> str:
+        """Whether the whole interval is on one side of the bar, and on which."""
+        if self.bar is None:
+            return ""
+        low, high = self.interval or (self.ratio, self.ratio)
+        return "yes" if high <= self.bar else "no" if low > self.bar else "not told"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """All rows, with what a reader must know beside them."""
+
+    name: str  # of the file
+    title: str
+    notes: list[str]
+    rows: list[Row]
+
+    def save(self, folder: Path) -> Path:
+        """Writes the rows as JSON into ``folder``; returns the file's path."""
+        raw = dataclasses.asdict(self)
+        raw["rows"] = [{**dataclasses.asdict(r), "reached": r.reached} for r in self.rows]
+        path = folder / f"{self.name}.json"
+        files.write_text(path, json.dumps(raw, indent=2))
+        return path
+
+
+def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
+    """Measures ``config`` against ``other`` on real feeds.
+
+    Blocks of both alternate ABBA, then BAAB; each four give one ratio, and the first round does
+    not count. The one diagnosis and elimination of a run is not part of any step.
+
+    Args:
+      config: whose cost is asked; names the result.
+      other: what it is compared with.
+      mesh: of both.
+      pairs: rounds that count.
+      progress: shows a bar.
+
+    Raises:
+      InputError: too few pairs, or what ``Trainer.from_config`` refuses.
+    """
+    if pairs < 2:
+        raise InputError(f"--pairs={pairs}: an interval needs at least 2")
+    trainers = [Trainer.from_config(c, mesh) for c in (config, other)]
+    period = math.lcm(*(t.config.distill.every for t in trainers if weights.anchored(t.config)))
+    ours, theirs = (_Side(t, period * -(-_STEPS // period)) for t in trainers)
+    ever = ours.share > 0 or theirs.share > 0
+    kinds = ((REST, MOVE, BETWEEN) if ever else (PLAIN,)) + (PREDICTION, ASSEMBLY)
+    bar = progress.add_task("cost", total=pairs + 1, note="compiling")
+    seconds = {kind: np.zeros((pairs + 1, 2)) for kind in kinds}
+    for n in range(pairs + 1):
+        for kind, spent in seconds.items():
+            for i in (0, 1, 1, 0) if n % 2 else (1, 0, 0, 1):
+                spent[n, i] += (ours, theirs)[i].seconds(kind) / 2
+        progress.update(bar, advance=1, note=f"{kinds[0]}: {_ratio(seconds[kinds[0]][n]):.3f}")
+    timed = {kind: spent[1:] for kind, spent in seconds.items()}
+    if ever:
+        # Where φ never moves all steps are alike, and the other's share keeps pairs together.
+        share = np.array([ours.share or theirs.share, theirs.share or ours.share])
+        timed = {RUN: timed[MOVE] * share + timed[REST] * (1 - share), **timed}
+    bars = {PLAIN: STEP_BAR, RUN: STEP_BAR, BETWEEN: STEP_BAR, PREDICTION: PREDICTION_BAR}
+    rows = [_timed(kind, spent, bars.get(kind)) for kind, spent in timed.items()]
+    rows += _counted(ours, theirs)
+    few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
+    platform = mesh.devices.flat[0].platform.upper()
+    return Cost(
+        "cost",
+        f"{config.name} against {_difference(config, other)}: {pairs} pairs, mesh {axes(mesh)}, "
+        f"{platform}",
+        [
+            f"φ, the fusion's weights, move in {ours.share:.1%} of the run's steps "
+            f"(against {theirs.share:.1%}).",
+            "Memory is what the compiler plans a device: arguments + outputs + temporaries - "
+            "aliases.",
+            "FLOPs are the compiler's: of a branch the dearer side, of a loop (layers, "
+            "microbatches) one turn.",
+            *([few] if pairs < _ENOUGH else []),
+        ],
+        rows,
+    )
+
+
+def feeding(config: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
+    """How long a feed's assembly takes, by one thread, beside the step that consumes it.
+
+    Raises:
+      InputError: too few pairs, or what ``Trainer.from_config`` refuses.
+    """
+    if pairs < 2:
+        raise InputError(f"--pairs={pairs}: an interval needs at least 2")
+    side = _Side(Trainer.from_config(config, mesh), config.distill.every)
+    step = REST if side.share > 0 else PLAIN
+    bar = progress.add_task("feeding", total=pairs + 1, note="compiling")
+    spent = np.zeros((pairs + 1, 2))
+    for n in range(pairs + 1):
+        for i, kind in enumerate((ASSEMBLY, step)):
+            spent[n, i] = side.seconds(kind)
+        progress.update(bar, advance=1, note=f"{_ratio(spent[n]):.3f} of a step")
+    size = config.train.global_batch_size
+    platform = mesh.devices.flat[0].platform.upper()
+    return Cost(
+        "feeding",
+        f"{config.name}: {pairs} pairs, feeds of {size} samples, mesh {axes(mesh)}, {platform}",
+        [f"The host can feed {1 / _ratio(np.median(spent[1:], 0)):.1f} such steps at once."],
+        [_timed("a feed's assembly, of a step", spent[1:], FEED_BAR)],
+    )
+
+
+class _Side:
+    """One config's program, state and inputs, made before the clock runs."""
+
+    def __init__(self, trainer: Trainer, block: int) -> None:
+        c = trainer.config
+        self._trainer = trainer
+        self._scalar = partial(jax.device_put, device=replicated(trainer.program.mesh))
+        due = _schedule(c)
+        self.share = float(due.mean())
+        self._first = int(due.argmax())  # from here on feeds of both kinds come, if there are both
+        kinds = [kind for kind in (False, True) if kind in due]
+        every = c.distill.every
+        moves = {
+            PLAIN: [False] * block,
+            REST: [False] * block,
+            MOVE: [True] * block,
+            BETWEEN: ([True] + [False] * (every - 1)) * (block // every),
+        }
+        step = {kind: int(np.flatnonzero(due == kind)[-1]) for kind in kinds}
+        feed = {kind: self._some(kind) for kind in kinds}
+        self._blocks = {
+            name: [
+                (np.int32(step[k]), feed[k][i % _STEPS])
+                for i, wanted in enumerate(block)
+                for k in [wanted if wanted in kinds else kinds[0]]
+            ]
+            for name, block in moves.items()
+        }
+        rows = samples.split(trainer.market, c, c.evaluate.split).row
+        self.batches = list(
+            islice(evaluation_batches(rows, trainer.windows, c.train.global_batch_size), _STEPS)
+        )
+        self._state = trainer.program.init(c.seed)
+
+    def seconds(self, kind: str) -> float:
+        """How long one step, feed or prediction of this kind takes, in a block of them."""
+        if kind == ASSEMBLY:
+            return _clock(self._assemble) / _STEPS
+        if kind == PREDICTION:
+            return _clock(self._predict) / len(self.batches)
+        block = [(self._scalar(step), feed) for step, feed in self._blocks[kind]]
+        jax.block_until_ready([step for step, _ in block])
+        return _clock(partial(self._train, block)) / len(block)
+
+    def _train(self, block: list[tuple[jax.Array, Feed]]) -> Any:
+        # The program takes its branch by ``state.step``, and the feed must be one for that branch.
+        # The state is donated, so it is carried on.
+        for step, feed in block:
+            state = dataclasses.replace(self._state, step=step)
+            self._state, metrics = self._trainer.program.step(state, feed, 0)
+        return self._state, metrics
+
+    def _predict(self) -> Any:
+        program = self._trainer.program
+        return [program.predict(self._state.ema_params, batch) for batch in self.batches]
+
+    def _some(self, moving: bool) -> list[Feed]:
+        """Feeds for steps that move φ, or for others."""
+        anchored = weights.anchored(self._trainer.config)
+        return self._draw(lambda feed: not anchored or (feed.anchor is not None) == moving)
+
+    def _assemble(self) -> list[Feed]:
+        return self._draw(lambda feed: True)
+
+    def _draw(self, wanted: Callable[[Feed], bool]) -> list[Feed]:
+        """From an iterator of its own: nothing of them was made ahead."""
+        t = self._trainer
+        source: Any = feeds(t.config, t.lesson, t.windows).starting(self._first)
+        try:
+            return list(islice(filter(wanted, source), _STEPS))
+        finally:
+            source.close()  # it would go on making some ahead while something else is timed
+
+    def counted(self) -> dict[str, float]:
+        """What the compiler says of the step and of predict."""
+        program = self._trainer.program
+        step = program.compiled_step()
+        predict = program.compiled_predict(self._state.ema_params, self.batches[0])
+        return {
+            "memory of a step": _memory(step),
+            "memory of a prediction": _memory(predict),
+            "FLOPs of a step": flops(step),
+            "FLOPs of a prediction": flops(predict),
+        }
+
+
+def _schedule(config: Config) -> Bool[np.ndarray, "steps"]:
+    """In which of the run's steps φ moves."""
+    steps = jnp.arange(config.train.steps, dtype=jnp.int32)
+    if not weights.anchored(config):
+        return np.zeros(len(steps), bool)
+    return np.asarray(jax.vmap(partial(weights.due, config))(steps))
+
+
+def _clock(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(work())
+    return time.perf_counter() - start
+
+
+def _memory(compiled: jax.stages.Compiled) -> float:
+    m: Any = compiled.memory_analysis()
+    sizes = m.argument_size_in_bytes, m.output_size_in_bytes, m.temp_size_in_bytes
+    return float(sum(sizes) - m.alias_size_in_bytes)
+
+
+def _ratio(pair: Float[np.ndarray, "*rounds 2"]) -> Any:
+    return pair[..., 0] / pair[..., 1]
+
+
+def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -> Row:
+    """The median ratio of the rounds; its interval from resampled rounds (percentile bootstrap)."""
+    ratio = _ratio(spent)
+    drawn = np.random.default_rng(0).choice(ratio, (_RESAMPLINGS, len(ratio)))
+    low, high = np.quantile(np.median(drawn, 1), [0.025, 0.975])
+    ours, theirs = np.median(spent, 0)
+    return Row(
+        what,
+        float(np.median(ratio)),
+        (float(low), float(high)),
+        bar,
+        float(ours),
+        float(theirs),
+        "seconds",
+    )
+
+
+def _counted(ours: _Side, theirs: _Side) -> list[Row]:
+    a, b = ours.counted(), theirs.counted()
+    return [
+        Row(what, a[what] / b[what], None, MEMORY_BAR, a[what], b[what], "bytes a device")
+        if what.startswith("memory")
+        else Row(what, a[what] / b[what], None, None, a[what], b[what], "FLOPs a device")
+        for what in a
+    ]
+
+
+def _difference(config: Config, other: Config) -> str:
+    """The keys that differ, with the other's values."""
+
+    def walk(a: Any, b: Any, key: str) -> list[str]:
+        if isinstance(a, dict) and isinstance(b, dict):
+            return [d for k in a | b for d in walk(a.get(k), b.get(k), f"{key}.{k}".lstrip("."))]
+        return [] if a == b else [f"{key}={b}"]
+
+    found = walk(dataclasses.asdict(config), dataclasses.asdict(other), "")
+    return ", ".join(found) or "itself"
+
+
+def for_screen(cost: Cost) -> Table:
+    """The table for a terminal."""
+    table = Table(title=cost.title, title_justify="left", title_style="bold")
+    for i, column in enumerate(("what", "ratio", "95 % interval", "bar", "reached")):
+        table.add_column(column, justify="left" if i in (0, 4) else "right")
+    for r in cost.rows:
+        low_high = "counted" if r.interval is None else "[{:.3f}, {:.3f}]".format(*r.interval)
+        bar = "–" if r.bar is None else f"≤ {r.bar:.2f}"
+        table.add_row(r.what, f"{r.ratio:.3f}", low_high, bar, r.reached)
+    return table

@@ -1,0 +1,24 @@
+"""What an ablation found: tables for the terminal, and one file for pages."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from fusionjax import files
+from fusionjax.report import frames
+
+
+def for_screen(tables: dict[str, pd.DataFrame], title: str) -> list[Table]:
+    """Each table by what it says; those of few modalities have one in a column."""
+    return [
+        frames.for_screen(table.T.rename_axis("") if len(table) < 9 else table, f"{title}: {what}")
+        for what, table in tables.items()
+    ]
+
+
+def save(tables: dict[str, pd.DataFrame], path: Path) -> None:
+    """Writes the tables as JSON."""
+    made = {what: json.loads(t.to_json(orient="table")) for what, t in tables.items()}
+    files.write_text(path, json.dumps(made))

@@ -1,0 +1,6 @@
+"""Research with fusionjax: what its fusions, update rules and intervals are worth.
+
+Nothing here is part of the package. Each script beside this file is a command; what it runs is in
+the folders: ``data`` (markets and sets whose truth is known), ``fusion``, ``streams``, and the
+``configs`` that name their settings.
+"""

@@ -1,0 +1,35 @@
+"""Does a modality matter to config.ladder's first fusion? Changed under it, and learned as noise.
+
+python studies/ablate.py --config=studies/configs/maec.py --placebos=20 --split=test
+launch/ablate.py asks the same of a run.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+
+_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffled, so many times")
+
+
+def main(config: Config) -> None:
+    from fusionjax.report import ablation as report
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from studies.fusion import ladder, view_ablation
+
+    split = _SPLIT.value or config.evaluate.split
+    with progress_bar() as progress:
+        views = ladder.load(config, progress)
+        content, worth = view_ablation.ablate(config, views, split, _PLACEBOS.value, progress)
+    tables = {"content": content, "placebos": worth}
+    CONSOLE.print(*report.for_screen(tables, f"{config.name}, {split}"))
+    path = Path(f"runs/{config.name}/ablation_{split}.json")
+    report.save(tables, path)
+    say(f"written to {path}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,30 @@
+"""Five candles on a screenshot: which way do they go? Pictures alone, 148 to learn from.
+
+    python studies/ladder.py --config=studies/configs/candle5.py --split=test
+
+222 real pictures; five seeds, each with a random third held back: 92.7 ± 4.2 % right, a logistic
+regression on 16 × 16 fields 88.9 ± 4.2 %. Settings were chosen on the splits of seeds from 100 on
+(92.2 %). Ten minutes on one core. The folder: --config.ladder.root.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+from studies.names import CANDLES
+
+
+def get_config() -> ConfigDict:
+    c = base.get_config()
+    c.name = "candle5"
+    c.data.image_size = (80, 80)
+    with c.unlocked():
+        c.modalities[CANDLES] = ConfigDict({"kind": "image", "sessions": 1, "patch": 16})
+    c.ladder.data, c.ladder.variant, c.ladder.seeds = "candles", "test", 5
+    c.ladder.root = "../shared/datasets/candle5"
+    c.ladder.rungs = ((CANDLES,),)
+    c.ladder.fusions = (("fusionjax", {"model.fusion": "equal"}),)
+    c.loss.returns = c.loss.volatility = 0.0
+    c.model.width, c.model.layers, c.model.dropout = 64, 2, 0.2
+    c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1200, 128, 0.0
+    c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98
+    return c

@@ -1,0 +1,26 @@
+"""How soon detectors and update rules notice and survive known changes.
+
+    python benchmarks/detectors.py                                    # detectors, simulated
+    python studies/recovery.py --config=studies/configs/drift.py      # update rules
+
+The second plants a clue to the next move into KDD17's prices (2011 and 2012 to learn from, 2013 to
+live through; the change is on 2013-05-01) and lives it under each rule; half an hour.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import kdd17
+
+
+def get_config() -> ConfigDict:
+    c = kdd17.get_config()
+    c.name = "drift"
+    with c.unlocked():
+        c.data.splits = ConfigDict(
+            {"train": ("2011-01-01", "2012-12-31"), "live": ("2013-01-03", "2013-12-31")}
+        )
+        del c.modalities["market"]
+    c.loss.direction = 1.0
+    c.train.steps = 200
+    c.model.dropout, c.train.modality_dropout = 0.1, 0.0
+    return c

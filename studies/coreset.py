@@ -1,0 +1,27 @@
+"""Trains config.ladder's first fusion on a chosen share of the samples, beside random and all.
+
+python studies/coreset.py --config=studies/configs/planted.py --share=.3 --split=test
+"""
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+
+_SHARE = flags.DEFINE_float("share", None, "Of the training samples, in (0, 1)", required=True)
+_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+
+
+def main(config: Config) -> None:
+    from fusionjax.train.telemetry import CONSOLE, progress_bar
+    from studies.fusion import coreset, ladder
+
+    split = _SPLIT.value or config.evaluate.split
+    with progress_bar() as progress:
+        views = ladder.load(config, progress)
+        made = coreset.compare(config, views, split, _SHARE.value)
+    CONSOLE.print(coreset.for_screen(made))
+
+
+if __name__ == "__main__":
+    app.run(main)

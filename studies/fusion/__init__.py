@@ -1,0 +1,1 @@
+"""What learned weights are worth: the modality ladder, its truth, its coresets, its placebos."""

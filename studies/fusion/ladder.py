@@ -1,0 +1,221 @@
+"""The modality ladder: every fusion, and a floor, with ever more modalities, on the same samples.
+
+A fusion does no harm if no rung is worse than the best smaller one beyond the paired interval.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from einops import rearrange
+from jaxtyping import Float, Int64
+from rich.progress import Progress
+
+from fusionjax.config import Config
+from fusionjax.errors import InputError
+from fusionjax.train.state import TrainState
+from fusionjax.types import Image, Input, Vector
+from studies.data import candles, digits, maec, planted
+from studies.data.views import Views
+from studies.fusion.study import Study
+
+_BINS = 10  # of the calibration error
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One fusion on one rung. ``loss`` is what is compared; lower is better.
+
+    Attributes:
+      loss: of every seed and sample: 100 if wrong, or squared errors of log volatility by horizon.
+      summary: metric -> (mean over seeds, standard deviation over seeds).
+      weights: mean fusion weight of each modality where present, a row a seed; None for the floor.
+      kept: which modalities elimination kept, a row a seed; None for other fusions.
+    """
+
+    fusion: str
+    rung: tuple[str, ...]
+    loss: Float[np.ndarray, "seeds samples K"]
+    summary: dict[str, tuple[float, float]]
+    weights: Float[np.ndarray, "seeds M"] | None
+    kept: Float[np.ndarray, "seeds M"] | None
+
+
+def load(config: Config, progress: Progress) -> list[Views]:
+    """The views of every seed."""
+    c = config.ladder
+    seeds = range(c.first_seed, c.first_seed + c.seeds)
+    if c.data == "planted":
+        return [planted.plant(planted.regime(c.variant), s).views for s in seeds]
+    if c.data == "digits":
+        return [digits.load(Path(c.root), s, c.variant) for s in seeds]  # type: ignore[arg-type]
+    if c.data == "candles":
+        return [candles.load(Path(c.root), s) for s in seeds]
+    cache = Path(config.data.prepared) / "text_cache"
+    junk = sum(name.startswith("junk") for name in c.rungs[-1])
+    return [
+        maec.load(Path(c.root), cache, progress, year=c.variant, junk=junk, seed=s)  # type: ignore[arg-type]
+        for s in seeds
+    ]
+
+
+def with_vectors(config: Config, views: Views) -> Config:
+    """The config with one vector modality a view and the views' classes.
+
+    Views that are no vectors keep what the config says of them.
+    """
+    raw = json.loads(config.to_json())
+    vectors = {n: {"kind": "vector", "features": size} for n, size in views.features.items()}
+    raw["modalities"] = {n: vectors.get(n) or raw["modalities"][n] for n in views.names}
+    raw["targets"]["classes"] = views.classes
+    for head in ("direction", "volatility"):
+        width = getattr(views.batch.targets, f"{head}_mask").shape[1]
+        raw["targets"][head] = tuple(range(1, width + 1))
+    raw["targets"]["returns"] = (1,)
+    return Config.from_json(raw)
+
+
+def climb(config: Config, views: list[Views], split: str, progress: Progress) -> Iterator[Cell]:
+    """Trains and scores every fusion on every rung, and a linear floor at the end.
+
+    Raises:
+      InputError: a rung names a modality that the data has not, or the split is none of its own.
+    """
+    config = with_vectors(config, views[0])
+    for rung in config.ladder.rungs:
+        unknown = set(rung) - set(views[0].names)
+        if unknown:
+            raise InputError(
+                f"config.ladder: {', '.join(sorted(unknown))} is no modality of "
+                f"{config.ladder.data}; it has {', '.join(views[0].names)}"
+            )
+    if split not in views[0].split:
+        raise InputError(
+            f"config.ladder.data {config.ladder.data} has no split {split}; it has "
+            f"{', '.join(views[0].split)}"
+        )
+    told = config.ladder.oracle
+    if told and told not in config.ladder.rungs[1:]:
+        raise InputError(
+            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
+        )
+    total = (len(config.ladder.fusions) + 1) * len(config.ladder.rungs)
+    bar = progress.add_task("ladder", total=total, note="")
+    for name, changes in config.ladder.fusions:
+        study = Study(config.override(changes), views)
+        for rung in config.ladder.rungs:
+            progress.update(bar, note=f"{name}, {len(rung)} modalities")
+            yield score(name, study, *study.fit(rung), views, rung, split)
+            progress.advance(bar)
+    for rung in config.ladder.rungs:
+        progress.update(bar, note=f"floor, {len(rung)} modalities")
+        yield _floor(views, rung, split)
+        progress.advance(bar)
+
+
+def score(
+    name: str,
+    study: Study,
+    state: TrainState,
+    notes: dict,
+    views: list[Views],
+    rung: tuple[str, ...],
+    split: str,
+) -> Cell:
+    """Scores what ``study.fit`` returned for a rung."""
+    rows = views[0].split[split]
+    f = jax.device_get(study.predict(state, rung, rows))
+    weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
+    with np.errstate(invalid="ignore"):
+        seen = np.isfinite(weight).sum(1)
+        weights = np.nansum(weight, 1) / np.maximum(seen, 1)
+    if _regresses(views):
+        loss, summary = _volatility_scores(f.outcome.log_volatility, views, rows)
+    else:
+        log_p = jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0])
+        loss, summary = _direction_scores(np.asarray(log_p), views, rows)
+    return Cell(name, rung, loss, summary, weights, notes.get("kept"))
+
+
+def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
+    """Ridge or logistic regression on all features of the rung, 0 where a modality is absent.
+
+    Its penalty is chosen on the later parts of growing windows inside the training rows.
+    """
+    from sklearn.linear_model import LogisticRegressionCV, RidgeCV
+    from sklearn.model_selection import TimeSeriesSplit
+
+    said = []
+    for v in views:
+        x = np.concatenate([_flat(v.batch.inputs[name]) for name in rung], 1)
+        train, rows, t = v.split["train"], v.split[split], v.batch.targets
+        folds = TimeSeriesSplit(5)
+        if _regresses(views):
+            model = RidgeCV(np.logspace(-1, 5, 13), cv=folds).fit(x[train], t.log_volatility[train])
+            said.append(model.predict(x[rows]))
+        else:
+            model = LogisticRegressionCV(
+                Cs=np.logspace(-4, 0, 5),
+                l1_ratios=(0.0,),
+                cv=folds,
+                scoring="neg_log_loss",
+                max_iter=1000,
+                use_legacy_attributes=False,
+            ).fit(x[train], t.direction[train, 0])
+            said.append(model.predict_log_proba(x[rows]))
+    scores = _volatility_scores if _regresses(views) else _direction_scores
+    loss, summary = scores(np.stack(said), views, views[0].split[split])
+    name = "ridge" if _regresses(views) else "logistic regression"
+    return Cell(name, rung, loss, summary, None, None)
+
+
+def _flat(given: Input) -> Float[np.ndarray, "S F"]:
+    """A vector as it is, a picture as the mean brightness of 16 × 16 fields."""
+    if isinstance(given, Image):
+        fields = rearrange(given.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)
+        return fields.mean(2) / 255
+    assert isinstance(given, Vector), "studies are of vectors and pictures"
+    return given.x.astype(float)
+
+
+def _regresses(views: list[Views]) -> bool:
+    return bool(views[0].batch.targets.volatility_mask.any())
+
+
+def _volatility_scores(
+    said: Float[np.ndarray, "seeds samples H"], views: list[Views], rows: Int64[np.ndarray, "_"]
+) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
+    """Squared errors, and their mean by horizon."""
+    loss = (said - np.stack([v.batch.targets.log_volatility[rows] for v in views])) ** 2
+    summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
+    return loss.astype(float), summary
+
+
+def _direction_scores(
+    log_p: Float[np.ndarray, "seeds samples C"], views: list[Views], rows: Int64[np.ndarray, "_"]
+) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
+    """100 where the likeliest class is wrong; accuracy, log loss and calibration."""
+    label = np.stack([v.batch.targets.direction[rows, 0] for v in views])
+    right = log_p.argmax(-1) == label
+    nll = -np.take_along_axis(log_p, label[..., None], -1)[..., 0]
+    sure = np.exp(log_p.max(-1))
+    ece = [calibration_error(*seed) for seed in zip(sure, right, strict=True)]
+    return 100.0 * (~right)[..., None], {
+        "accuracy": _mean_std(100 * right.mean(1)),
+        "NLL": _mean_std(nll.mean(1)),
+        "ECE": _mean_std(np.array(ece)),
+    }
+
+
+def calibration_error(confidence: Float[np.ndarray, "S"], right: np.ndarray) -> float:
+    """Expected calibration error of the top class, %, in ten equal bins (Guo et al., 2017)."""
+    at = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gap = np.bincount(at, confidence - right, _BINS)
+    return float(100 * np.abs(gap).sum() / len(confidence))
+
+
+def _mean_std(x: np.ndarray) -> tuple[float, float]:
+    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan")

@@ -1,0 +1,240 @@
+"""What a ladder says: rung against rung, ours against each row, as table, JSON and plot."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+from rich.table import Table
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.errors import require_extra
+from studies.data.views import Views
+from studies.fusion.ladder import Cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A paired difference of losses in %-points or squared error; positive = the first is worse."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def clusters(config: Config, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
+    """What moves together: a seed's whole market or shuffle; a day's calls, over all seeds."""
+    rows, seeds = views.split[split], config.ladder.seeds
+    if config.ladder.data == "maec":
+        return np.tile(views.time[rows], (seeds, 1))
+    return np.repeat(np.arange(seeds)[:, None], len(rows), axis=1)
+
+
+def paired(
+    ours: Float[np.ndarray, "seeds samples"],
+    theirs: Float[np.ndarray, "seeds samples"],
+    cluster: Int64[np.ndarray, "seeds samples"],
+) -> Difference:
+    """Mean difference with its 95 % interval: Student's t over cluster means of the pairs."""
+    from scipy import stats
+
+    d = (ours - theirs).ravel()
+    _, at = np.unique(cluster.ravel(), return_inverse=True)
+    groups = at.max() + 1
+    excess = np.bincount(at, d - d.mean(), groups)
+    error = np.sqrt((excess**2).sum() * groups / (groups - 1)) / len(d)
+    half = float(stats.t.ppf(0.975, groups - 1) * error)
+    return Difference(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """All cells and what they say together."""
+
+    title: str
+    cells: list[Cell]
+    harm: dict[str, list[Difference | None]]  # by fusion, each rung against its best smaller rung
+    rivals: dict[str, Difference]  # the first fusion against each other one, on the last rung
+    # By fusion: what the last rung gains over the best on the first, as a share of what the best
+    # gains that is told which modalities are informative. None where that is not known.
+    found: dict[str, float | None]
+
+
+def title(config: Config) -> str:
+    """Of a config's ladder: two variants of one config do not share a folder."""
+    return f"{config.name}_{config.ladder.variant}"
+
+
+def report(config: Config, cells: Iterable[Cell], views: list[Views], split: str) -> Report:
+    """Compares rung with rung and, on the last one, the first fusion with all other rows.
+
+    With several horizons the loss is their mean.
+    """
+    cells, cluster = list(cells), clusters(config, views[0], split)
+    names = list(dict.fromkeys(c.fusion for c in cells))
+    fusions = [name for name, _ in config.ladder.fusions]
+    by = {n: [c for c in cells if c.fusion == n] for n in names}
+    harm: dict[str, list[Difference | None]] = {}
+    for name, row in by.items():
+        losses = [c.loss.mean(-1) for c in row]
+        harm[name] = [None]
+        for i in range(1, len(losses)):
+            best = min(losses[:i], key=np.mean)
+            harm[name].append(paired(losses[i], best, cluster))
+    ours = by[names[0]][-1].loss.mean(-1)
+    rivals = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
+    mean = {(c.fusion, c.rung): float(c.loss.mean()) for c in cells}
+    first, last, told = config.ladder.rungs[0], config.ladder.rungs[-1], config.ladder.oracle
+    found: dict[str, float | None] = dict.fromkeys(names)
+    if told:
+        start, best = (min(mean[n, rung] for n in fusions) for rung in (first, told))
+        found = {n: (start - mean[n, last]) / (start - best) for n in names}
+    return Report(f"{title(config)}, {split}", cells, harm, rivals, found)
+
+
+def columns(r: Report) -> tuple[list[str], list[list[str]]]:
+    """The table's header and rows: scores, last rung against best smaller, ours against each."""
+    names = list(dict.fromkeys(c.fusion for c in r.cells))
+    rungs = [c.rung for c in r.cells if c.fusion == names[0]]
+    metrics = list(r.cells[0].summary)
+    head = ["fusion", *(_rung(rungs, i) for i in range(len(rungs)))]
+    head += ["harm of the last rung", "ours minus this"]
+    known = any(share is not None for share in r.found.values())
+    head += ["of the oracle's gain"] if known else []
+    rows = []
+    for name in names:
+        mine = [c for c in r.cells if c.fusion == name]
+        cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in mine]
+        last = r.harm[name][-1]
+        share = r.found[name]
+        rows.append(
+            [name, *cells, interval(last), interval(r.rivals.get(name))]
+            + ([f"{share:.0%}"] if share is not None else [])
+        )
+    return head, rows
+
+
+def for_screen(r: Report) -> Table:
+    """The table for a terminal."""
+    head, rows = columns(r)
+    table = Table(title=r.title, title_justify="left", title_style="bold")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for i, row in enumerate(rows):
+        table.add_row(*row, style="bold" if i == 0 else None)
+    return table
+
+
+def save(
+    r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str, picture: bool
+) -> Path:
+    """Writes table (Markdown), numbers (JSON) and picture into a folder of its own in ``folder``.
+
+    Returns:
+      The Markdown's path.
+    """
+    head, rows = columns(r)
+    text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
+    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    ours = [c for c in r.cells if c.kept is not None]
+    if ours:
+        text += f"\nweights and share of seeds that keep it\n\n| rung | {' | '.join(names)} |\n"
+        text += f"{'|---' * (len(names) + 1)}|\n"
+        for c in ours:
+            assert c.kept is not None
+            assert c.weights is not None
+            cells = [
+                f"{w:.2f} ± {s:.2f}, {k:.0%}" if n in c.rung else "–"
+                for n, w, s, k in zip(
+                    names, c.weights.mean(0), c.weights.std(0), c.kept.mean(0), strict=True
+                )
+            ]
+            text += f"| {len(c.rung)} ({c.fusion}) | {' | '.join(cells)} |\n"
+    path = folder / title(config) / f"ladder_{split}.md"
+    files.write_text(path, text)
+    raw = {
+        "config": json.loads(config.to_json()),
+        "cells": [
+            {
+                "fusion": c.fusion,
+                "rung": c.rung,
+                "summary": c.summary,
+                "weights": None if c.weights is None else c.weights.tolist(),
+                "kept": None if c.kept is None else c.kept.tolist(),
+            }
+            for c in r.cells
+        ],
+        "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
+        "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
+        "found": r.found,
+    }
+    files.write_text(path.with_suffix(".json"), json.dumps(raw))
+    if picture:
+        plot(r, path.with_suffix(".svg"))
+    return path
+
+
+def plot(r: Report, path: Path) -> None:
+    """Draws the loss of every fusion, mean and 95 % interval over seeds, rung by rung.
+
+    Raises:
+      InputError: the extra ``plots`` is not installed.
+    """
+    require_extra("plots", "matplotlib")
+    import matplotlib.pyplot as plt
+    from scipy import stats
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for i, name in enumerate(r.harm):
+        cells = [c for c in r.cells if c.fusion == name]
+        by_seed = np.stack([c.loss.mean((1, 2)) for c in cells])  # rungs, seeds
+        seeds = by_seed.shape[1]
+        half = stats.t.ppf(0.975, max(seeds - 1, 1)) * by_seed.std(1, ddof=1) / np.sqrt(seeds)
+        axes.errorbar(
+            np.arange(len(cells)) + 0.03 * i,
+            by_seed.mean(1),
+            half,
+            label=name,
+            linewidth=2.5 if i == 0 else 1,
+            color="black" if i == 0 else f"C{(i - 1) % 10}",
+            capsize=2,
+        )
+    rungs = [c.rung for c in r.cells if c.fusion == next(iter(r.harm))]
+    axes.set_xticks(range(len(rungs)), [_rung(rungs, i) for i in range(len(rungs))])
+    axes.set_ylabel(
+        "wrong, % (mean and 95 % interval over seeds)" if _classes(r) else "squared error"
+    )
+    axes.set_title(r.title)
+    axes.legend(fontsize=8, ncols=2)
+    with files.replaced(path) as f:
+        figure.savefig(f, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _classes(r: Report) -> bool:
+    return "accuracy" in r.cells[0].summary
+
+
+def _rung(rungs: list[tuple[str, ...]], i: int) -> str:
+    if i == 0:
+        return ", ".join(rungs[0])
+    added = [n for n in rungs[i] if n not in rungs[i - 1]]
+    gone = [n for n in rungs[i - 1] if n not in rungs[i]]
+    return f"+ {', '.join(added)}" if not gone else ", ".join(rungs[i])
+
+
+def _score(metric: str, mean: float, std: float) -> str:
+    digits = 1 if metric in ("accuracy", "ECE") else 3
+    name = {"accuracy": "", "NLL": "nll ", "ECE": "ece "}.get(metric, "")
+    return f"{name}{mean:.{digits}f}" + (f"±{std:.{digits}f}" if metric == "accuracy" else "")
+
+
+def interval(d: Difference | None) -> str:
+    """A difference and its 95 % interval, for a table."""
+    if d is None:
+        return "–"
+    digits = 2 if max(abs(d.low), abs(d.high)) > 0.3 else 4  # points, or squared error
+    return f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"

@@ -1,0 +1,142 @@
+"""One fusion on vectors, many seeds side by side on one device, any subset of modalities shown."""
+
+import copy
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from fusionjax.config import Config
+from fusionjax.distill import weights
+from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.registry import FUSIONS
+from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
+from fusionjax.train.state import TrainState, init_state
+from fusionjax.train.step import make_step
+from fusionjax.types import Batch, Feed, Forecast, Fused
+from studies.data.views import Views
+
+_CHUNK = 20  # steps a call
+
+
+class Study:
+    """One config's fusion on views, all seeds at once on one device.
+
+    The step is the one that every other training uses; only the feeding differs, as all rows lie
+    on the device.
+    """
+
+    def __init__(self, config: Config, views: list[Views]) -> None:
+        first = views[0]
+        # All seeds take every step together: none may wait.
+        config = config.override({"guard.window": 0})
+        self.config = config
+        self._learns = FUSIONS[config.model.fusion].learns_weights
+        self._show(views)
+        train = first.split["train"]
+        cut = len(train) - round(len(train) * config.distill.anchor_share)
+        self.anchor = train[cut:]
+        begin = first.time[self.anchor[0]]
+        self.base = train[:cut][first.known[train[:cut]] <= begin]
+        self.train = train
+        sessions, self.anchor_session = np.unique(first.time[self.anchor], return_inverse=True)
+        step = make_step(config, float(len(sessions)))
+        axes: Any = TrainState(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
+        self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
+        self._run = jax.jit(self._chunk, donate_argnums=0)
+        self._init = jax.jit(jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes))
+        self._predict = jax.jit(jax.vmap(make_predict(config)))
+        self._eliminate = jax.jit(
+            jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
+        )
+
+    def showing(self, views: list[Views]) -> "Study":
+        """The same programs on other content: the splits must be those of the first views."""
+        other = copy.copy(self)
+        other._show(views)
+        return other
+
+    def _show(self, views: list[Views]) -> None:
+        self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
+        self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
+
+    def _chunk(self, state: TrainState, data: Batch, seeds: Array) -> tuple[TrainState, dict]:
+        size = self.config.train.global_batch_size
+
+        def pick(rows: np.ndarray, seed: Array, step: Array, salt: int) -> Array:
+            key = jax.random.fold_in(jax.random.key(seed + np.uint32(1000 * salt)), step)
+            return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
+
+        def feed(data: Batch, seed: Array, step: Array) -> Feed:
+            whole = pick(self.train, seed, step, 1)
+            rows = whole
+            anchor = None
+            if self._learns:
+                absorbing = step >= weights.absorb_start(self.config)
+                rows = jnp.where(absorbing, whole, pick(self.base, seed, step, 2))
+                later = pick(self.anchor, seed, step, 3)
+                anchor = jax.tree.map(lambda x: x[later], data)
+            return Feed(jax.tree.map(lambda x: x[rows], data), anchor)
+
+        def one(state: TrainState, _: None) -> tuple[TrainState, dict]:
+            feeds = jax.vmap(feed, in_axes=(0, 0, None))(data, seeds, state.step)
+            return self._step(state, feeds, seeds)
+
+        return jax.lax.scan(one, state, None, length=_CHUNK)
+
+    def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
+        anchor = jax.tree.map(lambda x: x[self.anchor], data)
+        encoded = make_encode(self.config)(state.ema_params, anchor)
+        session = jnp.asarray(self.anchor_session)
+        return make_elimination(self.config)(state, encoded, anchor, session)
+
+    def fit(self, rung: tuple[str, ...]) -> tuple[TrainState, dict[str, Any]]:
+        """Trains all seeds with the modalities of ``rung``; the others are absent."""
+        data = self.rows(rung)
+        example = jax.tree.map(lambda x: x[:, :2], data)
+        state = self._init(self._seeds, example)
+        notes: dict[str, Any] = {}
+        pending = self._learns
+        for start in range(0, self.config.train.steps, _CHUNK):
+            if pending and start >= weights.elimination_step(self.config):
+                pending = False
+                state, said = self._eliminate(state, data)
+                notes |= jax.device_get(said)
+            state, metrics = self._run(state, data, self._seeds)
+        notes["loss"] = metrics["loss"][-1]
+        return state, notes
+
+    def diagnose(
+        self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray
+    ) -> list[Diagnosis]:
+        """The fusion's indicators for every seed on some rows."""
+        data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
+
+        def one(params: Any, batch: Batch) -> tuple[Array, tuple[Array, Array], Fused]:
+            encoded = make_encode(self.config)(params, batch)
+            return make_diagnosis(self.config)(params, encoded, batch)
+
+        kappa, (off, swapped), fused = jax.device_get(
+            jax.jit(jax.vmap(one))(state.ema_params, data)
+        )
+        classes = len(self.config.targets.classes)
+        return [
+            diagnose(
+                kappa[i], (off[i], swapped[i]), jax.tree.map(lambda x, i=i: x[i], fused), classes
+            )
+            for i in range(len(kappa))
+        ]
+
+    def rows(self, rung: tuple[str, ...]) -> Batch:
+        """The data with only ``rung`` present."""
+        present = {k: v & (k in rung) for k, v in self._data.present.items()}
+        return dataclasses.replace(self._data, present=present)
+
+    def predict(self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray) -> Forecast:
+        """Forecasts of every seed for some rows."""
+        data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
+        return self._predict(state.ema_params, data)

@@ -1,0 +1,154 @@
+"""Whether learned weights mean what they say: against a market or labels whose truth is known."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+from rich.table import Table
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from fusionjax.config import Config
+from fusionjax.errors import InputError
+from fusionjax.types import Forecast
+from studies.data import digits, planted
+from studies.data.planted import MODALITIES, Planted
+from studies.data.views import Views
+from studies.fusion.ladder import with_vectors
+from studies.fusion.study import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One question to the weights, answered by every seed."""
+
+    question: str
+    bar: str
+    values: Float[np.ndarray, "seeds"]
+
+
+def findings(config: Config) -> list[Finding]:
+    """Trains ours, the first of ``config.ladder.fusions``, on all modalities; asks its weights.
+
+    A planted market answers for modalities, samples and labels, and, with vectors that go to the
+    fusion as they are, for features. Digits with wrong labels answer for the labels.
+
+    Raises:
+      InputError: the ladder's data holds no truth.
+    """
+    c = config.ladder
+    config = config.override(c.fusions[0][1])
+    seeds = range(c.first_seed, c.first_seed + c.seeds)
+    if c.data == "planted":
+        markets = [planted.plant(planted.regime(c.variant), s) for s in seeds]
+        return _of_a_market(config, markets) + _of_features(config, markets)
+    if c.data == "digits" and c.variant == "wrong_labels":
+        spoilt, clean = (
+            [digits.load(Path(c.root), s, variant) for s in seeds]
+            for variant in ("wrong_labels", "clean")
+        )
+        wrong = [_labels(a) != _labels(b) for a, b in zip(spoilt, clean, strict=True)]
+        study = Study(with_vectors(config, spoilt[0]), spoilt)
+        state, _ = study.fit(spoilt[0].names)
+        belief = _belief(study.predict(state, spoilt[0].names, study.train), spoilt)
+        return [_wrong_labels(belief, [w[study.train] for w in wrong])]
+    raise InputError(
+        f"config.ladder: no truth is known of {c.data} {c.variant}; choose planted, or digits with "
+        "variant wrong_labels"
+    )
+
+
+def _of_a_market(config: Config, markets: list[Planted]) -> list[Finding]:
+    views = [m.views for m in markets]
+    study = Study(with_vectors(config, views[0]), views)
+    state, notes = study.fit(MODALITIES)
+    rows = views[0].split["test"]
+    weight = np.asarray(study.predict(state, MODALITIES, rows).modality_weight)  # seeds, rows, M
+    here = np.stack([[v.batch.present[n][rows] for n in MODALITIES] for v in views]).mean(2)
+    mean = weight.mean(1) / here
+    relevance = [list(m.truth.relevance.values()) for m in markets]
+    chart = MODALITIES.index("chart")
+    found = [
+        Finding(
+            "modality weights against relevance, Spearman",
+            "at least .9",
+            np.array([spearmanr(a, b)[0] for a, b in zip(mean, relevance, strict=True)]),
+        ),
+        Finding("weight of the shortcut", "0", mean[:, MODALITIES.index("source")]),
+    ]
+    if np.asarray(notes["kept"])[:, chart].all():
+        found.append(
+            Finding(
+                "corrupted charts by low weight, AUC",
+                "at least .95",
+                np.array(
+                    [
+                        roc_auc_score(m.truth.corrupted[rows], -w[:, chart])
+                        for m, w in zip(markets, weight, strict=True)
+                    ]
+                ),
+            )
+        )
+    flipped = [m.truth.flipped[study.train] for m in markets]
+    if all(f.any() for f in flipped):
+        belief = _belief(study.predict(state, MODALITIES, study.train), views)
+        true = [_of_label(m.truth.probability, m.views)[study.train] for m in markets]
+        ceiling = _wrong_labels(true, flipped)
+        found += [
+            _wrong_labels(belief, flipped),
+            Finding("the same by the true probability: the ceiling", "", ceiling.values),
+        ]
+    return found
+
+
+def _of_features(config: Config, markets: list[Planted]) -> list[Finding]:
+    """Of the modalities that hold both informative features and noise."""
+    views = [m.views for m in markets]
+    study = Study(with_vectors(config.override({"model.layers": 0}), views[0]), views)
+    state, _ = study.fit(MODALITIES)
+    feature = np.asarray(state.ema_params["fusion"]["feature"])  # seeds, M, D
+    areas = []
+    for market, weight in zip(markets, feature, strict=True):
+        told = {n: x for n, x in market.truth.informative.items() if x.any() and not x.all()}
+        said = [weight[MODALITIES.index(n), : len(x)] for n, x in told.items()]
+        areas.append(roc_auc_score(np.concatenate(list(told.values())), np.concatenate(said)))
+    return [Finding("features, informative from noise, AUC", "at least .95", np.array(areas))]
+
+
+def _labels(views: Views) -> np.ndarray:
+    return views.batch.targets.direction[:, 0]
+
+
+def _of_label(up: Float[np.ndarray, "S"], views: Views) -> Float[np.ndarray, "S"]:
+    return np.where(_labels(views) == 1, up, 1 - up)
+
+
+def _belief(said: Forecast, views: list[Views]) -> list[Float[np.ndarray, "N"]]:
+    """Probability of each training row's own label."""
+    p = np.asarray(jax.nn.softmax(jnp.asarray(said.outcome.direction_logits)))[:, :, 0]
+    rows = views[0].split["train"]
+    return [p[i][np.arange(len(rows)), _labels(v)[rows]] for i, v in enumerate(views)]
+
+
+def _wrong_labels(
+    belief: list[Float[np.ndarray, "N"]], wrong: list[Bool[np.ndarray, "N"]]
+) -> Finding:
+    areas = [roc_auc_score(w, -b) for w, b in zip(wrong, belief, strict=True)]
+    return Finding("wrong training labels by low belief, AUC", "at least .95", np.array(areas))
+
+
+def for_screen(found: list[Finding], config: Config) -> Table:
+    """The table for a terminal."""
+    c = config.ladder
+    title = f"{config.name}, {c.variant}, {c.seeds} seeds from {c.first_seed}"
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name, justify in (("question", "left"), ("mean", "right"), ("worst", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("bar")
+    for f in found:
+        worst = f.values.max() if f.bar == "0" else f.values.min()
+        table.add_row(f.question, f"{f.values.mean():.3f}", f"{worst:.3f}", f.bar)
+    return table

@@ -1,0 +1,36 @@
+"""Trains and scores every fusion of config.ladder with ever more modalities, beside a floor.
+
+python studies/ladder.py --config=studies/configs/planted.py --split=test --plot
+python studies/ladder.py --config=studies/configs/maec.py --split=test    # earnings calls
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app
+from fusionjax.config import Config
+from fusionjax.errors import require_extra
+
+_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra plots)")
+
+
+def main(config: Config) -> None:
+    if _PLOT.value:
+        require_extra("plots", "matplotlib")
+    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from studies.fusion import ladder, ladder_table
+
+    split = _SPLIT.value or config.evaluate.split
+    with progress_bar() as progress:
+        views = ladder.load(config, progress)
+        cells = ladder.climb(config, views, split, progress)
+        made = ladder_table.report(config, cells, views, split)
+    CONSOLE.print(ladder_table.for_screen(made))
+    saved = ladder_table.save(made, config, views[0].names, Path("runs"), split, _PLOT.value)
+    say(f"written to {saved}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,24 @@
+"""How soon each update rule is itself again after a change that is known, planted in real prices.
+
+python studies/recovery.py --config=studies/configs/drift.py
+"""
+
+from fusionjax import app
+from fusionjax.config import Config
+
+
+def main(config: Config) -> None:
+    import numpy as np
+
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import audited_market
+    from fusionjax.train.telemetry import say
+    from studies.streams import recovery
+
+    mesh, (market, _) = make_mesh(config.mesh), audited_market(config)
+    for found in recovery.study(market, config, mesh, "gap", np.datetime64("2013-05-01")):
+        say(str(found))
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,45 @@
+"""Lives finetune.split session by session under update rules, from never to training monthly anew.
+
+python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17
+python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17 --rule=incremental
+What was lived once, of a rule and seed, is not lived again.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from fusionjax import app, files
+from fusionjax.config import Config
+from studies.streams import RULES
+
+_FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
+_DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
+_RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "To live under; repeat for more")
+
+
+def main(config: Config) -> None:
+    from fusionjax.evaluate import table
+    from fusionjax.evaluate.inference import seed_folders
+    from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.run import audited_market
+    from fusionjax.train.telemetry import CONSOLE, say
+    from studies.streams import stream_table
+    from studies.streams.stream import Stream
+
+    config, parent = app.given(config, {"data.root": _DATA.value}), Path(_FROM.value)
+    mesh, folder = make_mesh(config.mesh), parent / "stream"
+    stream = Stream(audited_market(config)[0], config, mesh, parent)
+    lived: dict[str, list] = {}
+    for rule in _RULES.value:
+        for seed in seed_folders(parent):
+            say(f"{rule}: {seed.name}")
+            lived.setdefault(rule, []).append(stream.kept(rule, seed, folder))
+    made = stream_table.grid(stream, lived)
+    CONSOLE.print(table.screen(made))
+    files.write_text(folder / f"{config.finetune.split}.md", table.text(made))
+    say(f"written to {folder / config.finetune.split}.md")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,276 @@
+"""A stream lived through, session by session: update by one rule, forecast until the next update.
+
+Nothing is used before it was known: an update sees labels that matured by its session, a forecast
+is made by what served at its decision time.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Shaped
+
+from fusionjax import files
+from fusionjax.adapt import finetune, gate
+from fusionjax.config import Config, require_same_task
+from fusionjax.data import samples
+from fusionjax.data.pipeline import labelled_batches
+from fusionjax.data.samples import Samples
+from fusionjax.data.store import Market
+from fusionjax.data.windows import Scaler, Windows
+from fusionjax.distill import weights
+from fusionjax.errors import InputError
+from fusionjax.evaluate import ablation
+from fusionjax.evaluate.inference import Prediction, collect, predict, read_info
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.loop import fit
+from fusionjax.train.program import Program, flops
+from fusionjax.train.run import make_program
+from fusionjax.types import Batch, Forecast
+from studies.streams.double_adapt import Tasks
+
+_OLD_ROWS = 4096  # of the parent's period, on which forgetting is measured
+_EPOCHS = 2  # of the two-sided adapter over the parent's own tasks, before the stream begins
+
+
+@dataclasses.dataclass(frozen=True)
+class Lived:
+    """What came of a stream under one rule.
+
+    Attributes:
+      said: forecasts of the stream's samples, each by what served then.
+      seconds: spent on updates, compilation aside.
+      flops: of the updates, as the compiler counts them.
+      forgotten: rise of the loss on the parent's own period, from its beginning to the end.
+      updates: made.
+      refused: of them, by the gate.
+    """
+
+    said: Prediction
+    seconds: float
+    flops: float
+    forgotten: float
+    updates: int
+    refused: int
+
+
+class Stream:
+    """The streams of one run: every rule and seed on the same samples.
+
+    Args:
+      market: the data.
+      config: ``finetune.*`` governs; ``finetune.split`` is lived through.
+      mesh: to train on.
+      parent: run folder whose seeds serve when the stream begins.
+
+    Raises:
+      InputError: another model than the parent's, or a stream that begins before its labels end.
+    """
+
+    def __init__(self, market: Market, config: Config, mesh: Mesh, parent: Path) -> None:
+        self.market, self.config, self.mesh, self.info = market, config, mesh, read_info(parent)
+        require_same_task(config, self.info.config, ("modalities", "targets", "model"))
+        self.asked = samples.split(market, config, config.finetune.split)
+        self.known = np.datetime64(self.info.trained_until, "D")
+        self._decided = market.session[self.asked.row]
+        if self._decided.min() < market.session[market.session <= self.known].max():
+            raise InputError(
+                f"config.finetune.split {config.finetune.split!r} is forecast from "
+                f"{self._decided.min()} on, but {parent} knew labels until {self.known}; let the "
+                "stream begin later"
+            )
+        self.sessions: Shaped[np.ndarray, "days"] = np.unique(self._decided)
+        self.windows = Windows(market, config, self.info.scaler)
+        self.updating = finetune.as_training(config)
+        self.update_program = finetune.program_for(self.updating, mesh, self.windows)
+        self.train_program = make_program(config, mesh, self.windows)
+        first = np.datetime64(self.info.trained_from, "D")
+        old = samples.between(market, config, first, self.known)
+        self._old = old.take(np.unique(np.linspace(0, len(old) - 1, _OLD_ROWS).astype(int)))
+
+    def live(self, rule: str, seed_folder: Path) -> Lived:
+        """One seed of the parent under one rule."""
+        with Checkpoints(seed_folder) as checkpoints:
+            params = checkpoints.averaged(self.train_program.abstract_state.ema_params)
+            seed = checkpoints.info().config.seed
+        make = _TwoSided if rule == "two-sided adapter" else partial(_Trained, rule=rule)
+        serving = make(self, params, seed)
+        before, parts = self._old_loss(serving), []
+        for i in range(0, len(self.sessions), self.config.finetune.every):
+            if i:
+                serving.update(i)
+            page = self.sessions[i : i + self.config.finetune.every]
+            parts.append(self.ask(serving, self.asked.take(np.isin(self._decided, page))))
+        order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
+        said = jax.tree.map(lambda *x: np.concatenate(x)[order], *[_arrays(p) for _, p in parts])
+        return Lived(
+            Prediction(**said),
+            serving.seconds,
+            serving.flops,
+            self._old_loss(serving) - before,
+            serving.updates,
+            serving.refused,
+        )
+
+    def kept(self, rule: str, seed_folder: Path, folder: Path) -> Lived:
+        """``live``, kept in a folder: what was lived once is not lived again."""
+        key = hashlib.sha256(
+            f"{self.config.to_json()} {self.info.to_json()} {self.market.fingerprint}".encode()
+        ).hexdigest()
+        path = folder / f"{rule}-{seed_folder.name}-{key[:12]}.npz"
+        if not path.exists():
+            made = self.live(rule, seed_folder)
+            numbers = [float(v) for k, v in vars(made).items() if k != "said"]
+            arrays: dict[str, Any] = {"numbers": np.array(numbers), **_arrays(made.said)}
+            with files.replaced(path) as f:
+                np.savez(f, **arrays)
+        with np.load(path, allow_pickle=False) as f:
+            arrays = dict(f)
+        seconds, count, forgotten, updates, refused = arrays.pop("numbers").tolist()
+        said = Prediction(**arrays)
+        return Lived(said, seconds, count, forgotten, int(updates), int(refused))
+
+    def ask(self, serving: "_Trained | _TwoSided", asked: Samples) -> tuple[np.ndarray, Prediction]:
+        """The rows, and what is forecast of them now."""
+        size = self.config.train.global_batch_size
+        return asked.row, collect(serving.forecast, serving.windows, asked.row, size)
+
+    def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
+        lost = ablation.losses(self.ask(serving, self._old)[1], self._old)
+        direction, volatility = (float(np.nanmean(x)) for x in lost.values())
+        return self.config.loss.direction * direction + self.config.loss.volatility * volatility
+
+
+class _Serving:
+    """Who forecasts now, what it knows, and what its updates cost."""
+
+    def __init__(self, stream: Stream, params: Any, seed: int) -> None:
+        self.stream, self.params, self.seed = stream, params, seed
+        self.windows, self.until = stream.windows, stream.known  # until: of all labels learned
+        self.seconds = self.flops = 0.0
+        self.updates = self.refused = 0
+
+    def _spent(self, begun: float, steps: int, program: Program) -> None:
+        self.seconds += time.perf_counter() - begun
+        self.flops += steps * flops(program.compiled_step())
+
+
+class _Trained(_Serving):
+    """Parameters that training moves: from where they are, or from scratch."""
+
+    def __init__(self, stream: Stream, params: Any, seed: int, *, rule: str) -> None:
+        super().__init__(stream, params, seed)
+        self._rule, self._retrained = rule, 0
+        share = stream.updating.finetune.replay_share if "replay" in rule else 0.0
+        self._config = stream.updating.override({"finetune.replay_share": share})
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """By the parameters as they are."""
+        return self.stream.train_program.predict(self.params, batch)
+
+    def update(self, at: int) -> None:
+        """Learns what matured by the session before the next forecasts, as the rule says."""
+        now = self.stream.sessions[at]
+        every = self.stream.config.finetune.retrain_every
+        if self._rule.startswith("retrain") and at // every > self._retrained:
+            self._retrained = at // every
+            self._retrain(now)
+        elif "incremental" in self._rule:
+            self._learn(now)
+
+    def _retrain(self, now: Any) -> None:
+        s = self.stream
+        config = dataclasses.replace(s.config, seed=self.seed)
+        first = np.datetime64(s.info.trained_from, "D")
+        lesson = samples.lesson(s.market, config, first, now, weights.anchor_share(config))
+        self.windows = Windows(s.market, config, Scaler.fit(s.market, now))
+        program = s.train_program
+        if lesson.anchor is not None:  # how much an anchor is worth is compiled in
+            program = make_program(config, s.mesh, self.windows, lesson.anchor_sessions)
+        program.compiled_step()
+        begun = time.perf_counter()
+        state = fit(config, program, lesson, self.windows, label=f"retrain, {now}")
+        self.params = jax.block_until_ready(state.ema_params)
+        self._spent(begun, config.train.steps, program)
+        self.until = now
+        self.updates += 1
+
+    def _learn(self, now: Any) -> None:
+        s, config = self.stream, dataclasses.replace(self._config, seed=self.seed)
+        shadow: Samples | None = None
+        if "gate" in self._rule:
+            shadow, now = finetune.shadow_of(s.market, config, str(self.until), now)
+            if not len(samples.matured(s.market, config, self.until, now)):
+                return  # all that is new is the gate's
+        span = (s.info.trained_from, str(self.until))
+        program = s.update_program
+        program.compiled_step()
+        begun = time.perf_counter()
+        learned = finetune.material(s.market, config, span, now)
+        params = finetune.learn(program, config, learned, self.windows, self.params, self.updates)
+        self._spent(begun, config.train.steps, program)
+        self.updates += 1
+        if shadow is not None:
+            size = config.train.global_batch_size
+            before, after = (
+                predict(program, p, self.windows, shadow.row, size) for p in (self.params, params)
+            )
+            if not gate.judge(before, after, shadow, config).promoted:
+                self.refused += 1
+                return
+        self.params, self.until = params, now
+
+
+class _TwoSided(_Serving):
+    """A data adapter and a model that starts each task from a meta-learned initialisation."""
+
+    def __init__(self, stream: Stream, params: Any, seed: int) -> None:
+        super().__init__(stream, params, seed)
+        s, self._rng = stream, np.random.default_rng([seed, 47])
+        past = samples.between(s.market, s.config, np.datetime64(s.info.trained_from, "D"), s.known)
+        decided = s.market.session[past.row]
+        days = np.unique(decided)
+        pages = [
+            self._batch(past.take(np.isin(decided, days[i : i + s.config.finetune.every])))
+            for i in range(0, len(days), s.config.finetune.every)
+        ]
+        self._tasks = Tasks(s.config, s.mesh, params, pages[0])
+        meta = self._tasks.start(params)
+        for support, query in list(itertools.pairwise(pages)) * _EPOCHS:
+            meta, _ = self._tasks.meta_step(meta, support, query)
+        self._meta, self._newest = meta, pages[-1]
+        self.params = self._tasks.learn(meta, pages[-1])
+        self._flops = self._tasks.flops(meta, pages[-1])
+
+    def forecast(self, batch: Batch) -> Forecast:
+        """By what this task learned, through the maps of both sides."""
+        return self._tasks.forecast(self.params, self._meta.adapter, batch)
+
+    def update(self, at: int) -> None:
+        """The labels of the last task teach over tasks; then the next task begins."""
+        s, now = self.stream, self.stream.sessions[at]
+        begun = time.perf_counter()
+        query = self._batch(samples.matured(s.market, s.config, self.until, now))
+        self._meta, _ = self._tasks.meta_step(self._meta, self._newest, query)
+        self.params = jax.block_until_ready(self._tasks.learn(self._meta, query))
+        self._newest, self.until = query, now
+        self.seconds += time.perf_counter() - begun
+        self.flops += self._flops
+        self.updates += 1
+
+    def _batch(self, learned: Samples) -> Batch:
+        """At most a batch of the samples, at random; padded with rows of no weight."""
+        size = self.stream.config.train.global_batch_size
+        chosen = np.sort(self._rng.permutation(len(learned))[:size])
+        return next(iter(labelled_batches(learned.take(chosen), self.windows, size)))
+
+
+def _arrays(said: Prediction) -> dict[str, np.ndarray]:
+    return {f.name: getattr(said, f.name) for f in dataclasses.fields(said)}

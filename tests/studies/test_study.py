@@ -1,0 +1,56 @@
+"""What a study says of a fusion, on planted markets: the truth is known."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from fusionjax.config import resolve
+from fusionjax.distill.contribution import Diagnosis, anomalies
+from studies.configs import planted as planted_config
+from studies.data.planted import MODALITIES, REGIMES, plant
+from studies.fusion.ladder import with_vectors
+from studies.fusion.study import Study
+
+VIEWS = [plant(REGIMES["full"], s, dev=200, test=1500).views for s in (200, 201)]
+
+
+def diagnoses(fusion: str) -> list[tuple[Diagnosis, Diagnosis]]:
+    """Of both markets: on training rows and on later ones."""
+    config = with_vectors(resolve(planted_config.get_config()), VIEWS[0])
+    study = Study(config.override({"model.fusion": fusion, "train.steps": 300}), VIEWS)
+    state, _ = study.fit(MODALITIES)
+    training, later = (
+        study.diagnose(state, MODALITIES, VIEWS[0].split[name]) for name in ("train", "test")
+    )
+    return list(zip(training, later, strict=True))
+
+
+@pytest.mark.nightly
+def test_equal_weight_is_told_what_is_wrong_with_it_and_ours_is_not() -> None:
+    """Six modalities, of which audio and video are noise and source is a shortcut that ended."""
+    for training, later in diagnoses("equal"):
+        said = "\n".join(anomalies(MODALITIES, training, later))
+        assert "source helps in training" in said
+        assert "a leak or a shortcut" in said
+        assert "weighted alike" in said
+        assert "audio, video, source earn nothing" in said
+    for training, later in diagnoses("distilled"):
+        said = "\n".join(anomalies(MODALITIES, training, later))
+        assert "leak" not in said
+        assert "alike" not in said
+        assert "source is dead" in said
+        assert "numeric" not in said
+
+
+@pytest.mark.slow
+def test_contributions_tell_features_from_noise_where_encoders_leave_them_as_they_are() -> None:
+    config = with_vectors(resolve(planted_config.get_config()), VIEWS[0])
+    study = Study(config.override({"model.layers": 0, "train.steps": 300}), VIEWS)
+    state, _ = study.fit(MODALITIES)
+    feature = np.asarray(jax.device_get(state.ema_params["fusion"]["feature"]))
+    for weight in feature:
+        told = [weight[i, :n] for i, n in enumerate((8, 12, 12))]
+        informative = np.concatenate([np.arange(len(x)) < 3 for x in told])
+        assert roc_auc_score(informative, np.concatenate(told)) > 0.9
+    assert not feature[:, 0, 8:].any(), "what only pads the width carries nothing"

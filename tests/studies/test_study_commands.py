@@ -1,0 +1,63 @@
+"""The studies as a person types them: what they write, and what they refuse."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import SMALL, launch
+
+
+@pytest.mark.slow
+def test_a_stream_is_lived_under_the_rules_that_are_asked_for(tmp_path: Path) -> None:
+    launch(tmp_path, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
+    flags = ["--from=runs/demo", "--rule=never update", "--rule=incremental"]
+    quick = ["--config.finetune.split=dev", "--config.finetune.every=100", *SMALL]
+    quick.append("--config.evaluate.bootstrap_samples=200")
+    launch(tmp_path, "studies/stream", "demo", *flags, *quick)
+    table = (tmp_path / "runs/demo/stream/dev.md").read_text()
+    assert "502 samples, 2017-01-03 to 2018-12-31; 2 seed(s)" in table
+    assert "| never update |" in table
+    assert "| incremental |" in table
+    assert "an update: seconds, FLOPs" in table
+    assert re.search(r"\| [\d.]+ s, [\d.]+e\+\d+ \|", table), (
+        "of an update, whatever a retraining costs"
+    )
+
+
+def test_a_planted_market_is_a_market_folder(tmp_path: Path) -> None:
+    said = launch(tmp_path, "studies/plant", "planted_folder", "--sessions=40")
+    assert "written to planted_market; launch/prepare.py reads it" in said
+    assert len(pd.read_parquet(tmp_path / "planted_market/bars.parquet")) == 41, "one closes it"
+    made = {p.name for p in (tmp_path / "planted_market").iterdir()}
+    assert {"texts.parquet", "images", "audio", "video", "truth.parquet"} <= made
+
+
+@pytest.mark.slow
+def test_a_ladder_is_climbed_and_written_down(tmp_path: Path) -> None:
+    few = [
+        "--config.ladder.seeds=2",
+        "--config.ladder.rungs=(('numeric',), ('numeric', 'text'))",
+        "--config.ladder.fusions=(('equal', {'model.fusion': 'equal'}),)",
+        "--config.ladder.oracle=()",
+        "--config.train.steps=40",
+    ]
+    said = launch(tmp_path, "studies/ladder", "studies/configs/planted", *few, "--split=dev")
+    assert "written to runs/planted_full/ladder_dev.md" in said
+    assert "| equal |" in (tmp_path / "runs/planted_full/ladder_dev.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "config", "flags", "message"),
+    [
+        ("truth", "digits", [], "no truth is known of digits clean; choose planted"),
+        ("ladder", "planted", ["--config.ladder.variant=fulll"], "variant is 'fulll'; expected"),
+        ("coreset", "planted", ["--share=2", "--config.ladder.seeds=1"], "--share=2.0: expected"),
+        ("recovery", "drift", ["--config.data.root=nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_mistakes_are_answered_in_one_message(
+    tmp_path: Path, script: str, config: str, flags: list[str], message: str
+) -> None:
+    said = launch(tmp_path, f"studies/{script}", f"studies/configs/{config}", *flags, status=2)
+    assert message in " ".join(said.split()), said
