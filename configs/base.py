@@ -33,14 +33,8 @@ def get_config() -> ConfigDict:
     # Codes of the audit's findings that would forbid training and are known: ("unit jumps",)
     c.data.accepted = ()
 
-    # One entry a modality. kind numeric: channels, sessions looked back, sessions a patch;
-    # text: sessions looked back, documents kept (the latest), author hash buckets; its vectors are
-    # those of the frozen encoder, or with `fine_tune` that encoder is trained too, on the first
-    # `max_tokens` of each text, at train.pretrained_rate of the learning rate;
-    # chart: sessions drawn, pixel height, patch in pixels (height) and sessions (width);
-    # image, audio, video, frames: the latest item of so many sessions; patch in pixels, or (audio)
-    # in frames of `window` samples every `hop`, in `mels` bands, or (frames: a table of features
-    # computed elsewhere) in rows; vector: features computed elsewhere, for studies of the fusion.
+    # One entry a modality, by a name of your own: its `kind`, which is a file of
+    # fusionjax/modalities, and the other keys that this file explains with their units.
     c.modalities = ConfigDict()
 
     c.targets = ConfigDict()

@@ -34,8 +34,12 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules | self._found)
 
-    def require(self, name: Any) -> None:
+    def require(self, name: Any, key: str = "") -> None:
         """Refuses a name that nothing is registered by, and imports nothing.
+
+        Args:
+          name: what a config says.
+          key: where, if not under the one key of this registry.
 
         Raises:
           InputError: with the names that there are.
@@ -44,7 +48,7 @@ class Registry(Generic[T]):
             close = difflib.get_close_matches(str(name), [*self], n=1)
             meant = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(
-                f"config.{self._key} is {name!r}; expected one of {', '.join(self)}{meant}"
+                f"config.{key or self._key} is {name!r}; expected one of {', '.join(self)}{meant}"
             )
 
     def __getitem__(self, name: str) -> T:
@@ -54,17 +58,31 @@ class Registry(Generic[T]):
         return self._found[name]
 
 
-_HOME = "fusionjax.models.fusions."
+_SHOWN = "fusionjax.modalities."
+# Of ``modalities.base.Modality``; a line each, and its file.
+MODALITIES: Registry[Any] = Registry(
+    "modalities",
+    numeric=_SHOWN + "numeric",
+    text=_SHOWN + "text",
+    chart=_SHOWN + "chart",
+    image=_SHOWN + "image",
+    audio=_SHOWN + "audio",
+    video=_SHOWN + "video",
+    frames=_SHOWN + "frames",
+    vector=_SHOWN + "vector",
+)
+
+_FUSED = "fusionjax.models.fusions."
 # Of ``models.fusions.base.Fusion``; a line each, and its file.
 FUSIONS: Registry[Any] = Registry(
     "model.fusion",
-    distilled=_HOME + "distilled",
-    equal=_HOME + "equal",
-    concat=_HOME + "concat",
-    late=_HOME + "late",
-    softmax_gate=_HOME + "softmax_gate",
-    attention_gate=_HOME + "attention_gate",
-    confidence=_HOME + "confidence",
-    ogm_ge=_HOME + "ogm_ge",
-    qmf=_HOME + "qmf",
+    distilled=_FUSED + "distilled",
+    equal=_FUSED + "equal",
+    concat=_FUSED + "concat",
+    late=_FUSED + "late",
+    softmax_gate=_FUSED + "softmax_gate",
+    attention_gate=_FUSED + "attention_gate",
+    confidence=_FUSED + "confidence",
+    ogm_ge=_FUSED + "ogm_ge",
+    qmf=_FUSED + "qmf",
 )

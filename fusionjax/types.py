@@ -13,8 +13,6 @@ from typing import Any
 from flax import struct
 from jaxtyping import Bool, Float, Int, UInt8
 
-PIXELS_PER_SESSION = 3  # of a chart: open, wick and close columns
-
 
 @struct.dataclass
 class Series:
@@ -65,7 +63,8 @@ class Clip:
     pixels: UInt8[Any, "B frames height width"]
 
 
-Input = Series | Documents | Image | Waveform | Clip | Vector
+# What a modality shows: one of the above, or any other pytree whose arrays begin with B.
+Input = Any
 
 
 @struct.dataclass

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from fusionjax.config import Config, NumericConfig
+from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
@@ -17,7 +17,6 @@ from fusionjax.evaluate.inference import Prediction
 _STOCKS = 32  # a session, whose content is looked at
 _CUT = 5.0  # standard deviations: one odd feature of many is no other content
 _STILL = 1e-6  # of a feature's mean: below is rounding
-_PATCHES = {"numeric": ("patch",), "chart": ("patch_sessions",)}  # of sessions, by kind
 
 Said = Callable[[Int64[np.ndarray, "S"]], Prediction]
 
@@ -29,28 +28,25 @@ def sessions(market: Market, after: str, until: str) -> Shaped[np.ndarray, "days
 
 
 def channels(config: Config) -> list[str]:
-    """Of all numeric modalities, each once."""
-    numeric = [m for m in config.modalities.values() if isinstance(m, NumericConfig)]
-    return list(dict.fromkeys(c for m in numeric for c in m.channels))
+    """Of all modalities that show some, each once."""
+    return list(dict.fromkeys(c for m in config.modalities.values() for c in m.channel_names))
 
 
 def inputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"]
 ) -> dict[str, Float[np.ndarray, "days"]]:
-    """Means over the stocks of each session: channels, texts, labels that became known."""
+    """Means over the stocks of each session: what modalities name, labels that became known."""
     rows = np.flatnonzero(np.isin(market.session, days))
     at = np.searchsorted(days, market.session[rows])
 
     def mean(values: np.ndarray, known: Bool[np.ndarray, "R"]) -> np.ndarray:
         return _daily(np.where(known, values, np.nan), at, len(days))
 
-    found = {}
-    for name in channels(config):
-        x = market.channels[rows, market.columns((name,))[0]].astype(float)
-        found[f"input {name}"] = mean(x, np.isfinite(x))
-    if market.texts is not None and "text" in {m.kind for m in config.modalities.values()}:
-        texts = np.bincount(market.texts.bar, minlength=len(market.session))[rows]
-        found["input texts a stock"] = mean(np.log1p(texts), np.ones(len(rows), bool))
+    found = {
+        name: mean(x, np.isfinite(x))
+        for m in config.modalities.values()
+        for name, x in m.daily(market, rows).items()
+    }
     horizon = config.targets.direction[0]
     past = np.maximum(rows - horizon, market.first_row[rows])
     move = market.adj_close[rows] / market.adj_close[past] - 1
@@ -111,12 +107,9 @@ def content(
     Look-backs are one session long, or each day would mostly hold what the day before held; and no
     channel is turned down, or an update that does so would look like other content.
     """
-    one = {
-        f"modalities.{name}.{key}": 1
-        for name, m in config.modalities.items()
-        for key in ("sessions", *_PATCHES.get(m.kind, ()))
-    }
-    windows = Windows(market, config.override(one), dataclasses.replace(scaler, trust={}))
+    modalities = {name: m.of_one_session() for name, m in config.modalities.items()}
+    config = dataclasses.replace(config, modalities=modalities)
+    windows = Windows(market, config, dataclasses.replace(scaler, trust={}))
     of_days = (np.flatnonzero(market.session == day) for day in days)
     picked = [rows[np.linspace(0, len(rows) - 1, _STOCKS).astype(int)] for rows in of_days]
     if not picked:

@@ -12,75 +12,46 @@ from ml_collections import ConfigDict
 
 from fusionjax.config.checks import check
 from fusionjax.config.sections import (
-    AudioConfig,
     AugmentConfig,
-    ChartConfig,
     DataConfig,
     DistillConfig,
     DriftConfig,
     EvaluateConfig,
     FinetuneConfig,
-    FramesConfig,
     GuardConfig,
-    ImageConfig,
     LadderConfig,
     LossConfig,
-    MediaConfig,
     MeshConfig,
-    ModalityConfig,
     ModelConfig,
-    NumericConfig,
     SelectionConfig,
     SweepConfig,
     TargetsConfig,
-    TextConfig,
     TrainConfig,
-    VectorConfig,
-    VideoConfig,
 )
 from fusionjax.errors import InputError
+from fusionjax.registry import MODALITIES
 
 __all__ = [
-    "AudioConfig",
     "AugmentConfig",
-    "ChartConfig",
     "Config",
     "DataConfig",
     "DistillConfig",
     "DriftConfig",
     "EvaluateConfig",
     "FinetuneConfig",
-    "FramesConfig",
     "GuardConfig",
-    "ImageConfig",
     "LadderConfig",
     "LossConfig",
-    "MediaConfig",
     "MeshConfig",
-    "ModalityConfig",
     "ModelConfig",
-    "NumericConfig",
     "SelectionConfig",
     "SweepConfig",
     "TargetsConfig",
-    "TextConfig",
     "TrainConfig",
-    "VectorConfig",
-    "VideoConfig",
     "require_same_task",
     "resolve",
 ]
 
-_KINDS: dict[str, type] = {
-    "numeric": NumericConfig,
-    "text": TextConfig,
-    "chart": ChartConfig,
-    "image": ImageConfig,
-    "audio": AudioConfig,
-    "video": VideoConfig,
-    "frames": FramesConfig,
-    "vector": VectorConfig,
-}
 _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 
@@ -91,7 +62,7 @@ class Config:
     name: str
     seed: int
     data: DataConfig
-    modalities: dict[str, ModalityConfig]
+    modalities: dict[str, Any]  # of modalities.base.Modality, by a name of the config's own
     targets: TargetsConfig
     model: ModelConfig
     loss: LossConfig
@@ -174,12 +145,9 @@ def _build(raw: Any) -> Config:
     listed = _formed(dict[str, dict[str, Any]], raw.pop("modalities", {}), "config.modalities")
     modalities = {}
     for name, entry in listed.items():
-        kind = entry.get("kind")
-        if not isinstance(kind, str) or kind not in _KINDS:
-            raise InputError(
-                f"config.modalities.{name}.kind is {kind!r}; expected one of {', '.join(_KINDS)}"
-            )
-        modalities[name] = _from_dict(_KINDS[kind], entry, f"config.modalities.{name}")
+        where = f"modalities.{name}"
+        MODALITIES.require(entry.get("kind"), f"{where}.kind")
+        modalities[name] = _from_dict(MODALITIES[entry["kind"]], entry, f"config.{where}")
     config = _from_dict(Config, raw | {"modalities": {}}, "config")
     config = dataclasses.replace(config, modalities=modalities)
     check(config)

@@ -4,20 +4,7 @@ import dataclasses
 import datetime
 from typing import TYPE_CHECKING
 
-from fusionjax.config.sections import (
-    STORED_TOKENS,
-    AudioConfig,
-    ChartConfig,
-    DataConfig,
-    FramesConfig,
-    ImageConfig,
-    MediaConfig,
-    NumericConfig,
-    TargetsConfig,
-    TextConfig,
-    VectorConfig,
-    VideoConfig,
-)
+from fusionjax.config.sections import TargetsConfig
 from fusionjax.errors import InputError
 from fusionjax.registry import FUSIONS
 
@@ -39,7 +26,8 @@ def check(c: "Config") -> None:
     _check_selection(c)
 
 
-def _need(ok: bool, message: str) -> None:
+def need(ok: bool, message: str) -> None:
+    """Raises InputError with the message, which names a key, unless ``ok``."""
     if not ok:
         raise InputError(f"config: {message}")
 
@@ -63,27 +51,27 @@ def _check_counts(c: "Config") -> None:
     for section, names in counts.items():
         for name in names:
             value = getattr(getattr(c, section), name)
-            _need(value >= 1, f"{section}.{name} is {value}; expected at least 1")
+            need(value >= 1, f"{section}.{name} is {value}; expected at least 1")
 
 
 def _check_selection(c: "Config") -> None:
     s, schemes = c.selection, ("walk_forward", "purged_k_fold", "combinatorial")
-    _need(s.scheme in schemes, f"selection.scheme is {s.scheme!r}; expected {', '.join(schemes)}")
-    _need(s.embargo >= 0, f"selection.embargo is {s.embargo}; expected sessions, 0 or more")
+    need(s.scheme in schemes, f"selection.scheme is {s.scheme!r}; expected {', '.join(schemes)}")
+    need(s.embargo >= 0, f"selection.embargo is {s.embargo}; expected sessions, 0 or more")
     methods = ("grid", "random", "sensitivity")
-    _need(
+    need(
         c.sweep.method in methods,
         f"sweep.method is {c.sweep.method!r}; expected {', '.join(methods)}",
     )
     for key, values in c.sweep.space:
-        _need(
+        need(
             isinstance(values, list | tuple) and len(values) > 0,
             f"sweep.space gives {key} {values!r}; expected one or more values in brackets",
         )
     least = c.evaluate.abstain_below
-    _need(0 <= least <= 1, f"evaluate.abstain_below is {least}; expected a probability")
+    need(0 <= least <= 1, f"evaluate.abstain_below is {least}; expected a probability")
     for split in c.evaluate.locked:
-        _need(
+        need(
             split in c.data.splits,
             f"evaluate.locked names {split!r}; data.splits has {', '.join(c.data.splits)}",
         )
@@ -92,124 +80,69 @@ def _check_selection(c: "Config") -> None:
 def _check_targets(t: TargetsConfig) -> None:
     for key in ("direction", "returns", "volatility"):
         horizons = getattr(t, key)
-        _need(
+        need(
             len(horizons) > 0 and min(horizons) >= 1,
             f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
         )
-    _need(len(t.quantiles) > 0, "targets.quantiles is empty")
-    _need(
+    need(len(t.quantiles) > 0, "targets.quantiles is empty")
+    need(
         list(t.quantiles) == sorted(set(t.quantiles)) and all(0 < q < 1 for q in t.quantiles),
         f"targets.quantiles {t.quantiles} must rise strictly inside (0, 1)",
     )
-    _need(t.down <= t.up, "targets.down is above targets.up")
+    need(t.down <= t.up, "targets.down is above targets.up")
 
 
 def _check_modalities(c: "Config") -> None:
-    _need(bool(c.modalities), "modalities is empty; give at least one")
+    need(bool(c.modalities), "modalities is empty; give at least one")
     FUSIONS.require(c.model.fusion)
-    bare = all(isinstance(m, VectorConfig) for m in c.modalities.values())
-    _need(
-        c.model.layers >= (0 if bare else 1),
-        f"model.layers is {c.model.layers}; expected at least 1, or 0 where all are vectors",
+    least = int(any(m.needs_layers for m in c.modalities.values()))
+    need(
+        c.model.layers >= least,
+        f"model.layers is {c.model.layers}; expected at least 1, or 0 where no modality needs any",
     )
-    _need(
+    need(
         c.model.width % c.model.heads == 0,
         f"model.width {c.model.width} is not a multiple of model.heads {c.model.heads}",
     )
     for name, m in c.modalities.items():
         sizes = {k: v for k, v in dataclasses.asdict(m).items() if type(v) is int}  # no bool
-        _need(min(sizes.values()) >= 1, f"modalities.{name} is {sizes}; each is at least 1")
-        if isinstance(m, NumericConfig):
-            _need(bool(m.channels), f"modalities.{name}.channels is empty")
-            _need(
-                m.sessions % m.patch == 0,
-                f"modalities.{name}: sessions {m.sessions} is not a multiple of patch {m.patch}",
-            )
-        elif isinstance(m, ChartConfig):
-            _need(
-                m.height % m.patch_height == 0 and m.sessions % m.patch_sessions == 0,
-                f"modalities.{name}: {m.height} pixels × {m.sessions} sessions do not divide "
-                f"into patches of {m.patch_height} × {m.patch_sessions}",
-            )
-        elif isinstance(m, TextConfig):
-            _need(
-                m.max_tokens <= STORED_TOKENS,
-                f"modalities.{name}.max_tokens is {m.max_tokens}; {STORED_TOKENS} are stored",
-            )
-        elif isinstance(m, MediaConfig):
-            _check_media(name, m, c.data)
-        elif isinstance(m, VectorConfig) and c.model.layers == 0:
-            _need(
-                m.features <= c.model.width,
-                f"modalities.{name} does not fit into model.width {c.model.width} as it is",
-            )
-
-
-def _check_media(name: str, m: MediaConfig, data: DataConfig) -> None:
-    """Patches must fit into what ``data`` decodes files to."""
-    if isinstance(m, AudioConfig):
-        samples = round(data.audio_seconds * data.audio_hertz)
-        frames = 1 + (samples - m.window) // m.hop
-        _need(
-            m.hertz == data.audio_hertz,
-            f"modalities.{name}.hertz is {m.hertz}; data.audio_hertz is {data.audio_hertz}",
+        need(
+            all(v >= 1 for v in sizes.values()),
+            f"modalities.{name} is {sizes}; each is at least 1",
         )
-        _need(
-            frames >= m.patch,
-            f"modalities.{name}: {samples} samples hold {max(frames, 0)} windows of {m.window} "
-            f"every {m.hop}, fewer than a patch of {m.patch}",
-        )
-        return
-    if isinstance(m, FramesConfig):
-        _need(
-            data.frames % m.patch == 0,
-            f"modalities.{name}: data.frames {data.frames} is not a multiple of patch {m.patch}",
-        )
-        return
-    size = data.image_size if isinstance(m, ImageConfig) else data.video_size
-    key = "image_size" if isinstance(m, ImageConfig) else "video_size"
-    _need(
-        all(n % m.patch == 0 for n in size),
-        f"modalities.{name}: data.{key} {size} does not divide into patches of {m.patch}",
-    )
-    if isinstance(m, VideoConfig):
-        _need(
-            data.video_frames % m.patch_frames == 0,
-            f"modalities.{name}: data.video_frames {data.video_frames} is not a multiple of "
-            f"patch_frames {m.patch_frames}",
-        )
+        m.check(name, c)
 
 
 def _check_splits(c: "Config") -> None:
-    _need(
+    need(
         c.data.decision_delay_minutes >= 0,
         f"data.decision_delay_minutes is {c.data.decision_delay_minutes}; a decision before the "
         "close would see the close",
     )
     for key in ("train", "evaluate", "finetune"):
         split = getattr(c, key).split
-        _need(
+        need(
             split in c.data.splits,
             f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
         )
     for name, span in c.data.splits.items():
         for day in span:
-            _need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
-        _need(
+            need(_is_date(day), f"data.splits.{name} holds {day!r}; expected YYYY-MM-DD")
+        need(
             len(span) == 2 and span[0] <= span[1],
             f"data.splits.{name} is {span}; expected (first day, last day)",
         )
 
 
 def _check_training(c: "Config") -> None:
-    _need(
+    need(
         c.train.global_batch_size % c.train.grad_accum_steps == 0,
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
     share, judge = c.train.coreset_share, c.train.coreset_by
-    _need(0 < share <= 1, f"train.coreset_share is {share}; expected in (0, 1]")
-    _need(
+    need(0 < share <= 1, f"train.coreset_share is {share}; expected in (0, 1]")
+    need(
         (share < 1) == bool(judge),
         f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
         "run folder or 'random' to choose by, and a share of 1 neither",
@@ -217,39 +150,39 @@ def _check_training(c: "Config") -> None:
     g = c.guard
     for key in ("window", "spike", "rebound", "rollbacks", "memory_bytes", "quarantine"):
         value = getattr(g, key)
-        _need(value >= 0, f"guard.{key} is {value}; expected at least 0")
-    _need(0 < g.rate < 1, f"guard.rate is {g.rate}; expected in (0, 1)")
+        need(value >= 0, f"guard.{key} is {value}; expected at least 0")
+    need(0 < g.rate < 1, f"guard.rate is {g.rate}; expected in (0, 1)")
     settings = dataclasses.asdict(c.augment)
     groups = settings.pop("numeric_groups")
     for key in ("numeric_jitter", "numeric_scale", "image_shift"):
         value = settings.pop(key)
-        _need(value >= 0, f"augment.{key} is {value}; expected at least 0")
+        need(value >= 0, f"augment.{key} is {value}; expected at least 0")
     for key, value in settings.items():
-        _need(0 <= value <= 1, f"augment.{key} is {value}; expected in [0, 1]")
-    known = {n for m in c.modalities.values() if isinstance(m, NumericConfig) for n in m.channels}
+        need(0 <= value <= 1, f"augment.{key} is {value}; expected in [0, 1]")
+    known = {n for m in c.modalities.values() for n in m.channel_names}
     strange = {n for group in groups for n in group} - known
-    _need(
+    need(
         not strange,
         f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",
     )
     d = c.distill
-    _need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
-    _need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
-    _need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
+    need(0 < d.anchor_share < 1, f"distill.anchor_share is {d.anchor_share}; expected in (0, 1)")
+    need(0 < d.absorb_share <= 1, f"distill.absorb_share is {d.absorb_share}; expected in (0, 1]")
+    need(0 <= d.soft_labels < 1, f"distill.soft_labels is {d.soft_labels}; expected in [0, 1)")
     f = c.finetune
     for key in ("replay_share", "teacher"):
         value = getattr(f, key)
-        _need(0 <= value < 1, f"finetune.{key} is {value}; expected in [0, 1)")
+        need(0 <= value < 1, f"finetune.{key} is {value}; expected in [0, 1)")
     for key in ("replay_half_life", "rank", "to_parent", "gate_sessions"):
         value = getattr(f, key)
-        _need(value >= 0, f"finetune.{key} is {value}; expected at least 0")
+        need(value >= 0, f"finetune.{key} is {value}; expected at least 0")
     least = max(c.targets.direction[0], c.targets.volatility[0])
-    _need(
+    need(
         f.gate_sessions == 0 or f.gate_sessions >= least,
         f"finetune.gate_sessions is {f.gate_sessions}; expected 0 or at least {least}, the horizon "
         "of the labels that the gate judges by",
     )
-    _need(c.train.rank >= 0, f"train.rank is {c.train.rank}; expected at least 0")
+    need(c.train.rank >= 0, f"train.rank is {c.train.rank}; expected at least 0")
 
 
 def _is_date(text: str) -> bool:

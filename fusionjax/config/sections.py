@@ -3,78 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-
-@dataclasses.dataclass(frozen=True)
-class NumericConfig:
-    kind: Literal["numeric"]
-    channels: tuple[str, ...]
-    sessions: int
-    patch: int
-
-
 STORED_TOKENS = 128  # of each text, when it is prepared
-
-
-@dataclasses.dataclass(frozen=True)
-class TextConfig:
-    kind: Literal["text"]
-    sessions: int
-    max_documents: int
-    author_buckets: int
-    fine_tune: bool = False
-    max_tokens: int = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class ChartConfig:
-    kind: Literal["chart"]
-    sessions: int
-    height: int
-    patch_height: int
-    patch_sessions: int
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageConfig:
-    kind: Literal["image"]
-    sessions: int
-    patch: int
-
-
-@dataclasses.dataclass(frozen=True)
-class AudioConfig:
-    kind: Literal["audio"]
-    sessions: int
-    hertz: int
-    window: int
-    hop: int
-    mels: int
-    patch: int
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoConfig:
-    kind: Literal["video"]
-    sessions: int
-    patch: int
-    patch_frames: int
-
-
-@dataclasses.dataclass(frozen=True)
-class VectorConfig:
-    kind: Literal["vector"]
-    features: int
-
-
-@dataclasses.dataclass(frozen=True)
-class FramesConfig:
-    kind: Literal["frames"]
-    sessions: int
-    patch: int
-
-
-MediaConfig = ImageConfig | AudioConfig | VideoConfig | FramesConfig
-ModalityConfig = NumericConfig | TextConfig | ChartConfig | MediaConfig | VectorConfig
 
 
 @dataclasses.dataclass(frozen=True)

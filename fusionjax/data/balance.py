@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
-from fusionjax.config import Config, MediaConfig, TextConfig
+from fusionjax.config import Config
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 
@@ -57,14 +57,13 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
         sector = np.array([market.sectors[s] for s in market.symbols])
         return _as_of(sector[market.symbol], known)
     shown = [m for m in config.modalities.values() if m.kind == by]
-    if not shown or not isinstance(shown[0], TextConfig | MediaConfig):
-        kinds = {m.kind for m in config.modalities.values()} & {"text", "image", "audio", "video"}
+    if not shown or by not in market.items:
+        kinds = {m.kind for m in config.modalities.values()} & {*market.items}
         raise InputError(
             f"config.train.balance is {by!r}; expected empty, symbol, sector"
             + "".join(f" or {kind}" for kind in sorted(kinds))
         )
-    held = market.texts if by == "text" else market.media[by]
-    assert held is not None, "the windows refuse a modality that the data lacks"
+    held = market.items[by]
     total = np.concatenate([[0.0], np.cumsum(_as_of(held.author, known[held.bar]))])
     rows = np.arange(len(market.session))
     begin = np.searchsorted(held.bar, market.oldest(rows, shown[0].sessions), side="left")

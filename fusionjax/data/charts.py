@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 UP, DOWN, VOLUME = 255, 128, 192
+PIXELS_PER_SESSION = 3  # open, wick and close columns
 
 
 def draw(

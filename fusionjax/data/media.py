@@ -16,13 +16,11 @@ from jaxtyping import Float32, Int16, UInt8
 
 from fusionjax.config import DataConfig
 from fusionjax.errors import require_extra
+from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-# Of media, and the folder of each.
-KINDS = {"image": "images", "audio": "audio", "video": "video", "frames": "frames"}
-DTYPES = {"image": np.uint8, "audio": np.int16, "video": np.uint8, "frames": np.float32}
 _PIXELS = 50_000_000  # of a picture; more is a bomb or a poster
 _FRAME_PIXELS = 17_000_000  # of a video's frame, 4096 × 4096; a decoder keeps 16 such and more
 _SCANS = 100  # of a JPEG: each few bytes of one paint the whole picture again
@@ -38,35 +36,27 @@ class Undecodable(Exception):
     """A file that cannot be used; says why."""
 
 
-def shape(kind: str, config: DataConfig) -> tuple[int, ...]:
-    """Of a decoded file."""
-    return {
-        "image": config.image_size,
-        "audio": (round(config.audio_seconds * config.audio_hertz),),
-        "video": (config.video_frames, *config.video_size),
-        "frames": (config.frames, config.frame_features),
-    }[kind]
+def folders() -> dict[str, str]:
+    """Kinds of modalities that show files, and the folder of a market folder for each."""
+    shown = {kind: MODALITIES[kind].folder for kind in MODALITIES}
+    return {kind: folder for kind, folder in shown.items() if folder}
 
 
 def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray, int]]:
     """``decode(path) -> (array, length)`` for a kind of file; length is what is not padding.
 
-    Image: uint8 [height, width]. Audio: int16 [samples]. Video: uint8 [frames, height, width].
-    Frames: float32 [frames, features], NaN where a cell is empty or not a number. ``decode`` raises
-    ``Undecodable``.
+    The array has the kind's ``shape`` and ``dtype``. ``decode`` raises ``Undecodable``.
 
     Raises:
       InputError: the packages that decode are not installed.
     """
-    if kind != "frames":
-        require_packages()
-    decode = {"image": _image, "audio": _audio, "video": _video, "frames": _frames}[kind]
+    decode = MODALITIES[kind].decoder(config)
 
     def careful(path: Path) -> tuple[np.ndarray, int]:
         try:
             if path.exists() and not path.is_file():  # a pipe would be waited for
                 raise Undecodable("is no regular file")
-            return decode(path, config)
+            return decode(path)
         except Undecodable:
             raise
         except FileNotFoundError as e:
@@ -83,7 +73,8 @@ def require_packages() -> None:
     require_extra("media", "av", "PIL", "soundfile")
 
 
-def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height width"], int]:
+def picture(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height width"], int]:
+    """In grey, resized; 1."""
     from PIL import Image
 
     height, width = config.image_size
@@ -97,7 +88,7 @@ def _image(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height wi
         return np.asarray(grey), 1
 
 
-def _audio(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]:
+def sound(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]:
     """The first ``audio_seconds``, mixed to mono and resampled; of an MP4 its sound track."""
     wanted = round(config.audio_seconds * config.audio_hertz)
     track = _sound_track if path.suffix.lower() == ".mp4" else _recording
@@ -159,8 +150,9 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
     return np.concatenate(parts)
 
 
-def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
-    """The first rows of a parquet or CSV table, all of whose columns are features."""
+def table(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
+    """The first rows of a parquet or CSV table, all of whose columns are features; NaN where a cell
+    is empty or not a number."""
     _fits(path.stat().st_size)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise Undecodable("is neither .parquet nor .csv")
@@ -171,15 +163,15 @@ def _frames(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames
             count, wide = f.metadata.num_rows, f.metadata.num_columns
             _wide(wide, config)
             pages = f.iter_batches(min(config.frames, max(count, 1)))
-            table = next((p.to_pandas() for p in pages), pd.DataFrame())
+            rows = next((p.to_pandas() for p in pages), pd.DataFrame())
     else:
-        table = pd.read_csv(
+        rows = pd.read_csv(
             path, nrows=config.frames, compression=None, float_precision="round_trip"
         )
-        _wide(table.shape[1], config)
-    if not len(table):
+        _wide(rows.shape[1], config)
+    if not len(rows):
         raise Undecodable("holds no rows")
-    numbers = table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
+    numbers = rows.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
     numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.frames]
     padding = np.full((config.frames - len(numbers), config.frame_features), np.nan, np.float32)
     return np.concatenate([numbers, padding]), len(numbers)
@@ -202,7 +194,7 @@ def _declared(rate: int, channels: int) -> None:
         raise Undecodable(f"declares {channels} channels at {rate:,} Hz")
 
 
-def _video(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames height width"], int]:
+def clip(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames height width"], int]:
     """Evenly spaced frames, the first and the last among them where the stream says its length."""
     import av
     from av.video.frame import VideoFrame

@@ -19,6 +19,7 @@ from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import media, text
 from fusionjax.errors import InputError
+from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import GeneratorBasedBuilder
@@ -233,8 +234,8 @@ def _write_media(
         _write(
             media_dataset_builder.Builder(
                 rows=itertools.chain([first], decoded),
-                shape=media.shape(kind, config),
-                dtype=media.DTYPES[kind],
+                shape=MODALITIES[kind].shape(config),
+                dtype=np.dtype(MODALITIES[kind].dtype).type,
                 data_dir=part / kind,
                 file_format="array_record",
             )

@@ -14,6 +14,7 @@ from fusionjax.data import calendar, join, media, parts, text
 from fusionjax.data.parts import Digests
 from fusionjax.data.sources import Raw, acl18, folder, kdd17, sp500
 from fusionjax.errors import InputError
+from fusionjax.registry import MODALITIES
 
 _SOURCES: dict[str, ModuleType] = {
     "sp500": sp500,
@@ -106,7 +107,7 @@ def _settings(config: DataConfig) -> str:
     shared = f"{_FORMAT} {config.source} {config.calendar} {config.decision_delay_minutes}"
     digest = hashlib.sha256(shared.encode())
     if config.source == "folder":  # what its files are decoded to
-        sizes = {k: media.shape(k, config) for k in media.KINDS}
+        sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
         digest.update(f"{sizes} {config.audio_hertz} {config.media_seconds}".encode())
     return digest.hexdigest()
 

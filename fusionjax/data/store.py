@@ -116,6 +116,20 @@ class Market:
         """The symbol's last row."""
         return np.searchsorted(self.symbol, self.symbol, side="right") - 1
 
+    @property
+    def items(self) -> "dict[str, Texts | Media]":
+        """Texts and media, by the kind of the modality that shows them."""
+        return {**({} if self.texts is None else {"text": self.texts}), **self.media}
+
+    def look_back(
+        self, rows: Int64[np.ndarray, "B"], sessions: int
+    ) -> tuple[Int64[np.ndarray, "B T"], Bool[np.ndarray, "B T"]]:
+        """The last sessions' rows, oldest first, and which of them the symbol has; the others are
+        its first."""
+        at = rows[:, None] + np.arange(1 - sessions, 1)
+        first = self.first_row[rows][:, None]
+        return np.maximum(at, first), at >= first
+
     def oldest(self, rows: Int64[np.ndarray, "B"], sessions: int) -> Int64[np.ndarray, "B"]:
         """The first row that a look-back of so many sessions reaches from each row."""
         return np.maximum(rows - sessions + 1, self.first_row[rows])

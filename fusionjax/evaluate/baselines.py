@@ -15,12 +15,9 @@ from fusionjax.data.samples import Samples, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.evaluate.metrics import known
-from fusionjax.types import Batch, Clip, Documents, Image, Series, Waveform
 
 Fold = tuple[Samples, Samples]
-_RECENT = 5  # sessions whose mean stands beside the last value
 _BATCH = 1024
-_PARTS = 8  # of each side of a picture and of a sound
 _YEAR = 250  # returns that a GARCH needs
 # As many candidates for each as the model's own grid has.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
@@ -33,10 +30,7 @@ _TREES = tuple(
 
 
 def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
-    """A flat view of what the model sees: last value, recent and whole-window mean of each series;
-    number, mean embedding and mean scores of the texts; mean brightness of the fields of pictures
-    and videos; loudness by parts of sounds. Missing values are NaN.
-    """
+    """A flat view of what the model sees, as each modality sums it up. Missing values are NaN."""
     return np.concatenate([*pooled_by_modality(windows, rows).values()], axis=1)
 
 
@@ -44,45 +38,14 @@ def pooled_by_modality(
     windows: Windows, rows: Int64[np.ndarray, "S"]
 ) -> dict[str, Float[np.ndarray, "S _F"]]:
     """``pooled_features``, each modality's by its name."""
-    parts = [_pool(batch) for batch in evaluation_batches(rows, windows, _BATCH)]
+    parts = [
+        {
+            name: m.pooled(batch.inputs[name], batch.present[name]).astype(np.float64)
+            for name, m in windows.config.modalities.items()
+        }
+        for batch in evaluation_batches(rows, windows, _BATCH)
+    ]
     return {name: np.concatenate([p[name] for p in parts])[: len(rows)] for name in parts[0]}
-
-
-def _pool(batch: Batch) -> dict[str, np.ndarray]:
-    found = {}
-    for name, value in batch.inputs.items():
-        here, columns = np.asarray(batch.present[name])[:, None], []
-        if isinstance(value, Series):
-            x = np.where(value.mask[..., None], value.x, np.nan)
-            columns = [x[:, -1], _mean(x[:, -_RECENT:]), _mean(x)]
-        elif isinstance(value, Documents):
-            shown = value.mask[..., None]
-            columns = [
-                np.log1p(value.mask.sum(1, keepdims=True)),
-                _mean(np.where(shown, value.lexicon, np.nan)),
-                _mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
-            ]
-        elif isinstance(value, Image | Clip):
-            frames = value.pixels if isinstance(value, Clip) else value.pixels[:, None]
-            fields = _mean_of_parts(_mean_of_parts(frames, 2), 3).mean(1)
-            columns = [np.where(here, fields.reshape(len(fields), -1) / 255, np.nan)]
-        elif isinstance(value, Waveform):
-            power = _mean_of_parts(np.square(value.samples / 32768.0), 1)
-            columns = [np.where(here, np.log(power + 1e-8), np.nan)]
-        found[name] = np.concatenate(columns, axis=1).astype(np.float64)
-    return found
-
-
-def _mean_of_parts(x: np.ndarray, axis: int) -> np.ndarray:
-    """The mean of each of a few equal parts of an axis."""
-    parts = np.array_split(x, min(_PARTS, x.shape[axis]), axis)
-    return np.stack([p.mean(axis) for p in parts], axis)
-
-
-def _mean(x: Float[np.ndarray, "B T F"]) -> Float[np.ndarray, "B F"]:
-    seen = np.isfinite(x)
-    count = seen.sum(1)
-    return np.where(count > 0, np.where(seen, x, 0).sum(1) / np.maximum(count, 1), np.nan)
 
 
 def direction_rules(

@@ -9,7 +9,6 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
-from fusionjax.models.encoders import encoder
 from fusionjax.models.heads import decode
 from fusionjax.parallel.rules import constrain_batch
 from fusionjax.registry import FUSIONS
@@ -28,7 +27,7 @@ class Forecaster(nn.Module):
     def setup(self) -> None:
         c = self.config
         for name, spec in c.modalities.items():
-            setattr(self, f"encoders_{name}", encoder(spec, c.model, self.deterministic))
+            setattr(self, f"encoders_{name}", spec.encoder(c.model, self.deterministic))
         self.fusion = FUSIONS[c.model.fusion](c, self.deterministic)
         self.typical_log_scale = self.param(
             "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
@@ -57,17 +56,13 @@ class Forecaster(nn.Module):
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
         """The trailing volatility where a modality that shows prices is present.
 
-        Where none is, it is not known either, and a learned constant takes its place. Vectors do
-        not say what they show: with them the batch's scale is part of the task.
+        Where none is, it is not known either, and a learned constant takes its place. Where no
+        modality says what it shows, the batch's scale is part of the task.
         """
-        kinds = self.config.modalities
-        priced = [
-            batch.present[name]
-            for name, m in kinds.items()
-            if m.kind == "chart" or "vol20" in getattr(m, "channels", ())
-        ]
-        if all(m.kind == "vector" for m in kinds.values()):
+        shown = {name: m.shows_prices for name, m in self.config.modalities.items()}
+        if all(prices is None for prices in shown.values()):
             return batch.log_scale
+        priced = [batch.present[name] for name, prices in shown.items() if prices]
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, self.typical_log_scale)
 

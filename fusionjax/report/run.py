@@ -10,13 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import ledger
-from fusionjax.config import AudioConfig, Config, TextConfig
+from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -24,15 +24,14 @@ from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import calibration, diagnostics, metrics, portfolio, scoring
 from fusionjax.evaluate.evaluation import COST
 from fusionjax.evaluate.table import Scores, grids
-from fusionjax.models.encoders.audio import log_mel
+from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
-from fusionjax.types import Clip, Image, Waveform
 
 _SYMBOLS = 40  # on the price chart
 _CONTEXT = 60  # sessions of price before the first forecast, and beside a case
 _CASES = 20  # of the most confident mistakes
-_TEXTS, _LETTERS = 4, 280  # of a case, newest first; of a text
+_LETTERS = 280  # of a text
 _SMOOTH = 20  # days, of rolling curves
 _BINS = 10
 
@@ -318,47 +317,29 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
             ),
             Markup("<p class=said>weights: {}</p>").format(weights),
         ]
-        for name, spec in config.modalities.items():
-            if not batch.present[name][i]:
-                continue
-            value = batch.inputs[name]
-            if isinstance(spec, TextConfig):
-                parts.append(_texts(market, spec, row))
-            elif isinstance(value, Image):
-                parts.append(_picture(np.asarray(value.pixels[i]), name))
-            elif isinstance(value, Clip):
-                parts.append(_picture(np.concatenate(np.asarray(value.pixels[i]), 1), name))
-            elif isinstance(value, Waveform):
-                assert isinstance(spec, AudioConfig)
-                mel, mask = log_mel(
-                    jnp.asarray(value.samples[i : i + 1]),
-                    jnp.asarray(value.length[i : i + 1]),
-                    spec,
-                )
-                heard = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
-                step = max(heard.shape[1] // 200, 1)
-                parts.append(charts.heatmap(heard[:, ::step].astype(float), bar=False, height=180))
+        for name, modality in config.modalities.items():
+            if batch.present[name][i]:
+                value = jax.tree.map(lambda x, i=i: x[i], batch.inputs[name])
+                parts.append(_drawn(modality.picture(value, market, row), name))
         cards.append(Markup("<div class=card>{}</div>").format(Markup("").join(parts)))
     return Markup("<div class=cards>{}</div>").format(Markup("").join(cards))
 
 
-def _texts(market: Market, spec: TextConfig, row: int) -> Markup:
-    """The newest texts that the model saw, as they were written."""
-    texts = market.texts
-    assert texts is not None, "the windows refuse a text modality without texts"
-    end = int(np.searchsorted(texts.bar, row, side="right"))
-    oldest = int(market.oldest(np.array([row]), spec.sessions)[0])
-    begin = max(end - spec.max_documents, int(np.searchsorted(texts.bar, oldest, side="left")))
-    at = np.arange(begin, end)[::-1]
+def _drawn(picture: Picture | None, name: str) -> Markup:
+    if picture is None:
+        return Markup("")
+    if isinstance(picture, Pixels):
+        return _picture(np.asarray(picture.grey), name)
+    if isinstance(picture, Heat):
+        return charts.heatmap(picture.values, bar=False, height=180)
     said = Markup("").join(
         Markup("<blockquote>{}: {}</blockquote>").format(
-            texts.names.get(int(texts.author[i])) or "(no author)",
-            text[:_LETTERS] + "…" * (len(text) > _LETTERS),
+            author, text[:_LETTERS] + "…" * (len(text) > _LETTERS)
         )
-        for i, text in zip(at, texts.read(at[:_TEXTS]), strict=False)
+        for author, text in picture.texts
     )
-    more = len(at) - _TEXTS
-    return said + (Markup("<p class=more>and {} older texts</p>").format(more) if more > 0 else "")
+    more = Markup("<p class=more>and {} older texts</p>").format(picture.more)
+    return said + (more if picture.more else Markup(""))
 
 
 def _picture(pixels: np.ndarray, name: str) -> Markup:

@@ -6,8 +6,7 @@ from types import FrameType
 
 import jax
 
-from fusionjax.config import Config, TextConfig
-from fusionjax.data import text
+from fusionjax.config import Config
 from fusionjax.data.pipeline import Feeds
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Windows
@@ -23,7 +22,7 @@ from fusionjax.train.rebound import Rebound
 from fusionjax.train.recovery import Recovery
 from fusionjax.train.run_info import RunInfo, require_same_run
 from fusionjax.train.settle import settle
-from fusionjax.train.state import TrainState, with_text_encoder
+from fusionjax.train.state import TrainState, with_pretrained
 
 
 def fit(
@@ -134,11 +133,11 @@ def _begin(
 
 
 def _fresh(config: Config, program: Program) -> TrainState:
-    """Where a run of a config's seed begins: random, but for text encoders to be fine-tuned."""
+    """Where a run of a config's seed begins: random, but for what is pretrained."""
     state = program.init(config.seed)
     for name, modality in config.modalities.items():
-        if isinstance(modality, TextConfig) and modality.fine_tune:
-            state = with_text_encoder(state, name, text.pretrained_weights())
+        if pretrained := modality.pretrained():
+            state = with_pretrained(state, name, pretrained)
     return state
 
 

@@ -76,24 +76,24 @@ def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> Train
     )
 
 
-def with_text_encoder(state: TrainState, modality: str, weights: dict) -> TrainState:
-    """A fresh state whose text encoder starts from pretrained weights.
+def with_pretrained(state: TrainState, modality: str, weights: dict) -> TrainState:
+    """A fresh state in which a part of a modality's encoder starts from pretrained weights.
 
     Args:
       state: as ``init_state`` made it, split over a mesh or not.
       modality: whose encoder.
-      weights: parameters as ``pretrained.SentenceEncoder`` names them, the same on every process.
+      weights: parameters by the name of its submodules, the same on every process.
     """
 
     def put(params: Any) -> Any:
         name = f"encoders_{modality}"
-        bert = jax.tree.map(
+        placed = jax.tree.map(
             lambda old, new: jax.make_array_from_callback(
                 old.shape, old.sharding, lambda at: np.asarray(new, old.dtype)[at]
             ),
-            params[name]["bert"],
+            {part: params[name][part] for part in weights},
             weights,
         )
-        return {**params, name: {**params[name], "bert": bert}}
+        return {**params, name: {**params[name], **placed}}
 
     return dataclasses.replace(state, params=put(state.params), ema_params=put(state.ema_params))

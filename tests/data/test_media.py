@@ -147,7 +147,7 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for kind in media.KINDS:
+    for kind in media.folders():
         with pytest.raises(media.Undecodable, match="is no regular file"):
             media.decoder(kind, config())(tmp_path / "pipe")
 

@@ -13,6 +13,7 @@ from watch import folder, fuzzed, judged
 from configs import base
 from fusionjax.config import DataConfig
 from fusionjax.data import media
+from fusionjax.registry import MODALITIES
 
 
 @functools.cache
@@ -39,8 +40,8 @@ def _decodes(kind: str, name: str, content: bytes) -> None:
         found = judged(lambda: decode(root / name), root, refusal=media.Undecodable)
     if found is not None:
         array, length = found
-        assert array.shape == media.shape(kind, _config())
-        assert array.dtype == media.DTYPES[kind]
+        assert array.shape == MODALITIES[kind].shape(_config())
+        assert array.dtype == MODALITIES[kind].dtype
         assert 1 <= length <= (1 if kind == "image" else len(array))
         assert kind != "frames" or not np.isinf(array).any()
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from scipy.signal import stft
 
-from fusionjax.config import AudioConfig, ImageConfig, ModelConfig, NumericConfig, VideoConfig
-from fusionjax.models.encoders import encoder
+from fusionjax.config import ModelConfig
+from fusionjax.modalities.audio import Audio
+from fusionjax.modalities.base import Modality
+from fusionjax.modalities.image import Image as Picture
+from fusionjax.modalities.numeric import Numeric
+from fusionjax.modalities.video import Video
 from fusionjax.models.encoders.audio import log_mel, mel_filters
 from fusionjax.types import Clip, Image, Series, Tokens, Waveform
 
@@ -26,7 +30,7 @@ MODEL = ModelConfig(
     compute_dtype="float32",
     remat="layer",
 )
-AUDIO = AudioConfig("audio", sessions=1, hertz=8000, window=400, hop=200, mels=20, patch=3)
+AUDIO = Audio("audio", sessions=1, hertz=8000, window=400, hop=200, mels=20, patch=3)
 
 
 def tone(hertz: float, amplitude: float = 0.5, count: int = 4000) -> np.ndarray:
@@ -35,24 +39,24 @@ def tone(hertz: float, amplitude: float = 0.5, count: int = 4000) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def encoded(spec: object, given: object) -> Tokens:
-    model = encoder(spec, MODEL, True)  # type: ignore[arg-type]
+def encoded(spec: Modality, given: object) -> Tokens:
+    model = spec.encoder(MODEL, True)
     return model.init_with_output(jax.random.key(0), given)[0]
 
 
-def run(spec: object, given: object) -> Tokens:
+def run(spec: Modality, given: object) -> Tokens:
     """What an encoder makes of it at its start, as numpy arrays."""
     return jax.device_get(encoded(spec, given))
 
 
-def parameters(spec: object, given: object) -> dict:
+def parameters(spec: Modality, given: object) -> dict:
     """Shapes of an encoder's parameters."""
-    model = encoder(spec, MODEL, True)  # type: ignore[arg-type]
+    model = spec.encoder(MODEL, True)
     return jax.eval_shape(model.init, jax.random.key(0), given)["params"]
 
 
 def mel_of(samples: np.ndarray, length: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    return jax.device_get(_log_mel(samples, np.array(length, np.int32), AUDIO))
+    return jax.device_get(_log_mel(samples, np.array(length, np.int32), AUDIO._mel()))
 
 
 _log_mel = jax.jit(log_mel, static_argnums=2)
@@ -113,7 +117,7 @@ def test_silence_and_nothing_at_all_stay_finite() -> None:
 
 def test_tubelets_are_cut_in_time_and_space() -> None:
     """A clip whose second half is another picture: the moments of the first half stay alike."""
-    spec = VideoConfig("video", sessions=1, patch=4, patch_frames=2)
+    spec = Video("video", sessions=1, patch=4, patch_frames=2)
     rng = np.random.default_rng(0)
     still = np.repeat(rng.integers(0, 255, (1, 1, 8, 8)), 4, 1).astype(np.uint8)
     cut = still.copy()
@@ -129,7 +133,7 @@ def test_tubelets_are_cut_in_time_and_space() -> None:
 
 
 def test_pictures_are_cut_into_square_patches() -> None:
-    spec = ImageConfig("image", sessions=1, patch=4)
+    spec = Picture("image", sessions=1, patch=4)
     pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 12)).astype(np.uint8)
     tokens = run(spec, Image(pixels))
     assert tokens.x.shape == (2, 6, 8)
@@ -151,20 +155,20 @@ def test_pictures_are_cut_into_square_patches() -> None:
 def test_neighbours_are_merged_as_far_as_a_patch_goes(
     patch: int, size: int, kernels: dict[str, tuple[int, int]]
 ) -> None:
-    spec = ImageConfig("image", sessions=1, patch=patch)
+    spec = Picture("image", sessions=1, patch=patch)
     params = parameters(spec, Image(np.zeros((1, size, size), np.uint8)))
     found = {k: v["kernel"].shape for k, v in params.items() if k.startswith(("stem", "embed"))}
     assert found == kernels
 
 
 def test_what_is_computed_again_changes_no_gradient() -> None:
-    spec = NumericConfig("numeric", ("a", "b"), sessions=8, patch=2)
+    spec = Numeric("numeric", ("a", "b"), sessions=8, patch=2)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 8, 2)).astype(np.float32)
     series = jax.device_put(Series(x, np.ones((3, 8), bool)))
     grads = []
     for remat in ("layer", "products"):
-        model = encoder(spec, dataclasses.replace(MODEL, layers=2, remat=remat), True)
+        model = spec.encoder(dataclasses.replace(MODEL, layers=2, remat=remat), True)
         params = jax.jit(model.init)(jax.random.key(0), series)
         grad = jax.jit(jax.grad(lambda p, m=model: (m.apply(p, series).x ** 2).mean()))
         grads.append(grad(params))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from fusionjax.config import Config, NumericConfig
+from fusionjax.config import Config
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.store import Market
 
@@ -165,9 +165,7 @@ def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
 
 def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Indicators of preprocessing: what scaling and clipping will meet."""
-    used = {
-        c for m in config.modalities.values() if isinstance(m, NumericConfig) for c in m.channels
-    }
+    used = {c for m in config.modalities.values() for c in m.channel_names}
     last = np.datetime64(config.data.splits[config.train.split][1], "D")
     training = market.session <= last
     rows = []

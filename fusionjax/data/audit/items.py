@@ -8,7 +8,7 @@ import pandas as pd
 from fusionjax.config import Config
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.balance import weights
-from fusionjax.data.media import KINDS
+from fusionjax.data.media import folders
 from fusionjax.data.store import Market, Media, Texts
 
 _ALIKE = 0.95  # cosine of two texts that say the same
@@ -21,11 +21,8 @@ _DUPLICATES, _LEAKED, _STALE, _ONE_SOURCE = 0.3, 0.05, 0.05, 0.2
 
 def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Yields what is to be said of texts and media; adds tables."""
-    kinds: dict[str, Texts | Media] = dict(market.media)
-    if market.texts is not None:
-        kinds = {"text": market.texts, **kinds}
     coverage = {"bars": _by_year(market, np.arange(len(market.session)))}
-    for kind, held in kinds.items():
+    for kind, held in market.items.items():
         coverage[kind] = _by_year(market, np.unique(held.bar))
         yield _in_time(kind, held, market)
         yield _coverage(kind, held, market, config, tables)
@@ -44,7 +41,7 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
         ),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
-    aside = [n for n in market.notes if n.split(" ")[0] in KINDS]
+    aside = [n for n in market.notes if n.split(" ")[0] in folders()]
     yield judged(
         "set aside",
         WATCH if aside else None,

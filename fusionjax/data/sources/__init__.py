@@ -16,7 +16,7 @@ class Raw:
       documents: columns of ``schema.DOCUMENTS``, or None where the source has no text.
       subset: True for the rows of a published sub-protocol (the sample whose target is this row).
       notes: what was left out on the way and why, for the manifest.
-      media: by kind (``media.KINDS``): stamped items with ``symbol``, ``source`` and ``path``.
+      media: by kind (``media.folders``): stamped items with ``symbol``, ``source`` and ``path``.
       misaligned: events whose items do not pair up, in words.
       sectors: of the symbols, where they are known.
     """

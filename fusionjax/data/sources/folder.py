@@ -19,6 +19,7 @@ import pandas as pd
 from fusionjax.data import features, join, media, schema
 from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
+from fusionjax.registry import MODALITIES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
@@ -31,7 +32,7 @@ def files(root: Path) -> list[Path]:
     A link that leads out of its folder counts as nothing: what it leads to is never opened.
     """
     tables = [root / f"{stem}{suffix}" for stem in ("bars", "texts") for suffix in _LISTS]
-    homes = [root / folder for folder in media.KINDS.values()]
+    homes = [root / folder for folder in media.folders().values()]
     inside = (p for home in homes for p in home.rglob("*") if schema.lies_in(home, p))
     return sorted(p for p in (*tables, *inside) if p.is_file())
 
@@ -90,17 +91,18 @@ def read(root: Path, calendar: str) -> Raw:
         if "author" not in documents:
             documents["author"] = ""
     listed = {}
-    for kind, folder in media.KINDS.items():
+    for kind, folder in media.folders().items():
         if (where := _one(root / folder, "manifest", _LISTS)) is not None:
             table = items(where, ("source", "path"))
             named = zip(table["item"], table["path"], strict=True)
             inside = [schema.inside(where, row, cell) for row, cell in named]
             home = (root / folder).resolve()  # it may be a link
             listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in inside])
-            if kind == "video" and "sound" in table:
-                spoken = listed[kind][schema.flags(table, "sound", where)]
-                heard = [x for x in (listed.get("audio"), spoken) if x is not None]
-                listed["audio"] = pd.concat(heard, ignore_index=True)
+            for column, other in MODALITIES[kind].also.items():
+                if column in table:
+                    shared = listed[kind][schema.flags(table, column, where)]
+                    both = [x for x in (listed.get(other), shared) if x is not None]
+                    listed[other] = pd.concat(both, ignore_index=True)
         elif (root / folder).is_dir():
             raise InputError(
                 f"{root / folder}: files without a manifest cannot be placed in time; add "

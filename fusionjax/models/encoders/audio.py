@@ -1,17 +1,29 @@
 """Sound: waveform to log-mel spectrogram on the device, then patches of frames."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Float32, Int
 
-from fusionjax.config import AudioConfig, ModelConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.encoders.numeric import instance_normalise
 from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.parallel.rules import by_rows
 from fusionjax.types import Tokens, Waveform
 
 _QUIET = 1e-8  # of power: what is softer than -80 dB of full scale counts as silence
+
+
+@dataclasses.dataclass(frozen=True)
+class Mel:
+    """A spectrogram: samples a second, samples a frame, samples between frames, bands."""
+
+    hertz: int
+    window: int
+    hop: int
+    bands: int
 
 
 def mel_filters(mels: int, window: int, hertz: int) -> Float32[np.ndarray, "K mels"]:
@@ -29,14 +41,14 @@ def mel_filters(mels: int, window: int, hertz: int) -> Float32[np.ndarray, "K me
 
 
 def log_mel(
-    samples: Int[Array, "B S"], length: Int[Array, "B"], spec: AudioConfig
+    samples: Int[Array, "B S"], length: Int[Array, "B"], spec: Mel
 ) -> tuple[Float[Array, "B T mels"], Bool[Array, "B T"]]:
     """Log of the mel power of Hann-windowed frames; those that end after ``length`` are masked.
 
     Args:
       samples: 16-bit PCM.
       length: how many of them are sound; the rest is padding.
-      spec: sampling rate, window and hop in samples, number of mel bands.
+      spec: of the spectrogram.
     """
     count = 1 + (samples.shape[1] - spec.window) // spec.hop
     start = np.arange(count) * spec.hop
@@ -45,7 +57,7 @@ def log_mel(
     hann = np.hanning(spec.window + 1)[:-1].astype(np.float32)
     hann = hann / hann.sum()
     power = by_rows(lambda x: jnp.square(jnp.abs(jnp.fft.rfft(x))), frames * hann[None, None])
-    mel = jnp.log(power @ mel_filters(spec.mels, spec.window, spec.hertz) + _QUIET)
+    mel = jnp.log(power @ mel_filters(spec.bands, spec.window, spec.hertz) + _QUIET)
     return mel, jnp.asarray(start + spec.window)[None] <= length[:, None]
 
 
@@ -55,14 +67,15 @@ class AudioEncoder(nn.Module):
     Each clip's own mean and spread of every band are removed and given as a token of their own.
     """
 
-    spec: AudioConfig
+    mel: Mel
+    patch: int  # frames
     config: ModelConfig
     deterministic: bool
 
     @nn.compact
     def __call__(self, sound: Waveform, before: Tokens | None = None) -> Tokens:
-        mel, mask = log_mel(sound.samples, sound.length, self.spec)
-        whole = mel.shape[1] // self.spec.patch * self.spec.patch
+        mel, mask = log_mel(sound.samples, sound.length, self.mel)
+        whole = mel.shape[1] // self.patch * self.patch
         x, mean, std = instance_normalise(mel[:, :whole], mask[:, :whole])
         statistics = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
-        return patch_tokens(self, x, mask[:, :whole], statistics, self.spec.patch, before)
+        return patch_tokens(self, x, mask[:, :whole], statistics, self.patch, before)

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
 
-from fusionjax.config import ChartConfig, ImageConfig, ModelConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
 from fusionjax.parallel.rules import constrain_batch
-from fusionjax.types import PIXELS_PER_SESSION, Image, Tokens
+from fusionjax.types import Image, Tokens
 
 _STEM = (16, 32, 64)  # features of 2, 4 and 8 pixels a side
 
@@ -22,24 +22,21 @@ class ImageEncoder(nn.Module):
     Convolutions, 2021).
     """
 
-    spec: ChartConfig | ImageConfig
+    patch: tuple[int, int]  # pixels, height and width
+    merges: bool  # whether neighbours are merged, as far as a patch goes
     config: ModelConfig
     deterministic: bool
 
     @nn.compact
     def __call__(self, image: Image, before: Tokens | None = None) -> Tokens:
-        c, spec = self.config, self.spec
+        c, (height, width) = self.config, self.patch
         x = (image.pixels.astype(jnp.float32) / 127.5 - 1.0)[..., None]
-        if isinstance(spec, ChartConfig):
-            height, width = spec.patch_height, spec.patch_sessions * PIXELS_PER_SESSION
-        else:
-            height = width = spec.patch
-            for i, features in enumerate(_STEM):
-                if height % 2:
-                    break
-                x = rearrange(x, "b (y p) (x q) f -> b y x (p q f)", p=2, q=2)
-                x = nn.gelu(dense(c, features, f"stem_{i}")(x))
-                height = width = height // 2
+        for i, features in enumerate(_STEM if self.merges else ()):
+            if height % 2 or width % 2:
+                break
+            x = rearrange(x, "b (y p) (x q) f -> b y x (p q f)", p=2, q=2)
+            x = nn.gelu(dense(c, features, f"stem_{i}")(x))
+            height, width = height // 2, width // 2
         patches = rearrange(x, "b (y p) (x q) f -> b (x y) (p q f)", p=height, q=width)
         x = constrain_batch(dense(c, c.width, "embed")(patches))
         x = x + positions(self, x.shape[1], c)

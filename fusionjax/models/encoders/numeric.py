@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from fusionjax.config import FramesConfig, ModelConfig, NumericConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.types import Series, Tokens
 
@@ -31,7 +31,7 @@ class NumericEncoder(nn.Module):
     Nie et al., PatchTST (2023), with all channels of a modality in one patch.
     """
 
-    spec: NumericConfig | FramesConfig
+    patch: int  # sessions or frames a token
     config: ModelConfig
     deterministic: bool
 
@@ -40,4 +40,4 @@ class NumericEncoder(nn.Module):
         x, mean, std = instance_normalise(series.x, series.mask)
         x = jnp.concatenate([x, series.mask[..., None].astype(x.dtype)], axis=-1)
         statistics = jnp.concatenate([mean, jnp.log(std)], axis=-1)
-        return patch_tokens(self, x, series.mask, statistics, self.spec.patch, before)
+        return patch_tokens(self, x, series.mask, statistics, self.patch, before)

@@ -7,7 +7,7 @@ from einops import rearrange
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from fusionjax.config import ModelConfig, TextConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.layers import Stack, dense
 from fusionjax.models.pretrained import MINILM, SentenceEncoder
 from fusionjax.parallel.rules import constrain_batch, constrain_whole
@@ -17,7 +17,7 @@ from fusionjax.types import Documents, Tokens
 class TextEncoder(nn.Module):
     """One token a document: what it says, how it scores, how old it is and who wrote it."""
 
-    spec: TextConfig
+    author_buckets: int
     config: ModelConfig
     deterministic: bool
 
@@ -25,7 +25,7 @@ class TextEncoder(nn.Module):
     def __call__(self, documents: Documents, before: Tokens | None = None) -> Tokens:
         c = self.config
         authors = nn.Embed(
-            self.spec.author_buckets,
+            self.author_buckets,
             c.width,
             name="author",
             dtype=jnp.dtype(c.compute_dtype),

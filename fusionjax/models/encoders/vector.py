@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
-from fusionjax.config import ModelConfig, VectorConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.layers import RMSNorm, dense, energy, in_turn
 from fusionjax.types import Tokens, Vector
 
@@ -14,7 +14,6 @@ class VectorEncoder(nn.Module):
     Without layers the features themselves, padded to the width: weights then speak of them.
     """
 
-    spec: VectorConfig
     config: ModelConfig
     deterministic: bool
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from einops import rearrange
 from flax import linen as nn
 
-from fusionjax.config import ModelConfig, VideoConfig
+from fusionjax.config import ModelConfig
 from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
 from fusionjax.parallel.rules import constrain_batch
@@ -18,18 +18,19 @@ class VideoEncoder(nn.Module):
     moment plus one short sequence.
     """
 
-    spec: VideoConfig
+    patch: int  # pixels, along both sides
+    patch_frames: int
     config: ModelConfig
     deterministic: bool
 
     @nn.compact
     def __call__(self, clip: Clip, before: Tokens | None = None) -> Tokens:
-        c, patch = self.config, self.spec.patch
+        c, patch = self.config, self.patch
         pixels = clip.pixels.astype(jnp.float32) / 127.5 - 1.0
         tubelets = rearrange(
             pixels,
             "b (t f) (y p) (x q) -> b t (y x) (f p q)",
-            f=self.spec.patch_frames,
+            f=self.patch_frames,
             p=patch,
             q=patch,
         )

@@ -1,0 +1,137 @@
+"""Modality "audio": the newest sound of some sessions."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
+from fusionjax.config.checks import need
+from fusionjax.modalities.base import Heat
+from fusionjax.modalities.media import Media
+from fusionjax.registry import MODALITIES
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+
+    from fusionjax.data.store import Market
+    from fusionjax.models.encoders.audio import AudioEncoder, Mel
+    from fusionjax.types import Waveform
+
+_COLUMNS = 200  # of a spectrogram for people
+
+
+@MODALITIES.register("audio")
+@dataclasses.dataclass(frozen=True)
+class Audio(Media):
+    """The first ``data.audio_seconds``, mono at ``data.audio_hertz``.
+
+    Attributes:
+      hertz: samples a second.
+      window: samples a frame.
+      hop: samples from one frame to the next.
+      mels: frequency bands.
+      patch: frames a token.
+    """
+
+    hertz: int
+    window: int
+    hop: int
+    mels: int
+    patch: int
+    folder: ClassVar[str] = "audio"
+    dtype: ClassVar[str] = "int16"
+
+    @staticmethod
+    def shape(data: DataConfig) -> tuple[int, ...]:
+        return (round(data.audio_seconds * data.audio_hertz),)
+
+    @staticmethod
+    def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
+        from fusionjax.data import media
+
+        media.require_packages()
+        return lambda path: media.sound(path, data)
+
+    def check(self, name: str, config: Config) -> None:
+        (samples,) = self.shape(config.data)
+        frames = 1 + (samples - self.window) // self.hop
+        need(
+            self.hertz == config.data.audio_hertz,
+            f"modalities.{name}.hertz is {self.hertz}; data.audio_hertz is "
+            f"{config.data.audio_hertz}",
+        )
+        need(
+            frames >= self.patch,
+            f"modalities.{name}: {samples} samples hold {max(frames, 0)} windows of {self.window} "
+            f"every {self.hop}, fewer than a patch of {self.patch}",
+        )
+
+    def input(self, content: "np.ndarray", length: "np.ndarray") -> "Waveform":
+        from fusionjax.types import Waveform
+
+        return Waveform(content, length)
+
+    def encoder(self, config: ModelConfig, deterministic: bool) -> "AudioEncoder":
+        from fusionjax.models.encoders.audio import AudioEncoder
+
+        return AudioEncoder(self._mel(), self.patch, config, deterministic)
+
+    def _mel(self) -> "Mel":
+        from fusionjax.models.encoders.audio import Mel
+
+        return Mel(self.hertz, self.window, self.hop, self.mels)
+
+    def augment(self, value: "Waveform", settings: AugmentConfig, key: "jax.Array") -> "Waveform":
+        """A span of time and a band of frequencies silenced (Park et al., SpecAugment, 2019)."""
+        import jax
+        import jax.numpy as jnp
+
+        from fusionjax.types import Waveform
+
+        if not (settings.audio_time or settings.audio_band):
+            return value
+        time_key, band_key = jax.random.split(key)
+        x = value.samples.astype(jnp.float32)
+        if settings.audio_time:
+            x *= _hole(time_key, len(x), x.shape[1], settings.audio_time)
+        if settings.audio_band:
+            spectrum = jnp.fft.rfft(x)
+            open_band = _hole(band_key, len(x), spectrum.shape[1], settings.audio_band)
+            x = jnp.fft.irfft(spectrum * open_band.astype(spectrum.dtype), x.shape[1])
+        samples = jnp.clip(jnp.rint(x), -32768, 32767).astype(value.samples.dtype)
+        return Waveform(samples, value.length)
+
+    def pooled(self, value: "Waveform", present: "np.ndarray") -> "np.ndarray":
+        """Log of the mean power of each part."""
+        import numpy as np
+
+        from fusionjax.modalities.summary import mean_of_parts
+
+        power = mean_of_parts(np.square(value.samples / 32768.0), 1)
+        return np.where(present[:, None], np.log(power + 1e-8), np.nan)
+
+    def picture(self, value: "Waveform", market: "Market", row: int) -> Heat:
+        """Its spectrogram, high bands on top."""
+        import jax.numpy as jnp
+        import numpy as np
+
+        from fusionjax.models.encoders.audio import log_mel
+
+        samples, length = jnp.asarray(value.samples), jnp.asarray(value.length)
+        mel, mask = log_mel(samples[None], length[None], self._mel())
+        heard = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
+        return Heat(heard[:, :: max(heard.shape[1] // _COLUMNS, 1)].astype(float))
+
+
+def _hole(key: "jax.Array", rows: int, size: int, most: float) -> "jax.Array":
+    """1, but 0 on a stretch of up to ``most`` of each row: float [rows, size]."""
+    import jax
+    import jax.numpy as jnp
+
+    width_key, start_key = jax.random.split(key)
+    width = jax.random.uniform(width_key, (rows, 1)) * most * size
+    start = jax.random.uniform(start_key, (rows, 1)) * (size - width)
+    at = jnp.arange(size, dtype=jnp.float32)[None]
+    return 1.0 - ((at >= start) & (at < start + width)).astype(jnp.float32)

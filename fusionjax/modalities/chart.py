@@ -1,0 +1,102 @@
+"""Modality "chart": candlesticks of the last sessions, drawn when they are asked for."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
+from fusionjax.config.checks import need
+from fusionjax.modalities.base import Modality, Pixels, Reader
+from fusionjax.registry import MODALITIES
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    from flax import linen as nn
+
+    from fusionjax.data.store import Market
+    from fusionjax.data.windows import Scaler
+    from fusionjax.types import Image
+
+
+@MODALITIES.register("chart")
+@dataclasses.dataclass(frozen=True)
+class Chart(Modality):
+    """A picture of prices and volume (``data.charts``); always present.
+
+    Attributes:
+      sessions: drawn, the newest at the right edge.
+      height: pixels.
+      patch_height: pixels a token.
+      patch_sessions: sessions a token.
+    """
+
+    sessions: int
+    height: int
+    patch_height: int
+    patch_sessions: int
+
+    @property
+    def shows_prices(self) -> bool:
+        return True
+
+    def check(self, name: str, config: Config) -> None:
+        need(
+            self.height % self.patch_height == 0 and self.sessions % self.patch_sessions == 0,
+            f"modalities.{name}: {self.height} pixels × {self.sessions} sessions do not divide "
+            f"into patches of {self.patch_height} × {self.patch_sessions}",
+        )
+
+    def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
+        import numpy as np
+
+        from fusionjax.data import charts
+        from fusionjax.types import Image
+
+        def read(rows: np.ndarray) -> tuple[Image, np.ndarray]:
+            at, exists = market.look_back(rows, self.sessions)
+            pixels = charts.draw(market.ohlcv[at], exists, self.height)
+            return Image(pixels), np.ones(len(rows), bool)
+
+        return read
+
+    def blank(self, config: Config, rows: int) -> "Image":
+        import numpy as np
+
+        from fusionjax.data.charts import PIXELS_PER_SESSION
+        from fusionjax.types import Image
+
+        width = self.sessions * PIXELS_PER_SESSION
+        return Image(np.zeros((rows, self.height, width), np.uint8))
+
+    def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
+        from fusionjax.data.charts import PIXELS_PER_SESSION
+        from fusionjax.models.encoders.image import ImageEncoder
+
+        patch = self.patch_height, self.patch_sessions * PIXELS_PER_SESSION
+        return ImageEncoder(patch, False, config, deterministic)
+
+    def augment(self, value: "Image", settings: AugmentConfig, key: "jax.Array") -> "Image":
+        """Only cut: a drawn chart's place and direction are its meaning."""
+        import jax
+
+        from fusionjax.modalities import pixels
+        from fusionjax.types import Image
+
+        cut_key, _, _ = jax.random.split(key, 3)
+        return Image(pixels.cut_out(value.pixels, settings.image_cutout, cut_key))
+
+    def pooled(self, value: "Image", present: "np.ndarray") -> "np.ndarray":
+        from fusionjax.modalities import pixels
+
+        return pixels.pooled(value.pixels[:, None], present)
+
+    def of_one_session(self) -> "Chart":
+        return dataclasses.replace(self, sessions=1, patch_sessions=1)
+
+    def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
+        from fusionjax.data import provenance
+
+        return [provenance.bars(market, data, row, self.sessions)]
+
+    def picture(self, value: "Image", market: "Market", row: int) -> Pixels:
+        return Pixels(value.pixels)

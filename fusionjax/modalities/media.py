@@ -1,0 +1,100 @@
+"""What modalities of files have in common: a sample shows the newest item of some sessions."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from fusionjax.config import Config, DataConfig
+from fusionjax.errors import InputError
+from fusionjax.modalities.base import Modality, Reader
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fusionjax.data.store import Market
+    from fusionjax.data.windows import Scaler
+    from fusionjax.types import Input
+
+
+@dataclasses.dataclass(frozen=True)
+class Media(Modality):
+    """The newest item of the last ``sessions`` sessions; nothing where there is none.
+
+    Attributes:
+      sessions: looked back, the newest included.
+      dtype: of a decoded file.
+      also: columns of its manifest that, where true, make a file an item of another kind too.
+    """
+
+    sessions: int
+    dtype: ClassVar[str] = "uint8"
+    also: ClassVar[Mapping[str, str]] = {}
+
+    @staticmethod
+    @abc.abstractmethod
+    def shape(data: DataConfig) -> tuple[int, ...]:
+        """Of a decoded file."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
+        """``decode(path) -> (array, length)``; length is what is not padding.
+
+        ``decode`` raises any error for a file that cannot be used, best ``media.Undecodable``.
+
+        Raises:
+          InputError: a package that decodes is not installed.
+        """
+
+    @abc.abstractmethod
+    def input(self, content: "np.ndarray", length: "np.ndarray") -> "Input":
+        """The input of decoded files [B, ...] and their lengths [B]; zeros where there is none."""
+
+    def require(self, name: str, market: "Market", config: Config) -> None:
+        if self.kind not in market.media:
+            raise InputError(
+                f"config.modalities.{name} wants {self.kind}; data.source "
+                f"{config.data.source!r} has none, remove the modality"
+            )
+
+    def newest(
+        self, market: "Market", rows: "np.ndarray"
+    ) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+        """Content and length of each row's newest item, and whether there is one."""
+        import numpy as np
+
+        media = market.media[self.kind]
+        oldest = market.oldest(rows, self.sessions)
+        at = np.searchsorted(media.bar, rows, side="right") - 1
+        here = (at >= 0) & (media.bar[at] >= oldest)
+        content = np.zeros((len(rows), *media.shape), media.dtype)
+        if here.any():
+            content[here] = media.read(at[here])
+        return content, np.where(here, media.length[at], 0).astype(np.int32), here
+
+    def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
+        def read(rows: "np.ndarray") -> "tuple[Input, np.ndarray]":
+            content, length, here = self.newest(market, rows)
+            return self.input(content, length), here
+
+        return read
+
+    def blank(self, config: Config, rows: int) -> "Input":
+        import numpy as np
+
+        content = np.zeros((rows, *self.shape(config.data)), self.dtype)
+        return self.input(content, np.zeros(rows, np.int32))
+
+    def of_one_session(self) -> "Media":
+        return dataclasses.replace(self, sessions=1)
+
+    def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
+        import numpy as np
+
+        media = market.media[self.kind]
+        newest = int(np.searchsorted(media.bar, row, side="right")) - 1
+        if newest < 0 or media.bar[newest] < market.oldest(np.array([row]), self.sessions)[0]:
+            return []
+        return [f"{data.root}/{self.kind}: {media.path[newest]}"]

@@ -1,0 +1,102 @@
+"""Modality "numeric": channels of the bars over the last sessions."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
+from fusionjax.config.checks import need
+from fusionjax.modalities.base import Modality, Reader
+from fusionjax.registry import MODALITIES
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    from flax import linen as nn
+
+    from fusionjax.data.store import Market
+    from fusionjax.data.windows import Scaler
+    from fusionjax.types import Series
+
+
+@MODALITIES.register("numeric")
+@dataclasses.dataclass(frozen=True)
+class Numeric(Modality):
+    """Channels of the bars, scaled by the training period; a session that lacks one is masked.
+
+    Attributes:
+      channels: their names.
+      sessions: looked back, the newest included.
+      patch: sessions a token.
+    """
+
+    channels: tuple[str, ...]
+    sessions: int
+    patch: int
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        return self.channels
+
+    @property
+    def shows_prices(self) -> bool:
+        return "vol20" in self.channels
+
+    def check(self, name: str, config: Config) -> None:
+        need(bool(self.channels), f"modalities.{name}.channels is empty")
+        need(
+            self.sessions % self.patch == 0,
+            f"modalities.{name}: sessions {self.sessions} is not a multiple of patch {self.patch}",
+        )
+
+    def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
+        import numpy as np
+
+        from fusionjax.data.windows import CLIP
+        from fusionjax.types import Series
+
+        values = market.channels[:, market.columns(self.channels)]
+        known = np.isfinite(values).all(1)
+        scaled = np.clip(scaler.scaled(values, self.channels), -CLIP, CLIP)
+        scaled = np.where(known[:, None], scaled, np.float32(0))
+
+        def read(rows: np.ndarray) -> tuple[Series, np.ndarray]:
+            at, exists = market.look_back(rows, self.sessions)
+            mask = exists & known[at]
+            return Series(np.where(mask[..., None], scaled[at], np.float32(0)), mask), mask.any(1)
+
+        return read
+
+    def blank(self, config: Config, rows: int) -> "Series":
+        import numpy as np
+
+        from fusionjax.types import Series
+
+        mask = np.zeros((rows, self.sessions), bool)
+        return Series(np.zeros((*mask.shape, len(self.channels)), np.float32), mask)
+
+    def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
+        from fusionjax.models.encoders.numeric import NumericEncoder
+
+        return NumericEncoder(self.patch, config, deterministic)
+
+    def augment(self, value: "Series", settings: AugmentConfig, key: "jax.Array") -> "Series":
+        from fusionjax.modalities import series
+
+        return series.augmented(value, self.channels, settings, key)
+
+    def pooled(self, value: "Series", present: "np.ndarray") -> "np.ndarray":
+        from fusionjax.modalities import series
+
+        return series.pooled(value)
+
+    def of_one_session(self) -> "Numeric":
+        return dataclasses.replace(self, sessions=1, patch=1)
+
+    def daily(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
+        columns = market.channels[rows][:, market.columns(self.channels)].astype(float)
+        return {f"input {c}": columns[:, i] for i, c in enumerate(self.channels)}
+
+    def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
+        from fusionjax.data import provenance
+
+        return [provenance.bars(market, data, row, self.sessions)]

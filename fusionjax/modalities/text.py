@@ -1,0 +1,191 @@
+"""Modality "text": the newest documents of the last sessions."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
+from fusionjax.config.checks import need
+from fusionjax.config.sections import STORED_TOKENS
+from fusionjax.errors import InputError
+from fusionjax.modalities.base import Modality, Quotes, Reader
+from fusionjax.registry import MODALITIES
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    from flax import linen as nn
+
+    from fusionjax.data.store import Market, Texts
+    from fusionjax.data.windows import Scaler
+    from fusionjax.types import Documents
+
+_QUOTED, _SHOWN = 4, 80  # texts for people; characters of one where it is only named
+
+
+@MODALITIES.register("text")
+@dataclasses.dataclass(frozen=True)
+class Text(Modality):
+    """A token a document: its sentence vector, its lexicon scores, its age and its author.
+
+    Attributes:
+      sessions: looked back, the newest included.
+      max_documents: kept of them, the latest.
+      author_buckets: that authors are hashed to.
+      fine_tune: whether the sentence encoder is trained too, at ``train.pretrained_rate`` of the
+        learning rate; otherwise vectors are those of the frozen one.
+      max_tokens: of each text, the first, that are then read.
+    """
+
+    sessions: int
+    max_documents: int
+    author_buckets: int
+    fine_tune: bool = False
+    max_tokens: int = 64
+
+    def check(self, name: str, config: Config) -> None:
+        need(
+            self.max_tokens <= STORED_TOKENS,
+            f"modalities.{name}.max_tokens is {self.max_tokens}; {STORED_TOKENS} are stored",
+        )
+
+    def require(self, name: str, market: "Market", config: Config) -> None:
+        if market.texts is None:
+            raise InputError(
+                f"config.modalities.{name} wants texts; data.source "
+                f"{config.data.source!r} has none, remove the modality"
+            )
+
+    def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
+        import numpy as np
+
+        from fusionjax.types import Documents
+
+        texts = _held(market)
+
+        def read(rows: np.ndarray) -> tuple[Documents, np.ndarray]:
+            begin, end = self._between(market, rows)
+            at = end[:, None] + np.arange(-self.max_documents, 0)
+            mask = at >= begin[:, None]
+            at = np.where(mask, at, 0)
+            seconds = market.decision_time[rows][:, None] - texts.available_time[at]
+            shown = mask[..., None]
+            author = np.where(mask, texts.author[at] % self.author_buckets, 0)
+            return Documents(
+                embedding=np.where(shown, texts.embedding[at], np.float16(0)),
+                lexicon=np.where(shown, texts.lexicon[at], np.float32(0)),
+                age=np.where(mask, seconds / 3600, 0).astype(np.float32),
+                author=author.astype(np.int32),
+                mask=mask,
+                tokens=np.where(shown, texts.tokens[at, : self.max_tokens], np.uint16(0))
+                if self.fine_tune
+                else None,
+            ), np.asarray(mask.any(1))
+
+        return read
+
+    def _between(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+        """Which texts the look-back from each row reaches: from, and up to but without."""
+        import numpy as np
+
+        bar, oldest = _held(market).bar, market.oldest(rows, self.sessions)
+        return np.searchsorted(bar, oldest, side="left"), np.searchsorted(bar, rows, side="right")
+
+    def _latest(self, market: "Market", row: int) -> "np.ndarray":
+        """Indices of the texts that a row shows, oldest first."""
+        import numpy as np
+
+        begin, end = (int(x[0]) for x in self._between(market, np.array([row])))
+        return np.arange(max(begin, end - self.max_documents), end)
+
+    def blank(self, config: Config, rows: int) -> "Documents":
+        import numpy as np
+
+        from fusionjax.data.text import EMBEDDING_WIDTH, LEXICON
+        from fusionjax.types import Documents
+
+        shape = rows, self.max_documents
+        return Documents(
+            embedding=np.zeros((*shape, EMBEDDING_WIDTH), np.float16),
+            lexicon=np.zeros((*shape, len(LEXICON)), np.float32),
+            age=np.zeros(shape, np.float32),
+            author=np.zeros(shape, np.int32),
+            mask=np.zeros(shape, bool),
+            tokens=np.zeros((*shape, self.max_tokens), np.uint16) if self.fine_tune else None,
+        )
+
+    def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
+        from fusionjax.models.encoders.text import TextEncoder
+
+        return TextEncoder(self.author_buckets, config, deterministic)
+
+    def pretrained(self) -> dict[str, Any]:
+        if not self.fine_tune:
+            return {}
+        from fusionjax.data.text import pretrained_weights
+
+        return {"bert": pretrained_weights()}
+
+    def augment(self, value: "Documents", settings: AugmentConfig, key: "jax.Array") -> "Documents":
+        """Some texts left out, never the newest; some samples' authors unknown."""
+        import jax
+        import jax.numpy as jnp
+
+        drop_key, author_key = jax.random.split(key)
+        if settings.text_dropout:
+            kept = jax.random.bernoulli(drop_key, 1 - settings.text_dropout, value.mask.shape)
+            value = dataclasses.replace(value, mask=value.mask & kept.at[:, -1].set(True))
+        if settings.author_masking:
+            rows = len(value.author)
+            hidden = jax.random.bernoulli(author_key, settings.author_masking, (rows, 1))
+            value = dataclasses.replace(value, author=jnp.where(hidden, 0, value.author))
+        return value
+
+    def pooled(self, value: "Documents", present: "np.ndarray") -> "np.ndarray":
+        """Log of their number, mean scores, mean vector."""
+        import numpy as np
+
+        from fusionjax.modalities.summary import known_mean
+
+        shown = value.mask[..., None]
+        return np.concatenate(
+            [
+                np.log1p(value.mask.sum(1, keepdims=True)),
+                known_mean(np.where(shown, value.lexicon, np.nan)),
+                known_mean(np.where(shown, value.embedding.astype(np.float32), np.nan)),
+            ],
+            axis=1,
+        )
+
+    def of_one_session(self) -> "Text":
+        return dataclasses.replace(self, sessions=1)
+
+    def daily(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        if market.texts is None:
+            return {}
+        count = np.bincount(market.texts.bar, minlength=len(market.session))[rows]
+        return {"input texts a stock": np.log1p(count)}
+
+    def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
+        from fusionjax.data.provenance import moment
+
+        texts, at = _held(market), self._latest(market, row)
+        written = texts.read(at) if texts.records else [""] * len(at)
+        return [
+            f"text of {moment(texts.event_time[i])} by {texts.names[int(texts.author[i])]}: "
+            f"{' '.join(words.split())[:_SHOWN]}"
+            for i, words in zip(at.tolist(), written, strict=True)
+        ]
+
+    def picture(self, value: "Documents", market: "Market", row: int) -> Quotes:
+        """The newest texts that the model saw, as they were written."""
+        texts, at = _held(market), self._latest(market, row)[::-1]
+        newest = at[:_QUOTED]
+        names = [texts.names.get(int(texts.author[i])) or "(no author)" for i in newest]
+        return Quotes([*zip(names, texts.read(newest), strict=True)], len(at) - len(newest))
+
+
+def _held(market: "Market") -> "Texts":
+    assert market.texts is not None, "checked when the windows are made"
+    return market.texts

@@ -1,0 +1,88 @@
+"""Modality "video": frames of the newest clip of some sessions."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
+from fusionjax.config.checks import need
+from fusionjax.modalities.base import Pixels
+from fusionjax.modalities.media import Media
+from fusionjax.registry import MODALITIES
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    from flax import linen as nn
+
+    from fusionjax.data.store import Market
+    from fusionjax.types import Clip
+
+
+@MODALITIES.register("video")
+@dataclasses.dataclass(frozen=True)
+class Video(Media):
+    """``data.video_frames`` evenly spaced frames in grey at ``data.video_size``.
+
+    Attributes:
+      patch: pixels a token, along both sides.
+      patch_frames: frames a token.
+    """
+
+    patch: int
+    patch_frames: int
+    folder: ClassVar[str] = "video"
+    also: ClassVar[Mapping[str, str]] = {"sound": "audio"}
+
+    @staticmethod
+    def shape(data: DataConfig) -> tuple[int, ...]:
+        return (data.video_frames, *data.video_size)
+
+    @staticmethod
+    def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
+        from fusionjax.data import media
+
+        media.require_packages()
+        return lambda path: media.clip(path, data)
+
+    def check(self, name: str, config: Config) -> None:
+        size, frames = config.data.video_size, config.data.video_frames
+        need(
+            all(n % self.patch == 0 for n in size),
+            f"modalities.{name}: data.video_size {size} does not divide into patches of "
+            f"{self.patch}",
+        )
+        need(
+            frames % self.patch_frames == 0,
+            f"modalities.{name}: data.video_frames {frames} is not a multiple of "
+            f"patch_frames {self.patch_frames}",
+        )
+
+    def input(self, content: "np.ndarray", length: "np.ndarray") -> "Clip":
+        from fusionjax.types import Clip
+
+        return Clip(content)
+
+    def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
+        from fusionjax.models.encoders.video import VideoEncoder
+
+        return VideoEncoder(self.patch, self.patch_frames, config, deterministic)
+
+    def augment(self, value: "Clip", settings: AugmentConfig, key: "jax.Array") -> "Clip":
+        """A black box, in all frames at the same place."""
+        from fusionjax.modalities import pixels
+        from fusionjax.types import Clip
+
+        return Clip(pixels.cut_out(value.pixels, settings.image_cutout, key))
+
+    def pooled(self, value: "Clip", present: "np.ndarray") -> "np.ndarray":
+        from fusionjax.modalities import pixels
+
+        return pixels.pooled(value.pixels, present)
+
+    def picture(self, value: "Clip", market: "Market", row: int) -> Pixels:
+        """Frames side by side."""
+        import numpy as np
+
+        return Pixels(np.concatenate(np.asarray(value.pixels), 1))
