@@ -166,7 +166,7 @@ def _axes(x: str, y: str) -> dict[str, Any]:
     }
 
 
-def _clean(values: Iterable[float]) -> list[float | None]:
+def _clean(values: Iterable[Any]) -> list[float | None]:
     """Five digits a number; a gap where there is none."""
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
 
