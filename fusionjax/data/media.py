@@ -152,7 +152,7 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
 
 def table(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames features"], int]:
     """The first rows of a parquet or CSV table, all of whose columns are features; NaN where a cell
-    is empty or no number."""
+    is empty or not a number."""
     _fits(path.stat().st_size)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise Undecodable("is neither .parquet nor .csv")
