@@ -13,7 +13,9 @@ from fusionjax.report import frames
 def for_screen(tables: dict[str, pd.DataFrame], title: str) -> list[Table]:
     """Each table by what it says; those of few modalities have one in a column."""
     return [
-        frames.for_screen(table.T.rename_axis("") if len(table) < 9 else table, f"{title}: {what}")
+        frames.for_screen(
+            table.T.rename_axis("asked") if len(table) < 9 else table, f"{title}: {what}"
+        )
         for what, table in tables.items()
     ]
 
