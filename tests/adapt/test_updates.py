@@ -169,6 +169,7 @@ def distance(a: Any, b: Any) -> float:
     return float(np.sqrt(sum(float((np.subtract(x, y) ** 2).sum()) for x, y in pairs)))
 
 
+@pytest.mark.slow
 def test_an_update_is_held_to_its_parent_as_hard_as_asked(market: Market, parent: Path) -> None:
     free = learned_by(market, config(), parent)
     pulled = learned_by(market, config(finetune__to_parent=100.0), parent)

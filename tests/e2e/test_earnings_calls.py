@@ -95,6 +95,7 @@ def test_a_call_is_heard_from_the_first_decision_after_it(config: Config, tmp_pa
     assert (said.up != deaf.up).any()
 
 
+@pytest.mark.slow
 @pytest.mark.shared_data
 def test_the_call_with_more_clips_than_lines_is_reported(config: Config) -> None:
     prepare.prepare(config.data, Progress(disable=True))

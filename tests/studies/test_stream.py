@@ -34,7 +34,6 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(market, config(), tmp_path_factory.mktemp("parent"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "rule",
     [
@@ -62,6 +61,7 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
     assert said.flops > 0
 
 
+@pytest.mark.slow
 def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> None:
     turned = telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")), "2020-08-20")
     c = config(finetune__every=5, finetune__steps=12, finetune__learning_rate=1e-2)
@@ -89,7 +89,6 @@ def test_a_stream_may_not_begin_before_its_parents_labels_end(market: Market, pa
         Stream(market, config(finetune__split="train"), MESH, parent)
 
 
-@pytest.mark.slow
 def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     market: Market, parent: Path
 ) -> None:
@@ -120,6 +119,7 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_tasks_are_the_same_on_any_mesh_and_learn_over_tasks(market: Market, parent: Path) -> None:
     c = config(train__global_batch_size=64)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))

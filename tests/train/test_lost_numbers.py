@@ -200,6 +200,7 @@ def test_a_head_that_breaks_on_a_sample_is_named(
     assert "test_lost_numbers.py" in found["forward"]["source"]
 
 
+@pytest.mark.slow
 def test_an_exploding_learning_rate_is_the_models_and_goes_back(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
