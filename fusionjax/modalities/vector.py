@@ -43,7 +43,7 @@ class Vector(Modality):
     def require(self, name: str, market: "Market", config: Config) -> None:
         raise InputError(
             f"config.modalities.{name} is a vector: those are for studies of the fusion "
-            "(launch/evaluate.py --ladder); a market has none"
+            "(studies/ladder.py); a market has none"
         )
 
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
