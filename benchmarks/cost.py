@@ -20,15 +20,12 @@ def main(config: Config) -> None:
     from benchmarks.measures import cost
     from fusionjax.config.variant import variant
     from fusionjax.parallel.mesh import make_mesh
-    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from fusionjax.train.telemetry import progress_bar
 
     other = variant(config, _AGAINST.value)
     with progress_bar() as progress:
         made = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
-    CONSOLE.print(cost.for_screen(made))
-    for note in made.notes:
-        say(note)
-    say(f"written to {made.save(Path('runs') / config.name)}")
+    cost.show(made, Path("runs") / config.name)
 
 
 if __name__ == "__main__":

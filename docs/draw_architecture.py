@@ -8,22 +8,27 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- drawn by docs/draw_architecture.py -->\n", "<!-- end -->\n"
 
 
+def imports(path: Path) -> set[str]:
+    """Dotted names of all that a file imports: modules, and what is taken out of them."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
 def rooms(package: Path) -> dict[str, set[str]]:
     """What each folder or file right below a package imports of the others."""
     found: dict[str, set[str]] = {}
     for path in sorted(package.rglob("*.py")):
         room = path.relative_to(package).parts[0].removesuffix(".py")
         needs = found.setdefault(room, set())
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            for name in names:
-                first, *rest = name.split(".")
-                if first == package.name and rest:
-                    needs.add(rest[0])
+        for name in imports(path):
+            first, *rest = name.split(".")
+            if first == package.name and rest:
+                needs.add(rest[0])
     found.pop("__init__", None)
     return {room: (needs & {*found}) - {room} for room, needs in found.items()}
 

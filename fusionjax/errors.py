@@ -1,6 +1,8 @@
 """How a command ends other than well: by a user's mistake, or stopped on request."""
 
+import difflib
 import importlib.util
+from collections.abc import Iterable
 
 
 class InputError(Exception):
@@ -26,3 +28,9 @@ def require_extra(extra: str, *packages: str) -> None:
             raise InputError(
                 f'the package {package} is not installed: pip install "fusionjax[{extra}]"'
             )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that looks like it, if any does."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,11 +1,10 @@
 """What is found by its name in a config: what this package brings, and what a user adds to it."""
 
-import difflib
 import importlib
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, nearest
 
 T = TypeVar("T")
 
@@ -15,11 +14,12 @@ class Registry(Generic[T]):
 
     Args:
       key: config key that holds such a name.
-      built_in: module that registers each name.
+      home: package with a module for each of ``built_in``, which registers that name.
+      built_in: names that the package brings.
     """
 
-    def __init__(self, key: str, **built_in: str) -> None:
-        self._key, self._modules = key, built_in
+    def __init__(self, key: str, home: str = "", built_in: tuple[str, ...] = ()) -> None:
+        self._key, self._home, self._built_in = key, home, built_in
         self._found: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -32,7 +32,7 @@ class Registry(Generic[T]):
         return put
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._modules | self._found)
+        return iter(dict.fromkeys((*self._built_in, *self._found)))
 
     def require(self, name: Any, key: str = "") -> None:
         """Refuses a name that nothing is registered by, and imports nothing.
@@ -45,44 +45,30 @@ class Registry(Generic[T]):
           InputError: with the names that there are.
         """
         if name not in [*self]:
-            close = difflib.get_close_matches(str(name), [*self], n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(
-                f"config.{key or self._key} is {name!r}; expected one of {', '.join(self)}{meant}"
+                f"config.{key or self._key} is {name!r}; expected one of {', '.join(self)}"
+                f"{nearest(str(name), self)}"
             )
 
     def __getitem__(self, name: str) -> T:
         self.require(name)
         if name not in self._found:
-            importlib.import_module(self._modules[name])
+            importlib.import_module(f"{self._home}.{name}")
         return self._found[name]
 
 
-_SHOWN = "fusionjax.modalities."
-# Of ``modalities.base.Modality``; a line each, and its file.
+# Of ``modalities.base.Modality``; a name each, and its file.
 MODALITIES: Registry[Any] = Registry(
     "modalities",
-    numeric=_SHOWN + "numeric",
-    text=_SHOWN + "text",
-    chart=_SHOWN + "chart",
-    image=_SHOWN + "image",
-    audio=_SHOWN + "audio",
-    video=_SHOWN + "video",
-    frames=_SHOWN + "frames",
-    vector=_SHOWN + "vector",
+    "fusionjax.modalities",
+    ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
 )
-
-_FUSED = "fusionjax.models.fusions."
-# Of ``models.fusions.base.Fusion``; a line each, and its file.
+# Of ``models.fusions.base.Fusion``; a name each, and its file.
 FUSIONS: Registry[Any] = Registry(
     "model.fusion",
-    distilled=_FUSED + "distilled",
-    equal=_FUSED + "equal",
-    concat=_FUSED + "concat",
-    late=_FUSED + "late",
-    softmax_gate=_FUSED + "softmax_gate",
-    attention_gate=_FUSED + "attention_gate",
-    confidence=_FUSED + "confidence",
-    ogm_ge=_FUSED + "ogm_ge",
-    qmf=_FUSED + "qmf",
+    "fusionjax.models.fusions",
+    (
+        *("distilled", "equal", "concat", "late", "softmax_gate", "attention_gate", "confidence"),
+        *("ogm_ge", "qmf"),
+    ),
 )

@@ -29,6 +29,7 @@ from fusionjax.parallel.rules import replicated
 from fusionjax.train.loop import feeds
 from fusionjax.train.program import flops
 from fusionjax.train.run import Trainer
+from fusionjax.train.telemetry import CONSOLE, say
 from fusionjax.types import Feed
 
 # How many times as much as its variant a config may cost.
@@ -324,3 +325,11 @@ def for_screen(cost: Cost) -> Table:
         bar = "–" if r.bar is None else f"≤ {r.bar:.2f}"
         table.add_row(r.what, f"{r.ratio:.3f}", low_high, bar, r.reached)
     return table
+
+
+def show(cost: Cost, folder: Path) -> None:
+    """Prints the table and its notes, and writes it into ``folder``."""
+    CONSOLE.print(for_screen(cost))
+    for note in cost.notes:
+        say(note)
+    say(f"written to {cost.save(folder)}")

@@ -1,10 +1,8 @@
 """A run's settings: ConfigDict at the edge, frozen dataclasses inside. Values live in configs/."""
 
 import dataclasses
-import difflib
 import json
 import typing
-from collections.abc import Iterable
 from typing import Any
 
 import dacite
@@ -28,7 +26,7 @@ from fusionjax.config.sections import (
     TargetsConfig,
     TrainConfig,
 )
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, nearest
 from fusionjax.registry import MODALITIES
 
 __all__ = [
@@ -131,13 +129,8 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
 def _child(node: Any, name: str, key: str) -> Any:
     if not isinstance(node, dict) or name not in node:
         known = node if isinstance(node, dict) else ()
-        raise InputError(f"config has no key {key!r}{_nearest(name, known)}")
+        raise InputError(f"config has no key {key!r}{nearest(name, known)}")
     return node[name]
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _build(raw: Any) -> Config:

@@ -55,7 +55,9 @@ class Scaler:
         moments = dict(zip(market.channel_names, pairs, strict=True))
         for kind in MODALITIES:
             moments |= MODALITIES[kind].moments(market, used)
-        return Scaler(*({name: m[i] for name, m in moments.items()} for i in range(2)))
+        return Scaler(
+            {n: m for n, (m, _) in moments.items()}, {n: s for n, (_, s) in moments.items()}
+        )
 
     def scaled(
         self, x: Float[np.ndarray, "*rows F"], names: tuple[str, ...]

@@ -65,14 +65,19 @@ class Media(Modality):
         """Content and length of each row's newest item, and whether there is one."""
         import numpy as np
 
-        media = market.media[self.kind]
-        oldest = market.oldest(rows, self.sessions)
-        at = np.searchsorted(media.bar, rows, side="right") - 1
-        here = (at >= 0) & (media.bar[at] >= oldest)
+        media, (at, here) = market.media[self.kind], self._newest(market, rows)
         content = np.zeros((len(rows), *media.shape), media.dtype)
         if here.any():
             content[here] = media.read(at[here])
         return content, np.where(here, media.length[at], 0).astype(np.int32), here
+
+    def _newest(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+        """Index of each row's newest item, and whether it has one."""
+        import numpy as np
+
+        bar = market.media[self.kind].bar
+        at = np.searchsorted(bar, rows, side="right") - 1
+        return at, (at >= 0) & (bar[at] >= market.oldest(rows, self.sessions))
 
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
         def read(rows: "np.ndarray") -> "tuple[Input, np.ndarray]":
@@ -93,8 +98,6 @@ class Media(Modality):
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
         import numpy as np
 
-        media = market.media[self.kind]
-        newest = int(np.searchsorted(media.bar, row, side="right")) - 1
-        if newest < 0 or media.bar[newest] < market.oldest(np.array([row]), self.sessions)[0]:
-            return []
-        return [f"{data.root}/{self.kind}: {media.path[newest]}"]
+        at, here = self._newest(market, np.array([row]))
+        path = market.media[self.kind].path
+        return [f"{data.root}/{self.kind}: {path[i]}" for i in at[here]]

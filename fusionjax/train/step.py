@@ -196,8 +196,8 @@ def _loss(
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")
     labels = hard(batch.targets, len(config.targets.classes))
     fusion = FUSIONS[config.model.fusion]
-    if fusion.soft_labels(config) > 0:
-        labels = _taught(labels, ema, encoded, config)
+    if (share := fusion.soft_labels(config)) > 0:
+        labels = _taught(labels, ema, encoded, share, config)
     if parent is not None and config.finetune.teacher > 0:
         said: Any = Forecaster(config).apply({"params": parent}, batch)
         labels = soften(labels, said.outcome, jnp.float32(config.finetune.teacher))
@@ -210,12 +210,11 @@ def _loss(
     return loss, (means, fused)
 
 
-def _taught(labels: Labels, ema: Any, encoded: Encoded, config: Config) -> Labels:
-    """The labels as the teacher softens them: the averaged heads on the live features."""
+def _taught(labels: Labels, ema: Any, encoded: Encoded, share: float, config: Config) -> Labels:
+    """The labels with a share of the teacher: the averaged heads on the live features."""
     still: Any = jax.lax.stop_gradient(encoded)
     taught: Any = Forecaster(config).apply({"params": ema}, still, method="fuse")
     teacher = decode(taught.outputs, encoded.log_scale, config.targets)
-    share = FUSIONS[config.model.fusion].soft_labels(config)
     return soften(labels, teacher, jnp.float32(share))
 
 

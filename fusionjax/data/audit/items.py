@@ -41,7 +41,8 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
         ),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
-    aside = [n for n in market.notes if n.split(" ")[0] in folders()]
+    of_files = folders()
+    aside = [n for n in market.notes if n.split(" ")[0] in of_files]
     yield judged(
         "set aside",
         WATCH if aside else None,
