@@ -1,0 +1,81 @@
+"""A key of a config: its default, its bounds and the sentence about it, in one dataclass field."""
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from fusionjax.errors import InputError
+
+
+def key(
+    default: Any,
+    doc: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """A field of a section of the config.
+
+    Args:
+      default: its value where a config does not state it.
+      doc: what it is, with its unit; the sentence of docs/config.md.
+      least: it is this or more; of a tuple, each of its numbers is.
+      above: it is more than this.
+      most: it is this or less.
+      below: it is less than this.
+    """
+    bounds = {"least": least, "above": above, "most": most, "below": below}
+    metadata = {"doc": doc} | {k: v for k, v in bounds.items() if v is not None}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_bounds(section: Any, where: str) -> None:
+    """Refuses a section one of whose numbers is outside its bounds.
+
+    Raises:
+      InputError: naming the key, what it holds and what was expected.
+    """
+    for f in dataclasses.fields(section):
+        value, bounds = getattr(section, f.name), expected(f)
+        if bounds and not all(_inside(x, f.metadata) for x in _numbers(value)):
+            raise InputError(f"config: {where}.{f.name} is {value}; expected {bounds}")
+
+
+def expected(field: dataclasses.Field) -> str:
+    """The bounds of a key in words; empty if it has none."""
+    m = field.metadata
+    low, high = m.get("least", m.get("above")), m.get("most", m.get("below"))
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f"{'at least' if 'least' in m else 'more than'} {low}"
+    if low is None:
+        return f"{'at most' if 'most' in m else 'less than'} {high}"
+    return f"in {'[' if 'least' in m else '('}{low}, {high}{']' if 'most' in m else ')'}"
+
+
+def choices(kind: Any) -> str:
+    """What a value of a type may be, in words."""
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    return str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
+
+
+def _inside(x: float, m: typing.Mapping[str, float]) -> bool:
+    return (
+        x >= m.get("least", x)
+        and x <= m.get("most", x)
+        and ("above" not in m or x > m["above"])
+        and ("below" not in m or x < m["below"])
+    )
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    for x in value if isinstance(value, tuple) else (value,):
+        if isinstance(x, int | float):
+            yield x
