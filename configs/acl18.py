@@ -17,7 +17,7 @@ any of them only learns the training days by heart. README has the table that th
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.names import MARKET_CHANNELS, PRICE_CHANNELS
+from fusionjax.data.names import MARKET_CHANNELS
 
 
 def get_config() -> ConfigDict:
@@ -25,33 +25,14 @@ def get_config() -> ConfigDict:
     c.name = "acl18"
     c.data.source = "acl18"
     c.data.root = "../shared/datasets/acl18"
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {
-                "train": ("2014-01-01", "2015-07-31"),
-                "dev": ("2015-08-01", "2015-09-30"),
-                "test": ("2015-10-01", "2015-12-31"),
-            }
-        )
-        c.modalities.price = ConfigDict(
-            {
-                "kind": "numeric",
-                "sessions": 32,
-                "patch": 4,
-                "channels": PRICE_CHANNELS,
-            }
-        )
-        c.modalities.market = ConfigDict(
-            {
-                "kind": "numeric",
-                "sessions": 32,
-                "patch": 4,
-                "channels": MARKET_CHANNELS,
-            }
-        )
-        c.modalities.text = ConfigDict(
-            {"kind": "text", "sessions": 5, "max_documents": 32, "author_buckets": 1024}
-        )
+    c.data.splits = {
+        "train": ("2014-01-01", "2015-07-31"),
+        "dev": ("2015-08-01", "2015-09-30"),
+        "test": ("2015-10-01", "2015-12-31"),
+    }
+    c.modalities.price = base.modality("numeric", sessions=32, patch=4)
+    c.modalities.market = base.modality("numeric", sessions=32, patch=4, channels=MARKET_CHANNELS)
+    c.modalities.text = base.modality("text", sessions=5, max_documents=32)
     c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3

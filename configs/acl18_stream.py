@@ -17,15 +17,12 @@ from configs import acl18
 def get_config() -> ConfigDict:
     c = acl18.get_config()
     c.name = "acl18_stream"
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {
-                "train": ("2014-01-01", "2015-05-31"),
-                "stream": ("2015-06-01", "2015-07-31"),
-                "live": ("2015-06-02", "2015-09-30"),  # of studies/stream.py: from June 1st on
-                "dev": ("2015-08-01", "2015-09-30"),
-            }
-        )
+    c.data.splits = {
+        "train": ("2014-01-01", "2015-05-31"),
+        "stream": ("2015-06-01", "2015-07-31"),
+        "live": ("2015-06-02", "2015-09-30"),  # of studies/stream.py: from June 1st on
+        "dev": ("2015-08-01", "2015-09-30"),
+    }
     c.finetune.split = "stream"
     c.finetune.steps = 32  # 8 % of the parent's 400
     c.finetune.gate_sessions = 0  # all of June and July, as the retrained model has

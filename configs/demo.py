@@ -19,23 +19,13 @@ from fusionjax.data.names import PRICE_CHANNELS
 def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "demo"
-    with c.unlocked():
-        c.data.splits.stream = ("2017-01-01", "2017-12-31")
-        c.data.splits.late = ("2018-01-01", "2018-12-31")
-        c.modalities.price = ConfigDict(
-            {
-                "kind": "numeric",
-                "sessions": 64,
-                "patch": 8,
-                "channels": (*PRICE_CHANNELS, "nasdaq_ret", "wti_ret"),
-            }
-        )
-        c.modalities.vix = ConfigDict(
-            {"kind": "numeric", "sessions": 16, "patch": 4, "channels": ("vix_level", "vix_change")}
-        )
-        c.modalities.chart = ConfigDict(
-            {"kind": "chart", "sessions": 32, "height": 60, "patch_height": 20, "patch_sessions": 8}
-        )
+    c.data.splits.stream = ("2017-01-01", "2017-12-31")
+    c.data.splits.late = ("2018-01-01", "2018-12-31")
+    c.modalities.price = base.modality(
+        "numeric", sessions=64, patch=8, channels=(*PRICE_CHANNELS, "nasdaq_ret", "wti_ret")
+    )
+    c.modalities.vix = base.modality("numeric", sessions=16, channels=("vix_level", "vix_change"))
+    c.modalities.chart = base.modality("chart", sessions=32, height=60)
     c.finetune.split = "stream"
     # An earlier form of distilled had a volatility MSE of .295 instead of .249; see docs/fusion.md.
     c.model.fusion = "equal"

@@ -30,7 +30,6 @@ Siblings: h100_8.py (one node), h100_1024.py (128 nodes), h100_1.py (one GPU, a 
 from ml_collections import ConfigDict
 
 from configs import base
-from fusionjax.data.names import PRICE_CHANNELS
 
 
 def get_config() -> ConfigDict:
@@ -41,40 +40,11 @@ def get_config() -> ConfigDict:
     c.data.splits.dev = ("2024-01-02", "2025-12-31")
     c.data.audio_hertz, c.data.audio_seconds = 16_000, 60.0
     c.data.video_frames, c.data.video_size = 32, (128, 128)
-    with c.unlocked():
-        c.modalities = ConfigDict(
-            {
-                "price": {
-                    "kind": "numeric",
-                    "sessions": 4096,
-                    "patch": 1,
-                    "channels": PRICE_CHANNELS,
-                },
-                "text": {
-                    "kind": "text",
-                    "sessions": 60,
-                    "max_documents": 512,
-                    "author_buckets": 4096,
-                },
-                "chart": {
-                    "kind": "chart",
-                    "sessions": 256,
-                    "height": 64,
-                    "patch_height": 16,
-                    "patch_sessions": 8,
-                },
-                "audio": {
-                    "kind": "audio",
-                    "sessions": 60,
-                    "hertz": 16_000,
-                    "window": 400,
-                    "hop": 160,
-                    "mels": 80,
-                    "patch": 4,
-                },
-                "video": {"kind": "video", "sessions": 60, "patch": 16, "patch_frames": 2},
-            }
-        )
+    c.modalities.price = base.modality("numeric", sessions=4096, patch=1)
+    c.modalities.text = base.modality("text", sessions=60, max_documents=512, author_buckets=4096)
+    c.modalities.chart = base.modality("chart", sessions=256, height=64, patch_height=16)
+    c.modalities.audio = base.modality("audio", sessions=60)
+    c.modalities.video = base.modality("video", sessions=60)
     c.model.fusion = "distilled"
     c.model.width, c.model.layers, c.model.heads, c.model.mlp_ratio = 4096, 4, 32, 4
     c.model.attention_window = 128

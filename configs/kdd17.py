@@ -20,14 +20,14 @@ def get_config() -> ConfigDict:
     c.name = "kdd17"
     c.data.source = "kdd17"
     c.data.root = "../shared/datasets/kdd17"
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {"train": ("2007-01-01", "2012-12-31"), "live": ("2013-01-03", "2014-12-31")}
-        )
-        del c.modalities["text"]
-        c.modalities.market.channels = tuple(
-            x for x in c.modalities.market.channels if x != "sector_ret"
-        )
+    c.data.splits = {
+        "train": ("2007-01-01", "2012-12-31"),
+        "live": ("2013-01-03", "2014-12-31"),
+    }
+    del c.modalities["text"]
+    c.modalities.market.channels = tuple(
+        x for x in c.modalities.market.channels if x != "sector_ret"
+    )
     c.evaluate.split = "live"
     c.evaluate.locked = ()
     c.finetune.split = "live"

@@ -26,31 +26,16 @@ def get_config() -> ConfigDict:
     c.data.source, c.data.root = "folder", "planted_market"
     c.data.image_size, c.data.video_size = (16, 192), (16, 128)
     c.data.audio_hertz, c.data.audio_seconds = 8000, 0.25
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {
-                "train": ("1990-01-03", "1999-11-22"),  # 2,500 samples
-                "dev": ("1999-11-23", "2001-11-20"),  # 500
-                "test": ("2001-11-21", "2005-11-09"),
-            }
-        )
-        c.modalities = ConfigDict(
-            {
-                "numeric": {"kind": "numeric", "sessions": 1, "patch": 1, "channels": NUMERIC},
-                "text": {"kind": "text", "sessions": 1, "max_documents": 1, "author_buckets": 1},
-                "image": {"kind": "image", "sessions": 1, "patch": 16},
-                "audio": {
-                    "kind": "audio",
-                    "sessions": 1,
-                    "hertz": 8000,
-                    "window": 400,
-                    "hop": 200,
-                    "mels": 32,
-                    "patch": 3,
-                },
-                "video": {"kind": "video", "sessions": 1, "patch": 16, "patch_frames": 4},
-            }
-        )
+    c.data.splits = {
+        "train": ("1990-01-03", "1999-11-22"),  # 2,500 samples
+        "dev": ("1999-11-23", "2001-11-20"),  # 500
+        "test": ("2001-11-21", "2005-11-09"),
+    }
+    c.modalities.numeric = base.modality("numeric", sessions=1, patch=1, channels=NUMERIC)
+    c.modalities.text = base.modality("text", sessions=1, max_documents=1, author_buckets=1)
+    c.modalities.image = base.modality("image", sessions=1)
+    c.modalities.audio = base.modality("audio", sessions=1, hertz=8000, hop=200, mels=32, patch=3)
+    c.modalities.video = base.modality("video", sessions=1, patch_frames=4)
     c.loss.returns = c.loss.volatility = 0.0  # every move is as large as the last
     c.evaluate.market_channel = "ret"
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1

@@ -44,12 +44,17 @@ _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 
 def run(
-    main: Callable[..., None], *, needs_config: bool = True, many_processes: bool = False
+    main: Callable[..., None],
+    *,
+    needs_config: bool = True,
+    many_processes: bool = False,
+    schema: type[Config] = Config,
 ) -> None:
     """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
 
     With ``many_processes`` it first meets the processes that the environment describes. Without
-    ``needs_config`` a command may come without one: ``main`` then gets None.
+    ``needs_config`` a command may come without one: ``main`` then gets None. A study's config has
+    sections of its own: ``schema``.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
@@ -58,7 +63,7 @@ def run(
     for own in shared:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[own.name])
     app.run(
-        lambda argv: _guarded(lambda: main(_config(needs_config, many_processes))),
+        lambda argv: _guarded(lambda: main(_config(needs_config, many_processes, schema))),
         flags_parser=_parse,
     )
 
@@ -90,12 +95,12 @@ def _parse(argv: list[str]) -> list[str]:
     return _guarded(parse)
 
 
-def _config(needed: bool, many_processes: bool) -> Config | None:
+def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config | None:
     if _CONFIG.value is None:
         if needed:
             raise InputError(NO_CONFIG)
         return None
-    config = resolve(_CONFIG.value)
+    config = resolve(_CONFIG.value, schema)
     if _COMPILE_CACHE.value:
         compile_cache.use(Path(_COMPILE_CACHE.value))
     if not (_CPU_MESH.value or many_processes):

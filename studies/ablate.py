@@ -9,13 +9,13 @@ from pathlib import Path
 from absl import flags
 
 from fusionjax import app
-from fusionjax.config import Config
+from studies.schema import StudyConfig
 
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffled, so many times")
 
 
-def main(config: Config) -> None:
+def main(config: StudyConfig) -> None:
     from fusionjax.report import ablation as report
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
     from studies.fusion import ladder, view_ablation
@@ -32,4 +32,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, schema=StudyConfig)

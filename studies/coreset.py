@@ -6,13 +6,13 @@ python studies/coreset.py --config=studies/configs/planted.py --share=.3 --split
 from absl import flags
 
 from fusionjax import app
-from fusionjax.config import Config
+from studies.schema import StudyConfig
 
 _SHARE = flags.DEFINE_float("share", None, "Of the training samples, in (0, 1)", required=True)
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 
 
-def main(config: Config) -> None:
+def main(config: StudyConfig) -> None:
     from fusionjax.train.telemetry import CONSOLE, progress_bar
     from studies.fusion import coreset, ladder
 
@@ -24,4 +24,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, schema=StudyConfig)

@@ -9,14 +9,14 @@ from pathlib import Path
 from absl import flags
 
 from fusionjax import app
-from fusionjax.config import Config
 from fusionjax.errors import require_extra
+from studies.schema import StudyConfig
 
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra plots)")
 
 
-def main(config: Config) -> None:
+def main(config: StudyConfig) -> None:
     if _PLOT.value:
         require_extra("plots", "matplotlib")
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
@@ -33,4 +33,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, schema=StudyConfig)

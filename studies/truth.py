@@ -5,10 +5,10 @@ python studies/truth.py --config=studies/configs/digits.py --config.ladder.varia
 """
 
 from fusionjax import app
-from fusionjax.config import Config
+from studies.schema import StudyConfig
 
 
-def main(config: Config) -> None:
+def main(config: StudyConfig) -> None:
     from fusionjax.train.telemetry import CONSOLE
     from studies.fusion import truth
 
@@ -16,4 +16,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, schema=StudyConfig)

@@ -1,7 +1,7 @@
 """Settings: every config resolves, and a wrong key is named with the nearest right one."""
 
 import importlib
-from pathlib import Path
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +9,9 @@ from conftest import ROOT, seeing
 
 from configs import base, demo
 from fusionjax.config import Config, resolve
+from fusionjax.config.key import check_bounds, key
 from fusionjax.errors import InputError
+from studies.schema import StudyConfig
 
 CONFIGS = sorted(
     f"{folder}/{p.stem}"
@@ -22,10 +24,9 @@ CONFIGS = sorted(
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_resolves_and_round_trips(name: str) -> None:
     module = importlib.import_module(name.replace("/", "."))
-    config = resolve(module.get_config())
-    import json
-
-    assert Config.from_json(json.loads(config.to_json())) == config
+    schema = StudyConfig if hasattr(module.get_config(), "ladder") else Config
+    config = resolve(module.get_config(), schema)
+    assert schema.from_json(json.loads(config.to_json())) == config
     assert f"--config={name}.py" in (module.__doc__ or ""), "its header states the command"
 
 
@@ -51,7 +52,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("finetune.replay_share", 1.0, "expected in \\[0, 1\\)"),
         ("model.attention", "full", "config.model.attention is 'full'; expected .*window.*linear"),
         ("model.fusion", "mean", "expected .*equal.*softmax_gate"),
-        ("model.compute_dtype", "flaot32", "expected .*float32.*bfloat16"),
+        ("model.compute_dtype", "flaot32", "expected one of float32, bfloat16"),
         ("train.log_every", 0, "train.log_every is 0; expected at least 1"),
         ("train.grad_accum_steps", 0, "train.grad_accum_steps is 0"),
         ("data.decision_delay_minutes", -1, "a decision before the close"),
@@ -93,14 +94,82 @@ def test_whole_numbers_are_taken_for_fractions() -> None:
     assert (rate, type(rate)) == (1.0, float)
 
 
-def test_every_key_of_base_is_explained() -> None:
-    """A line that sets a key carries a comment, or its block does."""
-    text = Path(base.__file__).read_text()
-    body = text[text.index("def get_config") : text.index("c.toy =")].splitlines()
-    for number, line in enumerate(body):
-        if line.strip().startswith("c.") and "ConfigDict()" not in line:
-            near = " ".join(body[max(number - 3, 0) : number + 1])
-            assert "#" in near, f"no word on: {line.strip()}"
+def sections() -> list[tuple[str, dataclasses.Field]]:
+    """(section.key, its field) of every key of a section."""
+    return [
+        (f"{section.name}.{f.name}", f)
+        for section in dataclasses.fields(Config)
+        if dataclasses.is_dataclass(section.type)
+        for f in dataclasses.fields(section.type)
+    ]
+
+
+@pytest.mark.parametrize(("name", "field"), sections(), ids=lambda x: x if type(x) is str else "")
+def test_every_key_says_what_it_is_and_is_refused_beyond_its_bounds(
+    name: str, field: dataclasses.Field
+) -> None:
+    m, config = field.metadata, resolve(demo.get_config())
+    assert m["doc"]
+    beyond = [m[k] - 1 for k in ("least", "above") if k in m]
+    beyond += [m[k] + 1 for k in ("most", "below") if k in m]
+    beyond += [m[k] for k in ("above", "below") if k in m]
+    for value in beyond:
+        with pytest.raises(InputError, match=re.escape(f"{name} is {value}")):
+            config.override({name: value})
+    if typing.get_origin(field.type) is typing.Literal:
+        with pytest.raises(InputError, match=f"config.{name} is 'x'; expected one of "):
+            config.override({name: "x"})
+
+
+def test_a_bound_holds_for_every_number_of_a_tuple_and_is_said_in_words() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Section:
+        sizes: tuple[int, ...] = key((1, 2), "sizes", least=1)
+        share: float = key(0.5, "a share", above=0, most=1)
+        cold: float = key(-3.0, "degrees", below=0)
+
+    check_bounds(Section(), "s")
+    with pytest.raises(InputError, match=r"s.sizes is \(1, 0\); expected at least 1"):
+        check_bounds(Section(sizes=(1, 0)), "s")
+    with pytest.raises(InputError, match=r"s.share is 0; expected in \(0, 1\]"):
+        check_bounds(Section(share=0), "s")
+    with pytest.raises(InputError, match="s.cold is 0.0; expected less than 0"):
+        check_bounds(Section(cold=0.0), "s")
+
+
+def test_the_list_of_keys_is_todays() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "draw_config.py"))
+    page = drawn["PAGE"].read_text()
+    assert drawn["page"]() == page, "run python docs/draw_config.py"
+    assert "| `train.steps` | `400` | optimiser updates; at least 1 |" in page
+
+
+def test_a_config_of_ones_own_takes_ten_lines(tmp_path: Path) -> None:
+    """The one in the header of configs/base.py."""
+    lines = (base.__doc__ or "").split("::\n\n")[1].split("\n\nAny key")[0]
+    assert len([x for x in lines.splitlines() if x.strip()]) <= 10
+    scope: dict[str, Any] = {}
+    exec(textwrap.dedent(lines), scope)
+    config = resolve(scope["get_config"]())
+    assert [*config.modalities] == ["price", "news"]
+    assert config.modalities["price"].sessions == 64
+    assert config.data.splits["dev"] == ("2023-01-01", "2024-12-31")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda c: setattr(c.train, "stepz", 3), AttributeError, "stepz.* does not exist"),
+        (lambda c: base.modality("sound"), InputError, "modalities is 'sound'; expected one of"),
+        (lambda c: base.modality("text", sesions=3), InputError, "unknown keys .'sesions'."),
+        (lambda c: base.modality("text", sessions="3"), InputError, "sessions is '3'; expected"),
+    ],
+)
+def test_a_mistake_in_a_config_file_is_named_where_it_is_made(
+    change: Callable, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        change(base.get_config())
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
-"""A run's settings: ConfigDict at the edge, frozen dataclasses inside. Values live in configs/."""
+"""A run's settings: ConfigDict at the edge, frozen dataclasses inside.
+
+A key is one field of ``config.sections`` or of a modality. docs/config.md lists them all.
+"""
 
 import dataclasses
 import json
 import typing
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import dacite
 from ml_collections import ConfigDict
 
 from fusionjax.config.checks import check
+from fusionjax.config.key import choices, key
 from fusionjax.config.sections import (
+    TOY,
     AugmentConfig,
     DataConfig,
     DistillConfig,
@@ -17,7 +22,6 @@ from fusionjax.config.sections import (
     EvaluateConfig,
     FinetuneConfig,
     GuardConfig,
-    LadderConfig,
     LossConfig,
     MeshConfig,
     ModelConfig,
@@ -38,7 +42,6 @@ __all__ = [
     "EvaluateConfig",
     "FinetuneConfig",
     "GuardConfig",
-    "LadderConfig",
     "LossConfig",
     "MeshConfig",
     "ModelConfig",
@@ -46,6 +49,8 @@ __all__ = [
     "SweepConfig",
     "TargetsConfig",
     "TrainConfig",
+    "defaults",
+    "modality",
     "require_same_task",
     "resolve",
 ]
@@ -55,60 +60,89 @@ _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The whole of a run. ``configs/base.py`` explains every key and its unit."""
+    """The whole of a run."""
 
-    name: str
-    seed: int
-    data: DataConfig
-    modalities: dict[str, Any]  # of modalities.base.Modality, by a name of the config's own
-    targets: TargetsConfig
-    model: ModelConfig
-    loss: LossConfig
-    distill: DistillConfig
-    train: TrainConfig
-    guard: GuardConfig
-    augment: AugmentConfig
-    mesh: MeshConfig
-    selection: SelectionConfig
-    sweep: SweepConfig
-    evaluate: EvaluateConfig
-    finetune: FinetuneConfig
-    drift: DriftConfig
-    ladder: LadderConfig
-    toy: tuple[tuple[str, Any], ...]
+    name: str = key("base", "names the run folder: runs/NAME")
+    seed: int = key(0, "of parameters, sampling order and dropout")
+    data: DataConfig = DataConfig()
+    # Of modalities.base.Modality.
+    modalities: dict[str, Any] = key(
+        {}, "an entry a modality, by a name of your own: its kind and the keys of that kind"
+    )
+    targets: TargetsConfig = TargetsConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
+    train: TrainConfig = TrainConfig()
+    guard: GuardConfig = GuardConfig()
+    augment: AugmentConfig = AugmentConfig()
+    mesh: MeshConfig = MeshConfig()
+    selection: SelectionConfig = SelectionConfig()
+    sweep: SweepConfig = SweepConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    drift: DriftConfig = DriftConfig()
+    toy: tuple[tuple[str, Any], ...] = key(
+        TOY, "(dotted key, value) that --cpu_mesh sets, unless a flag says otherwise"
+    )
 
-    def override(self, changes: dict[str, Any]) -> "Config":
+    def override(self, changes: dict[str, Any]) -> Self:
         """This config with dotted keys replaced, e.g. ``{"train.steps": 20}``.
 
         Raises:
           InputError: a key does not exist or a value has the wrong type.
         """
         raw = dataclasses.asdict(self)
-        for key, value in changes.items():
-            *parents, leaf = key.split(".")
+        for dotted, value in changes.items():
+            *parents, leaf = dotted.split(".")
             node = raw
             for name in parents:
-                node = _child(node, name, key)
-            _child(node, leaf, key)
+                node = _child(node, name, dotted)
+            _child(node, leaf, dotted)
             node[leaf] = value
-        return _build(raw)
+        return _build(type(self), raw)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
-    @staticmethod
-    def from_json(raw: Any) -> "Config":
-        """The inverse of ``to_json``, parsed."""
-        return _build(raw)
+    @classmethod
+    def from_json(cls, raw: Any) -> Self:
+        """The inverse of ``to_json``, parsed; a key that it lacks has its default."""
+        return _build(cls, raw)
 
 
-def resolve(config: ConfigDict) -> Config:
+C = TypeVar("C", bound=Config)
+
+
+def defaults(schema: type[Config] = Config) -> ConfigDict:
+    """What a config file starts from: every key at its default, and no other key may be set.
+
+    New entries of ``modalities`` and ``data.splits`` may be.
+    """
+    c = ConfigDict(dataclasses.asdict(schema())).lock()
+    c.modalities.unlock()
+    c.data.splits.unlock()
+    return c
+
+
+def modality(kind: str, **keys: Any) -> ConfigDict:
+    """An entry of ``modalities``: ``modality("numeric", sessions=64)``; the rest are defaults.
+
+    Raises:
+      InputError: no such kind, or it has no such key.
+    """
+    MODALITIES.require(kind)
+    entry = _from_dict(MODALITIES[kind], {"kind": kind, **keys}, f"{kind} modality")
+    return ConfigDict(dataclasses.asdict(entry))
+
+
+def resolve(config: ConfigDict, schema: type[C] = Config) -> C:  # type: ignore[assignment]
     """Turns a config file's dict into frozen dataclasses and checks what needs no data.
 
     Raises:
       InputError: naming the key, what it holds and what was expected.
     """
-    return _build(json.loads(config.to_json_best_effort()))
+    return _build(schema, json.loads(config.to_json_best_effort()))
 
 
 def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) -> None:
@@ -117,23 +151,23 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
     Raises:
       InputError: naming the first of ``keys`` that differs, and how.
     """
-    for key in keys:
-        mine, theirs = getattr(config, key), getattr(trained, key)
+    for section in keys:
+        mine, theirs = getattr(config, section), getattr(trained, section)
         if mine != theirs:
             raise InputError(
-                f"the run was trained with other {key} than --config has: {theirs} against {mine}. "
-                "Give the config it was trained with"
+                f"the run was trained with other {section} than --config has: {theirs} against "
+                f"{mine}. Give the config it was trained with"
             )
 
 
-def _child(node: Any, name: str, key: str) -> Any:
+def _child(node: Any, name: str, dotted: str) -> Any:
     if not isinstance(node, dict) or name not in node:
         known = node if isinstance(node, dict) else ()
-        raise InputError(f"config has no key {key!r}{nearest(name, known)}")
+        raise InputError(f"config has no key {dotted!r}{nearest(name, known)}")
     return node[name]
 
 
-def _build(raw: Any) -> Config:
+def _build(schema: type[C], raw: Any) -> C:
     raw = dict(_formed(dict[str, Any], raw, "config"))
     listed = _formed(dict[str, dict[str, Any]], raw.pop("modalities", {}), "config.modalities")
     modalities = {}
@@ -141,7 +175,7 @@ def _build(raw: Any) -> Config:
         where = f"modalities.{name}"
         MODALITIES.require(entry.get("kind"), f"{where}.kind")
         modalities[name] = _from_dict(MODALITIES[entry["kind"]], entry, f"config.{where}")
-    config = _from_dict(Config, raw | {"modalities": {}}, "config")
+    config = _from_dict(schema, raw | {"modalities": {}}, "config")
     config = dataclasses.replace(config, modalities=modalities)
     check(config)
     return config
@@ -151,14 +185,16 @@ def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
     try:
         return dacite.from_dict(cls, _formed(cls, raw, where), dacite.Config(strict=True))
     except dacite.exceptions.WrongTypeError as e:
-        raise InputError(f"{where}.{e.field_path} is {e.value!r}; expected {e.field_type}") from e
+        raise InputError(
+            f"{where}.{e.field_path} is {e.value!r}; expected {choices(e.field_type)}"
+        ) from e
     except dacite.exceptions.MissingValueError as e:
-        raise InputError(f"{where}.{e.field_path} is missing; see configs/base.py") from e
+        raise InputError(f"{where}.{e.field_path} is missing; see docs/config.md") from e
     except dacite.exceptions.UnexpectedDataError as e:
-        raise InputError(f"{where}: unknown keys {sorted(e.keys)}; see configs/base.py") from e
+        raise InputError(f"{where}: unknown keys {sorted(e.keys)}; see docs/config.md") from e
 
 
-def _formed(kind: Any, value: Any, key: str) -> Any:
+def _formed(kind: Any, value: Any, where: str) -> Any:
     """The value with tuples for lists. dacite checks plain types, but takes any form for a tuple.
 
     Raises:
@@ -167,16 +203,16 @@ def _formed(kind: Any, value: Any, key: str) -> Any:
     outer, inner = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds = {f.name: f.type for f in dataclasses.fields(kind)}  # dacite refuses other names
-        return {k: _formed(kinds.get(k, Any), v, f"{key}.{k}") for k, v in value.items()}
+        return {k: _formed(kinds.get(k, Any), v, f"{where}.{k}") for k, v in value.items()}
     if outer is dict and isinstance(value, dict):
-        return {k: _formed(inner[1], v, f"{key}.{k}") for k, v in value.items()}
+        return {k: _formed(inner[1], v, f"{where}.{k}") for k, v in value.items()}
     if outer is tuple and isinstance(value, list | tuple):
         items = inner[:1] * len(value) if inner[-1] is ... else inner
         if len(items) == len(value):
-            return tuple(_formed(k, v, key) for k, v in zip(items, value, strict=True))
+            return tuple(_formed(k, v, where) for k, v in zip(items, value, strict=True))
     elif kind in (int, float) and isinstance(value, int | float):
         if not isinstance(value, bool) and abs(value) <= _LARGEST:  # no NaN
             return value if kind is int else float(value)
     elif outer not in (dict, tuple) and not dataclasses.is_dataclass(kind):
         return value
-    raise InputError(f"{key} is {value!r}; expected {kind}")
+    raise InputError(f"{where} is {value!r}; expected {choices(kind)}")

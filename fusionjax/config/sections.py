@@ -1,203 +1,355 @@
-"""The sections of a run's settings, as frozen dataclasses; configs/base.py explains every key."""
+"""The sections of a run's settings. Each key stands here once; docs/config.md is drawn from it."""
 
 import dataclasses
 from typing import Any, Literal
+
+from fusionjax.config.key import key
 
 STORED_TOKENS = 128  # of each text, when it is prepared
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    source: str
-    root: str
-    prepared: str
-    calendar: str
-    decision_delay_minutes: int
-    min_history: int
-    image_size: tuple[int, int]
-    audio_hertz: int
-    audio_seconds: float
-    video_frames: int
-    video_size: tuple[int, int]
-    media_seconds: float
-    frames: int
-    frame_features: int
-    splits: dict[str, tuple[str, str]]
-    accepted: tuple[str, ...]
+    """What is read, how media are decoded when it is prepared, and how it is split."""
+
+    source: str = key("sp500", "a reader of fusionjax/data/sources: sp500, acl18, kdd17, folder")
+    root: str = key("", "folder of the raw files; empty for the embedded sp500")
+    prepared: str = key("prepared", "folder for array_record sets and the text-embedding cache")
+    calendar: str = key("XNYS", "exchange_calendars code: sessions, closes, half days")
+    decision_delay_minutes: int = key(30, "decision_time = session close + this")
+    min_history: int = key(
+        5, "a sample needs this many earlier bars of its symbol that have a return", least=1
+    )
+    image_size: tuple[int, int] = key((64, 64), "pixels, height and width, grey")
+    audio_hertz: int = key(16_000, "samples a second, mono", least=1)
+    audio_seconds: float = key(10.0, "the first of each file; shorter ones are padded")
+    video_frames: int = key(8, "evenly spaced over each file", least=1)
+    video_size: tuple[int, int] = key((32, 32), "pixels, height and width, grey")
+    media_seconds: float = key(7200.0, "a longer file is set aside")
+    frames: int = key(
+        256, "the first of each table of feature frames; shorter ones are padded", least=1
+    )
+    frame_features: int = key(29, "columns of a table of feature frames", least=1)
+    splits: dict[str, tuple[str, str]] = key(
+        {"train": ("1999-01-01", "2016-12-31"), "dev": ("2017-01-01", "2018-12-31")},
+        "first and last *target* session of each split (the session after decision_time), "
+        "inclusive; a label counts in a split only if it is known by the split's last day",
+    )
+    accepted: tuple[str, ...] = key(
+        (),
+        "codes of the audit's findings that would forbid training and are known, such as "
+        '("unit jumps",)',
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class TargetsConfig:
-    classes: tuple[str, ...]
-    direction: tuple[int, ...]
-    up: float
-    down: float
-    returns: tuple[int, ...]
-    quantiles: tuple[float, ...]
-    volatility: tuple[int, ...]
+    """What is forecast."""
+
+    classes: tuple[str, ...] = key(("down", "up"), "of the direction")
+    direction: tuple[int, ...] = key((1,), "horizons in sessions")
+    up: float = key(0.0, "class up if the simple return >= this ...")
+    down: float = key(0.0, "... down if < this; between them a sample is not scored")
+    returns: tuple[int, ...] = key((1, 5), "horizons of the return quantiles, sessions")
+    quantiles: tuple[float, ...] = key((0.05, 0.25, 0.5, 0.75, 0.95), "of the return")
+    volatility: tuple[int, ...] = key((5,), "horizons of the realised volatility, sessions")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    width: int
-    layers: int
-    heads: int
-    mlp_ratio: int
-    attention: Literal["window", "linear"]
-    attention_window: int
-    fusion: str  # of registry.FUSIONS
-    confidence_threshold: float
-    dropout: float
-    compute_dtype: Literal["float32", "bfloat16"]
-    remat: Literal["layer", "products"]
+    """The encoders and the fusion."""
+
+    width: int = key(64, "D, shared by all modalities", least=1)
+    layers: int = key(
+        2, "Transformer layers of each encoder; 0 hands vectors to the fusion as they are"
+    )
+    heads: int = key(4, "of attention", least=1)
+    mlp_ratio: int = key(2, "hidden width of the feed-forward block / D", least=1)
+    attention: Literal["window", "linear"] = key("window", "both cost O(N)")
+    attention_window: int = key(16, "tokens seen to each side", least=1)
+    fusion: str = key("distilled", "a name of registry.FUSIONS; docs/fusion.md describes each")
+    confidence_threshold: float = key(0.6, 'of fusion "confidence": the share of the best class')
+    dropout: float = key(0.1, "share of activations hidden in training")
+    compute_dtype: Literal["float32", "bfloat16"] = key(
+        "float32", "of activations; bfloat16 on GPU. The rest is float32"
+    )
+    remat: Literal["layer", "products"] = key(
+        "layer",
+        "what the backward pass does not compute again: each layer's input, or also the products "
+        "of its matrices (nine times the memory, a fifth less arithmetic)",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    direction: float
-    returns: float
-    volatility: float
-    quality_rank: float
-    gradient_modulation: float
+    """The weight of each head's loss, and of the terms that some fusions add."""
+
+    direction: float = key(1.0, "cross-entropy, nats")
+    returns: float = key(1.0, "pinball, in units of the trailing volatility")
+    volatility: float = key(1.0, "squared error of log volatility")
+    quality_rank: float = key(0.1, 'of fusion "qmf": confidence must fall where the loss rises')
+    gradient_modulation: float = key(
+        0.3, 'of fusion "ogm_ge": how hard a leading encoder is slowed'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    anchor_share: float
-    absorb_share: float
-    learned: tuple[str, ...]
-    warmup_steps: int
-    burst_steps: int
-    every: int
-    learning_rate: float
-    soft_labels: float
-    modality_cost: float
-    feature_cost: float
-    prior: float
-    elimination_margin: float
+    """Fusion "distilled": its weights learn from the anchor, the latest sessions of the training
+    split, which the encoders and heads do not train on until the weights are settled."""
+
+    anchor_share: float = key(0.4, "of the training split's sessions", above=0, below=1)
+    absorb_share: float = key(
+        0.7, "of the steps, at the end: weights fixed, all rows trained on", above=0, most=1
+    )
+    learned: tuple[str, ...] = key(
+        ("modality", "rater", "feature", "joint"),
+        "which of the weights learn; the others stay 1, which is how parts are ablated",
+    )
+    warmup_steps: int = key(60, "steps before the weights move")
+    burst_steps: int = key(
+        150,
+        "then they move every step for so long, again once modalities were dropped (half-way to "
+        "the absorption) ...",
+    )
+    every: int = key(8, "... and every so many steps otherwise", least=1)
+    learning_rate: float = key(0.03, "of the weights (Adam)")
+    soft_labels: float = key(0.3, "share of the teacher in the training labels", least=0, below=1)
+    modality_cost: float = key(0.01, "nats that a modality of full weight must earn")
+    feature_cost: float = key(
+        0.05, "nats that a modality's features must earn together to have half their weight"
+    )
+    prior: float = key(3.0, "pull of equal weights, in anchor sessions")
+    elimination_margin: float = key(0.0, "standard errors a modality must be missed by to stay")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    split: str
-    steps: int
-    global_batch_size: int
-    grad_accum_steps: int
-    learning_rate: float
-    pretrained_rate: float
-    warmup_steps: int
-    weight_decay: float
-    clip_norm: float
-    ema_decay: float
-    modality_dropout: float
-    frozen: tuple[str, ...]
-    rank: int
-    balance: str
-    coreset_share: float
-    coreset_by: str
-    checkpoint_every: int
-    keep_checkpoints: int
-    log_every: int
-    hang_seconds: float
+    """The training: its data, its optimiser, its batches and what it keeps."""
+
+    split: str = key("train", "of data.splits")
+    steps: int = key(400, "optimiser updates", least=1)
+    global_batch_size: int = key(256, "samples an update, over all devices", least=1)
+    grad_accum_steps: int = key(1, "microbatches an update", least=1)
+    learning_rate: float = key(1e-3, "peak; linear warm-up, then cosine to zero")
+    pretrained_rate: float = key(
+        0.02, "of the learning rate, for a text encoder that is fine-tuned"
+    )
+    warmup_steps: int = key(40, "updates until the learning rate is at its peak")
+    weight_decay: float = key(0.05, "decoupled; matrices only")
+    clip_norm: float = key(1.0, "global gradient norm")
+    ema_decay: float = key(0.99, "of the averaged parameters that evaluate and predict use")
+    modality_dropout: float = key(0.1, "chance that a present modality is hidden from a sample")
+    frozen: tuple[str, ...] = key((), "regexes over parameter paths that keep their values")
+    rank: int = key(
+        0, "of the change of each matrix of the encoders' layers; 0: of any rank", least=0
+    )
+    balance: str = key(
+        "",
+        'draw samples so that none tilts the batches: "symbol", "sector", or the kind of items '
+        "whose sources count (text: authors; image, audio, video); empty: every sample alike",
+    )
+    coreset_share: float = key(
+        1.0, "of the training samples; fewer are chosen by ...", above=0, most=1
+    )
+    coreset_by: str = key("", '... the models of this run folder, or "random"')
+    checkpoint_every: int = key(200, "steps", least=1)
+    keep_checkpoints: int = key(2, "the newest that stay on disk", least=1)
+    log_every: int = key(20, "steps", least=1)
+    hang_seconds: float = key(
+        1800.0, "without a step that end the process, with its stacks", least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class GuardConfig:
-    window: int
-    spike: float
-    spikes_in_row: int
-    rebound: float
-    rate: float
-    rollbacks: int
-    memory_bytes: float
-    quarantine: int
+    """What a training does against its own accidents (docs/operations.md)."""
+
+    window: int = key(
+        40,
+        "updates whose losses and gradient norms are looked back on; 0: no guard, the check for "
+        "non-finite values included",
+        least=0,
+    )
+    spike: float = key(
+        8.0,
+        "an update whose gradient is this many robust deviations (of the log norm) above the "
+        "median of the window is skipped; 0 skips none. A non-finite one is never made",
+        least=0,
+    )
+    spikes_in_row: int = key(3, "so many at the most, then one is made", least=1)
+    rebound: float = key(
+        6.0,
+        "the loss has rebounded when the median of a window is this many standard errors above "
+        "the best one; the state goes back to the best one. 0 never does",
+        least=0,
+    )
+    rate: float = key(
+        0.5, "factor on the learning rate each time that it goes back", above=0, below=1
+    )
+    rollbacks: int = key(
+        3,
+        "so many times; then rebounds are only reported, and a non-finite step ends the run",
+        least=0,
+    )
+    memory_bytes: float = key(
+        5e8,
+        "a state of at most so many bytes a device keeps its best copies there, a larger one goes "
+        "back to checkpoints",
+        least=0,
+    )
+    quarantine: int = key(
+        64, "samples that may be taken out for breaking the loss, at the most", least=0
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    numeric_jitter: float
-    numeric_scale: float
-    numeric_slice: float
-    numeric_permute: float
-    numeric_groups: tuple[tuple[str, ...], ...]
-    text_dropout: float
-    author_masking: float
-    image_shift: int
-    image_flip: float
-    image_cutout: float
-    audio_time: float
-    audio_band: float
+    """Training inputs changed at random (train/augment.py); beside train.modality_dropout."""
+
+    numeric_jitter: float = key(
+        0.0, "standard deviation of noise, in those of the channel", least=0
+    )
+    numeric_scale: float = key(0.0, "standard deviation of the log of a factor a window", least=0)
+    numeric_slice: float = key(
+        0.0, "up to this share of a window's sessions, the oldest, hidden", least=0, most=1
+    )
+    numeric_permute: float = key(
+        0.0, "chance that a group of channels is another sample's ...", least=0, most=1
+    )
+    numeric_groups: tuple[tuple[str, ...], ...] = key(
+        (), "... each a tuple of names: what might be a shortcut"
+    )
+    text_dropout: float = key(
+        0.0, "chance that a text is left out, but for the newest", least=0, most=1
+    )
+    author_masking: float = key(0.0, "chance that a sample's authors are unknown", least=0, most=1)
+    image_shift: int = key(0, "up to so many pixels along both axes; not for charts", least=0)
+    image_flip: float = key(
+        0.0, "chance of left and right exchanged; not for charts", least=0, most=1
+    )
+    image_cutout: float = key(
+        0.0, "side of a black box, as a share; charts and video too", least=0, most=1
+    )
+    audio_time: float = key(0.0, "up to this share of a clip silenced", least=0, most=1)
+    audio_band: float = key(0.0, "up to this share of its frequencies silenced", least=0, most=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    data: int
-    fsdp: int
-    tensor: int
+    """Devices along each axis; -1 (at most one) takes what is left."""
+
+    data: int = key(-1, "replicas: across nodes")
+    fsdp: int = key(1, "parameters split: inside a node")
+    tensor: int = key(1, "matrix columns split")
 
 
 @dataclasses.dataclass(frozen=True)
 class SelectionConfig:
-    scheme: str
-    folds: int
-    fold_sessions: int
-    held_out: int
-    embargo: int
+    """Where settings and floors are chosen: folds inside the training split."""
+
+    scheme: Literal["walk_forward", "purged_k_fold", "combinatorial"] = key(
+        "walk_forward", "how training sessions are cut into folds (evaluate/splits.py)"
+    )
+    folds: int = key(3, "how many", least=1)
+    fold_sessions: int = key(42, "length of each window of walk_forward", least=1)
+    held_out: int = key(2, "of the folds, together, in combinatorial", least=1)
+    embargo: int = key(0, "sessions around a test window that training keeps clear of", least=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    method: str
-    space: tuple[tuple[str, Any], ...]
-    points: int
-    seeds: int
+    """Which settings launch/sweep.py tries; a point is scored on the folds of selection."""
+
+    method: Literal["grid", "random", "sensitivity"] = key(
+        "grid", "grid: every combination; random: some; sensitivity: one key at a time"
+    )
+    space: tuple[tuple[str, Any], ...] = key((), "(dotted key, its values) ...")
+    points: int = key(20, "of random", least=1)
+    seeds: int = key(1, "of each point", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    split: str
-    bootstrap_samples: int
-    block_sessions: int
-    market_channel: str
-    locked: tuple[str, ...]
-    leak_answer: str
-    abstain_below: float
+    """What a run is scored on, and how its intervals are made."""
+
+    split: str = key("dev", "what launch/evaluate.py scores unless told otherwise")
+    bootstrap_samples: int = key(2000, "of the intervals", least=1)
+    block_sessions: int = key(5, "consecutive days resampled together", least=1)
+    market_channel: str = key(
+        "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
+    )
+    locked: tuple[str, ...] = key((), "splits that are scored once; --force scores one again")
+    leak_answer: str = key(
+        "", "a score too good to be true is no result until this says why it is true after all"
+    )
+    abstain_below: float = key(
+        0.5, "launch/predict.py makes no call that is less likely", least=0, most=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    split: str
-    steps: int
-    learning_rate: float
-    warmup_steps: int
-    replay_share: float
-    replay_rows: int
-    replay_half_life: int
-    frozen: tuple[str, ...]
-    rank: int
-    to_parent: float
-    teacher: float
-    gate_sessions: int
-    every: int
-    retrain_every: int
+    """An update of a trained model by what has matured since."""
+
+    split: str = key("train", "its rows after the parent's last matured label are the new ones")
+    steps: int = key(40, "optimiser updates", least=1)
+    learning_rate: float = key(2e-4, "peak")
+    warmup_steps: int = key(4, "updates until the learning rate is at its peak")
+    replay_share: float = key(
+        0.5, "share of each batch drawn from the parent's rows, of which ...", least=0, below=1
+    )
+    replay_rows: int = key(20_000, "... so many are kept: a reservoir, or, ...", least=1)
+    replay_half_life: int = key(
+        0, "... with a half-life above 0, more of the recent ones; sessions", least=0
+    )
+    frozen: tuple[str, ...] = key((), 'regexes over parameter paths, e.g. "encoders_text/.*"')
+    rank: int = key(
+        0, "of the change of each matrix of the encoders' layers; 0: of any rank", least=0
+    )
+    to_parent: float = key(
+        0.0, "weight of half the squared distance to the parent's parameters", least=0
+    )
+    teacher: float = key(
+        0.0, "share of the parent's forecast in the training labels", least=0, below=1
+    )
+    gate_sessions: int = key(
+        20,
+        "newest sessions with matured labels that an update does not train on: it replaces the "
+        "parent unless it is worse there beyond the paired 95 % interval. 0 promotes unseen",
+        least=0,
+    )
+    every: int = key(5, "sessions between two updates of a stream ...", least=1)
+    retrain_every: int = key(
+        21, "... and between two trainings from scratch, where it has such", least=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class DriftConfig:
-    detector: Literal["PageHinkley", "ADWIN", "KSWIN"]
-    run_length: float
-    reference_sessions: int
-    recent_sessions: int
-    action: Literal["log", "finetune", "widen", "retrain"]
+    """What launch/serve_daily.py watches: inputs, labels, errors and fusion weights a session."""
+
+    detector: Literal["PageHinkley", "ADWIN", "KSWIN"] = key("PageHinkley", "a detector of river")
+    run_length: float = key(1000.0, "sessions to a false alarm of any series, on average", least=1)
+    reference_sessions: int = key(500, "the last of training", least=1)
+    recent_sessions: int = key(60, "that are compared with them", least=1)
+    action: Literal["log", "finetune", "widen", "retrain"] = key(
+        "finetune",
+        "what an alarm leads to: log; finetune, today; widen, the same with more replay; retrain",
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class LadderConfig:
-    data: Literal["planted", "maec", "digits", "candles"]
-    variant: str
-    root: str
-    rungs: tuple[tuple[str, ...], ...]
-    oracle: tuple[str, ...]
-    seeds: int
-    first_seed: int
-    fusions: tuple[tuple[str, dict[str, Any]], ...]
+# What --cpu_mesh changes, unless a flag says otherwise: the same program, precision, mesh names and
+# rules at toy widths.
+TOY: tuple[tuple[str, Any], ...] = (
+    ("model.width", 32),
+    ("model.layers", 2),
+    ("model.heads", 4),
+    ("train.steps", 20),
+    ("train.warmup_steps", 2),
+    ("train.learning_rate", 1e-3),
+    ("train.global_batch_size", 128),
+    ("train.log_every", 1),
+    ("distill.warmup_steps", 4),
+    ("distill.absorb_share", 0.3),
+)

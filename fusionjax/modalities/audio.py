@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.modalities.base import Heat
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
@@ -25,21 +26,13 @@ _COLUMNS = 200  # of a spectrogram for people
 @MODALITIES.register("audio")
 @dataclasses.dataclass(frozen=True)
 class Audio(Media):
-    """The first ``data.audio_seconds``, mono at ``data.audio_hertz``.
+    """The first ``data.audio_seconds``, mono at ``data.audio_hertz``."""
 
-    Attributes:
-      hertz: samples a second.
-      window: samples a frame.
-      hop: samples from one frame to the next.
-      mels: frequency bands.
-      patch: frames a token.
-    """
-
-    hertz: int
-    window: int
-    hop: int
-    mels: int
-    patch: int
+    hertz: int = key(16_000, "samples a second; those of data.audio_hertz")
+    window: int = key(400, "samples a frame")
+    hop: int = key(160, "samples from one frame to the next")
+    mels: int = key(80, "frequency bands")
+    patch: int = key(4, "frames a token")
     folder: ClassVar[str] = "audio"
     dtype: ClassVar[str] = "int16"
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.modalities.base import Modality, Pixels, Reader
 from fusionjax.registry import MODALITIES
 
@@ -21,19 +22,12 @@ if TYPE_CHECKING:
 @MODALITIES.register("chart")
 @dataclasses.dataclass(frozen=True)
 class Chart(Modality):
-    """A picture of prices and volume (``data.charts``); always present.
+    """A picture of prices and volume (``data.charts``); always present."""
 
-    Attributes:
-      sessions: drawn, the newest at the right edge.
-      height: pixels.
-      patch_height: pixels a token.
-      patch_sessions: sessions a token.
-    """
-
-    sessions: int
-    height: int
-    patch_height: int
-    patch_sessions: int
+    sessions: int = key(32, "drawn, the newest at the right edge")
+    height: int = key(60, "pixels")
+    patch_height: int = key(20, "pixels a token")
+    patch_sessions: int = key(8, "sessions a token")
 
     @property
     def shows_prices(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.modalities.base import Reader
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
@@ -28,12 +29,9 @@ _PAGE = 256  # items read at once to fit their scale
 class Frames(Media):
     """The first ``data.frames`` rows of ``data.frame_features`` columns, scaled as channels are; a
     frame that lacks one is masked.
-
-    Attributes:
-      patch: frames a token.
     """
 
-    patch: int
+    patch: int = key(8, "frames a token")
     folder: ClassVar[str] = "frames"
     dtype: ClassVar[str] = "float32"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.modalities.base import Pixels
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
 @MODALITIES.register("image")
 @dataclasses.dataclass(frozen=True)
 class Image(Media):
-    """A picture in grey at ``data.image_size``.
+    """A picture in grey at ``data.image_size``."""
 
-    Attributes:
-      patch: pixels a token, along both sides.
-    """
-
-    patch: int
+    patch: int = key(16, "pixels a token, along both sides")
     folder: ClassVar[str] = "images"
 
     @staticmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import Config, DataConfig
+from fusionjax.config.key import key
 from fusionjax.errors import InputError
 from fusionjax.modalities.base import Modality, Reader
 
@@ -23,12 +24,11 @@ class Media(Modality):
     """The newest item of the last ``sessions`` sessions; nothing where there is none.
 
     Attributes:
-      sessions: looked back, the newest included.
       dtype: of a decoded file.
       also: columns of its manifest that, where true, make a file an item of another kind too.
     """
 
-    sessions: int
+    sessions: int = key(5, "looked back, the newest included")
     dtype: ClassVar[str] = "uint8"
     also: ClassVar[Mapping[str, str]] = {}
 

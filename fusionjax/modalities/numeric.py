@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
+from fusionjax.data.names import PRICE_CHANNELS
 from fusionjax.modalities.base import Modality, Reader
 from fusionjax.registry import MODALITIES
 
@@ -21,17 +23,11 @@ if TYPE_CHECKING:
 @MODALITIES.register("numeric")
 @dataclasses.dataclass(frozen=True)
 class Numeric(Modality):
-    """Channels of the bars, scaled by the training period; a session that lacks one is masked.
+    """Channels of the bars, scaled by the training period; a session that lacks one is masked."""
 
-    Attributes:
-      channels: their names.
-      sessions: looked back, the newest included.
-      patch: sessions a token.
-    """
-
-    channels: tuple[str, ...]
-    sessions: int
-    patch: int
+    channels: tuple[str, ...] = key(PRICE_CHANNELS, "their names")
+    sessions: int = key(32, "looked back, the newest included")
+    patch: int = key(4, "sessions a token")
 
     @property
     def channel_names(self) -> tuple[str, ...]:

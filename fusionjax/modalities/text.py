@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.config.sections import STORED_TOKENS
 from fusionjax.errors import InputError
 from fusionjax.modalities.base import Modality, Quotes, Reader
@@ -25,22 +26,17 @@ _QUOTED, _SHOWN = 4, 80  # texts for people; characters of one where it is only 
 @MODALITIES.register("text")
 @dataclasses.dataclass(frozen=True)
 class Text(Modality):
-    """A token a document: its sentence vector, its lexicon scores, its age and its author.
+    """A token a document: its sentence vector, its lexicon scores, its age and its author."""
 
-    Attributes:
-      sessions: looked back, the newest included.
-      max_documents: kept of them, the latest.
-      author_buckets: that authors are hashed to.
-      fine_tune: whether the sentence encoder is trained too, at ``train.pretrained_rate`` of the
-        learning rate; otherwise vectors are those of the frozen one.
-      max_tokens: of each text, the first, that are then read.
-    """
-
-    sessions: int
-    max_documents: int
-    author_buckets: int
-    fine_tune: bool = False
-    max_tokens: int = 64
+    sessions: int = key(5, "looked back, the newest included")
+    max_documents: int = key(32, "kept of them, the latest")
+    author_buckets: int = key(1024, "that authors are hashed to")
+    fine_tune: bool = key(
+        False,
+        "whether the sentence encoder is trained too, at train.pretrained_rate of the learning "
+        "rate; otherwise vectors are those of the frozen one",
+    )
+    max_tokens: int = key(64, "of each text, the first, that fine_tune reads")
 
     def check(self, name: str, config: Config) -> None:
         need(

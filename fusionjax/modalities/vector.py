@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import Config, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.errors import InputError
 from fusionjax.modalities.base import Modality, Reader
 from fusionjax.registry import MODALITIES
@@ -21,13 +22,9 @@ if TYPE_CHECKING:
 @MODALITIES.register("vector")
 @dataclasses.dataclass(frozen=True)
 class Vector(Modality):
-    """A study's own batch holds it; no market does.
+    """A study's own batch holds it; no market does."""
 
-    Attributes:
-      features: its width.
-    """
-
-    features: int
+    features: int = key(8, "its width")
     needs_layers: ClassVar[bool] = False
 
     @property

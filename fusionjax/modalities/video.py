@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
+from fusionjax.config.key import key
 from fusionjax.modalities.base import Pixels
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
@@ -23,15 +24,10 @@ if TYPE_CHECKING:
 @MODALITIES.register("video")
 @dataclasses.dataclass(frozen=True)
 class Video(Media):
-    """``data.video_frames`` evenly spaced frames in grey at ``data.video_size``.
+    """``data.video_frames`` evenly spaced frames in grey at ``data.video_size``."""
 
-    Attributes:
-      patch: pixels a token, along both sides.
-      patch_frames: frames a token.
-    """
-
-    patch: int
-    patch_frames: int
+    patch: int = key(16, "pixels a token, along both sides")
+    patch_frames: int = key(2, "frames a token")
     folder: ClassVar[str] = "video"
     also: ClassVar[Mapping[str, str]] = {"sound": "audio"}
 

@@ -9,7 +9,7 @@ regression on 16 × 16 fields 88.9 ± 4.2 %. Settings were chosen on the splits 
 
 from ml_collections import ConfigDict
 
-from configs import base
+from studies.configs import base
 from studies.names import CANDLES
 
 
@@ -17,8 +17,7 @@ def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "candle5"
     c.data.image_size = (80, 80)
-    with c.unlocked():
-        c.modalities[CANDLES] = ConfigDict({"kind": "image", "sessions": 1, "patch": 16})
+    c.modalities[CANDLES] = base.modality("image", sessions=1)
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "candles", "test", 5
     c.ladder.root = "../shared/datasets/candle5"
     c.ladder.rungs = ((CANDLES,),)

@@ -15,11 +15,11 @@ from configs import kdd17
 def get_config() -> ConfigDict:
     c = kdd17.get_config()
     c.name = "drift"
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {"train": ("2011-01-01", "2012-12-31"), "live": ("2013-01-03", "2013-12-31")}
-        )
-        del c.modalities["market"]
+    c.data.splits = {
+        "train": ("2011-01-01", "2012-12-31"),
+        "live": ("2013-01-03", "2013-12-31"),
+    }
+    del c.modalities["market"]
     c.loss.direction = 1.0
     c.train.steps = 200
     c.model.dropout, c.train.modality_dropout = 0.1, 0.0

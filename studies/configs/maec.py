@@ -9,14 +9,13 @@ cached). Only fusions that can regress take part: the others weigh by the confid
 
 from ml_collections import ConfigDict
 
-from configs import base
+from studies.configs import base
 
 
 def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "maec"
-    with c.unlocked():
-        c.modalities.price = ConfigDict({"kind": "vector", "features": 13})  # the rest: from data
+    c.modalities.price = base.modality("vector", features=13)  # the rest: from data
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "maec", "maec15", 5
     c.ladder.root = "../shared/datasets/maec"
     c.ladder.rungs = (

@@ -12,15 +12,14 @@ was made there. planted_regimes.py runs the other regimes. docs/fusion.md has th
 
 from ml_collections import ConfigDict
 
-from configs import base
+from studies.configs import base
 from studies.names import MODALITIES
 
 
 def get_config() -> ConfigDict:
     c = base.get_config()
     c.name = "planted"
-    with c.unlocked():
-        c.modalities.numeric = ConfigDict({"kind": "vector", "features": 8})  # the rest: from data
+    c.modalities.numeric = base.modality("vector", features=8)  # the rest: from data
     c.ladder.fusions = (
         ("distilled", {"model.fusion": "distilled"}),
         ("concat", {"model.fusion": "concat", "train.steps": 300}),

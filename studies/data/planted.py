@@ -48,7 +48,10 @@ def regime(name: str) -> Regime:
       InputError: there is none.
     """
     if name not in REGIMES:
-        raise InputError(f"config.ladder.variant is {name!r}; expected {', '.join(REGIMES)}")
+        raise InputError(
+            f"config.ladder.variant (of studies/plant.py: --regime) is {name!r}; expected "
+            f"{', '.join(REGIMES)}"
+        )
     return REGIMES[name]
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Int64
 from rich.table import Table
 
-from fusionjax.config import Config
 from fusionjax.distill.coreset import choose, draw
 from fusionjax.errors import InputError
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired, title
 from studies.fusion.study import Study
+from studies.schema import StudyConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Comparison:
     gain: Difference
 
 
-def compare(config: Config, views: list[Views], split: str, share: float) -> Comparison:
+def compare(config: StudyConfig, views: list[Views], split: str, share: float) -> Comparison:
     """Trains the ladder's first fusion on all samples, lets it choose, and trains on fewer.
 
     The last rung's modalities are shown.

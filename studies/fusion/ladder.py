@@ -14,13 +14,13 @@ from einops import rearrange
 from jaxtyping import Float, Int64
 from rich.progress import Progress
 
-from fusionjax.config import Config
 from fusionjax.errors import InputError
 from fusionjax.train.state import TrainState
 from fusionjax.types import Image, Input, Vector
 from studies.data import candles, digits, maec, planted
 from studies.data.views import Views
 from studies.fusion.study import Study
+from studies.schema import StudyConfig
 
 _BINS = 10  # of the calibration error
 
@@ -44,7 +44,7 @@ class Cell:
     kept: Float[np.ndarray, "seeds M"] | None
 
 
-def load(config: Config, progress: Progress) -> list[Views]:
+def load(config: StudyConfig, progress: Progress) -> list[Views]:
     """The views of every seed."""
     c = config.ladder
     seeds = range(c.first_seed, c.first_seed + c.seeds)
@@ -62,7 +62,7 @@ def load(config: Config, progress: Progress) -> list[Views]:
     ]
 
 
-def with_vectors(config: Config, views: Views) -> Config:
+def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
     """The config with one vector modality a view and the views' classes.
 
     Views that are no vectors keep what the config says of them.
@@ -75,10 +75,12 @@ def with_vectors(config: Config, views: Views) -> Config:
         width = getattr(views.batch.targets, f"{head}_mask").shape[1]
         raw["targets"][head] = tuple(range(1, width + 1))
     raw["targets"]["returns"] = (1,)
-    return Config.from_json(raw)
+    return StudyConfig.from_json(raw)
 
 
-def climb(config: Config, views: list[Views], split: str, progress: Progress) -> Iterator[Cell]:
+def climb(
+    config: StudyConfig, views: list[Views], split: str, progress: Progress
+) -> Iterator[Cell]:
     """Trains and scores every fusion on every rung, and a linear floor at the end.
 
     Raises:

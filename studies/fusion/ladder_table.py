@@ -10,10 +10,10 @@ from jaxtyping import Float, Int64
 from rich.table import Table
 
 from fusionjax import files
-from fusionjax.config import Config
 from fusionjax.errors import require_extra
 from studies.data.views import Views
 from studies.fusion.ladder import Cell
+from studies.schema import StudyConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Difference:
     high: float
 
 
-def clusters(config: Config, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
+def clusters(config: StudyConfig, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
     """What moves together: a seed's whole market or shuffle; a day's calls, over all seeds."""
     rows, seeds = views.split[split], config.ladder.seeds
     if config.ladder.data == "maec":
@@ -63,12 +63,12 @@ class Report:
     found: dict[str, float | None]
 
 
-def title(config: Config) -> str:
+def title(config: StudyConfig) -> str:
     """Of a config's ladder: two variants of one config do not share a folder."""
     return f"{config.name}_{config.ladder.variant}"
 
 
-def report(config: Config, cells: Iterable[Cell], views: list[Views], split: str) -> Report:
+def report(config: StudyConfig, cells: Iterable[Cell], views: list[Views], split: str) -> Report:
     """Compares rung with rung and, on the last one, the first fusion with all other rows.
 
     With several horizons the loss is their mean.
@@ -129,7 +129,7 @@ def for_screen(r: Report) -> Table:
 
 
 def save(
-    r: Report, config: Config, names: tuple[str, ...], folder: Path, split: str, picture: bool
+    r: Report, config: StudyConfig, names: tuple[str, ...], folder: Path, split: str, picture: bool
 ) -> Path:
     """Writes table (Markdown), numbers (JSON) and picture into a folder of its own in ``folder``.
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from fusionjax.config import Config
 from fusionjax.errors import InputError
 from fusionjax.types import Forecast
 from studies.data import digits, planted
@@ -19,6 +18,7 @@ from studies.data.planted import MODALITIES, Planted
 from studies.data.views import Views
 from studies.fusion.ladder import with_vectors
 from studies.fusion.study import Study
+from studies.schema import StudyConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Finding:
     values: Float[np.ndarray, "seeds"]
 
 
-def findings(config: Config) -> list[Finding]:
+def findings(config: StudyConfig) -> list[Finding]:
     """Trains ours, the first of ``config.ladder.fusions``, on all modalities; asks its weights.
 
     A planted market answers for modalities, samples and labels, and, with vectors that go to the
@@ -61,7 +61,7 @@ def findings(config: Config) -> list[Finding]:
     )
 
 
-def _of_a_market(config: Config, markets: list[Planted]) -> list[Finding]:
+def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
     views = [m.views for m in markets]
     study = Study(with_vectors(config, views[0]), views)
     state, notes = study.fit(MODALITIES)
@@ -104,7 +104,7 @@ def _of_a_market(config: Config, markets: list[Planted]) -> list[Finding]:
     return found
 
 
-def _of_features(config: Config, markets: list[Planted]) -> list[Finding]:
+def _of_features(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
     """Of the modalities that hold both informative features and noise."""
     views = [m.views for m in markets]
     study = Study(with_vectors(config.override({"model.layers": 0}), views[0]), views)
@@ -140,7 +140,7 @@ def _wrong_labels(
     return Finding("wrong training labels by low belief, AUC", "at least .95", np.array(areas))
 
 
-def for_screen(found: list[Finding], config: Config) -> Table:
+def for_screen(found: list[Finding], config: StudyConfig) -> Table:
     """The table for a terminal."""
     c = config.ladder
     title = f"{config.name}, {c.variant}, {c.seeds} seeds from {c.first_seed}"

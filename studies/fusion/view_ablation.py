@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
-from fusionjax.config import Config
 from fusionjax.evaluate import ablation
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired
 from studies.fusion.study import Study
+from studies.schema import StudyConfig
 
 
 def replaced(
@@ -55,7 +55,7 @@ def placebo(views: Views, modality: str, seed: int) -> Views:
 
 
 def ablate(
-    config: Config, views: list[Views], split: str, placebos: int, progress: Progress
+    config: StudyConfig, views: list[Views], split: str, placebos: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Asks of a study's first fusion, on its last rung without junk, what each modality is worth.
 

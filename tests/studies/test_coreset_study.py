@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fusionjax.config import resolve
 from fusionjax.errors import InputError
 from studies.configs import planted as planted_config
 from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.fusion import coreset
+from studies.schema import resolve
 
 
 @pytest.mark.nightly

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fusionjax.config import resolve
 from fusionjax.distill.contribution import Diagnosis, anomalies
 from studies.configs import planted as planted_config
 from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.fusion.ladder import with_vectors
 from studies.fusion.study import Study
+from studies.schema import resolve
 
 VIEWS = [plant(REGIMES["full"], s, dev=200, test=1500).views for s in (200, 201)]
 

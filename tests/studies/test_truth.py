@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
 from studies.configs import digits, maec, planted
 from studies.fusion import truth
+from studies.schema import StudyConfig, resolve
 
 
-def config(module: object, **changes: object) -> Config:
+def config(module: object, **changes: object) -> StudyConfig:
     few = {"ladder.seeds": 2, "ladder.first_seed": 300, "train.steps": 200}
     return resolve(module.get_config()).override(few | changes)  # type: ignore[attr-defined]
 
@@ -20,7 +20,7 @@ def test_data_without_a_truth_is_refused() -> None:
         truth.findings(config(maec))
     with pytest.raises(InputError, match="no truth is known of digits clean"):
         truth.findings(config(digits))
-    with pytest.raises(InputError, match="ladder.variant is 'fulll'; expected full, weak"):
+    with pytest.raises(InputError, match="is 'fulll'; expected full, weak"):
         truth.findings(config(planted, **{"ladder.variant": "fulll"}))
 
 

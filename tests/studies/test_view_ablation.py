@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from fusionjax.config import Config, resolve
 from fusionjax.errors import InputError
 from studies.configs import planted as planted_config
 from studies.data import planted
 from studies.data.views import Views
 from studies.fusion import view_ablation
+from studies.schema import StudyConfig, resolve
 
 
-def config() -> Config:
+def config() -> StudyConfig:
     c = resolve(planted_config.get_config())
     return c.override(
         {

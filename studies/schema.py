@@ -1,0 +1,38 @@
+"""The settings of a study: a run's, and which fusions are compared on which modalities."""
+
+import dataclasses
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
+
+from fusionjax import config as config_of_a_run
+from fusionjax.config import Config
+from fusionjax.config.key import key
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderConfig:
+    """A study of the fusion alone, on vectors: `studies/ladder.py`."""
+
+    data: Literal["planted", "maec", "digits", "candles"] = key("planted", "a file of studies/data")
+    variant: str = key("full", "planted: regime; maec: year; digits: corruption")
+    root: str = key("", "folder of the raw data, or the file of the digits")
+    rungs: tuple[tuple[str, ...], ...] = key((), "modalities of each rung")
+    oracle: tuple[str, ...] = key((), "the informative ones, where that is known")
+    seeds: int = key(10, "markets, or trainings, of each cell")
+    first_seed: int = key(0, "the others follow it")
+    fusions: tuple[tuple[str, dict[str, Any]], ...] = key(
+        (), "(row name, dotted overrides), the first being ours"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig(Config):
+    """A run's settings with those of a study."""
+
+    ladder: LadderConfig = LadderConfig()
+
+
+def resolve(config: ConfigDict) -> StudyConfig:
+    """``fusionjax.config.resolve`` for the config of a study."""
+    return config_of_a_run.resolve(config, StudyConfig)
