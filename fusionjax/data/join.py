@@ -12,7 +12,6 @@ from fusionjax.data.parts import Tables
 from fusionjax.data.sources import Raw
 
 _PRICES = ("open", "high", "low", "close", "adj_close", "volume")
-RESERVED = frozenset({"session", "decision_time", "subset"})  # what is added to bars
 
 
 def place(

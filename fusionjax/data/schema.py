@@ -18,6 +18,7 @@ _PRICES = ["open", "high", "low", "close", "adj_close"]
 # Prices, volumes and channels are stored as float32, which has not much more room than this.
 _LEAST, _MOST = 1e-30, 1e30
 _FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # what calendars reach
+RESERVED = frozenset({"session", "decision_time", "subset"})  # columns that join.place adds to bars
 _NAME = 1000  # characters of a symbol, an author, ...; an array of names is as wide as the longest
 
 

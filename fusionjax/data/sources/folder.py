@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import features, join, media, schema
+from fusionjax.data import features, media, schema
 from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
@@ -57,7 +57,7 @@ def read(root: Path, calendar: str) -> Raw:
     for name in (str(c) for c in bars if c not in schema.BARS):
         if name in channels:
             raise InputError(f"{where}: column {name} is also computed from prices; rename it")
-        if name in join.RESERVED:
+        if name in schema.RESERVED:
             raise InputError(f"{where}: column {name} has a meaning of its own here; rename it")
         channels[name] = schema.numbers(bars, name, where)
     known = set(bars["symbol"])
