@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fusionjax import requirements
-from fusionjax.config import Config, resolve
+from fusionjax.config import Config
 from fusionjax.errors import InputError, Preempted
 from fusionjax.parallel import compile_cache
 
@@ -100,7 +100,7 @@ def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config 
         if needed:
             raise InputError(NO_CONFIG)
         return None
-    config = resolve(_CONFIG.value, schema)
+    config = schema.of(_CONFIG.value)
     if _COMPILE_CACHE.value:
         compile_cache.use(Path(_COMPILE_CACHE.value))
     if not (_CPU_MESH.value or many_processes):

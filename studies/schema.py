@@ -3,9 +3,6 @@
 import dataclasses
 from typing import Any, Literal
 
-from ml_collections import ConfigDict
-
-from fusionjax import config as config_of_a_run
 from fusionjax.config import Config
 from fusionjax.config.key import key
 
@@ -31,8 +28,3 @@ class StudyConfig(Config):
     """A run's settings with those of a study."""
 
     ladder: LadderConfig = LadderConfig()
-
-
-def resolve(config: ConfigDict) -> StudyConfig:
-    """``fusionjax.config.resolve`` for the config of a study."""
-    return config_of_a_run.resolve(config, StudyConfig)

@@ -33,6 +33,7 @@ def config(**changes: object) -> Config:
             "model__layers": 1,
             "model__dropout": 0.0,
             "train__steps": 60,
+            "train__checkpoint_every": 60,
             "train__learning_rate": 1e-2,
             "targets__volatility": (5,),
             "finetune__split": "live",

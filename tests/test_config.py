@@ -1,7 +1,14 @@
 """Settings: every config resolves, and a wrong key is named with the nearest right one."""
 
+import dataclasses
 import importlib
 import json
+import re
+import runpy
+import textwrap
+import typing
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +32,7 @@ CONFIGS = sorted(
 def test_every_config_resolves_and_round_trips(name: str) -> None:
     module = importlib.import_module(name.replace("/", "."))
     schema = StudyConfig if hasattr(module.get_config(), "ladder") else Config
-    config = resolve(module.get_config(), schema)
+    config = schema.of(module.get_config())
     assert schema.from_json(json.loads(config.to_json())) == config
     assert f"--config={name}.py" in (module.__doc__ or ""), "its header states the command"
 

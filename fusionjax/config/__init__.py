@@ -110,6 +110,15 @@ class Config:
         """The inverse of ``to_json``, parsed; a key that it lacks has its default."""
         return _build(cls, raw)
 
+    @classmethod
+    def of(cls, config: ConfigDict) -> Self:
+        """What a config file says, with all that can be checked without data.
+
+        Raises:
+          InputError: naming the key, what it holds and what was expected.
+        """
+        return cls.from_json(json.loads(config.to_json_best_effort()))
+
 
 C = TypeVar("C", bound=Config)
 
@@ -136,13 +145,9 @@ def modality(kind: str, **keys: Any) -> ConfigDict:
     return ConfigDict(dataclasses.asdict(entry))
 
 
-def resolve(config: ConfigDict, schema: type[C] = Config) -> C:  # type: ignore[assignment]
-    """Turns a config file's dict into frozen dataclasses and checks what needs no data.
-
-    Raises:
-      InputError: naming the key, what it holds and what was expected.
-    """
-    return _build(schema, json.loads(config.to_json_best_effort()))
+def resolve(config: ConfigDict) -> Config:
+    """``Config.of``: a config file's dict as frozen dataclasses, checked."""
+    return Config.of(config)
 
 
 def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) -> None:

@@ -2,20 +2,22 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fusionjax.errors import InputError
+
+Number = int | float
 
 
 def key(
     default: Any,
     doc: str,
     *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
+    least: Number | None = None,
+    above: Number | None = None,
+    most: Number | None = None,
+    below: Number | None = None,
 ) -> Any:
     """A field of a section of the config.
 
@@ -66,7 +68,7 @@ def choices(kind: Any) -> str:
     return str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))
 
 
-def _inside(x: float, m: typing.Mapping[str, float]) -> bool:
+def _inside(x: Number, m: Mapping[str, Any]) -> bool:
     return (
         x >= m.get("least", x)
         and x <= m.get("most", x)
@@ -75,7 +77,7 @@ def _inside(x: float, m: typing.Mapping[str, float]) -> bool:
     )
 
 
-def _numbers(value: Any) -> Iterator[float]:
+def _numbers(value: Any) -> Iterator[Number]:
     for x in value if isinstance(value, tuple) else (value,):
         if isinstance(x, int | float):
             yield x

@@ -15,12 +15,12 @@ from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.data.views import Views
 from studies.fusion import ladder, ladder_table
 from studies.fusion.study import Study
-from studies.schema import StudyConfig, resolve
+from studies.schema import StudyConfig
 
 
 def config(**changes: object) -> StudyConfig:
     small = {"train.steps": 400, "distill.warmup_steps": 40}
-    return resolve(planted_config.get_config()).override(small | changes)
+    return StudyConfig.of(planted_config.get_config()).override(small | changes)
 
 
 def markets(count: int = 2) -> list[Views]:
@@ -127,7 +127,7 @@ def test_unknown_names_are_refused() -> None:
 @pytest.mark.shared_data
 @pytest.mark.nightly
 def test_pictures_climb_a_ladder_of_one_rung() -> None:
-    c = resolve(candle5.get_config()).override(
+    c = StudyConfig.of(candle5.get_config()).override(
         {
             "ladder.root": str(ROOT.parent / "shared" / "datasets" / "candle5"),
             "ladder.seeds": 1,

@@ -7,12 +7,12 @@ from conftest import ROOT
 from fusionjax.errors import InputError
 from studies.configs import digits, maec, planted
 from studies.fusion import truth
-from studies.schema import StudyConfig, resolve
+from studies.schema import StudyConfig
 
 
 def config(module: object, **changes: object) -> StudyConfig:
     few = {"ladder.seeds": 2, "ladder.first_seed": 300, "train.steps": 200}
-    return resolve(module.get_config()).override(few | changes)  # type: ignore[attr-defined]
+    return StudyConfig.of(module.get_config()).override(few | changes)  # type: ignore[attr-defined]
 
 
 def test_data_without_a_truth_is_refused() -> None:

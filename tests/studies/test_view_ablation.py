@@ -9,11 +9,11 @@ from studies.configs import planted as planted_config
 from studies.data import planted
 from studies.data.views import Views
 from studies.fusion import view_ablation
-from studies.schema import StudyConfig, resolve
+from studies.schema import StudyConfig
 
 
 def config() -> StudyConfig:
-    c = resolve(planted_config.get_config())
+    c = StudyConfig.of(planted_config.get_config())
     return c.override(
         {
             "ladder.rungs": (("numeric",), ("numeric", "video")),
