@@ -34,7 +34,7 @@ def page() -> str:
         "`c.modalities.NAME = base.modality(KIND, key=value, ...)`",
         "",
     ]
-    for kind in MODALITIES:
+    for kind in MODALITIES.built_in:
         lines += _table(f"kind `{kind}`", MODALITIES[kind], "", level="###")
     return "\n".join(lines)
 
