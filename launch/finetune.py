@@ -38,13 +38,17 @@ def main(config: Config) -> None:
         ledger.record(
             "finetune",
             made.config,
-            run=str(folder),
-            parent=str(parent),
-            data=made.fingerprint,
-            seeds=tuple(read_info(seed).config.seed for seed in seeds),
-            split=made.config.train.split,
-            metrics=last_metrics(seeds),
-            cost={"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+            ledger.Subject(
+                str(folder),
+                made.fingerprint,
+                tuple(read_info(seed).config.seed for seed in seeds),
+                made.config.train.split,
+                str(parent),
+            ),
+            ledger.Result(
+                last_metrics(seeds),
+                {"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+            ),
         ),
     )
     say(

@@ -206,7 +206,7 @@ def test_it_is_trained_scored_updated_and_shown(
 
     for grid in ("_PENALTIES", "_TREES"):  # one setting each: floors are not what is asked here
         monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
-    made = evaluation.evaluate({str(run): ensemble}, market, c, [], False, False)
+    made = evaluation.evaluate({str(run): ensemble}, market, c, [])
     evaluation.publish(made, c, run, tmp_path / "ledger")
     windows = Windows(market, c, read_info(run).scaler)
     text = page.write(run, "dev", market, c, windows, []).read_text()

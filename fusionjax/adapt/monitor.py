@@ -48,6 +48,21 @@ class Report:
         return [a.words for a in self.alarms] + [f"{kept}; {together}"] * bool(self.alarms)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """What the watch was begun with.
+
+    Attributes:
+      usual: content of each modality.
+      asked: ``drift.*``.
+      trained: the last day of the reference of inputs.
+    """
+
+    usual: dict[str, Usual]
+    asked: dict[str, Any]
+    trained: str
+
+
 class Monitor:
     """Watches inputs and labels against training, errors and fusion weights against the time after.
 
@@ -62,16 +77,11 @@ class Monitor:
         inputs: Watch,
         outputs: Watch | None,
         early: dict,
-        usual: dict[str, Usual],
-        asked: dict[str, Any],
-        trained: str,
+        reference: _Reference,
         until: str,
     ) -> None:
         self._inputs, self._outputs, self._early = inputs, outputs, early
-        self._usual = usual  # content of each modality
-        self._asked = asked  # drift.* that the watch was begun with
-        self._trained = trained  # the last day of the reference of inputs
-        self.until = until
+        self._reference, self.until = reference, until
 
     @staticmethod
     def begin(market: Market, config: Config, info: RunInfo) -> "Monitor":
@@ -85,7 +95,7 @@ class Monitor:
         varying = _varying(series.inputs(market, config, known) | distance)
         share = _share(len(varying), len(ablation.LOSSES) + len(config.modalities))
         watch = Watch.from_reference(varying, d.detector, d.run_length * share)
-        return Monitor(watch, None, {}, usual, _asked(config), until, until)
+        return Monitor(watch, None, {}, _Reference(usual, _asked(config), until), until)
 
     @staticmethod
     def resumed(
@@ -118,7 +128,7 @@ class Monitor:
         days = series.sessions(market, self.until, until)
         inputs = series.inputs(market, config, days)
         for name, x in series.content(market, config, info.scaler, days).items():
-            inputs[f"content {name}"] = self._usual[name].distance(x)
+            inputs[f"content {name}"] = self._reference.usual[name].distance(x)
         outputs = series.outputs(market, config, days, said)
         alarms: list[Alarm] = []
         for i, day in enumerate(days.astype(str).tolist()):
@@ -126,7 +136,8 @@ class Monitor:
             alarms += self._inputs.update(now, day)
             alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config)
         self.until = until
-        return Report(alarms, *_shifted(market, config, info, self._trained, until))
+        trained = self._reference.trained
+        return Report(alarms, *_shifted(market, config, info, trained, until))
 
     def _see(self, values: dict[str, float], day: str, config: Config) -> list[Alarm]:
         if self._outputs is not None:
@@ -150,9 +161,9 @@ class Monitor:
             "inputs": self._inputs.to_json(),
             "outputs": outputs,
             "early": clean,
-            "usual": {k: dataclasses.asdict(u) for k, u in self._usual.items()},
-            "asked": self._asked,
-            "trained": self._trained,
+            "usual": {k: dataclasses.asdict(u) for k, u in self._reference.usual.items()},
+            "asked": self._reference.asked,
+            "trained": self._reference.trained,
             "until": self.until,
         }
 
@@ -162,8 +173,9 @@ class Monitor:
         outputs = None if state["outputs"] is None else Watch.from_json(state["outputs"])
         early = {k: [np.nan if x is None else x for x in v] for k, v in state["early"].items()}
         usual = {k: Usual(**u) for k, u in state["usual"].items()}
-        rest = state["asked"], state["trained"], state["until"]
-        return Monitor(Watch.from_json(state["inputs"]), outputs, early, usual, *rest)
+        reference = _Reference(usual, state["asked"], state["trained"])
+        inputs = Watch.from_json(state["inputs"])
+        return Monitor(inputs, outputs, early, reference, state["until"])
 
 
 def _asked(config: Config) -> dict[str, Any]:

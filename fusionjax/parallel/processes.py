@@ -175,11 +175,12 @@ class Pace:
     """How long this process waits for its own data, beside the others.
 
     Args:
-      waited: seconds that it has waited before.
+      step: from which on waits are compared.
+      waited: seconds that it has waited until then.
     """
 
-    def __init__(self, waited: float = 0.0) -> None:
-        self._waited, self._step = waited, 0
+    def __init__(self, step: int, waited: float) -> None:
+        self._waited, self._step = waited, step
 
     def compared(self, step: int, rate: float, waited: float) -> list[str]:
         """Tells the others, and what they told last: who holds everyone up, in words.

@@ -82,8 +82,10 @@ class Hook:
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
         """``loop.step`` counts it. ``metrics`` are still on the device: keep, and read later."""
 
-    def review(self, loop: TrainingLoop) -> None:
-        """The last look before a save. May give ``loop.state`` another one, of an earlier step."""
+    def review(self, loop: TrainingLoop) -> bool:
+        """The last look before a save. May replace ``loop.state``, and then says True: the loop
+        goes on from the step that the new state is of."""
+        return False
 
     def rewound(self, loop: TrainingLoop) -> None:
         """``loop.step`` is an earlier one: what was kept of later ones was not made."""

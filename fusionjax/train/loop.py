@@ -59,10 +59,8 @@ def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]
 
             # 5. Review. Nothing is saved that has not been looked at. A non-finite step of a run
             # that stops is left to the next start, which meets it again.
-            before = loop.state
-            for hook in hooks:
-                hook.review(loop)
-            if loop.state is not before and (back := int(loop.state.step)) != loop.step:
+            replaced = [hook.review(loop) for hook in hooks]
+            if any(replaced) and (back := int(loop.state.step)) != loop.step:
                 loop.step, batches = back, loop.feeds.starting(back)
                 for hook in hooks:
                     hook.rewound(loop)

@@ -51,7 +51,7 @@ class Guards(Hook):
             self.tell_skipped(int(loop.logged["skipped"]), loop)
         self._rebound.hold(loop.step, loop.state)
 
-    def review(self, loop: TrainingLoop) -> None:
+    def review(self, loop: TrainingLoop) -> bool:
         """Waits for the device where the state is to be saved; acts on what was seen."""
         decision = self._decision
         if loop.saving and not decision.acts:
@@ -59,7 +59,7 @@ class Guards(Hook):
             halted = decision.halted or bool(jax.device_get(loop.state.guard.halted))
             decision = dataclasses.replace(decision, halted=halted)
         if not decision.acts:
-            return
+            return False
         with loop.goodput.spent("lost"):
             if decision.halted and loop.stopping:  # the next start meets it again
                 loop.state = self._rebound.freed(loop.state)
@@ -67,6 +67,7 @@ class Guards(Hook):
                 loop.state = self._recovered(loop)
             else:
                 loop.state = self._rebounded(loop, decision)
+        return True
 
     def rewound(self, loop: TrainingLoop) -> None:
         """Drops the losses of steps that were not made."""

@@ -12,7 +12,7 @@ class Stragglers(Hook):
 
     def opened(self, loop: TrainingLoop) -> None:
         """Begins to compare."""
-        self._pace = processes.Pace(loop.goodput.seconds["data"])
+        self._pace = processes.Pace(loop.step, loop.goodput.seconds["data"])
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
         """Tells of a process that is slow."""
