@@ -9,7 +9,7 @@ from jaxtyping import Float
 from fusionjax.adapt import series, shift
 from fusionjax.adapt.drift import LEAST, Alarm, Watch
 from fusionjax.adapt.series import Said, Usual
-from fusionjax.config import Config
+from fusionjax.config import Config, DriftConfig
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.evaluate import ablation
@@ -95,7 +95,7 @@ class Monitor:
         varying = _varying(series.inputs(market, config, known) | distance)
         share = _share(len(varying), len(ablation.LOSSES) + len(config.modalities))
         watch = Watch.from_reference(varying, d.detector, d.run_length * share)
-        return Monitor(watch, None, {}, _Reference(usual, _asked(config), until), until)
+        return Monitor(watch, None, {}, _Reference(usual, _asked(config.drift), until), until)
 
     @staticmethod
     def resumed(
@@ -105,10 +105,10 @@ class Monitor:
         if state is None:
             return Monitor.begin(market, config, info), []
         anew = []
-        if state["asked"] != _asked(config):
+        if state["asked"] != _asked(config.drift):
             was, now = (
                 ", ".join(f"{k} {v}" for k, v in asked.items())
-                for asked in (state["asked"], _asked(config))
+                for asked in (state["asked"], _asked(config.drift))
             )
             anew = [f"the watch begins anew: it was begun with {was}, now config.drift has {now}"]
         elif info.parent is None and info.trained_until != state["trained"]:
@@ -134,12 +134,12 @@ class Monitor:
         for i, day in enumerate(days.astype(str).tolist()):
             now = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
             alarms += self._inputs.update(now, day)
-            alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config)
+            alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config.drift)
         self.until = until
         trained = self._reference.trained
         return Report(alarms, *_shifted(market, config, info, trained, until))
 
-    def _see(self, values: dict[str, float], day: str, config: Config) -> list[Alarm]:
+    def _see(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
         if self._outputs is not None:
             watched = {k: v for k, v in values.items() if k in self._outputs.series}
             return self._outputs.update(watched, day)
@@ -148,8 +148,8 @@ class Monitor:
         seen = {k: np.array(v) for k, v in self._early.items() if np.isfinite(v).any()}
         if seen and min(np.isfinite(v).sum() for v in seen.values()) >= _SETTLING:
             varying = _varying(seen)
-            d, share = config.drift, _share(len(varying), len(self._inputs.series))
-            self._outputs = Watch.from_reference(varying, d.detector, d.run_length * share)
+            length = drift.run_length * _share(len(varying), len(self._inputs.series))
+            self._outputs = Watch.from_reference(varying, drift.detector, length)
             self._early = {}
         return []
 
@@ -178,8 +178,8 @@ class Monitor:
         return Monitor(inputs, outputs, early, reference, state["until"])
 
 
-def _asked(config: Config) -> dict[str, Any]:
-    return {name: getattr(config.drift, name) for name in _ASKED}
+def _asked(drift: DriftConfig) -> dict[str, Any]:
+    return {name: getattr(drift, name) for name in _ASKED}
 
 
 def _share(own: int, others: int) -> float:

@@ -1,7 +1,6 @@
 """What a training is given: the run it belongs to, where it saves, what it has from a parent."""
 
 import dataclasses
-from typing import Self
 
 from fusionjax.config import Config
 from fusionjax.data.pipeline import Replay
@@ -34,7 +33,7 @@ class Run:
         """The data."""
         return self.windows.market
 
-    def with_seed(self, seed: int, label: str) -> Self:
+    def with_seed(self, seed: int, label: str) -> "Run":
         """The same run from another seed: nothing is compiled anew."""
         config = dataclasses.replace(self.config, seed=seed)
         return dataclasses.replace(self, config=config, label=label)
