@@ -62,36 +62,44 @@ class Record:
         return f"{self.id[:4]}-{self.id[4:6]}-{self.id[6:8]} {self.id[9:11]}:{self.id[11:13]}"
 
 
-def record(
-    kind: str,
-    config: Config,
-    *,
-    run: str,
-    data: str,
-    seeds: tuple[int, ...],
-    split: str,
-    metrics: dict[str, float],
-    cost: dict[str, float],
-    parent: str = "",
-    daily: dict[str, float] | None = None,
-    forced: bool = False,
-) -> Record:
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a record is of; see ``Record``."""
+
+    run: str
+    data: str
+    seeds: tuple[int, ...]
+    split: str
+    parent: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of it; see ``Record``."""
+
+    metrics: dict[str, float]
+    cost: dict[str, float]
+    daily: dict[str, float] = dataclasses.field(default_factory=dict)
+    forced: bool = False
+
+
+def record(kind: str, config: Config, subject: Subject, result: Result) -> Record:
     """A record of now."""
     now = datetime.datetime.now(datetime.UTC)
     return Record(
         id=f"{now:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}",
         kind=kind,
         name=config.name,
-        run=run,
-        parent=parent,
+        run=subject.run,
+        parent=subject.parent,
         code=_code_version(),
-        data=data,
-        seeds=seeds,
-        split=(split, *config.data.splits[split]),
-        metrics=metrics,
-        daily=daily or {},
-        cost=cost,
-        forced=forced,
+        data=subject.data,
+        seeds=subject.seeds,
+        split=(subject.split, *config.data.splits[subject.split]),
+        metrics=result.metrics,
+        daily=result.daily,
+        cost=result.cost,
+        forced=result.forced,
         config=flat(config),
     )
 

@@ -42,7 +42,8 @@ def main(config: Config) -> None:
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    made = evaluation.evaluate(runs, market, config, records, _SUBSET.value, forced, alone)
+    asked = evaluation.Asked(_SUBSET.value, forced, alone)
+    made = evaluation.evaluate(runs, market, config, records, asked)
     say("\n".join(made.scores.headline))
     CONSOLE.print(*table.for_screen(made.scores))
     odd = evaluation.publish(made, config, run, Path(app.LEDGER.value))

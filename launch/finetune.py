@@ -22,13 +22,14 @@ def main(config: Config) -> None:
     from fusionjax.adapt.finetune import finetune
     from fusionjax.evaluate.inference import read_info, seed_folders
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.train.hooks.metrics import last_metrics
     from fusionjax.train.loop import StopOnSignal
-    from fusionjax.train.telemetry import last_metrics, say
+    from fusionjax.train.telemetry import say
 
     mesh = make_mesh(config.mesh)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")
     begun = time.perf_counter()
-    verdict = finetune(parent, seed_folders(parent), config, mesh, folder, StopOnSignal())
+    verdict = finetune(parent, config, mesh, folder, StopOnSignal())
     if verdict is not None:
         say(verdict.why)
     made, seeds = read_info(folder), seed_folders(folder)
@@ -37,13 +38,17 @@ def main(config: Config) -> None:
         ledger.record(
             "finetune",
             made.config,
-            run=str(folder),
-            parent=str(parent),
-            data=made.fingerprint,
-            seeds=tuple(read_info(seed).config.seed for seed in seeds),
-            split=made.config.train.split,
-            metrics=last_metrics(seeds),
-            cost={"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+            ledger.Subject(
+                str(folder),
+                made.fingerprint,
+                tuple(read_info(seed).config.seed for seed in seeds),
+                made.config.train.split,
+                str(parent),
+            ),
+            ledger.Result(
+                last_metrics(seeds),
+                {"seconds": time.perf_counter() - begun, "devices": float(mesh.size)},
+            ),
         ),
     )
     say(

@@ -53,6 +53,7 @@ def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: 
     from fusionjax import ledger
     from fusionjax.evaluate import diagnostics
     from fusionjax.train import telemetry
+    from fusionjax.train.hooks.metrics import last_metrics
 
     config = trainer.config
     ledger.append(
@@ -60,12 +61,11 @@ def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: 
         ledger.record(
             "train",
             config,
-            run=str(folder),
-            data=trainer.market.fingerprint,
-            seeds=seeds,
-            split=config.train.split,
-            metrics=telemetry.last_metrics([folder / f"seed_{seed}" for seed in seeds]),
-            cost={"seconds": seconds, "devices": float(trainer.program.mesh.size)},
+            ledger.Subject(str(folder), trainer.market.fingerprint, seeds, config.train.split),
+            ledger.Result(
+                last_metrics([folder / f"seed_{seed}" for seed in seeds]),
+                {"seconds": seconds, "devices": float(trainer.program.mesh.size)},
+            ),
         ),
     )
     for line in diagnostics.diagnose(folder, config)["training"]:

@@ -50,8 +50,8 @@ from configs import base  # noqa: E402
 from fusionjax.config import Config, resolve  # noqa: E402
 from fusionjax.data.store import Market, Texts  # noqa: E402
 from fusionjax.parallel.mesh import use_virtual_cpu_devices  # noqa: E402
-from fusionjax.train.loop import feeds  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402
+from fusionjax.train.start import feeds  # noqa: E402
 from fusionjax.types import Feed  # noqa: E402
 
 # There is a worker a core: OpenBLAS's threads would wait for each other by spinning. The variable

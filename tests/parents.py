@@ -12,6 +12,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.job import Output, Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
 from fusionjax.train.run_info import RunInfo
@@ -62,5 +63,5 @@ def trained(market: Market, c: Config, folder: Path) -> Path:
     learned = samples.lesson(market, c, first, last, 0.0)
     info = RunInfo(c, market.fingerprint, windows.scaler, *TRAIN, parent=None)
     with Checkpoints(folder / "seed_0", create=True) as checkpoints:
-        fit(c, program, learned, windows, run=(checkpoints, info))
+        fit(Run(c, windows, program), learned, Output(checkpoints, info))
     return folder

@@ -24,7 +24,7 @@ from fusionjax.data.windows import Scaler, Windows, blank
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, evaluation
 from fusionjax.evaluate.forecast import forecast, row_at
-from fusionjax.evaluate.inference import Ensemble, predict, read_info, seed_folders
+from fusionjax.evaluate.inference import Ensemble, predict, read_info
 from fusionjax.modalities.base import Heat, Modality, Reader
 from fusionjax.models.fusions.base import Fusion
 from fusionjax.models.layers import dense, energy, in_turn
@@ -206,13 +206,13 @@ def test_it_is_trained_scored_updated_and_shown(
 
     for grid in ("_PENALTIES", "_TREES"):  # one setting each: floors are not what is asked here
         monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
-    made = evaluation.evaluate({str(run): ensemble}, market, c, [], False, False)
+    made = evaluation.evaluate({str(run): ensemble}, market, c, [])
     evaluation.publish(made, c, run, tmp_path / "ledger")
     windows = Windows(market, c, read_info(run).scaler)
     text = page.write(run, "dev", market, c, windows, []).read_text()
     assert text.count("heatmap") >= 20, "each of the worst cases shows the averages"
 
-    finetune(run, seed_folders(run), c, MESH, tmp_path / "child", lambda step: False)
+    finetune(run, c, MESH, tmp_path / "child", lambda step: False)
     child = Ensemble(tmp_path / "child", c, market).predict(np.array([3000]))
     assert (child.modality_weight != ensemble.predict(np.array([3000])).modality_weight).any()
 
@@ -229,7 +229,7 @@ def test_it_is_watched_for_drift(prepared: Path, market: Market) -> None:
 @pytest.mark.slow
 def test_a_fusion_is_trained(prepared: Path) -> None:
     trainer = Trainer.from_config(config(prepared, model__fusion="loudest"), MESH)
-    state = fit(trainer.config, trainer.program, trainer.lesson, trainer.windows)
+    state = fit(trainer, trainer.lesson)
     said = predict(trainer.program, state.ema_params, trainer.windows, np.array([3000]), 1)
     assert sorted(said.modality_weight[0].tolist()) == [0, 1]
     with pytest.raises(InputError, match="config.model.fusion is 'loudst'.*did you mean 'loudest'"):

@@ -52,7 +52,7 @@ HOME = {
     "orbax": "train/checkpoint.py",
     "lightgbm": "evaluate/baselines.py",
     "sklearn": "evaluate/baselines.py",
-    "tensorboardX": "train/telemetry.py",
+    "tensorboardX": "train/hooks/metrics.py",
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),

@@ -19,13 +19,8 @@ def entry(
     made = ledger.record(
         "evaluate",
         config,
-        run=run,
-        data="abc",
-        seeds=(0, 1),
-        split=split,
-        metrics={"direction: MCC": 0.1},
-        cost={"seconds": 1.0},
-        daily={"2020-01-02": 0.01},
+        ledger.Subject(run, "abc", (0, 1), split),
+        ledger.Result({"direction: MCC": 0.1}, {"seconds": 1.0}, {"2020-01-02": 0.01}),
     )
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 

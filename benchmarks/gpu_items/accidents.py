@@ -18,8 +18,8 @@ from fusionjax.config import Config
 from fusionjax.data.windows import Windows
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events
-from fusionjax.train.loop import feeds
 from fusionjax.train.run import Trainer
+from fusionjax.train.start import feeds
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch
 from gpu_items.bench import ROOT, Bench

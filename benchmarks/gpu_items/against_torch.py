@@ -6,6 +6,7 @@ clipping, AdamW and the average of the parameters. PyTorch's has no guard, no ma
 loss, so it does a little less.
 """
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -124,7 +125,7 @@ def _ours(bench: Bench) -> None:
 def _theirs(bench: Bench) -> None:
     import torch
 
-    from gpu_items.torch_model import Forecaster, copy_parameters
+    from gpu_items.torch_model import Forecaster, Shape, copy_parameters
 
     c = _config(bench.rehearse)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -133,17 +134,8 @@ def _theirs(bench: Bench) -> None:
     said = stored.pop("outputs")
     series = [stored.pop(f"input {name}") for name in c.modalities]
     sessions = [m.sessions for m in c.modalities.values()]
-    m = c.model
-    model = Forecaster(
-        sessions,
-        series[0].shape[-1],
-        m.width,
-        m.heads,
-        m.mlp_ratio,
-        m.layers,
-        m.attention_window,
-        said.shape[-1],
-    ).to(device)
+    shape = Shape(**{f.name: getattr(c.model, f.name) for f in dataclasses.fields(Shape)})
+    model = Forecaster(sessions, series[0].shape[-1], shape, said.shape[-1]).to(device)
     copy_parameters(model, stored)
     attentions = model.attentions(device)
 

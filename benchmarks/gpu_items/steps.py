@@ -66,7 +66,7 @@ class Steps:
         self._scalar = replicated(self.mesh)
         self._batch = random_batch(config, config.train.global_batch_size)
         anchored = weights.anchored(config)
-        self._anchor = random_batch(config, anchor_size(config), 1) if anchored else None
+        self._anchor = random_batch(config, anchor_size(config.train), 1) if anchored else None
 
     def run(self, steps: int, *, moving: bool = False) -> float:
         """Seconds a step of so many; each begins where the fusion's weights move, or rest."""

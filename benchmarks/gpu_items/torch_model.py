@@ -4,9 +4,22 @@ The same arithmetic as fusionjax/models (encoders/numeric.py, layers.py, fusion.
 that are all there: it knows no masks. Needs torch alone.
 """
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """As config.model has them."""
+
+    width: int
+    heads: int
+    mlp_ratio: int
+    layers: int
+    attention_window: int
 
 
 class RMSNorm(nn.Module):
@@ -76,14 +89,15 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """A token a session, normalised by instance, and one of what was normalised away."""
 
-    def __init__(
-        self, sessions: int, channels: int, width: int, heads: int, ratio: int, layers: int
-    ) -> None:
+    def __init__(self, sessions: int, channels: int, shape: Shape) -> None:
         super().__init__()
+        width = shape.width
         self.embed = nn.Linear(channels + 1, width)
         self.embed_statistics = nn.Linear(2 * channels, width)
         self.positions = nn.Parameter(0.02 * torch.randn(sessions, width))
-        self.layers = nn.ModuleList(Layer(width, heads, ratio) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            Layer(width, shape.heads, shape.mlp_ratio) for _ in range(shape.layers)
+        )
         self.norm = RMSNorm(width)
 
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
@@ -103,7 +117,7 @@ class Forecaster(nn.Module):
     Args:
       sessions: of each series.
       channels: of each.
-      width, heads, ratio, layers, window: as config.model has them.
+      shape: of encoders and fusion.
       outputs: of all heads together.
     """
 
@@ -111,18 +125,13 @@ class Forecaster(nn.Module):
         self,
         sessions: list[int],
         channels: int,
-        width: int,
-        heads: int,
-        ratio: int,
-        layers: int,
-        window: int,
+        shape: Shape,
         outputs: int,
     ) -> None:
         super().__init__()
-        self.window = window
-        self.encoders = nn.ModuleList(
-            Encoder(n, channels, width, heads, ratio, layers) for n in sessions
-        )
+        width, ratio = shape.width, shape.mlp_ratio
+        self.window = shape.attention_window
+        self.encoders = nn.ModuleList(Encoder(n, channels, shape) for n in sessions)
         self.fusion_norm, self.readout_norm = RMSNorm(width), RMSNorm(width)
         self.mlp_in = nn.Linear(width, ratio * width, bias=False)
         self.mlp_out = nn.Linear(ratio * width, width, bias=False)

@@ -26,9 +26,9 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import axes
 from fusionjax.parallel.rules import replicated
-from fusionjax.train.loop import feeds
 from fusionjax.train.program import flops
 from fusionjax.train.run import Trainer
+from fusionjax.train.start import feeds
 from fusionjax.train.telemetry import CONSOLE, say
 from fusionjax.types import Feed
 

@@ -16,9 +16,9 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import score
-from fusionjax.train.loop import feeds
-from fusionjax.train.rebound import Look, Rebound
+from fusionjax.train.rebound import LossWindow, Rebound
 from fusionjax.train.run import Trainer
+from fusionjax.train.start import feeds
 from fusionjax.train.state import TrainState
 from fusionjax.types import Feed
 
@@ -77,7 +77,7 @@ def _train(
     steps, window = config.train.steps, config.guard.window
     begin = round(steps * _AT) // window * window
     source = feeds(config, trainer.lesson, trainer.windows).starting(0)
-    rebound = Rebound(config, program.abstract_state, [], None)
+    rebound = Rebound(config.guard, program.abstract_state, [], None)
     state, decide = program.init(seed), policy(config, rebound)
     for step in range(steps):
         during = begin <= step < begin + _LASTS
@@ -136,7 +136,7 @@ def _plateau(config: Config, rebound: Rebound) -> Callable[[int, TrainState], Tr
 
     def decide(step: int, state: TrainState) -> TrainState:
         nonlocal best, waited
-        loss = Look.of(step, jax.device_get(state.guard.losses)).loss
+        loss = LossWindow.of(step, jax.device_get(state.guard.losses)).loss
         best, waited = (loss, 0) if loss < best else (best, waited + 1)
         if waited < _PATIENCE:
             return state

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 
 from fusionjax import files
 from fusionjax.adapt import gate
-from fusionjax.adapt.finetune import ask_gate, finetune, shadow_of
+from fusionjax.adapt.finetune import Watched, ask_gate, finetune, shadow_of
 from fusionjax.adapt.monitor import Monitor
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
@@ -62,6 +62,27 @@ class Serving:
                 f"{service / SERVING}: does not say who serves ({e}); write "
                 '{"run": the run folder, "day": "", "parent": ""} into it'
             ) from e
+
+
+@dataclasses.dataclass(frozen=True)
+class _Day:
+    """What the stages of a day share.
+
+    Attributes:
+      date: of its session.
+      folder: where each stage leaves its file.
+      market: the data up to its close.
+      config: of the service.
+      serving: the run that served when it began.
+      known: folder of the last day before it that looked and decided; None for the first.
+    """
+
+    date: str
+    folder: Path
+    market: Market
+    config: Config
+    serving: Path
+    known: Path | None
 
 
 def serve(
@@ -123,22 +144,12 @@ def _serve(
         say(f"{known.name} was never completed: it has an update but no forecasts")
         _promote(service, known)
     folder = service / day
-    # Who served when the day began: a kill after the promotion must not make it its own parent.
-    if not (folder / "begun.json").exists():
-        _write(
-            folder / "begun.json", {"run": Serving.read(service).run, "data": market.fingerprint}
-        )
-    begun = _read(folder / "begun.json")
-    if begun["data"] != market.fingerprint:
-        raise InputError(
-            f"{folder}: was begun on data {begun['data'][:12]}, now it is "
-            f"{market.fingerprint[:12]}; delete the folder to begin the day anew"
-        )
-    serving = Path(begun["run"])
-    looked = _look(serving, market, config, folder, known, day)
+    begun = _begun(service, folder, market)
+    today = _Day(day, folder, market, config, Path(begun["run"]), known)
+    looked = _look(today)
     for line in looked["words"]:
         say(f"drift: {line}")
-    updated = _update(serving, market, config, mesh, folder, looked, known, day, stop)
+    updated = _update(today, looked, mesh, stop)
     say(f"update: {updated['why']}")
     _promote(service, folder)
     now_serving = Path(Serving.read(service).run)
@@ -159,6 +170,21 @@ def _serve(
     return made
 
 
+def _begun(service: Path, folder: Path, market: Market) -> dict[str, str]:
+    """Who served when the day began: a kill after the promotion must not make it its own parent."""
+    if not (folder / "begun.json").exists():
+        _write(
+            folder / "begun.json", {"run": Serving.read(service).run, "data": market.fingerprint}
+        )
+    begun = _read(folder / "begun.json")
+    if begun["data"] != market.fingerprint:
+        raise InputError(
+            f"{folder}: was begun on data {begun['data'][:12]}, now it is "
+            f"{market.fingerprint[:12]}; delete the folder to begin the day anew"
+        )
+    return begun
+
+
 def _promote(service: Path, folder: Path) -> None:
     """A day's update serves, if the gate let it through and who began the day serves still."""
     before = _read(folder / "begun.json")["run"]
@@ -173,18 +199,16 @@ def _newest(service: Path, day: str) -> Path | None:
     return max(whole, default=None)
 
 
-def _look(
-    serving: Path, market: Market, config: Config, folder: Path, known: Path | None, day: str
-) -> dict[str, Any]:
+def _look(today: _Day) -> dict[str, Any]:
     """What has changed since the last day; with the monitor's state after it."""
-    path = folder / "drift.json"
+    path, market, config = today.folder / "drift.json", today.market, today.config
     if path.exists():
         return _read(path)
-    info = read_info(serving)
-    state = info.watch if known is None else _read(known / "drift.json")["monitor"]
+    info = read_info(today.serving)
+    state = info.watch if today.known is None else _read(today.known / "drift.json")["monitor"]
     monitor, anew = Monitor.resumed(state, market, config, info)
-    run = Ensemble(serving, merged(config, info.config), market)
-    seen = monitor.look(market, config, info, day, run.predict)
+    run = Ensemble(today.serving, merged(config, info.config), market)
+    seen = monitor.look(market, config, info, today.date, run.predict)
     made = {
         "words": anew + seen.lines,
         "alarms": [dataclasses.asdict(a) for a in seen.alarms],
@@ -198,52 +222,46 @@ def _look(
 
 
 def _update(
-    serving: Path,
-    market: Market,
-    config: Config,
-    mesh: Mesh,
-    folder: Path,
-    looked: dict[str, Any],
-    known: Path | None,
-    day: str,
-    stop: Callable[[int], bool],
+    today: _Day, looked: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
     """Updates where that is due, by the calendar or by an alarm, and asks the gate."""
-    path = folder / "update.json"
+    path, config = today.folder / "update.json", today.config
     if path.exists():
         return _read(path)
-    info = read_info(serving)
+    info = read_info(today.serving)
     first: dict[str, Any] = {"tried": info.trained_until, "owed": False}
-    before = first if known is None else _read(known / "update.json")
+    before = first if today.known is None else _read(today.known / "update.json")
     last = before["tried"]
-    days = np.unique(market.session)
-    waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, info.trained_until))
-    asked = bool(looked["alarms"]) or before["owed"]
-    f, alarm = config.finetune, asked and config.drift.action != "log"
-    why = ""
-    if waited < f.every and not alarm:
-        why = f"not due: {waited} of {f.every} sessions since {last}"
-    elif fresh <= f.gate_sessions:
-        why = (
-            f"too early: {fresh} sessions since training, of which the gate keeps {f.gate_sessions}"
-        )
-    if why:
+    alarm = (bool(looked["alarms"]) or before["owed"]) and config.drift.action != "log"
+    if why := _not_now(today, last, info.trained_until, alarm):
         made = {"tried": last, "promoted": False, "owed": alarm, "why": why}
         _write(path, made)
         return made
-    changed = _as_asked(config, alarm, info.trained_from, day)
-    update, watch = folder / "update", looked["monitor"]
+    changed = _as_asked(config, alarm, info.trained_from, today.date)
     if alarm and config.drift.action == "retrain":
-        verdict = _retrain(serving, market, changed, mesh, update, stop, watch)
+        verdict = _retrain(today, changed, looked["monitor"], mesh, stop)
     else:
         # Turned down once, a channel is looked at again with every update.
         trust = looked["robustness"] if alarm or info.scaler.trust else None
-        seeds = seed_folders(serving)
-        verdict = finetune(serving, seeds, changed, mesh, update, stop, trust, watch)
+        watched = Watched(looked["monitor"], trust)
+        update = today.folder / "update"
+        verdict = finetune(today.serving, changed, mesh, update, stop, watched)
     assert verdict is not None, "there is a gate, and there are labels for it"
-    made = {"tried": day, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
+    made = {"tried": today.date, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
     _write(path, made)
     return made
+
+
+def _not_now(today: _Day, last: str, trained_until: str, alarm: bool) -> str:
+    """Why there is no update today; empty where there is one."""
+    days, f = np.unique(today.market.session), today.config.finetune
+    waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, trained_until))
+    if waited < f.every and not alarm:
+        return f"not due: {waited} of {f.every} sessions since {last}"
+    if fresh <= f.gate_sessions:
+        kept = f.gate_sessions
+        return f"too early: {fresh} sessions since training, of which the gate keeps {kept}"
+    return ""
 
 
 def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
@@ -256,16 +274,11 @@ def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
 
 
 def _retrain(
-    serving: Path,
-    market: Market,
-    config: Config,
-    mesh: Mesh,
-    folder: Path,
-    stop: Callable[[int], bool],
-    watch: dict[str, Any],
+    today: _Day, config: Config, watch: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> gate.Verdict | None:
     """As many seeds from scratch, on all days but the gate's."""
     first, day = samples.period(config, _SPLIT)
+    serving, market, folder = today.serving, today.market, today.folder / "update"
     shadow, until = shadow_of(market, config, read_info(serving).trained_until, day)
     splits = {**config.data.splits, _SPLIT: (str(first), str(until))}
     trainer = Trainer.from_config(

@@ -16,17 +16,20 @@ from fusionjax import files
 from fusionjax.adapt import gate, replay
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
+from fusionjax.data.pipeline import Replay
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.forecast import merged
-from fusionjax.evaluate.inference import Ensemble, read_info
+from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.train.checkpoint import Checkpoints
-from fusionjax.train.loop import feeds, fit
+from fusionjax.train.job import Inheritance, Output, Run
+from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import audited_market, make_program
 from fusionjax.train.run_info import RunInfo
+from fusionjax.train.start import feeds
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import say
 
@@ -44,6 +47,28 @@ class Material:
     new: Samples
     old: Samples | None
     until: np.datetime64
+
+    @property
+    def lesson(self) -> Lesson:
+        """The new labels; no anchor, as they are too few to judge a modality."""
+        return Lesson(self.new, None, None)
+
+    def replay(self, share: float) -> Replay | None:
+        """The old rows, for so large a share of each batch."""
+        return None if self.old is None else Replay(self.old, share)
+
+
+@dataclasses.dataclass(frozen=True)
+class Watched:
+    """What the watch for drift hands to an update.
+
+    Attributes:
+      state: of its detectors, for the child's checkpoints.
+      trust: of the channels, for the child's scaler; the parent's if None.
+    """
+
+    state: dict[str, Any]
+    trust: Mapping[str, float] | None = None
 
 
 def as_training(config: Config) -> Config:
@@ -128,22 +153,19 @@ def start_from(program: Program, params: dict, seed: int) -> TrainState:
     return dataclasses.replace(program.init(seed), params=next(copies), ema_params=next(copies))
 
 
-def learn(
-    program: Program, config: Config, learned: Material, windows: Windows, params: dict, turn: int
-) -> dict:
+def learn(run: Run, learned: Material, params: dict, turn: int) -> dict:
     """One update without a run folder: the parameters that it averages to.
 
     Args:
-      program: of ``config``.
-      config: from ``as_training``.
+      run: with a config from ``as_training``.
       learned: what to learn from.
-      windows: builds the inputs.
       params: to start from; they stay as they are.
       turn: how many updates came before; the order of samples depends on it.
     """
-    state, lesson = start_from(program, params, config.seed), Lesson(learned.new, None, None)
+    config, program = run.config, run.program
+    state, replay = start_from(program, params, config.seed), config.finetune.replay_share
     fed = dataclasses.replace(config, seed=config.seed + 1000 * turn)
-    source = feeds(fed, lesson, windows, learned.old, config.finetune.replay_share).starting(0)
+    source = feeds(fed, learned.lesson, run.windows, learned.replay(replay)).starting(0)
     parent = params if program.parented else None
     for feed in itertools.islice(source, config.train.steps):
         state, _ = program.step(state, feed, fed.seed, parent)
@@ -157,13 +179,11 @@ def learn(
 
 def finetune(
     parent: Path,
-    seeds: list[Path],
     config: Config,
     mesh: Mesh,
     folder: Path,
     stop: Callable[[int], bool],
-    trust: Mapping[str, float] | None = None,
-    watch: dict[str, Any] | None = None,
+    watched: Watched | None = None,
 ) -> gate.Verdict | None:
     """Makes a child run of every seed of ``parent``, and asks whether it may replace it.
 
@@ -175,13 +195,11 @@ def finetune(
 
     Args:
       parent: the run folder, as recorded in the child.
-      seeds: its seed folders.
       config: ``finetune.*`` governs; the model must be the parent's.
       mesh: to train on.
       folder: of the child run; one ``seed_*`` folder each.
       stop: see ``fit``.
-      trust: of the channels, for the child's scaler; the parent's if None.
-      watch: the drift detectors' state, for the child's checkpoints; the parent's if None.
+      watched: for the child's scaler and checkpoints; what the parent has if None.
 
     Returns:
       The verdict, or None where there is no gate.
@@ -189,8 +207,7 @@ def finetune(
     Raises:
       InputError: another model, or no new row.
     """
-    with Checkpoints(seeds[0]) as checkpoints:
-        info = checkpoints.info()
+    info = read_info(parent)
     require_same_task(config, info.config, ("modalities", "targets", "model"))
     f = config.finetune
     config = as_training(config)
@@ -199,10 +216,10 @@ def finetune(
     shadow, until = shadow_of(market, config, info.trained_until, until)
     learned = material(market, config, (info.trained_from, info.trained_until), until)
     scaler = info.scaler
-    if trust is not None:
-        scaler = dataclasses.replace(scaler, trust=dict(trust))
+    if watched is not None and watched.trust is not None:
+        scaler = dataclasses.replace(scaler, trust=dict(watched.trust))
     windows = Windows(market, config, scaler)
-    program = program_for(config, mesh, windows)
+    run = Run(config, windows, program_for(config, mesh, windows))
     days = learned.new.target_day
     say(
         f"{config.name}: {len(days):,} new samples, targets {days.min()} to {days.max()}; "
@@ -211,42 +228,35 @@ def finetune(
         f"parent's {info.config.train.steps}"
     )
     period = info.trained_from, str(learned.until)
-    watch = info.watch if watch is None else watch
+    watch = info.watch if watched is None else watched.state
     child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
-    for seed_folder in seeds:
-        _train(child, seed_folder, folder / seed_folder.name, program, learned, windows, stop)
+    for origin in seed_folders(parent):
+        _train(run, child, learned, origin, folder / origin.name, stop)
     return None if shadow is None else ask_gate(parent, folder, market, config, shadow)
 
 
 def _train(
+    run: Run,
     child: RunInfo,
+    learned: Material,
     origin: Path,
     folder: Path,
-    program: Program,
-    learned: Material,
-    windows: Windows,
     stop: Callable[[int], bool],
 ) -> None:
     """One seed's child, into its folder."""
+    program = run.program
     with Checkpoints(origin) as checkpoints:
         inherited = checkpoints.averaged(program.abstract_state.ema_params)
         parent = f"{origin}@{checkpoints.latest()}"
         seed = checkpoints.info().config.seed
-    config = dataclasses.replace(child.config, seed=seed)
-    with Checkpoints(folder, config.train.keep_checkpoints, create=True) as checkpoints:
-        fit(
-            config,
-            program,
-            Lesson(learned.new, None, None),
-            windows,
-            start=start_from(program, inherited, seed),
-            label=f"fine-tune {origin.name}",
-            run=(checkpoints, dataclasses.replace(child, config=config, parent=parent)),
-            replay=learned.old,
-            replay_share=config.finetune.replay_share,
-            parent=inherited if program.parented else None,
-            stop=stop,
-        )
+    run = run.with_seed(seed, f"fine-tune {origin.name}")
+    start = start_from(program, inherited, seed)
+    reference = inherited if program.parented else None
+    replay = learned.replay(run.config.finetune.replay_share)
+    info = dataclasses.replace(child, config=run.config, parent=parent)
+    with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
+        output = Output(checkpoints, info)
+        fit(run, learned.lesson, output, Inheritance(start, reference, replay), stop)
 
 
 def shadow_of(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from fusionjax.adapt import series, shift
 from fusionjax.adapt.drift import LEAST, Alarm, Watch
 from fusionjax.adapt.series import Said, Usual
-from fusionjax.config import Config
+from fusionjax.config import Config, DriftConfig
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.evaluate import ablation
@@ -48,6 +48,21 @@ class Report:
         return [a.words for a in self.alarms] + [f"{kept}; {together}"] * bool(self.alarms)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Reference:
+    """What the watch was begun with.
+
+    Attributes:
+      usual: content of each modality.
+      asked: ``drift.*``.
+      trained: the last day of the reference of inputs.
+    """
+
+    usual: dict[str, Usual]
+    asked: dict[str, Any]
+    trained: str
+
+
 class Monitor:
     """Watches inputs and labels against training, errors and fusion weights against the time after.
 
@@ -62,16 +77,11 @@ class Monitor:
         inputs: Watch,
         outputs: Watch | None,
         early: dict,
-        usual: dict[str, Usual],
-        asked: dict[str, Any],
-        trained: str,
+        reference: _Reference,
         until: str,
     ) -> None:
         self._inputs, self._outputs, self._early = inputs, outputs, early
-        self._usual = usual  # content of each modality
-        self._asked = asked  # drift.* that the watch was begun with
-        self._trained = trained  # the last day of the reference of inputs
-        self.until = until
+        self._reference, self.until = reference, until
 
     @staticmethod
     def begin(market: Market, config: Config, info: RunInfo) -> "Monitor":
@@ -85,7 +95,7 @@ class Monitor:
         varying = _varying(series.inputs(market, config, known) | distance)
         share = _share(len(varying), len(ablation.LOSSES) + len(config.modalities))
         watch = Watch.from_reference(varying, d.detector, d.run_length * share)
-        return Monitor(watch, None, {}, usual, _asked(config), until, until)
+        return Monitor(watch, None, {}, _Reference(usual, _asked(config.drift), until), until)
 
     @staticmethod
     def resumed(
@@ -95,10 +105,10 @@ class Monitor:
         if state is None:
             return Monitor.begin(market, config, info), []
         anew = []
-        if state["asked"] != _asked(config):
+        if state["asked"] != _asked(config.drift):
             was, now = (
                 ", ".join(f"{k} {v}" for k, v in asked.items())
-                for asked in (state["asked"], _asked(config))
+                for asked in (state["asked"], _asked(config.drift))
             )
             anew = [f"the watch begins anew: it was begun with {was}, now config.drift has {now}"]
         elif info.parent is None and info.trained_until != state["trained"]:
@@ -118,17 +128,18 @@ class Monitor:
         days = series.sessions(market, self.until, until)
         inputs = series.inputs(market, config, days)
         for name, x in series.content(market, config, info.scaler, days).items():
-            inputs[f"content {name}"] = self._usual[name].distance(x)
+            inputs[f"content {name}"] = self._reference.usual[name].distance(x)
         outputs = series.outputs(market, config, days, said)
         alarms: list[Alarm] = []
         for i, day in enumerate(days.astype(str).tolist()):
             now = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
             alarms += self._inputs.update(now, day)
-            alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config)
+            alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config.drift)
         self.until = until
-        return Report(alarms, *_shifted(market, config, info, self._trained, until))
+        trained = self._reference.trained
+        return Report(alarms, *_shifted(market, config, info, trained, until))
 
-    def _see(self, values: dict[str, float], day: str, config: Config) -> list[Alarm]:
+    def _see(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
         if self._outputs is not None:
             watched = {k: v for k, v in values.items() if k in self._outputs.series}
             return self._outputs.update(watched, day)
@@ -137,8 +148,8 @@ class Monitor:
         seen = {k: np.array(v) for k, v in self._early.items() if np.isfinite(v).any()}
         if seen and min(np.isfinite(v).sum() for v in seen.values()) >= _SETTLING:
             varying = _varying(seen)
-            d, share = config.drift, _share(len(varying), len(self._inputs.series))
-            self._outputs = Watch.from_reference(varying, d.detector, d.run_length * share)
+            length = drift.run_length * _share(len(varying), len(self._inputs.series))
+            self._outputs = Watch.from_reference(varying, drift.detector, length)
             self._early = {}
         return []
 
@@ -150,9 +161,9 @@ class Monitor:
             "inputs": self._inputs.to_json(),
             "outputs": outputs,
             "early": clean,
-            "usual": {k: dataclasses.asdict(u) for k, u in self._usual.items()},
-            "asked": self._asked,
-            "trained": self._trained,
+            "usual": {k: dataclasses.asdict(u) for k, u in self._reference.usual.items()},
+            "asked": self._reference.asked,
+            "trained": self._reference.trained,
             "until": self.until,
         }
 
@@ -162,12 +173,13 @@ class Monitor:
         outputs = None if state["outputs"] is None else Watch.from_json(state["outputs"])
         early = {k: [np.nan if x is None else x for x in v] for k, v in state["early"].items()}
         usual = {k: Usual(**u) for k, u in state["usual"].items()}
-        rest = state["asked"], state["trained"], state["until"]
-        return Monitor(Watch.from_json(state["inputs"]), outputs, early, usual, *rest)
+        reference = _Reference(usual, state["asked"], state["trained"])
+        inputs = Watch.from_json(state["inputs"])
+        return Monitor(inputs, outputs, early, reference, state["until"])
 
 
-def _asked(config: Config) -> dict[str, Any]:
-    return {name: getattr(config.drift, name) for name in _ASKED}
+def _asked(drift: DriftConfig) -> dict[str, Any]:
+    return {name: getattr(drift, name) for name in _ASKED}
 
 
 def _share(own: int, others: int) -> float:

@@ -34,6 +34,16 @@ Digests = dict[str, UInt64[np.ndarray, "_"]]  # of rows, by table
 
 
 @dataclasses.dataclass(frozen=True)
+class _Target:
+    """Where a part goes, where its raw files are, and how they are decoded."""
+
+    part: Path
+    root: Path
+    config: DataConfig
+    progress: Progress
+
+
+@dataclasses.dataclass(frozen=True)
 class Tables:
     """Rows of a set, placed in time: bars, texts and items by kind. Times are whole seconds."""
 
@@ -125,7 +135,7 @@ def write(
     texts = tables.documents["text"].to_numpy(object) if len(tables.documents) else None
     read = None if texts is None else _read_texts(texts, config, progress)
     try:
-        return _write_tables(part, tables, read, root, config, known, progress)
+        return _write_tables(_Target(part, root, config, progress), tables, read, known)
     except (OSError, RuntimeError) as e:  # the record writer knows no OSError
         why = str(e).strip().partition("\n")[0]
         raise InputError(
@@ -141,13 +151,7 @@ def _read_texts(texts: np.ndarray, config: DataConfig, progress: Progress) -> di
 
 
 def _write_tables(
-    part: Path,
-    tables: Tables,
-    read: dict[str, np.ndarray] | None,
-    root: Path,
-    config: DataConfig,
-    known: set[str],
-    progress: Progress,
+    to: _Target, tables: Tables, read: dict[str, np.ndarray] | None, known: set[str]
 ) -> Digests:
     from fusionjax.data.builder.bars import bars_dataset_builder
     from fusionjax.data.builder.documents import documents_dataset_builder
@@ -157,7 +161,7 @@ def _write_tables(
             bars_dataset_builder.Builder(
                 rows=_bar_rows(tables.bars),
                 channels=len(tables.bars.columns) - len(_BAR),
-                data_dir=part,
+                data_dir=to.part,
                 file_format="array_record",
             )
         )
@@ -166,17 +170,17 @@ def _write_tables(
             documents_dataset_builder.Builder(
                 rows=_document_rows(tables.documents, read),
                 **{name: x.shape[1] for name, x in read.items()},
-                data_dir=part,
+                data_dir=to.part,
                 file_format="array_record",
             )
         )
     kept = dict(tables.digests)
     for kind, items in tables.media.items():
         if len(items):
-            listed = _write_media(kind, items, root, config, part, kind not in known, progress)
+            listed = _write_media(to, kind, items, kind not in known)
             used = (listed["record"] >= 0).to_numpy()
             kept[kind] = kept[kind][used]  # the others are tried again
-    with files.replaced(part / _DIGESTS) as f:
+    with files.replaced(to.part / _DIGESTS) as f:
         np.savez(f, **kept)  # type: ignore[arg-type]
     return kept
 
@@ -191,15 +195,7 @@ def set_aside(part: Path, kind: str) -> dict[str, str]:
     return dict(zip(bad["path"], bad["why"], strict=True))
 
 
-def _write_media(
-    kind: str,
-    items: pd.DataFrame,
-    root: Path,
-    config: DataConfig,
-    part: Path,
-    needed: bool,
-    progress: Progress,
-) -> pd.DataFrame:
+def _write_media(to: _Target, kind: str, items: pd.DataFrame, needed: bool) -> pd.DataFrame:
     """Decodes the files of one kind, once each, into records and a table of what each is.
 
     Returns:
@@ -207,20 +203,21 @@ def _write_media(
     """
     from fusionjax.data.builder.media import media_dataset_builder
 
-    listed = part / kind / "items.parquet"
+    folder, root = to.part / kind, to.root
+    listed = folder / "items.parquet"
     if listed.exists():
         return pd.read_parquet(listed)
     # It is written last: what lies there without it was interrupted.
-    shutil.rmtree(part / kind, ignore_errors=True)
-    decode = media.decoder(kind, config)
+    shutil.rmtree(folder, ignore_errors=True)
+    decode = media.decoder(kind, to.config)
     paths = items["path"].drop_duplicates()
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
 
     def rows() -> Iterator[dict]:
-        bar = progress.add_task(f"decoding {kind}", total=len(paths), note="")
+        bar = to.progress.add_task(f"decoding {kind}", total=len(paths), note="")
         for path in paths:
-            progress.advance(bar)
+            to.progress.advance(bar)
             try:
                 data, lengths[path] = decode(root / path)
             except media.Undecodable as e:
@@ -234,9 +231,9 @@ def _write_media(
         _write(
             media_dataset_builder.Builder(
                 rows=itertools.chain([first], decoded),
-                shape=MODALITIES[kind].shape(config),
+                shape=MODALITIES[kind].shape(to.config),
                 dtype=np.dtype(MODALITIES[kind].dtype).type,
-                data_dir=part / kind,
+                data_dir=folder,
                 file_format="array_record",
             )
         )

@@ -70,6 +70,33 @@ class Shown:
     anchor: Bool[np.ndarray, "A"]
 
 
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """What every step draws.
+
+    Attributes:
+      batch_size: global batch size, in samples.
+      anchor_size: anchor samples beside each batch, where the lesson has an anchor.
+      absorb_start: the step from which batches are drawn from the anchor too.
+      seed: of the order.
+      due: whether a step looks at its anchor; where not, none is built.
+    """
+
+    batch_size: int
+    anchor_size: int
+    absorb_start: int
+    seed: int
+    due: Callable[[int], bool] = lambda step: True
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Older samples, and the share of each batch that comes from them."""
+
+    samples: Samples
+    share: float
+
+
 class Feeds:
     """Random access to this process's rows of every global batch.
 
@@ -79,45 +106,31 @@ class Feeds:
     Args:
       lesson: what to learn from.
       windows: builds the inputs.
-      batch_size: global batch size, in samples.
-      anchor_size: anchor samples beside each batch, where the lesson has an anchor.
-      absorb_start: the step from which batches are drawn from the anchor too.
-      due: whether a step looks at its anchor; where not, none is built.
-      seed: of the order.
-      process: (this process, number of processes).
+      plan: how many samples are drawn, in what order.
       replay: older samples to mix in, or None.
-      replay_share: share of each batch that comes from ``replay``.
-      weight: by row of the market, what a sample counts and from which step on; 1 where not
-        named. One of weight 0 is drawn like any other, but what it holds is not seen.
+      process: (this process, number of processes).
     """
 
     def __init__(
         self,
         lesson: Lesson,
         windows: Windows,
-        *,
-        batch_size: int,
-        anchor_size: int,
-        absorb_start: int,
-        due: Callable[[int], bool] = lambda step: True,
-        seed: int,
+        plan: BatchPlan,
+        replay: Replay | None = None,
         process: tuple[int, int] = (0, 1),
-        replay: Samples | None = None,
-        replay_share: float = 0.0,
-        weight: Mapping[int, tuple[float, int]] | None = None,
     ) -> None:
-        old = round(batch_size * replay_share) if replay is not None else 0
-        self._windows, self._process, self._weight = windows, process, weight or {}
-        self._absorb_start, self._due = absorb_start, due
-        balance = windows.balance
+        old = 0 if replay is None else round(plan.batch_size * replay.share)
+        self._windows, self._process, self._plan = windows, process, plan
+        self._weight: Mapping[int, tuple[float, int]] = {}
+        balance, seed = windows.balance, plan.seed
 
         def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
             return None if samples is None else _Draw(samples, count, seed, balance)
 
-        self._whole = _Draw(lesson.whole, batch_size - old, seed, balance)
-        self._base = draw(lesson.base, batch_size - old, seed)
-        self._anchor = draw(lesson.anchor, anchor_size, seed + 2)
-        self._replay = draw(replay if old else None, old, seed + 1)
+        self._whole = _Draw(lesson.whole, plan.batch_size - old, seed, balance)
+        self._base = draw(lesson.base, plan.batch_size - old, seed)
+        self._anchor = draw(lesson.anchor, plan.anchor_size, seed + 2)
+        self._replay = draw(replay.samples if replay and old else None, old, seed + 1)
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length
@@ -126,7 +139,12 @@ class Feeds:
         return self.showing(step, None)
 
     def weighing(self, weight: Mapping[int, tuple[float, int]]) -> "Feeds":
-        """The same samples in the same order, with other weights."""
+        """The same samples in the same order, with other weights.
+
+        Args:
+          weight: by row of the market, what a sample counts and from which step on; 1 where not
+            named. One of weight 0 is drawn like any other, but what it holds is not seen.
+        """
         other = copy.copy(self)
         other._weight = weight
         return other
@@ -143,11 +161,12 @@ class Feeds:
 
     def drawn(self, step: int) -> tuple[Samples, Samples | None]:
         """The samples of a step's global batch, and of its anchor if it looks at one."""
-        early = self._base if step < self._absorb_start else None
+        early = self._base if step < self._plan.absorb_start else None
         drawn = (early or self._whole)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
-        return drawn, self._anchor(step) if self._anchor is not None and self._due(step) else None
+        looks = self._anchor is not None and self._plan.due(step)
+        return drawn, self._anchor(step) if looks else None
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
         """Which rows of a step's global batch and anchor have non-finite inputs."""

@@ -90,7 +90,7 @@ class Windows:
             modality.require(name, market, config)
         self.config = config
         self.balance = balance.of_rows(market, config)  # how often each row is drawn
-        self._market, self.scaler, self._content = market, scaler, content or {}
+        self.market, self.scaler, self._content = market, scaler, content or {}
         self._read = {
             name: m.reader(market, config, scaler) for name, m in config.modalities.items()
         }
@@ -122,7 +122,7 @@ class Windows:
 
     def describe(self, row: int) -> dict[str, Any]:
         """Where a sample comes from."""
-        return provenance.describe(self._market, self.config, row)
+        return provenance.describe(self.market, self.config, row)
 
     def require(self, row: int) -> int:
         """The row, if the market has it.
@@ -130,7 +130,7 @@ class Windows:
         Raises:
           InputError: it has not.
         """
-        rows = len(self._market.session)
+        rows = len(self.market.session)
         if not 0 <= row < rows:
             raise InputError(f"there is no sample {row}; this data has 0 to {rows - 1}")
         return row

@@ -25,6 +25,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import bootstrap, metrics
 from fusionjax.evaluate.bootstrap import Draws
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
@@ -173,7 +174,7 @@ class Trainings:
                 config, self._mesh, windows, self._lesson.anchor_sessions
             )
         program = self._programs[modalities]
-        state = fit(config, program, self._lesson, windows, label=what)
+        state = fit(Run(config, windows, program, what), self._lesson)
         size = config.train.global_batch_size
         made = predict(program, state.ema_params, windows, self._scored.row, size)
         with files.replaced(path) as f:

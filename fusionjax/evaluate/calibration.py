@@ -1,5 +1,6 @@
 """Calibrated uncertainty of forecasts, learnt from labels that had matured when it is used."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -83,16 +84,29 @@ def split_conformal(score: Float[np.ndarray, "S"], level: float) -> float:
     return float(np.partition(score, rank - 1)[rank - 1]) if rank <= len(score) else math.inf
 
 
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """Raw intervals of S samples and what came, to be calibrated.
+
+    Attributes:
+      low: of the intervals.
+      high: of the intervals; equal to ``low`` for a point forecast.
+      y: outcomes; NaN where unknown.
+      scale: > 0 and known at ``start``, such as trailing volatility; in any unit.
+      start: session at whose close the interval is issued, an ordinal.
+      end: session at whose close the outcome is known, after ``start``.
+    """
+
+    low: Float[np.ndarray, "S"]
+    high: Float[np.ndarray, "S"]
+    y: Float[np.ndarray, "S"]
+    scale: Float[np.ndarray, "S"]
+    start: Int[np.ndarray, "S"]
+    end: Int[np.ndarray, "S"]
+
+
 def adaptive_conformal(
-    low: Float[np.ndarray, "S"],
-    high: Float[np.ndarray, "S"],
-    y: Float[np.ndarray, "S"],
-    scale: Float[np.ndarray, "S"],
-    start: Int[np.ndarray, "S"],
-    end: Int[np.ndarray, "S"],
-    level: float = 0.9,
-    rate: float = 0.02,
-    window: int = 1000,
+    raw: Intervals, level: float = 0.9, rate: float = 0.02, window: int = 1000
 ) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
     """Intervals widened or narrowed session by session until they cover as often as they say.
 
@@ -109,12 +123,7 @@ def adaptive_conformal(
     middle. For the defaults see ``shock.study``.
 
     Args:
-      low: of the raw intervals.
-      high: of the raw intervals; equal to ``low`` for a point forecast.
-      y: outcomes; NaN where unknown.
-      scale: > 0 and known at ``start``, such as trailing volatility; in any unit.
-      start: session at whose close the interval is issued, an ordinal.
-      end: session at whose close the outcome is known, after ``start``.
+      raw: as they are before.
       level: share to be covered, in (0, 1).
       rate: of the correction.
       window: sessions of maturity that scores are taken from, the current one included.
@@ -126,20 +135,21 @@ def adaptive_conformal(
       InputError: another level, or a scale that is not above 0.
     """
     _require_share(level)
+    low, high, scale, start, end = raw.low, raw.high, raw.scale, raw.start, raw.end
     if not (scale > 0).all():
         worst = int(np.flatnonzero(~(scale > 0))[0])
         raise InputError(
             f"adaptive_conformal: scale is {scale[worst]} at sample {worst}, expected above 0; "
             "put a floor under the volatility"
         )
-    score = np.maximum(low - y, y - high) / scale
+    score = np.maximum(low - raw.y, raw.y - high) / scale
     matured = _by_end(~np.isnan(score), end)
     scores, ends = score[matured], end[matured]
     issued = np.argsort(start, kind="stable")
     now = np.unique(np.concatenate([start, ends]))
     since, old, new = np.searchsorted(ends, [now - window, now - 1, now], side="right")
     first, last = np.searchsorted(start[issued], [now - 1, now], side="right")
-    alpha, quantile = 1 - level, np.full(len(y), np.nan)
+    alpha, quantile = 1 - level, np.full(len(low), np.nan)
     for t in range(len(now)):
         asked = quantile[matured[old[t] : new[t]]]  # NaN where the raw interval was issued
         judged = ~np.isnan(asked)
@@ -151,10 +161,10 @@ def adaptive_conformal(
             rank = min(_rank(len(pool), 1 - alpha), len(pool))
             quantile[issued[first[t] : last[t]]] = np.partition(pool, rank - 1)[rank - 1]
     middle, margin = (low + high) / 2, quantile * scale
-    raw = np.isnan(quantile)
+    unchanged = np.isnan(quantile)
     return (
-        np.where(raw, low, np.minimum(low - margin, middle)),
-        np.where(raw, high, np.maximum(high + margin, middle)),
+        np.where(unchanged, low, np.minimum(low - margin, middle)),
+        np.where(unchanged, high, np.maximum(high + margin, middle)),
     )
 
 

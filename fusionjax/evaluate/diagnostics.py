@@ -14,7 +14,7 @@ from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.evaluate import bootstrap
 from fusionjax.evaluate.bootstrap import Draws
-from fusionjax.train.telemetry import note
+from fusionjax.train.hooks.metrics import note
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with

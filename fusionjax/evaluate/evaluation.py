@@ -42,6 +42,21 @@ class Outcomes:
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """What an evaluation is asked for.
+
+    Attributes:
+      subset: score only the published sub-protocol.
+      forced: the split is locked and was scored before.
+      alone: where trainings with one modality alone are kept, or will be; None shows none.
+    """
+
+    subset: bool = False
+    forced: bool = False
+    alone: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """Scores, what they are scores of, and the record of it."""
 
@@ -55,9 +70,7 @@ def evaluate(
     market: Market,
     config: Config,
     records: list[Record],
-    subset: bool,
-    forced: bool,
-    alone: Path | None = None,
+    asked: Asked = Asked(),
 ) -> Evaluation:
     """Scores runs on ``config.evaluate.split`` beside every floor.
 
@@ -66,9 +79,7 @@ def evaluate(
       market: the data.
       config: of the first run.
       records: the ledger; its evaluations of this split are the trials.
-      subset: score only the published sub-protocol.
-      forced: the split is locked and was scored before.
-      alone: where trainings with one modality alone are kept, or will be; None shows none.
+      asked: which samples, and whether beside single modalities.
 
     Raises:
       InputError: no sample or label to score, or too few days for an interval.
@@ -80,7 +91,7 @@ def evaluate(
     seen = np.datetime64(info.trained_until, "D") + 1
     whole = between(market, config, min(opened, seen), last)
     inside = whole.target_day >= opened
-    if subset:
+    if asked.subset:
         inside &= whole.subset
     scored = whole.take(inside)
     if not len(scored):
@@ -93,7 +104,7 @@ def evaluate(
     tables = scoring.score_runs(
         runs,
         {name: [p.take(inside) for p in said] for name, said in each.items()}
-        | ({} if alone is None else _alone(first, market, config, scored, alone)),
+        | ({} if asked.alone is None else _alone(first, market, config, scored, asked.alone)),
         {"direction": up[inside], "returns": quantiles[inside]},
         market,
         config,
@@ -106,23 +117,19 @@ def evaluate(
     book = scoring.book(up_said, scored.row, scored.target_day, market, config)
     days = np.unique(scored.target_day).astype(str).tolist()
     daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
-    headline = _of_period(runs, f"{split}{' (sub-protocol)' if subset else ''}", scored)
+    headline = _of_period(runs, f"{split}{' (sub-protocol)' if asked.subset else ''}", scored)
     headline += _of_ic(said, scored, market, config)
     headline.append(_of_trials(scored_before(records, config, split), name, daily))
     headline += scoring.leak_alarms(tables)
-    suffix = f"{split}{'_subset' if subset else ''}"
+    suffix = f"{split}{'_subset' if asked.subset else ''}"
     scores = Scores(f"scores_{suffix}", headline, tables)
     record = ledger.record(
         "evaluate",
         config,
-        run=name,
-        data=market.fingerprint,
-        seeds=first.seed_numbers,
-        split=split,
-        metrics=scores.metrics,
-        daily=daily,
-        cost={"seconds": time.perf_counter() - begun},
-        forced=forced,
+        ledger.Subject(name, market.fingerprint, first.seed_numbers, split),
+        ledger.Result(
+            scores.metrics, {"seconds": time.perf_counter() - begun}, daily, asked.forced
+        ),
     )
     return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
 
@@ -167,15 +174,16 @@ def calibrated(
     )
     quantiles = said.return_quantiles[:, 0].astype(float)
     y = np.where(t.returns_mask[:, 0], t.returns[:, 0], np.nan).astype(float)
-    low, high = calibration.adaptive_conformal(
+    raw = calibration.Intervals(
         quantiles[:, 0],
         quantiles[:, -1],
         y,
         np.exp(realised_log_volatility(market, whole.row, -20)),
         start,
         start + targets.returns[0],
-        level=targets.quantiles[-1] - targets.quantiles[0],
     )
+    covered = targets.quantiles[-1] - targets.quantiles[0]
+    low, high = calibration.adaptive_conformal(raw, covered)
     inner = np.clip(quantiles[:, 1:-1], low[:, None], high[:, None])
     return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
 

@@ -19,6 +19,7 @@ from fusionjax.evaluate import ablation
 from fusionjax.evaluate.baselines import pooled_features
 from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import Selection
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
 
@@ -167,6 +168,7 @@ def _losses(
         }
     )
     program = make_program(c, mesh, windows)
-    state = fit(c, program, Lesson(learned, None, None), windows, label=f"{len(learned)} samples")
+    run = Run(c, windows, program, f"{len(learned)} samples")
+    state = fit(run, Lesson(learned, None, None))
     said = predict(program, state.ema_params, windows, asked.row, c.train.global_batch_size)
     return ablation.losses(said, asked)[ablation.LOSSES[0]]

@@ -25,6 +25,19 @@ _REGIMES = ("calm", "middling", "turbulent")
 
 
 @dataclasses.dataclass(frozen=True)
+class Floor:
+    """Another forecast of a target, to be compared with.
+
+    Attributes:
+      forecast: of every sample.
+      certain: it gives a class and no probability.
+    """
+
+    forecast: np.ndarray
+    certain: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One forecaster's scores on one target."""
 
@@ -195,37 +208,39 @@ def score_runs(
         table(
             task,
             {run: [task.said(p) for p in each] for run, each in said.items()},
-            ({f"{name}, calibrated": calibrated[target]} if target in calibrated else {})
-            | floors[target],
-            certain,
+            {
+                **({f"{name}, calibrated": Floor(calibrated[t])} if t in calibrated else {}),
+                **{rule: Floor(said_by, rule in certain) for rule, said_by in floors[t].items()},
+            },
             scored,
             market,
             config,
         )
-        for target, task in wanted.items()
+        for t, task in wanted.items()
     ]
 
 
 def table(
     task: Task,
     runs: dict[str, list[np.ndarray]],
-    floors: dict[str, np.ndarray],
-    certain: frozenset[str],
+    floors: dict[str, Floor],
     scored: Samples,
     market: Market,
     config: Config,
 ) -> TargetTable:
-    """Model rows, then floor rows. ``certain`` floors give no probability to score."""
+    """Model rows, then floor rows."""
     days = len(np.unique(scored.target_day))
     draws = Draws.of_days(days, task.horizon, config)
-    together = {name: np.mean(each, axis=0) for name, each in runs.items()} | floors
+    together = {name: np.mean(each, axis=0) for name, each in runs.items()}
+    together |= {name: floor.forecast for name, floor in floors.items()}
     better_up = task.compared not in metrics.LOSSES
     rows: list[Row] = []
     detectable: dict[str, float] = {}
     ours = np.zeros(0)
     everyone = np.ones(len(scored), bool)
     for name, forecast in together.items():
-        scores = task.scores(forecast, everyone, name not in certain)
+        sure = name not in floors or not floors[name].certain
+        scores = task.scores(forecast, everyone, sure)
         drawn = {k: s(draws) for k, s in scores.items()}
         if not rows:
             ours = drawn[task.compared]

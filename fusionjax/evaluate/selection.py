@@ -13,6 +13,7 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate import metrics, splits
 from fusionjax.evaluate.inference import Prediction, predict
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
@@ -90,7 +91,7 @@ class Selection:
         if anchor not in self._programs:
             self._programs[anchor] = make_program(config, self._mesh, windows, anchor)
         program = self._programs[anchor]
-        state = fit(config, program, learnt, windows, label=label)
+        state = fit(Run(config, windows, program, label), learnt)
         size = config.train.global_batch_size
         return score(predict(program, state.ema_params, windows, after.row, size), after)
 

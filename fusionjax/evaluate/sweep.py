@@ -71,16 +71,10 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
         selection: Selection | None = None
         for seed in range(config.seed, config.seed + config.sweep.seeds):
             mine = dataclasses.replace(tried, seed=seed)
-            planned = ledger.record(
-                "sweep",
-                mine,
-                run=f"{config.name} sweep",
-                data=market.fingerprint,
-                seeds=(seed,),
-                split=config.train.split,
-                metrics={},
-                cost={},
+            subject = ledger.Subject(
+                f"{config.name} sweep", market.fingerprint, (seed,), config.train.split
             )
+            planned = ledger.record("sweep", mine, subject, ledger.Result({}, {}))
             known = done.get(_key(planned))
             if known is not None:
                 yield changes, known, False

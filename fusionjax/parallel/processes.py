@@ -172,30 +172,29 @@ def stopping(step: int) -> bool:
 
 
 class Pace:
-    """How long this process waits for its own data, beside the others."""
+    """How long this process waits for its own data, beside the others.
 
-    def __init__(self) -> None:
-        self._waited, self._step = 0.0, 0
+    Args:
+      step: from which on waits are compared.
+      waited: seconds that it has waited until then.
+    """
 
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Counts the block's time."""
-        begun = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - begun
+    def __init__(self, step: int, waited: float) -> None:
+        self._waited, self._step = waited, step
 
-    def compared(self, step: int, rate: float) -> list[str]:
+    def compared(self, step: int, rate: float, waited: float) -> list[str]:
         """Tells the others, and what they told last: who holds everyone up, in words.
 
         Args:
           step: now.
           rate: steps a second.
+          waited: seconds that this process has waited in all.
         """
         if count() == 1 or step <= self._step:
             return []
         client: Any = distributed.global_state.client
-        mine = self._waited / (step - self._step)
-        self._waited, self._step = 0.0, step
+        mine = (waited - self._waited) / (step - self._step)
+        self._waited, self._step = waited, step
         entry = json.dumps([socket.gethostname(), mine])
         client.key_value_set(f"fusionjax/pace/{index()}", entry, allow_overwrite=True)
         told = {

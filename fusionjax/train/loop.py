@@ -1,166 +1,132 @@
-"""The training loop: dispatch, log, save, stop when asked, go on where it stopped."""
+"""The training loop: ``train`` is a whole step from feed to save, in order."""
 
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-import jax
-
-from fusionjax.config import Config
-from fusionjax.data.pipeline import Feeds
-from fusionjax.data.samples import Lesson, Samples
-from fusionjax.data.windows import Windows
-from fusionjax.distill import weights
+from fusionjax.data.samples import Lesson
 from fusionjax.errors import Preempted
 from fusionjax.parallel import processes
 from fusionjax.train import events
-from fusionjax.train.checkpoint import Checkpoints
-from fusionjax.train.course import Course
-from fusionjax.train.goodput import Goodput
-from fusionjax.train.program import Program, anchor_size
-from fusionjax.train.rebound import Rebound
-from fusionjax.train.recovery import Recovery
-from fusionjax.train.run_info import RunInfo, require_same_run
-from fusionjax.train.settle import settle
-from fusionjax.train.state import TrainState, with_pretrained
+from fusionjax.train.hook import Hook, TrainingLoop
+from fusionjax.train.hooks.checkpointing import Checkpointing
+from fusionjax.train.hooks.guards import Guards
+from fusionjax.train.hooks.metrics import Metrics
+from fusionjax.train.hooks.modality_selection import ModalitySelection
+from fusionjax.train.hooks.profiler import Profiler
+from fusionjax.train.hooks.stragglers import Stragglers
+from fusionjax.train.hooks.watchdog import Watchdog
+from fusionjax.train.job import Inheritance, Output, Run
+from fusionjax.train.quarantine import Exclusions
+from fusionjax.train.start import begin
+from fusionjax.train.state import TrainState
+
+
+def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]) -> None:
+    """Makes steps until the last one, or until ``stop`` says so. This order is the contract.
+
+    Args:
+      loop: where it begins; where it ended afterwards.
+      hooks: called in their order at each of the places below.
+      stop: asked once after each step.
+    """
+    config, program, goodput = loop.run.config, loop.run.program, loop.goodput
+    with _open(loop, hooks):
+        # Seed and step alone decide a batch: who comes back to a step sees the same rows again.
+        batches = loop.feeds.starting(loop.step)
+        while loop.step < loop.last and not loop.stopping:
+            # 1. What must have happened by this step: modalities are selected, a trace begins.
+            for hook in hooks:
+                hook.before_step(loop)
+
+            # 2. Feed. Batches are built in the background; only the wait for one counts here.
+            with goodput.spent("data"):
+                batch = next(batches)
+
+            # 3. Step. It is dispatched before anything of an earlier one is read, so the device
+            # never waits for the host.
+            with goodput.spent("step"):
+                loop.state, metrics = program.step(loop.state, batch, config.seed, loop.reference)
+                for hook in hooks:
+                    hook.dispatched(loop)
+            loop.step += 1
+
+            # 4. Log, and keep what guards and metrics will read while the next step runs.
+            for hook in hooks:
+                hook.after_step(loop, metrics)
+            loop.stopping = stop(loop.step)
+
+            # 5. Review. Nothing is saved that has not been looked at. A non-finite step of a run
+            # that stops is left to the next start, which meets it again.
+            replaced = [hook.review(loop) for hook in hooks]
+            if any(replaced) and (back := int(loop.state.step)) != loop.step:
+                loop.step, batches = back, loop.feeds.starting(back)
+                for hook in hooks:
+                    hook.rewound(loop)
+                if not loop.stopping:
+                    continue
+
+            # 6. Save, in the background; what runs next does not disturb it.
+            if loop.saving:
+                for hook in hooks:
+                    hook.save(loop)
+
+
+@contextlib.contextmanager
+def _open(loop: TrainingLoop, hooks: Sequence[Hook]) -> Iterator[None]:
+    with contextlib.ExitStack() as closing:
+        for hook in hooks:
+            hook.opened(loop)
+            closing.callback(hook.closed, loop)
+        yield
 
 
 def fit(
-    config: Config,
-    program: Program,
+    run: Run,
     lesson: Lesson,
-    windows: Windows,
-    *,
-    start: TrainState | None = None,
-    label: str = "train",
-    run: tuple[Checkpoints, RunInfo] | None = None,
-    replay: Samples | None = None,
-    replay_share: float = 0.0,
-    parent: dict | None = None,
+    output: Output | None = None,
+    inherited: Inheritance | None = None,
     stop: Callable[[int], bool] = lambda step: False,
-    begun: float | None = None,
+    hooks: Sequence[Hook] = (),
 ) -> TrainState:
-    """Trains to ``config.train.steps`` updates.
+    """Trains to ``run.config.train.steps`` updates.
 
     Args:
-      config: what to train; ``train.*`` governs the loop, ``guard.*`` what is done about accidents.
-      program: the compiled step for it.
+      run: what to train.
       lesson: what to learn from.
-      windows: builds its inputs.
-      start: initial state, e.g. a parent's; fresh parameters if None.
-      label: shown on the progress bar.
-      run: where to save and what to save beside the state; None keeps nothing.
-      replay: older samples to mix in, or None.
-      replay_share: share of each batch that comes from ``replay``.
-      parent: parameters that the run is held to; None holds it to none.
+      output: where to save; None keeps nothing.
+      inherited: from a parent; fresh parameters if None.
       stop: asked after each step; True saves and raises.
-      begun: when the process began, seconds since 1970, if that is this training's start.
+      hooks: further ones, after the run's own and before checkpoints are written.
 
     Returns:
-      The final state. If ``run`` already holds checkpoints, training continues from the newest.
+      The final state. If ``output`` already holds checkpoints, training continues from the newest.
 
     Raises:
       Preempted: ``stop`` said so; the state was saved first.
       InputError: the run folder holds another run, or stays non-finite whatever is tried.
     """
-    if run is not None and run[0].latest() is not None:  # before minutes are spent on compiling
-        require_same_run(run[0].info(), run[1], run[0].folder)
-    processes.require_same("program", program.digest if processes.count() > 1 else "")
-    program.compile_step()
-    goodput = Goodput(run[0].folder if run is not None and processes.first() else None, begun)
-    source = feeds(config, lesson, windows, replay, replay_share)
-    turns = [] if lesson.anchor is None else weights.turns(config)
-    rebound = Rebound(config, program.abstract_state, turns, None if run is None else run[0])
-    with processes.Watchdog(config.train.hang_seconds):
-        state = _begin(config, program, run, start, rebound, goodput)
-    with goodput.spent("compile"):
-        program.compiled_step()
-    recovery = Recovery(
-        *(config, program, windows, source, rebound, parent, None if run is None else run[0].folder)
-    )
-    with Course(config, program, state, recovery, rebound, goodput, label, run) as course:
-        due = None if lesson.anchor is None else weights.elimination_step(config)
-        while course.step < config.train.steps:
-            if course.step == due:
-                due = None  # once, also where this step has to be made again
-                sound = recovery.only_sound(lesson, course.step)
-                with goodput.spent("settle"):
-                    course.state = settle(
-                        program, course.state, sound, windows, config, recovery.folder, label
-                    )
-                rebound.settled(course.step, course.state)
-            verdict = course.update(parent)
-            stopping = stop(course.step)
-            if course.heed(verdict, stopping) and not stopping:
-                continue  # some steps are made again
-            course.save(stopping)
-            if stopping:
-                break
-    if run is not None:
-        run[0].finish()
-    if course.step < config.train.steps:
-        said = f"stopped at step {course.step} of {config.train.steps}; the state is saved"
-        events.tell("T2", said, recovery.folder, step=course.step)
-        raise Preempted(f"{said}, the same command goes on from there")
-    return course.state
-
-
-def _begin(
-    config: Config,
-    program: Program,
-    run: tuple[Checkpoints, RunInfo] | None,
-    start: TrainState | None,
-    rebound: Rebound,
-    goodput: Goodput,
-) -> TrainState:
-    """The newest checkpoint's state, with what the run remembers; or the first one."""
-    if run is None or run[0].latest() is None:
-        with goodput.spent("init"):
-            return start if start is not None else _fresh(config, program)
-    checkpoints, _ = run
-    with goodput.spent("restore"):
-        state = checkpoints.restore(program.abstract_state)
-        history = checkpoints.history()
-        if history is not None:
-            rebound.resume(history, checkpoints.copies(int(state.step), program.abstract_state))
-    step = int(state.step)
-    said = f"{checkpoints.folder}: going on from step {step}"
-    events.tell("T1", said, checkpoints.folder, step=step)
-    if goodput.clock_back > 1:
-        said = f"the clock is {goodput.clock_back:,.0f} s behind what it was; times in logs jump"
-        events.tell("T6", said, checkpoints.folder, step=step)
-    return state
-
-
-def _fresh(config: Config, program: Program) -> TrainState:
-    """Where a run of a config's seed begins: random, but for what is pretrained."""
-    state = program.init(config.seed)
-    for name, modality in config.modalities.items():
-        if pretrained := modality.pretrained():
-            state = with_pretrained(state, name, pretrained)
-    return state
-
-
-def feeds(
-    config: Config,
-    lesson: Lesson,
-    windows: Windows,
-    replay: Samples | None = None,
-    replay_share: float = 0.0,
-) -> Feeds:
-    """What ``fit`` trains on: a function of the config's seed and the step."""
-    return Feeds(
-        lesson,
-        windows,
-        batch_size=config.train.global_batch_size,
-        anchor_size=anchor_size(config),
-        absorb_start=weights.absorb_start(config),
-        due=lambda step: bool(weights.due(config, step)),
-        seed=config.seed,
-        process=(jax.process_index(), jax.process_count()),
-        replay=replay,
-        replay_share=replay_share,
-    )
+    loop, rebound = begin(run, lesson, output, inherited)
+    exclusions = Exclusions(loop.folder)
+    assembled = [
+        Watchdog(),
+        ModalitySelection(rebound, exclusions),
+        Profiler(),
+        Metrics(),
+        Guards(rebound, exclusions),  # after Metrics: it reads what those read
+        Stragglers(),
+        *hooks,
+        *([] if output is None else [Checkpointing(output, rebound)]),
+    ]
+    train(loop, assembled, stop)
+    if output is not None:
+        output.checkpoints.finish()
+    if loop.step < loop.last:
+        text = f"stopped at step {loop.step} of {loop.last}; the state is saved"
+        events.tell("T2", text, loop.folder, step=loop.step)
+        raise Preempted(f"{text}, the same command goes on from there")
+    return loop.state
 
 
 class StopOnSignal:

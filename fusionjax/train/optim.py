@@ -9,15 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fusionjax.config import Config
+from fusionjax.config import Config, TrainConfig
 from fusionjax.errors import InputError
 from fusionjax.parallel.rules import path_name
 from fusionjax.registry import FUSIONS
 
 
-def schedule(config: Config) -> optax.Schedule:
+def schedule(t: TrainConfig) -> optax.Schedule:
     """Learning rate by step: linear warm-up to the peak, cosine to zero at ``train.steps``."""
-    t = config.train
     return optax.warmup_cosine_decay_schedule(
         0.0, t.learning_rate, t.warmup_steps, max(t.steps, t.warmup_steps + 1)
     )
@@ -30,7 +29,7 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
     chain = optax.chain(
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
-        optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
+        optax.adamw(schedule(t), weight_decay=t.weight_decay, mask=decayed),
         _slow_down("/bert/", t.pretrained_rate),
         _freeze(frozen),  # and after: no decay either
         _at_rate(),

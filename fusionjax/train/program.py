@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
 from jaxtyping import Array, Int64
 
-from fusionjax.config import Config
+from fusionjax.config import Config, TrainConfig
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.parallel import rules
@@ -22,10 +22,10 @@ from fusionjax.parallel.cluster import H100
 from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.parallel.xla_flags import compiler_options
-from fusionjax.train.instrument import Site, instrument
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_examination, make_step
+from fusionjax.train.trace_nonfinite import Site, trace_nonfinite
 from fusionjax.types import Batch, Encoded, Feed, Forecast
 
 
@@ -114,7 +114,7 @@ class Program:
     @cached_property
     def lowered_step(self) -> Lowered:
         """The step before it is compiled: the same text on every process, or they will hang."""
-        sizes = self._config.train.global_batch_size, anchor_size(self._config)
+        sizes = self._config.train.global_batch_size, anchor_size(self._config.train)
         batch, anchor = (
             jax.tree.map(
                 lambda x, n=n: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), self._example
@@ -190,7 +190,8 @@ class Program:
             args = (state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
             anchored = feed.anchor is not None
             if anchored not in self._examined:
-                checked, sites = instrument(make_examination(self._config, self._sessions), *args)
+                examine = make_examination(self._config, self._sessions)
+                checked, sites = trace_nonfinite(examine, *args)
 
                 def told(*args: Any) -> tuple[Any, Array]:
                     found, lost = checked(*args)
@@ -211,7 +212,7 @@ class Program:
     @cached_property
     def _nothing(self) -> Batch:
         """An anchor of zeros that stays on the devices, for the steps that do not look at it."""
-        rows = anchor_size(self._config) // jax.process_count()
+        rows = anchor_size(self._config.train) // jax.process_count()
         return rules.to_devices(self._zeros(rows), self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
@@ -272,6 +273,6 @@ def flops(compiled: Compiled) -> float:
     return float(counted["flops"])
 
 
-def anchor_size(config: Config) -> int:
+def anchor_size(config: TrainConfig) -> int:
     """Anchor samples a step: a microbatch, so that memory does not grow."""
-    return config.train.global_batch_size // config.train.grad_accum_steps
+    return config.global_batch_size // config.grad_accum_steps

@@ -9,8 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fusionjax import files
+from fusionjax.data.samples import Lesson, Samples
 from fusionjax.errors import InputError
+from fusionjax.parallel import processes
 
 _FILE = "samples.json"
 
@@ -48,6 +52,44 @@ def write(folder: Path, entries: dict[int, Entry]) -> None:
     files.write_text(folder / _FILE, json.dumps(rows, indent=1))
 
 
-def weights(entries: dict[int, Entry]) -> dict[int, tuple[float, int]]:
-    """What a feed asks: weight and first step, by ``sample_id``."""
-    return {row: (entry.weight, entry.since) for row, entry in entries.items()}
+class Exclusions:
+    """The samples that one training excludes or weighs anew, over all its restarts.
+
+    Args:
+      folder: of the training; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._entries = {} if folder is None else read(folder)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def excluded(self) -> int:
+        """How many samples have no weight at all."""
+        return sum(e.weight == 0 for e in self._entries.values())
+
+    @property
+    def weights(self) -> dict[int, tuple[float, int]]:
+        """What a feed asks: weight and first step, by ``sample_id``."""
+        return {row: (entry.weight, entry.since) for row, entry in self._entries.items()}
+
+    def add(self, samples: list[dict[str, Any]], step: int, why: str) -> None:
+        """Excludes samples, as ``Windows.describe`` gives them, from a step on."""
+        self._entries |= {s["sample_id"]: Entry(0.0, step, why, s) for s in samples}
+        if self._folder is not None and processes.first():
+            write(self._folder, self._entries)
+
+    def without_excluded(self, lesson: Lesson, step: int) -> Lesson:
+        """The lesson without the samples that were excluded by a step."""
+        excluded = (row for row, e in self._entries.items() if e.weight == 0 and e.since <= step)
+        out = np.array([*excluded], int)
+
+        def kept(samples: Samples | None) -> Samples | None:
+            return None if samples is None else samples.take(~np.isin(samples.row, out))
+
+        whole = kept(lesson.whole)
+        assert whole is not None
+        return Lesson(whole, kept(lesson.base), kept(lesson.anchor)) if len(out) else lesson

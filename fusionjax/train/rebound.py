@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fusionjax.config import Config
+from fusionjax.config import GuardConfig
 from fusionjax.train import guards
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.state import TrainState
@@ -25,7 +25,7 @@ _USUAL = 10  # looks that say how large a standard error usually is
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class LossWindow:
     """The losses of the updates up to a step, in one number."""
 
     step: int
@@ -33,12 +33,12 @@ class Look:
     error: float  # its standard error
 
     @staticmethod
-    def of(step: int, losses: np.ndarray) -> "Look":
+    def of(step: int, losses: np.ndarray) -> "LossWindow":
         middle = float(np.median(losses))
         spread = float(np.median(np.abs(losses - middle)))
-        return Look(step, middle, _ERROR * spread / math.sqrt(len(losses)))
+        return LossWindow(step, middle, _ERROR * spread / math.sqrt(len(losses)))
 
-    def above(self, other: "Look", usual: float = 0.0) -> float:
+    def above(self, other: "LossWindow", usual: float = 0.0) -> float:
         """How many standard errors this loss is above another.
 
         Args:
@@ -50,8 +50,8 @@ class Look:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
-    """What a look says.
+class GuardDecision:
+    """What follows from a look at the losses.
 
     Attributes:
       halted: a step was non-finite; the state waits.
@@ -62,8 +62,8 @@ class Verdict:
 
     halted: bool = False
     state: TrainState | None = None
-    seen: Look | None = None
-    best: Look | None = None
+    seen: LossWindow | None = None
+    best: LossWindow | None = None
 
     @property
     def acts(self) -> bool:
@@ -75,22 +75,24 @@ class Verdict:
 class History:
     """What a run remembers of its losses, over all its restarts; JSON beside its checkpoints."""
 
-    looks: list[Look] = dataclasses.field(default_factory=list)
-    best: Look | None = None  # of the state that is gone back to; ``step`` is that state's
+    looks: list[LossWindow] = dataclasses.field(default_factory=list)
+    best: LossWindow | None = None  # of the state that is gone back to; ``step`` is that state's
     pending: int | None = None  # step of the state that the next look is about
     rollbacks: int = 0
 
     def usual_error(self) -> float:
         """Median of the last looks' standard errors."""
-        return float(np.median([look.error for look in self.looks[-_USUAL:] or [Look(0, 0, 0)]]))
+        return float(
+            np.median([look.error for look in self.looks[-_USUAL:] or [LossWindow(0, 0, 0)]])
+        )
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_json(raw: dict[str, Any]) -> "History":
-        looks, best = [Look(**x) for x in raw["looks"]], raw["best"]
-        return History(looks, best and Look(**best), raw["pending"], raw["rollbacks"])
+        looks, best = [LossWindow(**x) for x in raw["looks"]], raw["best"]
+        return History(looks, best and LossWindow(**best), raw["pending"], raw["rollbacks"])
 
 
 class Rebound:
@@ -101,7 +103,7 @@ class Rebound:
     the updates that follow it: one that a last bad update spoiled is never the best.
 
     Args:
-      config: of the run.
+      guard: thresholds of the run.
       like: shapes and shardings of its state.
       turns: steps at which what the loss means changes: nothing before one is compared with
         anything after.
@@ -109,13 +111,17 @@ class Rebound:
     """
 
     def __init__(
-        self, config: Config, like: TrainState, turns: list[int], checkpoints: Checkpoints | None
+        self,
+        guard: GuardConfig,
+        like: TrainState,
+        turns: list[int],
+        checkpoints: Checkpoints | None,
     ) -> None:
-        self._guard, self._turns, self._checkpoints = config.guard, turns, checkpoints
+        self._guard, self._turns, self._checkpoints = guard, turns, checkpoints
         self.history = History()
         shares = (math.prod(x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(like))
         size = sum(n * x.dtype.itemsize for n, x in zip(shares, jax.tree.leaves(like), strict=True))
-        self.in_memory = size <= config.guard.memory_bytes
+        self.in_memory = size <= guard.memory_bytes
         self.copies: dict[str, TrainState] = {}  # "best" and "pending", in memory
         self._held: tuple[int, tuple[Any, list], TrainState | None] | None = None
         self._like = like
@@ -157,23 +163,23 @@ class Rebound:
         self._forget()
         self._held = None
         if self._guard.window and self.in_memory:
-            self.history.best = Look(step, math.inf, 0.0)
+            self.history.best = LossWindow(step, math.inf, 0.0)
             self.copies["best"] = self._copy(state)
 
     def kept(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
         """What a checkpoint holds of this, beside the state."""
         return self.history.to_json(), dict(self.copies)
 
-    def look(self) -> Verdict:
+    def look(self) -> GuardDecision:
         """Reads what is held, if anything, and says what follows."""
         if self._held is None:
-            return Verdict()
+            return GuardDecision()
         (step, now, copy), self._held = self._held, None
         guard, window, h = now[0], self._guard.window, self.history
         losses, count, halted = jax.device_get((guard.losses, guard.count, guard.halted))
         if halted or count < window:
-            return Verdict(halted=bool(halted))
-        seen, turn = Look.of(step, losses), self._turn(step - 1)
+            return GuardDecision(halted=bool(halted))
+        seen, turn = LossWindow.of(step, losses), self._turn(step - 1)
         h.looks.append(seen)
         if h.best and self._turn(h.best.step) != turn:
             self._forget()
@@ -181,13 +187,13 @@ class Rebound:
             h.pending = None
             self.copies.pop("pending", None)
             self._protect()
-            return Verdict()
+            return GuardDecision()
         best, usual = h.best, h.usual_error()
         if best and self._guard.rebound and seen.above(best, usual) > self._guard.rebound:
             state = self.back(now)
             if state is None:
                 h.best = None  # told once, not at every look from here on
-            return Verdict(state=state, seen=seen, best=best)
+            return GuardDecision(state=state, seen=seen, best=best)
         if h.pending is not None and h.pending <= step - window:
             if best is None or seen.loss < best.loss:
                 h.best = dataclasses.replace(seen, step=h.pending)
@@ -197,7 +203,7 @@ class Rebound:
         if copy is not None:
             h.pending, self.copies["pending"] = step, copy
         self._protect()
-        return Verdict()
+        return GuardDecision()
 
     def back(self, now: tuple[Any, list]) -> TrainState | None:
         """The best state at another's step and a lower learning rate; None where it is too late.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -20,6 +20,8 @@ from fusionjax.distill import weights
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.hook import Hook
+from fusionjax.train.job import Output, Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run_info import RunInfo
@@ -60,15 +62,17 @@ def make_program(
     return Program(config, mesh, example, anchor_sessions, parented=parented)
 
 
-@dataclasses.dataclass(frozen=True)
-class Trainer:
-    """One config's data and program, ready to train any seed."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trainer(Run):
+    """A run with all that it learns from, ready to train any seed.
 
-    config: Config
-    market: Market
-    windows: Windows
+    Attributes:
+      lesson: what is learned from.
+      info: what its checkpoints say beside the state.
+      audit: of the data.
+    """
+
     lesson: Lesson
-    program: Program
     info: RunInfo
     audit: Audit
 
@@ -99,7 +103,7 @@ class Trainer:
         windows = Windows(market, config, scaler)
         program = make_program(config, mesh, windows, chosen.anchor_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
-        return Trainer(config, market, windows, chosen, program, info, audited)
+        return Trainer(config, windows, program, lesson=chosen, info=info, audit=audited)
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
@@ -141,17 +145,18 @@ class Trainer:
         folder: Path,
         stop: Callable[[int], bool] = lambda step: False,
         begun: float | None = None,
+        hooks: Sequence[Hook] = (),
     ) -> TrainState:
-        """Trains one seed into ``folder``, or goes on with what it holds; see ``fit``."""
+        """Trains one seed into ``folder``, or goes on with what it holds.
+
+        Args:
+          seed: of the run.
+          folder: of this training.
+          stop: see ``fit``.
+          begun: when the process began, seconds since 1970, if that is this training's start.
+          hooks: see ``fit``.
+        """
+        run = self.with_seed(seed, f"seed {seed}")
+        info = dataclasses.replace(self.info, config=run.config)
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
-            config = dataclasses.replace(self.config, seed=seed)
-            return fit(
-                config,
-                self.program,
-                self.lesson,
-                self.windows,
-                label=f"seed {seed}",
-                run=(checkpoints, dataclasses.replace(self.info, config=config)),
-                stop=stop,
-                begun=begun,
-            )
+            return fit(run, self.lesson, Output(checkpoints, info, begun), None, stop, hooks)

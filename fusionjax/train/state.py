@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
-from fusionjax.config import Config
+from fusionjax.config import Config, GuardConfig
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.registry import FUSIONS
@@ -48,11 +48,11 @@ class TrainState:
     guard: Guard  # what the last updates were like
 
 
-def fresh_guard(config: Config) -> Guard:
+def fresh_guard(config: GuardConfig) -> Guard:
     """No update seen yet."""
     return Guard(
-        losses=jnp.zeros(config.guard.window),
-        norms=jnp.zeros(config.guard.window),
+        losses=jnp.zeros(config.window),
+        norms=jnp.zeros(config.window),
         count=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         in_row=jnp.zeros((), jnp.int32),
@@ -72,7 +72,7 @@ def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> Train
         weights_opt_state=weights.optimiser(config).init(weights.get(params)) if learns else (),
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
-        guard=fresh_guard(config),
+        guard=fresh_guard(config.guard),
     )
 
 

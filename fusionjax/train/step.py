@@ -137,7 +137,7 @@ def _proposed(state: TrainState, feed: Feed, seed: Array, parent: Any, config: C
         updates, opt_state = optimiser(config).update(
             grads, state.opt_state, state.params, rate=rate
         )
-        learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
+        learning_rate = jnp.asarray(schedule(config.train)(state.step)) * rate
     params = optax.apply_updates(state.params, updates)
     params = FUSIONS[config.model.fusion].after_step(params, observed, state.step, config)
     norm = optax.tree.norm(grads)
@@ -156,10 +156,11 @@ def _gradients(
     total, micro_count = label_counts(batch), config.train.grad_accum_steps
     fusion = FUSIONS[config.model.fusion]
     grad_fn = jax.value_and_grad(_loss, has_aux=True)
+    teachers = _Teachers(state.ema_params, parent)
 
     def one(micro: Batch, micro_key: Array) -> tuple[Array, Metrics, Any, Any]:
         (loss, (means, fused)), grads = grad_fn(
-            state.params, state.ema_params, micro, micro_key, total, config, parent
+            state.params, teachers, micro, micro_key, total, config
         )
         grads = fusion.edit_gradients(grads, fused, micro, config, micro_key)
         return loss, means, grads, fusion.observe(state.params, fused)
@@ -178,14 +179,15 @@ def _gradients(
     return jax.lax.scan(accumulate, zero, (micros, keys))[0]
 
 
+class _Teachers(NamedTuple):
+    """Parameters that labels may be softened by: the run's own averaged ones, its parent's."""
+
+    ema: Any
+    parent: Any
+
+
 def _loss(
-    params: Any,
-    ema: Any,
-    batch: Batch,
-    key: Array,
-    total: Metrics,
-    config: Config,
-    parent: Any = None,
+    params: Any, teachers: _Teachers, batch: Batch, key: Array, total: Metrics, config: Config
 ) -> tuple[Array, tuple[Metrics, Fused]]:
     """What encoders and heads minimise: the loss of the fusion and that of each expert."""
     model = Forecaster(config, deterministic=False)
@@ -197,9 +199,9 @@ def _loss(
     labels = hard(batch.targets, len(config.targets.classes))
     fusion = FUSIONS[config.model.fusion]
     if (share := fusion.soft_labels(config)) > 0:
-        labels = _taught(labels, ema, encoded, share, config)
-    if parent is not None and config.finetune.teacher > 0:
-        said: Any = Forecaster(config).apply({"params": parent}, batch)
+        labels = _taught(labels, teachers.ema, encoded, share, config)
+    if teachers.parent is not None and config.finetune.teacher > 0:
+        said: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
         labels = soften(labels, said.outcome, jnp.float32(config.finetune.teacher))
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
     if fused.experts is not None and fusion.experts_learn:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from fusionjax.errors import InputError
-from studies.data.views import Views, targets, views
+from studies.data.views import StudyLabels, Views, targets, views
 from studies.names import JUNK, VIEWS
 
 CLASSES = tuple("0123456789")
@@ -79,7 +79,8 @@ def load(path: Path, seed: int, corruption: Corruption) -> Views:
     elif corruption == "wrong_labels":
         wrong = split["train"][rng.random(len(split["train"])) < _WRONG]
         digit[wrong] = (digit[wrong] + rng.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
-    return views(x, targets(direction=digit), time, split, classes=CLASSES, where=path)
+    labels = StudyLabels(targets(direction=digit), classes=CLASSES)
+    return views(x, labels, time, split, path)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from fusionjax.data import schema, text
 from fusionjax.errors import InputError
-from studies.data.views import Views, targets, views
+from studies.data.views import StudyLabels, Views, targets, views
 
 HORIZONS = (3, 7, 15, 30)  # sessions
 _PRAAT = (
@@ -87,15 +87,12 @@ def load(
         vectors[f"junk_{i}"] = placebo
     time = calls["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
     label = calls[list(_TARGETS)].to_numpy(float)
-    return views(
-        vectors,
+    labels = StudyLabels(
         targets(log_volatility=label - label[train].mean(0)),
-        time,
-        split,
         known=time + _LABEL_DAYS,
         log_scale=trailing.astype(np.float32),
-        where=root,
     )
+    return views(vectors, labels, time, split, root)
 
 
 def _read_calls(path: Path, year: str) -> pd.DataFrame:

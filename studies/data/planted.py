@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from fusionjax.errors import InputError
-from studies.data.views import Views, targets, views
+from studies.data.views import StudyLabels, Views, targets, views
 from studies.names import MODALITIES
 
 _FEATURES = {"numeric": 8, "text": 12, "chart": 12, "audio": 8, "video": 8, "source": 4}
@@ -113,7 +113,7 @@ def plant(
     return Planted(
         views(
             x,
-            targets(direction=(up ^ flipped).astype(np.int64)),
+            StudyLabels(targets(direction=(up ^ flipped).astype(np.int64))),
             time,
             dict(zip(("train", "dev", "test"), rows, strict=True)),
             where="planted market",

@@ -54,15 +54,28 @@ def targets(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class StudyLabels:
+    """The labels of every sample.
+
+    Attributes:
+      targets: as ``targets`` makes them.
+      known: session from which each label is known; the next one if None.
+      classes: names of the direction's classes.
+      log_scale: what volatility is stated relative to; 0 if None.
+    """
+
+    targets: Targets
+    known: Int64[np.ndarray, "S"] | None = None
+    classes: tuple[str, ...] = ("down", "up")
+    log_scale: Float[np.ndarray, "S"] | None = None
+
+
 def views(
     vectors: dict[str, Float[np.ndarray, "S _"]],
-    targets: Targets,
+    labels: StudyLabels,
     time: Int64[np.ndarray, "S"],
     split: dict[str, Int64[np.ndarray, "_"]],
-    *,
-    known: Int64[np.ndarray, "S"] | None = None,
-    classes: tuple[str, ...] = ("down", "up"),
-    log_scale: Float[np.ndarray, "S"] | None = None,
     where: object = "views",
 ) -> Views:
     """Standardises each vector on the training rows and marks what is missing.
@@ -72,12 +85,9 @@ def views(
 
     Args:
       vectors: by modality; NaN = missing.
-      targets: labels of every sample.
+      labels: of every sample.
       time: session number of every sample, non-decreasing.
-      known: session from which each label is known; the next one if None.
       split: rows of "train", "dev" and "test".
-      classes: names of the direction's classes.
-      log_scale: what volatility is stated relative to; 0 if None.
       where: named in messages.
 
     Raises:
@@ -98,7 +108,7 @@ def views(
         scaled = np.where(std > 1e-8, (x - mean) / np.where(std > 1e-8, std, 1), 0)
         inputs[name] = Vector(np.where(here[:, None], scaled, 0).astype(np.float32))
         present[name] = here & bool(len(seen))
-    count = len(time)
+    count, scale = len(time), labels.log_scale
     nothing = ~np.any(list(present.values()), axis=0)
     if nothing[np.concatenate(list(split.values()))].any():
         raise InputError(
@@ -109,13 +119,13 @@ def views(
         Batch(
             inputs=inputs,
             present=present,
-            targets=targets,
-            log_scale=np.zeros(count, np.float32) if log_scale is None else log_scale,
+            targets=labels.targets,
+            log_scale=np.zeros(count, np.float32) if scale is None else scale,
             weight=np.ones(count, np.float32),
             sample_id=np.arange(count, dtype=np.int32),
         ),
         time,
-        time + 1 if known is None else known,
+        time + 1 if labels.known is None else labels.known,
         split,
-        classes,
+        labels.classes,
     )

@@ -50,9 +50,9 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     name, changes = config.ladder.fusions[0]
     config, rung = with_vectors(config, views[0]).override(changes), config.ladder.rungs[-1]
     study = Study(config, views)
-    state, notes = study.fit(rung)
-    made = {"all": score(name, study, state, notes, views, rung, split)}
-    logits = study.predict(state, rung, study.train).outcome.direction_logits
+    fitted = study.fit(rung)
+    made = {"all": score(name, study, fitted, views, rung, split)}
+    logits = study.predict(fitted.state, rung, study.train).outcome.direction_logits
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
     chosen = [
         choose(b, v.batch.targets.direction[study.train, 0].astype(np.int64), share, seed)
@@ -62,8 +62,8 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     for how, kept in (("chosen", chosen), ("random", drawn)):
         fewer = [_only(v, k) for v, k in zip(views, kept, strict=True)]
         study = Study(config, fewer)
-        state, notes = study.fit(rung)
-        made[f"{share:.0%} {how}"] = score(name, study, state, notes, fewer, rung, split)
+        fitted = study.fit(rung)
+        made[f"{share:.0%} {how}"] = score(name, study, fitted, fewer, rung, split)
     chance = 100 * (1 - 1 / len(views[0].classes))
     loss = {how: cell.loss[..., 0] for how, cell in made.items()}
     skill = {how: (chance - x.mean()) / (chance - loss["all"].mean()) for how, x in loss.items()}

@@ -15,11 +15,10 @@ from jaxtyping import Float, Int64
 from rich.progress import Progress
 
 from fusionjax.errors import InputError
-from fusionjax.train.state import TrainState
 from fusionjax.types import Image, Input, Vector
 from studies.data import candles, digits, maec, planted
 from studies.data.views import Views
-from studies.fusion.study import Study
+from studies.fusion.study import Fitted, Study
 from studies.schema import StudyConfig
 
 _BINS = 10  # of the calibration error
@@ -110,7 +109,7 @@ def climb(
         study = Study(config.override(changes), views)
         for rung in config.ladder.rungs:
             progress.update(bar, note=f"{name}, {len(rung)} modalities")
-            yield score(name, study, *study.fit(rung), views, rung, split)
+            yield score(name, study, study.fit(rung), views, rung, split)
             progress.advance(bar)
     for rung in config.ladder.rungs:
         progress.update(bar, note=f"floor, {len(rung)} modalities")
@@ -121,15 +120,14 @@ def climb(
 def score(
     name: str,
     study: Study,
-    state: TrainState,
-    notes: dict,
+    fitted: Fitted,
     views: list[Views],
     rung: tuple[str, ...],
     split: str,
 ) -> Cell:
     """Scores what ``study.fit`` returned for a rung."""
     rows = views[0].split[split]
-    f = jax.device_get(study.predict(state, rung, rows))
+    f = jax.device_get(study.predict(fitted.state, rung, rows))
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
     with np.errstate(invalid="ignore"):
         seen = np.isfinite(weight).sum(1)
@@ -139,7 +137,7 @@ def score(
     else:
         log_p = jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0])
         loss, summary = _direction_scores(np.asarray(log_p), views, rows)
-    return Cell(name, rung, loss, summary, weights, notes.get("kept"))
+    return Cell(name, rung, loss, summary, weights, fitted.notes.get("kept"))
 
 
 def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,13 @@ from fusionjax.types import Batch, Feed, Forecast, Fused
 from studies.data.views import Views
 
 _CHUNK = 20  # steps a call
+
+
+class Fitted(NamedTuple):
+    """What ``Study.fit`` made: every seed's state, and what is worth telling of the training."""
+
+    state: TrainState
+    notes: dict[str, Any]
 
 
 class Study:
@@ -94,7 +101,7 @@ class Study:
         session = jnp.asarray(self.anchor_session)
         return make_elimination(self.config)(state, encoded, anchor, session)
 
-    def fit(self, rung: tuple[str, ...]) -> tuple[TrainState, dict[str, Any]]:
+    def fit(self, rung: tuple[str, ...]) -> Fitted:
         """Trains all seeds with the modalities of ``rung``; the others are absent."""
         data = self.rows(rung)
         example = jax.tree.map(lambda x: x[:, :2], data)
@@ -108,7 +115,7 @@ class Study:
                 notes |= jax.device_get(said)
             state, metrics = self._run(state, data, self._seeds)
         notes["loss"] = metrics["loss"][-1]
-        return state, notes
+        return Fitted(state, notes)
 
     def diagnose(
         self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray

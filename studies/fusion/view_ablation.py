@@ -86,25 +86,25 @@ def ablate(
     def scored(shown: list[Views], names: tuple[str, ...], what: str) -> Cell:
         progress.update(bar, note=what)
         asked = study.showing(shown)
-        cell = score(fusion, asked, *asked.fit(names), shown, names, split)
+        cell = score(fusion, asked, asked.fit(names), shown, names, split)
         progress.advance(bar)
         return cell
 
     def rise(changed: Cell, real: Cell) -> Difference:
         return paired(changed.loss.mean(-1), real.loss.mean(-1), cluster)
 
-    state, notes = study.fit(rung)
-    real = score(fusion, study, state, notes, views, rung, split)
+    fitted = study.fit(rung)
+    real = score(fusion, study, fitted, views, rung, split)
     progress.advance(bar)
     by_content, by_training = [], []
     for name in rung:
         for what, source in contents(views[0], rows).items():
             shown = [replaced(v, name, source) for v in views]
-            changed = score(fusion, study.showing(shown), state, notes, shown, rung, split)
+            changed = score(fusion, study.showing(shown), fitted, shown, rung, split)
             by_content.append((name, what, interval(rise(changed, real))))
         others = tuple(n for n in rung if n != name)
         for what, names in (("empty", others), ("alone", (name,))):
-            changed = score(fusion, study, state, notes, views, names, split)
+            changed = score(fusion, study, fitted, views, names, split)
             by_content.append((name, what, interval(rise(changed, real))))
         shuffled = [placebo(views[k % len(views)], name, k) for k in range(placebos)]
         noise = scored(shuffled, rung, f"{placebos} placebos of {name}")

@@ -19,6 +19,7 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.job import Output, Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
 from fusionjax.train.run_info import RunInfo
@@ -113,7 +114,7 @@ def study(
         with tempfile.TemporaryDirectory() as folder:
             seed = Path(folder) / f"seed_{config.seed}"
             with Checkpoints(seed, create=True) as checkpoints:
-                fit(config, program, lesson, windows, label=kind, run=(checkpoints, info))
+                fit(Run(config, windows, program, kind), lesson, Output(checkpoints, info))
             stream = Stream(made, config, mesh, Path(folder))
             for rule in RULES:
                 up = stream.live(rule, seed).said.up[:, 0]

@@ -74,9 +74,8 @@ def _half_widths(returns: Float[np.ndarray, "T"]) -> dict[str, Float[np.ndarray,
         return calibration.split_conformal(score, _LEVEL) * scale[_CALIBRATION:]
 
     def adaptive(scale: np.ndarray) -> np.ndarray:
-        _, high = calibration.adaptive_conformal(
-            zero, zero, returns, scale, day, day + 1, level=_LEVEL
-        )
+        raw = calibration.Intervals(zero, zero, returns, scale, day, day + 1)
+        _, high = calibration.adaptive_conformal(raw, _LEVEL)
         return high[_CALIBRATION:]
 
     return {

@@ -30,6 +30,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation
 from fusionjax.evaluate.inference import Prediction, collect, predict, read_info
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program, flops
 from fusionjax.train.run import make_program
@@ -196,7 +197,7 @@ class _Trained(_Serving):
             program = make_program(config, s.mesh, self.windows, lesson.anchor_sessions)
         program.compiled_step()
         begun = time.perf_counter()
-        state = fit(config, program, lesson, self.windows, label=f"retrain, {now}")
+        state = fit(Run(config, self.windows, program, f"retrain, {now}"), lesson)
         self.params = jax.block_until_ready(state.ema_params)
         self._spent(begun, config.train.steps, program)
         self.until = now
@@ -214,7 +215,8 @@ class _Trained(_Serving):
         program.compiled_step()
         begun = time.perf_counter()
         learned = finetune.material(s.market, config, span, now)
-        params = finetune.learn(program, config, learned, self.windows, self.params, self.updates)
+        run = Run(config, self.windows, program)
+        params = finetune.learn(run, learned, self.params, self.updates)
         self._spent(begun, config.train.steps, program)
         self.updates += 1
         if shadow is not None:

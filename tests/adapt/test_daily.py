@@ -206,7 +206,7 @@ def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
     watched = json.loads((tmp_path / "one/2020-08-10/drift.json").read_text())["monitor"]
     assert read_info(update).watch == watched
     by_hand, ungated = tmp_path / "by_hand", asked(finetune__gate_sessions=0)
-    finetune.finetune(update, seed_folders(update), ungated, MESH, by_hand, lambda step: False)
+    finetune.finetune(update, ungated, MESH, by_hand, lambda step: False)
     assert read_info(by_hand).watch == watched, "its parent's"
     monkeypatch.setattr(Monitor, "begin", None)  # it must not start anew
     on("2020-08-11")

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import Config, MeshConfig
+from fusionjax.data.pipeline import Replay
 from fusionjax.data.samples import Lesson
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import read_info, seed_folders
@@ -62,7 +63,7 @@ def parent(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_child_runs(parent: Path, prepared: Path, tmp_path: Path) -> None:
     before = digest(parent)
     frozen = config(prepared, finetune__frozen=("encoders_price/.*",))
-    finetune(parent, seed_folders(parent), frozen, MESH, tmp_path / "child", lambda step: False)
+    finetune(parent, frozen, MESH, tmp_path / "child", lambda step: False)
     assert digest(parent) == before, "the parent is only read"
     assert [p.name for p in seed_folders(tmp_path / "child")] == ["seed_0", "seed_1"]
     for seed in (0, 1):
@@ -95,16 +96,14 @@ def test_only_rows_after_the_parents_last_label_are_new(
 ) -> None:
     seen = {}
 
-    def spy(lesson: Lesson, windows: object, **arguments: object) -> object:
+    def spy(lesson: Lesson, windows: object, plan: object, replay: Replay, *_: object) -> object:
         assert lesson.anchor is None
-        seen["new"], seen["old"] = lesson.whole, arguments["replay"]
+        seen["new"], seen["old"] = lesson.whole, replay.samples
         raise LookupError
 
-    monkeypatch.setattr("fusionjax.train.loop.Feeds", spy)
+    monkeypatch.setattr("fusionjax.train.start.Feeds", spy)
     with pytest.raises(LookupError):
-        finetune(
-            parent, seed_folders(parent), config(prepared), MESH, tmp_path / "x", lambda step: False
-        )
+        finetune(parent, config(prepared), MESH, tmp_path / "x", lambda step: False)
     known_until, new = np.datetime64("2014-12-31"), seen["new"]
     assert seen["old"].target_day.max() <= known_until
     next_day = new.targets.direction_mask[:, 0] | new.targets.returns_mask[:, 0]
@@ -119,12 +118,12 @@ def test_nothing_new_and_no_parent_are_refused(
 ) -> None:
     stale = config(prepared, finetune__split="train")
     with pytest.raises(InputError, match="no session after 2014-12-31, the last one the parent"):
-        finetune(parent, seed_folders(parent), stale, MESH, tmp_path / "x", lambda step: False)
+        finetune(parent, stale, MESH, tmp_path / "x", lambda step: False)
     with pytest.raises(InputError, match="no run here"):
         seed_folders(tmp_path)
     wider = config(prepared, model__width=32)
     with pytest.raises(InputError, match="was trained with other model than --config"):
-        finetune(parent, seed_folders(parent), wider, MESH, tmp_path / "x", lambda step: False)
+        finetune(parent, wider, MESH, tmp_path / "x", lambda step: False)
     assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
     assert (
         json.loads((parent / "seed_0" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 6

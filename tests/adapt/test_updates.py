@@ -22,6 +22,7 @@ from fusionjax.evaluate import ablation
 from fusionjax.evaluate.inference import predict
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.job import Run
 from fusionjax.train.run import make_program
 
 
@@ -121,7 +122,7 @@ def learned_by(market: Market, c: Config, parent: Path, **poison: Any) -> tuple[
         new = material.new
         flipped = dataclasses.replace(new.targets, direction=1 - new.targets.direction)
         material = dataclasses.replace(material, new=dataclasses.replace(new, targets=flipped))
-    return params, finetune.learn(program, c, material, shown, params, 0), shadow
+    return params, finetune.learn(Run(c, shown, program), material, params, 0), shadow
 
 
 def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> gate.Verdict:
@@ -212,7 +213,7 @@ def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: 
         program = finetune.program_for(c, mesh, windows)
         with Checkpoints(parent / "seed_0") as checkpoints:
             params = checkpoints.averaged(program.abstract_state.ema_params)
-        learned = finetune.learn(program, c, material, windows, params, 0)
+        learned = finetune.learn(Run(c, windows, program), material, params, 0)
         made.append(jax.device_get(learned))
     for one, eight in zip(*map(jax.tree.leaves, made), strict=True):
         np.testing.assert_allclose(one, eight, rtol=1e-4, atol=1e-6)

@@ -8,7 +8,14 @@ from conftest import tiny_market
 from test_windows import config_of_all_kinds
 
 from fusionjax.data import samples
-from fusionjax.data.pipeline import Feeds, Shown, evaluation_batches, labelled_batches
+from fusionjax.data.pipeline import (
+    BatchPlan,
+    Feeds,
+    Replay,
+    Shown,
+    evaluation_batches,
+    labelled_batches,
+)
 from fusionjax.data.samples import Lesson, Samples
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.types import Feed
@@ -28,7 +35,9 @@ def setting(anchor_share: float = 0.0) -> tuple[Lesson, Windows]:
 def training_feeds(
     lesson: Lesson, windows: Windows, *, start: int, **arguments: object
 ) -> Iterator[Feed]:
-    return Feeds(lesson, windows, **arguments).starting(start)  # type: ignore[arg-type]
+    of_feeds = {k: arguments.pop(k) for k in ("replay", "process") if k in arguments}
+    plan = BatchPlan(**arguments)  # type: ignore[arg-type]
+    return Feeds(lesson, windows, plan, **of_feeds).starting(start)  # type: ignore[arg-type]
 
 
 def ids(
@@ -143,8 +152,7 @@ def test_replay_takes_its_share_of_every_batch() -> None:
         absorb_start=0,
         seed=0,
         start=0,
-        replay=old,
-        replay_share=0.25,
+        replay=Replay(old, 0.25),
     )
     for _ in range(12):
         feed = next(feeds)
@@ -220,7 +228,7 @@ def test_a_weighted_epoch_holds_each_sample_as_often_as_its_weight_says() -> Non
 
 def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
     lesson, windows = setting()
-    plain = Feeds(lesson, windows, batch_size=8, anchor_size=1, absorb_start=0, seed=1)
+    plain = Feeds(lesson, windows, BatchPlan(8, 1, absorb_start=0, seed=1))
     row = int(plain[3].batch.sample_id[2])
     weighed = plain.weighing({row: (0.0, 3), int(plain[3].batch.sample_id[4]): (0.25, 0)})
     np.testing.assert_array_equal(weighed[2].batch.weight[plain[2].batch.sample_id == row], 1)
@@ -237,7 +245,7 @@ def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
 
 def test_rows_that_are_not_shown_are_blank() -> None:
     cut, windows = setting(0.4)
-    feeds = Feeds(cut, windows, batch_size=8, anchor_size=4, absorb_start=ABSORB, seed=1)
+    feeds = Feeds(cut, windows, BatchPlan(8, 4, absorb_start=ABSORB, seed=1))
     shown = Shown(np.arange(8) == 5, np.zeros(4, bool))
     feed = feeds.showing(2, shown)
     assert feed.batch.weight.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]

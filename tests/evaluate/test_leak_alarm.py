@@ -84,7 +84,7 @@ def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
     up = baselines.Floors(windows, train, folds, dev.row).direction()["logistic regression"]
     task = scoring.tasks(dev, market, config)["direction"]
-    made = scoring.table(task, {"logistic": [up]}, {}, frozenset(), dev, market, config)
+    made = scoring.table(task, {"logistic": [up]}, {}, dev, market, config)
     ic = float(spearmanr(up, dev.targets.returns[:, 0]).statistic)
     return made, ic
 

@@ -77,9 +77,11 @@ def test_ranked(market: Market) -> None:
     def record(value: float, seed: int) -> ledger.Record:
         c = config()
         return ledger.record(
-            "sweep", c, run="", data="", seeds=(seed,), split="train",
-            metrics={"objective": value}, cost={"seconds": 1.0},
-        )  # fmt: skip
+            "sweep",
+            c,
+            ledger.Subject("", "", (seed,), "train"),
+            ledger.Result({"objective": value}, {"seconds": 1.0}),
+        )
 
     points = [
         (changes, record(value + noise, seed), True)

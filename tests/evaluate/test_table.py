@@ -25,8 +25,9 @@ def made(days: int, right: float, seeds: int = 3) -> TargetTable:
         hit = np.random.default_rng(seed).uniform(size=len(scored)) < right
         each.append(np.where(hit, label, 1 - label).astype(float))
     task = scoring.tasks(scored, market, c)["direction"]
-    floors = {"coin": np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
-    return scoring.table(task, {"ours": each}, floors, frozenset({"coin"}), scored, market, c)
+    coin = np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)
+    floors = {"coin": scoring.Floor(coin, certain=True)}
+    return scoring.table(task, {"ours": each}, floors, scored, market, c)
 
 
 def test_rows_of_a_good_run() -> None:

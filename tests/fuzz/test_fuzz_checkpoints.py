@@ -35,7 +35,7 @@ def _state(step: int) -> TrainState:
         opt_state=(),
         weights_opt_state=(),
         ema_params=jax.tree.map(jnp.copy, params),
-        guard=fresh_guard(resolve(demo.get_config())),
+        guard=fresh_guard(resolve(demo.get_config()).guard),
     )
 
 

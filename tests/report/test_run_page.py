@@ -104,8 +104,8 @@ def test_sweep_page(tmp_path: Path) -> None:
         (
             changes,
             ledger.record(
-                "sweep", c, run="", data="", seeds=(seed,), split="train",
-                metrics={"objective": value + 0.01 * seed}, cost={"seconds": 1.0},
+                "sweep", c, ledger.Subject("", "", (seed,), "train"),
+                ledger.Result({"objective": value + 0.01 * seed}, {"seconds": 1.0}),
             ),
             True,
         )

@@ -92,7 +92,8 @@ def test_what_is_read_trains_as_views(market: Planted, written: Path) -> None:
         **{k: v[ROWS] for k, v in vars(market.views.batch.targets).items()}
     )
     split = dict(zip(("train", "dev", "test"), np.split(rows, [40, 50]), strict=True))
-    again = views.views(planted_folder.read(written), targets, rows, split)
+    labels = views.StudyLabels(targets)
+    again = views.views(planted_folder.read(written), labels, rows, split)
     for name in planted.MODALITIES:
         np.testing.assert_array_equal(
             again.batch.present[name], market.views.batch.present[name][ROWS]

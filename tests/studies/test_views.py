@@ -5,7 +5,7 @@ import pytest
 
 from fusionjax.errors import InputError
 from fusionjax.types import Targets
-from studies.data.views import Views, views
+from studies.data.views import StudyLabels, Views, views
 
 ROWS = np.arange(6)
 SPLIT = {"train": ROWS[:4], "dev": ROWS[4:5], "test": ROWS[5:]}
@@ -15,7 +15,7 @@ TARGETS = Targets(NONE.astype(np.int32), NONE > -1, NONE, NONE > 1, NONE, NONE >
 
 def made(time: np.ndarray = ROWS, **vectors: np.ndarray) -> Views:
     always = {"always": np.array([[1.0], [3.0], [1.0], [3.0], [5.0], [7.0]])}
-    return views(always | vectors, TARGETS, time, SPLIT)
+    return views(always | vectors, StudyLabels(TARGETS), time, SPLIT)
 
 
 def test_scaled_by_the_training_rows_alone() -> None:
@@ -49,4 +49,4 @@ def test_falling_times_and_rows_with_nothing_are_refused() -> None:
     nothing = np.full((6, 1), np.nan)
     nothing[:5] = np.arange(5)[:, None]
     with pytest.raises(InputError, match="row 5 has no modality present"):
-        views({"only": nothing}, TARGETS, ROWS, SPLIT)
+        views({"only": nothing}, StudyLabels(TARGETS), ROWS, SPLIT)

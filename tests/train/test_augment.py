@@ -20,6 +20,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import predict
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.augment import augment, hide_modalities
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
 from fusionjax.types import Batch, Clip, Documents, Image, Series, Waveform
@@ -252,7 +253,7 @@ def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
         changes = {"augment.numeric_permute": permute, "augment.numeric_groups": (("hint",),)}
         changed = c.override(changes)
         program = make_program(changed, make_mesh(c.mesh, jax.devices()[:1]), windows)
-        params = fit(changed, program, lesson, windows).ema_params
+        params = fit(Run(changed, windows, program), lesson).ema_params
         up = predict(program, params, windows, later.row, 256).up[:, 0]
         return float(((up > 0.5) == later.targets.direction[:, 0]).mean())
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 
 import jax
@@ -12,8 +13,8 @@ from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.report import live
 from fusionjax.train.goodput import BUCKETS, Goodput
+from fusionjax.train.hooks.metrics import Reporter
 from fusionjax.train.run import Trainer
-from fusionjax.train.telemetry import Reporter
 
 
 def test_every_second_is_in_one_bucket(tmp_path: Path) -> None:
@@ -45,14 +46,14 @@ def test_a_restart_adds_to_what_was_spent_and_owns_up_to_what_was_lost(tmp_path:
 def test_updates_that_were_logged_but_not_saved_are_counted(tmp_path: Path) -> None:
     rows = [{"step": s, "loss": 1.0, "steps_per_second": 2.0} for s in (10, 20, 30)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{"step": 4')
-    with Reporter("x", 40, 10, tmp_path) as reporter:
+    with closing(Reporter("x", 40, 10, tmp_path)) as reporter:
         assert reporter.lost == pytest.approx(20 / 2.0)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
 def test_utilisation_is_told_where_the_devices_rate_is_known(tmp_path: Path) -> None:
     """Half a device's rate: FLOPs a step times steps a second over what it can do."""
-    with Reporter("x", 4, 0, tmp_path, flops=(5.0, 1e9)) as reporter:
+    with closing(Reporter("x", 4, 0, tmp_path, flops=(5.0, 1e9))) as reporter:
         reporter.hold(4, {"loss": 1.0, "halted": 0.0})
     (row,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert row["mfu"] == pytest.approx(row["steps_per_second"] * 5.0 / 1e9)

@@ -26,7 +26,7 @@ judge = jax.jit(guards.judge, static_argnums=4)
 
 
 def told(c: GuardConfig, norms: list[float], losses: list[float] | None = None) -> list[tuple]:
-    guard = fresh_guard(dataclasses.replace(resolve(with_one_modality()), guard=c))
+    guard = fresh_guard(c)
     out = []
     for norm, loss in zip(norms, losses or [1.0] * len(norms), strict=True):
         finite = np.isfinite([norm, loss]).all()

@@ -216,7 +216,7 @@ def test_metrics_are_read_only_after_the_next_step_was_sent_off(
         return read(tree)
 
     monkeypatch.setattr(one.program, "step", sent)
-    monkeypatch.setattr("fusionjax.train.telemetry.jax.device_get", got)
+    monkeypatch.setattr("fusionjax.train.hooks.metrics.jax.device_get", got)
     one.train(0, tmp_path / "run")
     assert events == ["step"] + ["step", "read"] * 5 + ["read"]
 

@@ -18,9 +18,13 @@ from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train import events, optim, quarantine, settle
+from fusionjax.train import events, optim, quarantine
+from fusionjax.train.goodput import Goodput
+from fusionjax.train.hook import TrainingLoop
+from fusionjax.train.hooks.guards import Guards
+from fusionjax.train.hooks.modality_selection import _sound
 from fusionjax.train.loop import Preempted
-from fusionjax.train.recovery import Recovery
+from fusionjax.train.rebound import Rebound
 from fusionjax.train.run import Trainer
 from fusionjax.types import Batch, Encoded
 
@@ -46,7 +50,7 @@ def sound(prepared: Path) -> Trainer:
 
 
 def drawn(t: Trainer, step: int) -> np.ndarray:
-    from fusionjax.train.loop import feeds
+    from fusionjax.train.start import feeds
 
     return feeds(t.config, t.lesson, t.windows)[step].batch.sample_id
 
@@ -121,18 +125,18 @@ def test_a_nan_price_is_found_taken_out_and_training_goes_on(
     assert "NaN" not in "".join(logged)
 
 
-def test_a_restart_after_the_hunt_changes_no_bit(
+def test_a_restart_after_the_debugger_changes_no_bit(
     sound: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted(monkeypatch, first_seen_at(sound, BAD), nan_price)
     whole = sound.train(0, tmp_path / "whole")
-    for stop in (BAD + 1, BAD + 3):  # at the step that halts, and after the hunt
+    for stop in (BAD + 1, BAD + 3):  # at the step that halts, and after it was looked into
         with pytest.raises(Preempted):
             sound.train(0, tmp_path / "parts", lambda done, at=stop: done == at)
     parts = sound.train(0, tmp_path / "parts")
     for x, y in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
         np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
-    # Killed before a checkpoint holds what came after the hunt: the list is on file.
+    # Killed before a checkpoint holds what came after that: the list is on file.
     import shutil
 
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
@@ -327,7 +331,7 @@ def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Train
     h = np.ones((6, 2, 4), np.float32)
     h[4, 1, 2] = np.inf
     encoded = Encoded(h, np.ones((6, 2), bool), h[..., 0], h[:, 0, 0])
-    (kept, rows), broken = settle._sound((encoded, batch))
+    (kept, rows), broken = _sound((encoded, batch))
     assert broken.tolist() == [False] * 4 + [True, False]
     assert len(kept.h) == len(rows.weight) == 5
     np.testing.assert_array_equal(rows.sample_id, batch.sample_id[~broken])
@@ -336,14 +340,16 @@ def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Train
 def test_what_was_skipped_before_a_restart_is_not_told_again(
     sound: Trainer, tmp_path: Path
 ) -> None:
-    from fusionjax.train.loop import feeds
-    from fusionjax.train.rebound import Rebound
+    from fusionjax.train.start import feeds
 
     t = sound
-    source = feeds(t.config, t.lesson, t.windows)
-    rebound = Rebound(t.config, t.program.abstract_state, [], None)
+    source, state = feeds(t.config, t.lesson, t.windows), t.program.init(0)
+    loop = TrainingLoop(t, t.lesson, source, state, Goodput(tmp_path), tmp_path)
     for skipped, told in ((0, 0), (3, 1), (3, 1), (4, 2)):  # each by a process of its own
-        started = Recovery(t.config, t.program, t.windows, source, rebound, None, tmp_path)
-        started.tell_skipped(skipped)
+        rebound = Rebound(t.config.guard, t.program.abstract_state, [], None)
+        started = Guards(rebound, quarantine.Exclusions(tmp_path))
+        started.opened(loop)
+        loop.logged = {"halted": 0.0, "skipped": float(skipped)}
+        started.after_step(loop, {})
         assert codes(tmp_path) == ["G1"] * told
     assert events.told(tmp_path)[-1]["text"].startswith("1 update(s) skipped")

@@ -15,7 +15,7 @@ from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, guards
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import Preempted
-from fusionjax.train.rebound import History, Look, Rebound
+from fusionjax.train.rebound import History, LossWindow, Rebound
 from fusionjax.train.run import Trainer
 from fusionjax.train.state import TrainState
 
@@ -39,21 +39,21 @@ def sound(prepared: Path) -> Trainer:
 
 
 def test_a_look_by_hand() -> None:
-    look = Look.of(4, np.array([1.0, 2.0, 3.0, 10.0]))
+    look = LossWindow.of(4, np.array([1.0, 2.0, 3.0, 10.0]))
     assert look.loss == 2.5
     # Median distance from the middle: of 1.5, .5, .5, 7.5 it is 1.
     assert look.error == pytest.approx(1.2533 * 1.4826 * 1.0 / 2)
-    assert Look(9, 1.5, 0.3).above(Look(1, 1.0, 0.4)) == pytest.approx(1.0, abs=1e-4)
+    assert LossWindow(9, 1.5, 0.3).above(LossWindow(1, 1.0, 0.4)) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_history_survives_json() -> None:
-    history = History([Look(4, 1.0, 0.1)], Look(4, 1.0, 0.1), 8, 2)
+    history = History([LossWindow(4, 1.0, 0.1)], LossWindow(4, 1.0, 0.1), 8, 2)
     assert History.from_json(json.loads(json.dumps(history.to_json()))) == history
 
 
-def looks(losses: np.ndarray, window: int) -> list[Look]:
+def looks(losses: np.ndarray, window: int) -> list[LossWindow]:
     cut = losses[: len(losses) // window * window].reshape(-1, window)
-    return [Look.of((i + 1) * window, row) for i, row in enumerate(cut)]
+    return [LossWindow.of((i + 1) * window, row) for i, row in enumerate(cut)]
 
 
 def rebounds(losses: np.ndarray, begin: int = 0) -> list[int]:
@@ -95,7 +95,7 @@ class _Told:
         config = t.config
         if checkpoints is not None:
             config = config.override({"guard.memory_bytes": 0.0})
-        self.rebound = Rebound(config, t.program.abstract_state, [], checkpoints)
+        self.rebound = Rebound(config.guard, t.program.abstract_state, [], checkpoints)
         self.state, self.losses = t.program.init(0), losses
 
     def marked(self, step: int) -> TrainState:

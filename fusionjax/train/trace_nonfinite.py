@@ -60,7 +60,9 @@ class Site:
         return f"{self.module} ({self.operation} of {self.shape}, {self.source})"
 
 
-def instrument(function: Callable[..., Any], *shapes: Any) -> tuple[Callable[..., Any], list[Site]]:
+def trace_nonfinite(
+    function: Callable[..., Any], *shapes: Any
+) -> tuple[Callable[..., Any], list[Site]]:
     """A function that also tells which of its intermediate results are non-finite.
 
     Args:

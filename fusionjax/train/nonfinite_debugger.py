@@ -18,9 +18,9 @@ from fusionjax import files
 from fusionjax.data.pipeline import Feeds, Shown
 from fusionjax.parallel import processes
 from fusionjax.parallel.rules import path_name
-from fusionjax.train.instrument import Site
-from fusionjax.train.program import Program
+from fusionjax.train.job import Run
 from fusionjax.train.state import TrainState
+from fusionjax.train.trace_nonfinite import Site
 from fusionjax.types import Feed
 
 _SHOWN = 8  # names listed before "and … more"
@@ -75,33 +75,27 @@ def _listed(what: str, names: tuple[str, ...]) -> list[str]:
     return [f"{what} {', '.join(names[:_SHOWN])}{more}"] if names else []
 
 
-def hunt(
-    program: Program,
-    feeds: Feeds,
-    state: TrainState,
-    seed: int,
-    parent: dict | None = None,
-    most: int = 64,
-) -> Finding:
+def debug_step(run: Run, feeds: Feeds, state: TrainState, reference: dict | None = None) -> Finding:
     """Looks into the step that ``state`` could not make.
 
+    More than ``guard.quarantine`` samples, or half of a batch, are not at fault: it is the model.
+
     Args:
-      program: of the run.
+      run: that it is a step of.
       feeds: what it trains on.
       state: as it waits.
-      seed: of the run.
-      parent: parameters that the run is held to.
-      most: samples that may be at fault; of more, or of half of a batch, it is the model.
+      reference: parameters that the run is held to.
     """
-    step = int(state.step)
+    program, seed, step = run.program, run.config.seed, int(state.step)
     batch, anchor = feeds.drawn(step)
     rows = np.concatenate([batch.row, np.zeros(0, int) if anchor is None else anchor.row])
 
     def made(shown: np.ndarray, state: TrainState = state) -> tuple[dict[str, bool], Any, Any]:
         feed = feeds.showing(step, Shown(shown[: len(batch)], shown[len(batch) :]))
-        return program.examine(state, feed, seed, parent)
+        return program.examine(state, feed, seed, reference)
 
-    most = min(most, *(len(part) // 2 for part in (batch, anchor) if part is not None))
+    sizes = (len(part) // 2 for part in (batch, anchor) if part is not None)
+    most = min(run.config.guard.quarantine, *sizes)
     every = np.ones(len(rows), bool)
     found, sites, lost = made(every)
     if not any(found.values()):

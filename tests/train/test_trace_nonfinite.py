@@ -1,4 +1,4 @@
-"""What the non-finite hunt reads of JAX's own structures, which no promise of JAX covers."""
+"""What the non-finite debugger reads of JAX's own structures, which no promise of JAX covers."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from fusionjax.train.instrument import instrument
+from fusionjax.train.trace_nonfinite import trace_nonfinite
 
 
 class Model(nn.Module):
@@ -27,7 +27,7 @@ def inner(x: jax.Array) -> jax.Array:
 
 def lost(function: Callable, *args: Any) -> list[tuple[str, str]]:
     """Module and operation of the sites that hold what is non-finite; the values are the same."""
-    checked, sites = instrument(function, *args)
+    checked, sites = trace_nonfinite(function, *args)
     values, flags = jax.jit(checked)(*args)
     wanted = jax.jit(function)(*args)
     for x, y in zip(jax.tree.leaves(values), jax.tree.leaves(wanted), strict=True):
@@ -64,14 +64,14 @@ def test_every_turn_of_a_loop_has_its_sites(reverse: bool) -> None:
 
     args = jnp.float32(2), (jnp.array([3.0, 4.0, 2.0, 5.0]), jnp.ones(4))
     assert lost(loop, *args) == [("[2]/inner", "log")]
-    turns = [s.module for s in instrument(loop, *args)[1] if s.operation == "log"]
+    turns = [s.module for s in trace_nonfinite(loop, *args)[1] if s.operation == "log"]
     assert turns == [f"[{i}]/inner" for i in (range(3, -1, -1) if reverse else range(4))]
 
 
 def test_a_site_says_module_place_and_shape() -> None:
     model, x = Model(), jnp.ones((2, 4))
     params = model.init(jax.random.key(0), x)
-    sites = instrument(jax.grad(lambda p, x: model.apply(p, x).sum()), params, x)[1]
+    sites = trace_nonfinite(jax.grad(lambda p, x: model.apply(p, x).sum()), params, x)[1]
     assert (sites[0].module, sites[0].operation) == ("Model", "log")
     assert sites[0].shape == "float32[2,4]"
     lines, first = inspect.getsourcelines(Model)

@@ -1,0 +1,167 @@
+"""A run's numbers to file (JSONL and TensorBoard), its pace to the screen, its time by bucket."""
+
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fusionjax import files
+from fusionjax.parallel import processes
+from fusionjax.train.hook import Hook, TrainingLoop
+from fusionjax.train.telemetry import progress_bar
+
+_LOG = "metrics.jsonl"
+_CLOCK = (  # of a logged row
+    *("step", "time", "steps_per_second", "goodput", "mfu"),
+    *("host_bytes", "threads", "open_files"),
+    *("step_seconds_p50", "step_seconds_p95", "step_seconds_p99"),
+)
+
+
+class Metrics(Hook):
+    """Logs every ``train.log_every`` steps; each row is read while the step after it runs."""
+
+    def opened(self, loop: TrainingLoop) -> None:
+        """Goes on with the log of earlier starts."""
+        own = loop.folder if processes.first() else None
+        flops = loop.run.program.model_flops
+        self._reporter = Reporter(loop.run.label, loop.last, loop.step, own, flops)
+        loop.goodput.lose(self._reporter.lost)
+
+    def dispatched(self, loop: TrainingLoop) -> None:
+        """Reads and writes the row of an earlier step."""
+        loop.logged = self._reporter.flush()
+
+    def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
+        """Keeps this step's row."""
+        if loop.logs:
+            clock = loop.goodput.look(loop.step, loop.last)
+            self._reporter.hold(loop.step, metrics, clock)
+
+    def rewound(self, loop: TrainingLoop) -> None:
+        """Drops what it keeps."""
+        self._reporter.rewind(loop.step)
+
+    def closed(self, loop: TrainingLoop) -> None:
+        """Waits for the device: the last steps' time counts too."""
+        with loop.goodput.spent("step"):
+            jax.block_until_ready(loop.state.step)
+        self._reporter.close()
+        loop.goodput.look(int(loop.state.step), loop.last)
+
+
+class Reporter:
+    """One training's progress bar, ``metrics.jsonl`` and TensorBoard files; to be closed.
+
+    Args:
+      label: shown on the bar.
+      steps: of the whole run.
+      first: steps done before, in a resumed run.
+      folder: where files go; None writes none.
+      flops: of a step on each device, and what a device can do a second; None where not known.
+
+    Attributes:
+      lost: seconds of updates that were logged but not saved, and are made again.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        steps: int,
+        first: int,
+        folder: Path | None,
+        flops: tuple[float, float] | None = None,
+    ) -> None:
+        self._last = first, time.perf_counter()  # step and time of the last report
+        self._held: tuple[int, dict, dict[str, float]] | None = None
+        self._flops, self.lost = flops, 0.0
+        self._open = contextlib.ExitStack()
+        self._progress = self._open.enter_context(progress_bar())
+        self._bar = self._progress.add_task(label, total=steps, completed=first, note="compiling")
+        self._log = self._board = None
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            from tensorboardX import SummaryWriter
+
+            self._log = folder / _LOG
+            self.lost = _drop_after(self._log, first)
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
+
+    def close(self) -> None:
+        """Reads what is held, and ends bar and files."""
+        self.flush()
+        if self._board is not None:
+            self._board.close()
+        self._open.close()
+
+    def rewind(self, step: int) -> None:
+        """Goes on from an earlier step; what is held belongs to one that was not made."""
+        self._held, self._last = None, (step, time.perf_counter())
+
+    def hold(self, step: int, metrics: dict, clock: dict[str, float] | None = None) -> None:
+        """Keeps metrics that still live on the device, to be read by the next ``flush``."""
+        self._held = (step, metrics, clock or {})
+
+    def flush(self) -> dict[str, float] | None:
+        """Reads what is held, if anything, and reports it; returns the numbers if it was.
+
+        Of a step that was not made nothing is written: it will be made again.
+        """
+        if self._held is None:
+            return None
+        (step, metrics, clock), self._held = self._held, None
+        scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if scalars["halted"]:
+            return scalars
+        now = time.perf_counter()
+        rate = (step - self._last[0]) / (now - self._last[1])
+        self._last = step, now
+        self._progress.update(
+            self._bar, completed=step, note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}"
+        )
+        scalars |= {"steps_per_second": rate, **clock}
+        if self._flops is not None:
+            scalars["mfu"] = rate * self._flops[0] / self._flops[1]
+        if self._log is not None:
+            row = {"step": step, "time": round(time.time(), 3), **scalars}
+            if not files.add_json_line(self._log, row):
+                self._board = None  # its thread would wait for a disk that is full, and we for it
+        if self._board is not None:
+            for name, value in scalars.items():
+                self._board.add_scalar(name, value, step)
+        return scalars
+
+
+def last_metrics(folders: list[Path]) -> dict[str, float]:
+    """The last logged numbers of some trainings, averaged."""
+    rows = [[*files.json_lines(f / _LOG)][-1] for f in folders]
+    return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
+
+
+def note(folder: Path, lines: dict[str, list[str]]) -> None:
+    """Puts lines of text, and how many they are, into a training's TensorBoard files."""
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(folder / "tensorboard")) as board:
+        for name, said in lines.items():
+            board.add_text(name, "\n\n".join(said) or "nothing odd")
+            board.add_scalar(name, len(said))
+
+
+def _drop_after(path: Path, step: int) -> float:
+    """Removes the rows of steps that a killed run logged but did not save; their seconds."""
+    if not path.exists():
+        return 0.0
+    rows = [*files.json_lines(path)]
+    kept = [json.dumps(r) for r in rows if r.get("step", step) <= step]
+    with files.spared(path):
+        files.write_text(path, "".join(f"{row}\n" for row in kept))
+    lost, before = 0.0, step
+    for row in rows:
+        if row.get("step", step) > step:
+            lost += (row["step"] - before) / row["steps_per_second"]
+            before = row["step"]
+    return lost

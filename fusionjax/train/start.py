@@ -1,0 +1,91 @@
+"""How a training begins: fresh, from a parent's state, or where its newest checkpoint stands."""
+
+import jax
+
+from fusionjax.config import Config
+from fusionjax.data.pipeline import BatchPlan, Feeds, Replay
+from fusionjax.data.samples import Lesson
+from fusionjax.data.windows import Windows
+from fusionjax.distill import weights
+from fusionjax.parallel import processes
+from fusionjax.train import events
+from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.goodput import Goodput
+from fusionjax.train.hook import TrainingLoop
+from fusionjax.train.job import Inheritance, Output, Run
+from fusionjax.train.program import Program, anchor_size
+from fusionjax.train.rebound import Rebound
+from fusionjax.train.run_info import require_same_run
+from fusionjax.train.state import TrainState, with_pretrained
+
+
+def begin(
+    run: Run, lesson: Lesson, output: Output | None, inherited: Inheritance | None
+) -> tuple[TrainingLoop, Rebound]:
+    """Compiles the step, makes or restores the state, and the memory of the run's losses.
+
+    Raises:
+      InputError: the output holds another run, or the processes do not run the same program.
+    """
+    config, program = run.config, run.program
+    checkpoints = None if output is None else output.checkpoints
+    if output is not None and output.checkpoints.latest() is not None:
+        # Before minutes are spent on compiling.
+        require_same_run(output.checkpoints.info(), output.info, output.checkpoints.folder)
+    processes.require_same("program", program.digest if processes.count() > 1 else "")
+    program.compile_step()
+    folder = None if checkpoints is None else checkpoints.folder
+    goodput = Goodput(
+        folder if processes.first() else None, None if output is None else output.begun
+    )
+    turns = [] if lesson.anchor is None else weights.turns(config)
+    rebound = Rebound(config.guard, program.abstract_state, turns, checkpoints)
+    with processes.Watchdog(config.train.hang_seconds):
+        if checkpoints is None or checkpoints.latest() is None:
+            with goodput.spent("init"):
+                state = _fresh(run) if inherited is None else inherited.start
+        else:
+            state = _restored(checkpoints, program, rebound, goodput)
+    with goodput.spent("compile"):
+        program.compiled_step()
+    source = feeds(config, lesson, run.windows, None if inherited is None else inherited.replay)
+    reference = None if inherited is None else inherited.reference
+    return TrainingLoop(run, lesson, source, state, goodput, folder, reference), rebound
+
+
+def _restored(
+    checkpoints: Checkpoints, program: Program, rebound: Rebound, goodput: Goodput
+) -> TrainState:
+    """The newest checkpoint's state; ``rebound`` remembers what the run had seen by then."""
+    with goodput.spent("restore"):
+        state = checkpoints.restore(program.abstract_state)
+        step, history = int(state.step), checkpoints.history()
+        if history is not None:
+            rebound.resume(history, checkpoints.copies(step, program.abstract_state))
+    text = f"{checkpoints.folder}: going on from step {step}"
+    events.tell("T1", text, checkpoints.folder, step=step)
+    if goodput.clock_back > 1:
+        text = f"the clock is {goodput.clock_back:,.0f} s behind what it was; times in logs jump"
+        events.tell("T6", text, checkpoints.folder, step=step)
+    return state
+
+
+def _fresh(run: Run) -> TrainState:
+    """Where a run of a config's seed begins: random, but for what is pretrained."""
+    state = run.program.init(run.config.seed)
+    for name, modality in run.config.modalities.items():
+        if pretrained := modality.pretrained():
+            state = with_pretrained(state, name, pretrained)
+    return state
+
+
+def feeds(config: Config, lesson: Lesson, windows: Windows, replay: Replay | None = None) -> Feeds:
+    """What ``fit`` trains on: a function of the config's seed and the step."""
+    plan = BatchPlan(
+        config.train.global_batch_size,
+        anchor_size(config.train),
+        weights.absorb_start(config),
+        config.seed,
+        due=lambda step: bool(weights.due(config, step)),
+    )
+    return Feeds(lesson, windows, plan, replay, (jax.process_index(), jax.process_count()))
