@@ -37,14 +37,22 @@ def get_config() -> ConfigDict:
     # fusionjax/modalities, and the other keys that this file explains with their units.
     c.modalities = ConfigDict()
 
+    # One entry a head, by the name of its file in fusionjax/heads. Each has `horizons` and the
+    # `weight` of its loss. Their order is that of the model's outputs.
     c.targets = ConfigDict()
-    c.targets.classes = ("down", "up")  # of the direction
-    c.targets.direction = (1,)  # horizons in sessions
-    c.targets.up = 0.0  # class up if the simple return >= this ...
-    c.targets.down = 0.0  # ... down if < this; between them a sample is not scored
-    c.targets.returns = (1, 5)  # horizons of the return quantiles, sessions
-    c.targets.quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)
-    c.targets.volatility = (5,)  # horizons of the realised volatility, sessions
+    c.targets.direction = ConfigDict()  # of the simple return
+    c.targets.direction.horizons = (1,)  # sessions
+    c.targets.direction.weight = 1.0  # of the cross-entropy, nats
+    c.targets.direction.classes = ("down", "up")
+    c.targets.direction.up = 0.0  # class up if the simple return >= this ...
+    c.targets.direction.down = 0.0  # ... down if < this; between them a sample is not scored
+    c.targets.returns = ConfigDict()  # quantiles of the log return
+    c.targets.returns.horizons = (1, 5)  # sessions
+    c.targets.returns.weight = 1.0  # of the pinball loss, in units of the trailing volatility
+    c.targets.returns.quantiles = (0.05, 0.25, 0.5, 0.75, 0.95)  # their levels
+    c.targets.volatility = ConfigDict()  # log of the realised volatility
+    c.targets.volatility.horizons = (5,)  # sessions
+    c.targets.volatility.weight = 1.0  # of the squared error
 
     c.model = ConfigDict()
     c.model.width = 64  # D, shared by all modalities
@@ -64,10 +72,7 @@ def get_config() -> ConfigDict:
     # its matrices (nine times the memory, a fifth less arithmetic).
     c.model.remat = "layer"
 
-    c.loss = ConfigDict()  # weight of each head's loss
-    c.loss.direction = 1.0  # cross-entropy, nats
-    c.loss.returns = 1.0  # pinball, in units of the trailing volatility
-    c.loss.volatility = 1.0  # squared error of log volatility
+    c.loss = ConfigDict()  # what a fusion adds to the heads' losses
     c.loss.quality_rank = 0.1  # of fusion "qmf": confidence must fall where the loss rises
     c.loss.gradient_modulation = 0.3  # of fusion "ogm_ge": how hard a leading encoder is slowed
 

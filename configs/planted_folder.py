@@ -51,7 +51,9 @@ def get_config() -> ConfigDict:
                 "video": {"kind": "video", "sessions": 1, "patch": 16, "patch_frames": 4},
             }
         )
-    c.loss.returns = c.loss.volatility = 0.0  # every move is as large as the last
+    c.targets.returns.weight = c.targets.volatility.weight = (
+        0.0  # every move is as large as the last
+    )
     c.evaluate.market_channel = "ret"
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
     c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1000, 128, 0.0

@@ -19,7 +19,7 @@ class Registry(Generic[T]):
     """
 
     def __init__(self, key: str, home: str = "", built_in: tuple[str, ...] = ()) -> None:
-        self._key, self._home, self._built_in = key, home, built_in
+        self._key, self._home, self.built_in = key, home, built_in
         self._found: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -32,7 +32,7 @@ class Registry(Generic[T]):
         return put
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._built_in, *self._found)))
+        return iter(dict.fromkeys((*self.built_in, *self._found)))
 
     def require(self, name: Any, key: str = "") -> None:
         """Refuses a name that nothing is registered by, and imports nothing.
@@ -62,6 +62,10 @@ MODALITIES: Registry[Any] = Registry(
     "modalities",
     "fusionjax.modalities",
     ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
+)
+# Of ``heads.base.Head``; a name each, and its file. All of these are in every config.
+HEADS: Registry[Any] = Registry(
+    "targets", "fusionjax.heads", ("direction", "returns", "volatility")
 )
 # Of ``models.fusions.base.Fusion``; a name each, and its file.
 FUSIONS: Registry[Any] = Registry(

@@ -9,6 +9,7 @@ import dacite
 from ml_collections import ConfigDict
 
 from fusionjax.config.checks import check
+from fusionjax.config.renamed import refuse, translated
 from fusionjax.config.sections import (
     AugmentConfig,
     DataConfig,
@@ -23,11 +24,10 @@ from fusionjax.config.sections import (
     ModelConfig,
     SelectionConfig,
     SweepConfig,
-    TargetsConfig,
     TrainConfig,
 )
 from fusionjax.errors import InputError, nearest
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import HEADS, MODALITIES, Registry
 
 __all__ = [
     "AugmentConfig",
@@ -44,7 +44,6 @@ __all__ = [
     "ModelConfig",
     "SelectionConfig",
     "SweepConfig",
-    "TargetsConfig",
     "TrainConfig",
     "require_same_task",
     "resolve",
@@ -61,7 +60,7 @@ class Config:
     seed: int
     data: DataConfig
     modalities: dict[str, Any]  # of modalities.base.Modality, by a name of the config's own
-    targets: TargetsConfig
+    targets: dict[str, Any]  # of heads.base.Head, by the name that each is registered by
     model: ModelConfig
     loss: LossConfig
     distill: DistillConfig
@@ -77,6 +76,16 @@ class Config:
     ladder: LadderConfig
     toy: tuple[tuple[str, Any], ...]
 
+    @property
+    def classifier(self) -> tuple[str, Any]:
+        """The first head whose labels are classes, and its name."""
+        return next((name, head) for name, head in self.targets.items() if head.class_names)
+
+    @property
+    def longest_horizon(self) -> int:
+        """Of all labels, sessions."""
+        return max(h for head in self.targets.values() for h in head.horizons)
+
     def override(self, changes: dict[str, Any]) -> "Config":
         """This config with dotted keys replaced, e.g. ``{"train.steps": 20}``.
 
@@ -85,6 +94,7 @@ class Config:
         """
         raw = dataclasses.asdict(self)
         for key, value in changes.items():
+            refuse(key, value)
             *parents, leaf = key.split(".")
             node = raw
             for name in parents:
@@ -98,8 +108,8 @@ class Config:
 
     @staticmethod
     def from_json(raw: Any) -> "Config":
-        """The inverse of ``to_json``, parsed."""
-        return _build(raw)
+        """The inverse of ``to_json``, parsed; also of older ones."""
+        return _build(translated(raw))
 
 
 def resolve(config: ConfigDict) -> Config:
@@ -118,12 +128,19 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
       InputError: naming the first of ``keys`` that differs, and how.
     """
     for key in keys:
-        mine, theirs = getattr(config, key), getattr(trained, key)
+        mine, theirs = _task(config, key), _task(trained, key)
         if mine != theirs:
             raise InputError(
                 f"the run was trained with other {key} than --config has: {theirs} against {mine}. "
                 "Give the config it was trained with"
             )
+
+
+def _task(config: Config, key: str) -> Any:
+    """A section without what is none of the task: how much a head's loss weighs."""
+    if key != "targets":
+        return getattr(config, key)
+    return [(name, dataclasses.replace(h, weight=1.0)) for name, h in config.targets.items()]
 
 
 def _child(node: Any, name: str, key: str) -> Any:
@@ -135,16 +152,28 @@ def _child(node: Any, name: str, key: str) -> Any:
 
 def _build(raw: Any) -> Config:
     raw = dict(_formed(dict[str, Any], raw, "config"))
-    listed = _formed(dict[str, dict[str, Any]], raw.pop("modalities", {}), "config.modalities")
-    modalities = {}
-    for name, entry in listed.items():
-        where = f"modalities.{name}"
-        MODALITIES.require(entry.get("kind"), f"{where}.kind")
-        modalities[name] = _from_dict(MODALITIES[entry["kind"]], entry, f"config.{where}")
-    config = _from_dict(Config, raw | {"modalities": {}}, "config")
-    config = dataclasses.replace(config, modalities=modalities)
+    for section in ("targets", "loss"):
+        held = _formed(dict[str, Any], raw.get(section, {}), f"config.{section}")
+        for name, value in held.items():
+            refuse(f"{section}.{name}", value)
+    modalities = _entries(raw, "modalities", MODALITIES, "kind")
+    targets = _entries(raw, "targets", HEADS)
+    config = _from_dict(Config, raw | {"modalities": {}, "targets": {}}, "config")
+    config = dataclasses.replace(config, modalities=modalities, targets=targets)
     check(config)
     return config
+
+
+def _entries(raw: dict[str, Any], section: str, known: Registry, key: str = "") -> dict[str, Any]:
+    """What each entry of a section configures: the class of its name, or of what ``key`` holds."""
+    listed = _formed(dict[str, dict[str, Any]], raw.get(section, {}), f"config.{section}")
+    made = {}
+    for name, entry in listed.items():
+        where = f"{section}.{name}"
+        kind = entry.get(key) if key else name
+        known.require(kind, f"{where}.{key}".rstrip("."))
+        made[name] = _from_dict(known[kind], entry, f"config.{where}")
+    return made
 
 
 def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:

@@ -4,9 +4,8 @@ import dataclasses
 import datetime
 from typing import TYPE_CHECKING
 
-from fusionjax.config.sections import TargetsConfig
 from fusionjax.errors import InputError
-from fusionjax.registry import FUSIONS
+from fusionjax.registry import FUSIONS, HEADS
 
 if TYPE_CHECKING:
     from fusionjax.config import Config
@@ -19,7 +18,7 @@ def check(c: "Config") -> None:
       InputError: naming the key, what it holds and what was expected.
     """
     _check_counts(c)
-    _check_targets(c.targets)
+    _check_targets(c)
     _check_modalities(c)
     _check_splits(c)
     _check_training(c)
@@ -77,19 +76,14 @@ def _check_selection(c: "Config") -> None:
         )
 
 
-def _check_targets(t: TargetsConfig) -> None:
-    for key in ("direction", "returns", "volatility"):
-        horizons = getattr(t, key)
-        need(
-            len(horizons) > 0 and min(horizons) >= 1,
-            f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
-        )
-    need(len(t.quantiles) > 0, "targets.quantiles is empty")
+def _check_targets(c: "Config") -> None:
+    lacking = [name for name in HEADS.built_in if name not in c.targets]
     need(
-        list(t.quantiles) == sorted(set(t.quantiles)) and all(0 < q < 1 for q in t.quantiles),
-        f"targets.quantiles {t.quantiles} must rise strictly inside (0, 1)",
+        not lacking,
+        f"targets lacks {', '.join(lacking)}; a head that is not to be learned has weight 0",
     )
-    need(t.down <= t.up, "targets.down is above targets.up")
+    for name, head in c.targets.items():
+        head.check(name, c)
 
 
 def _check_modalities(c: "Config") -> None:
@@ -176,7 +170,7 @@ def _check_training(c: "Config") -> None:
     for key in ("replay_half_life", "rank", "to_parent", "gate_sessions"):
         value = getattr(f, key)
         need(value >= 0, f"finetune.{key} is {value}; expected at least 0")
-    least = max(c.targets.direction[0], c.targets.volatility[0])
+    least = max(h.horizons[0] for h in c.targets.values() if h.loss_title)
     need(
         f.gate_sessions == 0 or f.gate_sessions >= least,
         f"finetune.gate_sessions is {f.gate_sessions}; expected 0 or at least {least}, the horizon "

@@ -27,17 +27,6 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TargetsConfig:
-    classes: tuple[str, ...]
-    direction: tuple[int, ...]
-    up: float
-    down: float
-    returns: tuple[int, ...]
-    quantiles: tuple[float, ...]
-    volatility: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     width: int
     layers: int
@@ -54,9 +43,6 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    direction: float
-    returns: float
-    volatility: float
     quality_rank: float
     gradient_modulation: float
 

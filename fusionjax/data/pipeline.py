@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from fusionjax.data.samples import Lesson, Samples, unlabelled
+from fusionjax.data.samples import Lesson, Samples, join_targets, unlabelled
 from fusionjax.data.windows import Windows
 from fusionjax.types import Batch, Feed
 
@@ -228,13 +228,9 @@ def _pages(
 
 
 def _concatenate(a: Samples, b: Samples) -> Samples:
-    join = {
-        name: np.concatenate([getattr(a.targets, name), getattr(b.targets, name)])
-        for name in a.targets.__dataclass_fields__
-    }
     return Samples(
         np.concatenate([a.row, b.row]),
         np.concatenate([a.target_day, b.target_day]),
-        type(a.targets)(**join),
+        join_targets(a.targets, b.targets),
         np.concatenate([a.subset, b.subset]),
     )

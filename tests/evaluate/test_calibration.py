@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import log_loss
 
 from fusionjax.errors import InputError
-from fusionjax.evaluate import calibration
+from fusionjax.scores import calibration
 
 
 class Says(RegressorMixin, BaseEstimator):
