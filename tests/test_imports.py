@@ -28,7 +28,7 @@ ALLOWED = {
     # Nobody imports these by name but the page, what their pictures are.
     "modalities": {"config", "errors", "types", "models", "data", "registry"},
     "scores": {"config", "errors"},
-    # The rooms that heads are asked in know them by ``config.targets``; those above know their base.
+    # As modalities: who asks a head has it from ``config.targets``, and knows its base at most.
     "heads": {"config", "errors", "types", "data", "registry", "scores"},
     "train": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
