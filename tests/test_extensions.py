@@ -304,6 +304,9 @@ def test_it_is_trained_scored_updated_and_shown(
     ensemble = Ensemble(run, c, market)
     (said,) = forecast(ensemble, market, c, [row_at(market, c, "SPX", "2014-06-30")], frozenset())
     assert set(said["modality_weight"]) == {"price", "averages"}
+    assert list(read_info(run).config.targets) == [*HEADS.built_in, "span"], (
+        "whose outputs are which"
+    )
     assert 0 < said["span"]["2d"] < 1
     assert list(said)[3:5] == ["direction", "calibrated"], "the other heads are there too"
     logged = (run / "seed_0" / "metrics.jsonl").read_text()
