@@ -9,9 +9,10 @@ stock_table.csv. Exact protocol: 20,339 scored training and 2,555 dev samples (t
 which 4,987 and 656 are tweet-aligned (--subset). A period that was withheld is scored with
 --data.root=FOLDER --split=test.
 
-`launch/sweep.py` chose loss.direction, width and steps from the grid below, by walk-forward inside
-the training period (dev is 42 days and cannot choose). An earlier grid of 16 had shown that more of
-any of them only learns the training days by heart. README has the table that these commands make.
+`launch/sweep.py` chose the weight of direction, width and steps from the grid below, by
+walk-forward inside the training period (dev is 42 days and cannot choose). An earlier grid of 16
+had shown that more of any of them only learns the training days by heart. README has the table that
+these commands make.
 """
 
 from ml_collections import ConfigDict
@@ -33,13 +34,13 @@ def get_config() -> ConfigDict:
     c.modalities.price = base.modality("numeric", sessions=32, patch=4)
     c.modalities.market = base.modality("numeric", sessions=32, patch=4, channels=MARKET_CHANNELS)
     c.modalities.text = base.modality("text", sessions=5, max_documents=32)
-    c.targets.up, c.targets.down = 0.0055, -0.005  # the published thresholds
+    c.targets.direction.up, c.targets.direction.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
     c.model.fusion = "equal"  # what the grid below and README's table were measured with
-    c.loss.direction, c.model.width, c.train.steps = 0.1, 32, 400  # the grid's best
+    c.model.width, c.train.steps, c.targets.direction.weight = 32, 400, 0.1  # the grid's best
     c.sweep.space = (
-        ("loss.direction", (0.03, 0.1)),
+        ("targets.direction.weight", (0.03, 0.1)),
         ("model.width", (16, 32)),
         ("train.steps", (200, 400)),
     )

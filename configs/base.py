@@ -18,9 +18,9 @@ Any key can be overridden on the command line too: ``--config.train.steps=100``.
 
 from ml_collections import ConfigDict
 
-from fusionjax.config import defaults, modality
+from fusionjax.config import defaults, head, modality
 
-__all__ = ["get_config", "modality"]
+__all__ = ["get_config", "head", "modality"]
 
 
 def get_config() -> ConfigDict:

@@ -30,6 +30,6 @@ def get_config() -> ConfigDict:
     # An earlier form of distilled had a volatility MSE of .295 instead of .249; see docs/fusion.md.
     c.model.fusion = "equal"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
-    c.loss.direction, c.model.width = 0.1, 32
+    c.targets.direction.weight, c.model.width = 0.1, 32
     c.selection.fold_sessions = 252
     return c

@@ -36,7 +36,8 @@ def get_config() -> ConfigDict:
     c.modalities.image = base.modality("image", sessions=1)
     c.modalities.audio = base.modality("audio", sessions=1, hertz=8000, hop=200, mels=32, patch=3)
     c.modalities.video = base.modality("video", sessions=1, patch_frames=4)
-    c.loss.returns = c.loss.volatility = 0.0  # every move is as large as the last
+    # Every move is as large as the last.
+    c.targets.returns.weight = c.targets.volatility.weight = 0.0
     c.evaluate.market_channel = "ret"
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
     c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1000, 128, 0.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from fusionjax.config import Config
 from fusionjax.config.key import choices, expected
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import HEADS, MODALITIES
 
 PAGE = Path(__file__).parent / "config.md"
 _TOP = """# Every key of a config
@@ -28,6 +28,9 @@ def page() -> str:
     for f in dataclasses.fields(Config):
         if dataclasses.is_dataclass(f.type):
             lines += _table(f"`{f.name}`", f.type, f"{f.name}.")
+    lines += ["## `targets`", "", "An entry a head, by its name.", ""]
+    for name in HEADS.built_in:
+        lines += _table(f"`targets.{name}`", HEADS[name], f"targets.{name}.", level="###")
     lines += [
         "## `modalities`",
         "",

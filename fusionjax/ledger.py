@@ -16,6 +16,7 @@ import pandas as pd
 from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.errors import InputError
+from fusionjax.registry import HEADS
 
 _SETTINGS = 8  # shown beside the scores
 
@@ -164,10 +165,8 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
 
     A wide one also has code, data, and the first eight settings in which the records differ.
     """
-    heads = (
-        *("direction: accuracy", "direction: MCC", "direction: IC", "direction: log loss"),
-        *("direction: Sharpe at 10 bps", "volatility: MSE", "objective"),
-    )
+    listed = [f"{name}: {metric}" for name in HEADS for metric in HEADS[name].listed]
+    listed.append("objective")
     apart = dict(itertools.islice(differences(records).items(), _SETTINGS)) if wide else {}
     rows = []
     for i, r in enumerate(records):
@@ -177,7 +176,7 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
                 "kind": r.kind,
                 "run": r.run,
                 "split": r.split[0] + " (forced)" * r.forced,
-                **{k.partition(": ")[2] or k: r.metrics[k] for k in heads if k in r.metrics},
+                **{k.partition(": ")[2] or k: r.metrics[k] for k in listed if k in r.metrics},
                 "seconds": r.cost.get("seconds"),
             }
         )

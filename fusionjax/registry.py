@@ -63,6 +63,10 @@ MODALITIES: Registry[Any] = Registry(
     "fusionjax.modalities",
     ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
 )
+# Of ``heads.base.Head``; a name each, and its file. All of these are in every config.
+HEADS: Registry[Any] = Registry(
+    "targets", "fusionjax.heads", ("direction", "returns", "volatility")
+)
 # Of ``models.fusions.base.Fusion``; a name each, and its file.
 FUSIONS: Registry[Any] = Registry(
     "model.fusion",

@@ -4,8 +4,8 @@ The same classes hold numpy arrays on the host and JAX arrays on devices.
 
 B batch rows · M modalities · T sessions in a window, or frames of sound · F channels · K documents
 · E embedding width · X lexicon scores · S sound samples · N tokens · D model width · H horizons
-· Q quantiles · C classes · O all head outputs of a sample in one row · X clues about a modality's
-quality in one sample
+· C classes · O all head outputs of a sample in one row · X clues about a modality's quality in one
+sample
 """
 
 from typing import Any
@@ -69,14 +69,10 @@ Input = Any
 
 @struct.dataclass
 class Targets:
-    """Labels per horizon; masked where unknown, immature or outside the protocol."""
+    """Labels by head, [B, H] each; masked where unknown, immature or outside the protocol."""
 
-    direction: Int[Any, "B H1"]  # class index
-    direction_mask: Bool[Any, "B H1"]
-    returns: Float[Any, "B H2"]  # log return over the horizon
-    returns_mask: Bool[Any, "B H2"]
-    log_volatility: Float[Any, "B H3"]  # log of the root mean square daily log return
-    volatility_mask: Bool[Any, "B H3"]
+    label: dict[str, Any]  # int or float
+    mask: dict[str, Bool[Any, "B _"]]
 
 
 @struct.dataclass
@@ -131,13 +127,11 @@ class Fused:
     clues: Float[Any, "B M X"] | None  # what the weights were read from, if they were
 
 
-@struct.dataclass
-class Outcome:
-    """The three heads' forecasts."""
+# What each head forecasts, by its name: float [*rows, H, ...], decoded.
+Outcome = dict[str, Any]
 
-    direction_logits: Float[Any, "*rows H1 C"]
-    return_quantiles: Float[Any, "*rows H2 Q"]  # log returns, non-decreasing in Q
-    log_volatility: Float[Any, "*rows H3"]
+# What each head learns towards, by its name: labels as its loss wants them, [B, H, ...].
+Labels = dict[str, Any]
 
 
 @struct.dataclass
@@ -146,4 +140,3 @@ class Forecast:
 
     outcome: Outcome
     modality_weight: Float[Any, "B M"]
-    feature_weight: Float[Any, "M D"]

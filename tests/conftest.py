@@ -110,9 +110,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seeing(modalities: dict[str, dict]) -> ConfigDict:
     """The base config with these modalities."""
     c = base.get_config()
-    with c.unlocked():
-        for name, spec in modalities.items():
-            c.modalities[name] = ConfigDict(spec)
+    for name, spec in modalities.items():
+        c.modalities[name] = ConfigDict(spec)
     return c
 
 

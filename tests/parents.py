@@ -36,7 +36,7 @@ def config(**changes: object) -> Config:
             "train__steps": 60,
             "train__checkpoint_every": 60,
             "train__learning_rate": 1e-2,
-            "targets__volatility": (5,),
+            "targets__volatility__horizons": (5,),
             "finetune__split": "live",
             "finetune__steps": 8,
             "finetune__warmup_steps": 0,

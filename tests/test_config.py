@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, seeing
 
-from configs import base, demo
+from configs import acl18, base, demo
 from fusionjax.config import Config, resolve
 from fusionjax.config.key import check_bounds, key
 from fusionjax.errors import InputError
@@ -53,7 +53,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("modalities.chart.patch_height", 7, "do not divide"),
         ("train.split", "trian", "data.splits has train, dev"),
         ("data.splits.dev", ("2018-01-01", "2017-01-01"), "expected .first day, last day."),
-        ("targets.quantiles", (0.5, 0.1), "must rise strictly"),
+        ("targets.returns.quantiles", (0.5, 0.1), "must rise strictly"),
         ("train.grad_accum_steps", 3, "256 is not a multiple"),
         ("modalities.price.kind", "sound", "expected one of numeric, text, chart, image"),
         ("finetune.replay_share", 1.0, "expected in \\[0, 1\\)"),
@@ -63,9 +63,10 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("train.log_every", 0, "train.log_every is 0; expected at least 1"),
         ("train.grad_accum_steps", 0, "train.grad_accum_steps is 0"),
         ("data.decision_delay_minutes", -1, "a decision before the close"),
-        ("targets.returns", (-1,), "targets.returns is .*at least 1 session"),
-        ("targets.volatility", (), "expected one or more horizons"),
-        ("targets.quantiles", (), "quantiles is empty"),
+        ("targets.returns.horizons", (-1,), "returns.horizons is .*at least 1 session"),
+        ("targets.volatility.horizons", (), "expected one or more horizons"),
+        ("targets.returns.quantiles", (), "quantiles is empty"),
+        ("targets.direction.down", 0.1, "direction.down is above targets.direction.up"),
         ("data.splits.dev", ("2017-1-1", "2018-01-01"), "holds '2017-1-1'; expected YYYY-MM-DD"),
         ("data.splits.dev", ("2017-01-01", "2018-02-30"), "holds '2018-02-30'"),
         ("modalities.price.patch", 0, "each is at least 1"),
@@ -74,8 +75,17 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("modalities.price.kind", ["numeric"], "kind is .'numeric'.; expected one of"),
         ("modalities.price", 5, "config.modalities.price is 5; expected"),
         ("modalities", None, "config.modalities is None; expected"),
-        ("targets.returns", 5, "config.targets.returns is 5; expected tuple"),
-        ("targets.returns", {"a": 1}, "config.targets.returns is {'a': 1}; expected tuple"),
+        ("targets.returns.horizons", 5, "config.targets.returns.horizons is 5; expected tuple"),
+        ("targets.returns.horizons", {"a": 1}, "returns.horizons is {'a': 1}; expected tuple"),
+        ("targets.returns", {"a": 1}, "config.targets.returns: unknown keys .'a'."),
+        ("targets", {}, "targets lacks direction, returns, volatility; a head that is not to be"),
+        (
+            "targets.returns",
+            (1, 5),
+            "targets.returns is called config.targets.returns.horizons now",
+        ),
+        ("targets.classes", ("a", "b"), "is called config.targets.direction.classes now"),
+        ("loss.direction", 0.5, "is called config.targets.direction.weight now"),
         ("data.image_size", (64,), "config.data.image_size is .64,.; expected"),
         ("data.splits", "train", "config.data.splits is 'train'; expected"),
         ("data", 5, "config.data is 5; expected"),
@@ -94,6 +104,44 @@ def test_bad_values_are_named(key: str, value: object, message: str) -> None:
 def test_json_that_is_no_config_is_refused(raw: Any) -> None:
     with pytest.raises(InputError, match="^config"):
         Config.from_json(raw)
+
+
+def test_heads_keep_the_order_of_the_config() -> None:
+    """It is that of the model's outputs: a checkpoint's columns."""
+    config = resolve(demo.get_config())
+    names = ["direction", "returns", "volatility"]
+    for same in (config, config.override({"seed": 1}), Config.from_json(old(config))):
+        assert list(same.targets) == names
+
+
+def old(config: Config) -> dict[str, Any]:
+    """The JSON as checkpoints had it before heads were entries of their own."""
+    raw = json.loads(config.to_json())
+    heads = raw["targets"]
+    raw["targets"] = {
+        "classes": heads["direction"]["classes"],
+        "direction": heads["direction"]["horizons"],
+        "up": heads["direction"]["up"],
+        "down": heads["direction"]["down"],
+        "returns": heads["returns"]["horizons"],
+        "quantiles": heads["returns"]["quantiles"],
+        "volatility": heads["volatility"]["horizons"],
+    }
+    raw["loss"] |= {name: head["weight"] for name, head in heads.items()}
+    raw["sweep"]["space"] = [
+        ["loss.direction" if key == "targets.direction.weight" else key, values]
+        for key, values in raw["sweep"]["space"]
+    ]
+    return raw
+
+
+@pytest.mark.parametrize("module", [demo, acl18])
+def test_the_config_of_an_older_checkpoint_is_read(module: Any) -> None:
+    config = resolve(module.get_config())
+    assert Config.from_json(old(config)) == config
+    del (damaged := old(config))["targets"]["quantiles"]
+    with pytest.raises(InputError, match="targets.classes, as older ones do, but not all"):
+        Config.from_json(damaged)
 
 
 def test_whole_numbers_are_taken_for_fractions() -> None:

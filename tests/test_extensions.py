@@ -1,36 +1,43 @@
-"""A user's own modality and fusion, each registered by this file alone: trained, scored, updated,
-watched for drift and shown. Whoever writes one starts from here."""
+"""A user's own modality, head and fusion, each registered by this file alone: trained, scored,
+updated, watched for drift and shown. Whoever writes one starts from here."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SP500, seeing, small
 from flax import linen as nn
 from flax import struct
-from ml_collections import ConfigDict
 
+from configs import base
 from fusionjax.adapt import series
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import AugmentConfig, Config, DataConfig, MeshConfig, ModelConfig
 from fusionjax.config.checks import need
-from fusionjax.data.samples import unlabelled
+from fusionjax.config.key import key
+from fusionjax.data import samples
+from fusionjax.data.samples import growth, unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows, blank
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, evaluation
 from fusionjax.evaluate.forecast import forecast, row_at
 from fusionjax.evaluate.inference import Ensemble, predict, read_info
+from fusionjax.heads.base import Head, Scored, Scorer, rounded
 from fusionjax.modalities.base import Heat, Modality, Reader
 from fusionjax.models.fusions.base import Fusion
 from fusionjax.models.layers import dense, energy, in_turn
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.registry import FUSIONS, MODALITIES
+from fusionjax.registry import FUSIONS, HEADS, MODALITIES
 from fusionjax.report import run as page
+from fusionjax.scores import metrics
+from fusionjax.scores.bootstrap import ByDay, Score
 from fusionjax.train.loop import fit
 from fusionjax.train.run import Trainer, open_market
 from fusionjax.types import Encoded, Fused, Tokens
@@ -114,6 +121,80 @@ class Averages(Modality):
         return Heat(value.x[None].astype(float))
 
 
+@HEADS.register("span")
+@dataclasses.dataclass(frozen=True)
+class Span(Head):
+    """Log of how far the highest high of the coming sessions is above their lowest low."""
+
+    least: float = key(1e-3, "of the log of the one over the other: keeps its own log finite")
+
+    title = "span, errors of its log"
+    shown = ("MSE",)
+    compared = "MSE"
+    learner = "numbers"
+    loss_title = "squared error of log span"
+    fold_loss = ("span_mse", "span MSE")
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    def check(self, name: str, config: Config) -> None:
+        super().check(name, config)
+        need(self.least > 0, f"targets.{name}.least is {self.least}; expected above 0")
+
+    def labels(
+        self, market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
+    ) -> tuple[np.ndarray, np.ndarray]:
+        _, known = growth(market, rows, horizon, last)
+        at = np.where(known, rows, 0)[:, None] + np.arange(1, horizon + 1)
+        high, low = market.ohlcv[at, 1].max(1), market.ohlcv[at, 2].min(1)
+        return np.log(np.maximum(np.log(high / low), self.least)), known
+
+    def decode(self, outputs: jax.Array, log_scale: jax.Array) -> jax.Array:
+        return outputs + log_scale[..., None]
+
+    def loss(self, outcome: jax.Array, target: jax.Array, log_scale: jax.Array) -> jax.Array:
+        return (outcome - target) ** 2
+
+    def sample_loss(self, value: np.ndarray, label: np.ndarray) -> np.ndarray:
+        return (value - label).astype(float) ** 2
+
+    def fold_scores(self, value: np.ndarray, label: np.ndarray) -> dict[str, float]:
+        return {"span_mse": float(((value - label) ** 2).mean())}
+
+    def scorer(self, scored: Scored) -> Scorer:
+        def scores(value: np.ndarray, keep: np.ndarray, sure: bool) -> dict[str, Score]:
+            k = keep & scored.known
+            label, day = scored.label[k].astype(float), scored.day[k]
+            return metrics.regression(label, value[k], day, len(scored.days))
+
+        return scores
+
+    def rules(self, train: Scored, last: np.datetime64, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mean of training": np.full(len(rows), train.label[train.known].mean())}
+
+    def columns(
+        self, value: np.ndarray, calibrated: np.ndarray | None, each: np.ndarray, s: Scored
+    ) -> dict[str, np.ndarray]:
+        return {"span": value, "span_came": s.came}
+
+    def record(
+        self, value: np.ndarray, calibrated: np.ndarray | None, config: Config
+    ) -> dict[str, Any]:
+        by_horizon = zip(self.horizons, rounded(np.exp(value)), strict=True)
+        return {"span": {f"{h}d": v for h, v in by_horizon}}
+
+    def odd(self, rows: pd.DataFrame, by_day: ByDay) -> list[str]:
+        off = (rows["span"] - rows["span_came"]).to_numpy(float)
+        error, low, high = by_day.mean(off, np.isfinite(off))
+        return [] if low <= 0 <= high else [f"the span is {error:+.2f} off. Look: Span"]
+
+    def watched(self, market: Market, rows: np.ndarray) -> dict[str, np.ndarray]:
+        label, known = self.labels(market, rows - 1, 1, market.session.max())
+        return {"label: span": np.where(known & (rows > market.first_row[rows]), label, np.nan)}
+
+
 @FUSIONS.register("loudest")
 class Loudest(Fusion):
     """The modality whose input is loudest speaks for all."""
@@ -135,14 +216,12 @@ def config(prepared: Path, **changes: object) -> Config:
             "averages": {"kind": "averages", "spans": (5, 20)},
         }
     )
-    with c.unlocked():
-        c.data.splits = ConfigDict(
-            {
-                "train": ("2010-01-01", "2012-12-31"),
-                "later": ("2012-06-01", "2013-12-31"),
-                "dev": ("2014-01-01", "2014-12-31"),
-            }
-        )
+    c.data.splits = {
+        "train": ("2010-01-01", "2012-12-31"),
+        "later": ("2012-06-01", "2013-12-31"),
+        "dev": ("2014-01-01", "2014-12-31"),
+    }
+    c.targets.span = base.head("span", horizons=(2,), weight=0.5, least=1e-4)
     return small(
         c,
         prepared,
@@ -176,6 +255,14 @@ def test_its_keys_are_checked(prepared: Path) -> None:
         c.override({"modalities.averages.spans": 5})
     with pytest.raises(InputError, match="kind is 'average'; .* did you mean 'averages'"):
         c.override({"modalities.averages.kind": "average"})
+    with pytest.raises(InputError, match="targets.span.least is 0.0; expected above 0"):
+        c.override({"targets.span.least": 0.0})
+    with pytest.raises(InputError, match="targets.span.horizons is ...; expected one or more"):
+        c.override({"targets.span.horizons": ()})
+    raw = json.loads(c.to_json())
+    raw["targets"]["spam"] = raw["targets"]["span"]
+    with pytest.raises(InputError, match="targets.spam is 'spam'; .*; did you mean 'span'"):
+        Config.from_json(raw)
 
 
 def test_its_windows_are_as_announced_and_read_nothing_later(
@@ -195,6 +282,14 @@ def test_its_windows_are_as_announced_and_read_nothing_later(
     assert windows.describe(500)["sources"][1] == "means of (5, 20) closes"
 
 
+def test_its_labels_by_hand_end_where_the_period_does(prepared: Path, market: Market) -> None:
+    s = samples.split(market, config(prepared), "dev")
+    row, bars = s.row[7], market.ohlcv
+    ahead = np.log(bars[[row + 1, row + 2], 1].max() / bars[[row + 1, row + 2], 2].min())
+    np.testing.assert_allclose(s.targets.label["span"][7], [np.log(ahead)], rtol=1e-5)
+    assert s.targets.mask["span"][:, 0].tolist() == [True] * (len(s) - 1) + [False]
+
+
 @pytest.mark.slow
 def test_it_is_trained_scored_updated_and_shown(
     run: Path, prepared: Path, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,16 +298,32 @@ def test_it_is_trained_scored_updated_and_shown(
     ensemble = Ensemble(run, c, market)
     (said,) = forecast(ensemble, market, c, [row_at(market, c, "SPX", "2014-06-30")], frozenset())
     assert set(said["modality_weight"]) == {"price", "averages"}
+    assert list(read_info(run).config.targets) == [*HEADS.built_in, "span"], (
+        "whose outputs are which"
+    )
+    assert 0 < said["span"]["2d"] < 1
+    assert list(said)[3:5] == ["direction", "calibrated"], "the other heads are there too"
+    logged = (run / "seed_0" / "metrics.jsonl").read_text()
+    assert '"loss_span"' in logged
 
     for grid in ("_PENALTIES", "_TREES"):  # one setting each: floors are not what is asked here
         monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
     made = evaluation.evaluate({str(run): ensemble}, market, c, [])
-    evaluation.publish(made, c, run, tmp_path / "ledger")
+    odd = evaluation.publish(made, c, run, tmp_path / "ledger")
     windows = Windows(market, c, read_info(run).scaler)
     text = page.write(run, "dev", market, c, windows, []).read_text()
     assert text.count("heatmap") >= 20, "each of the worst cases shows the averages"
+    assert "next 2 sessions&#39; span, errors of its log" in text
+    rows = {r.name: r.values["MSE"] for r in made.scores.tables[3].rows}
+    assert {"mean of training", "ridge", "LightGBM"} < set(rows)
+    kept = made.outcomes.rows[["span", "span_came"]].dropna()
+    ours = ((kept["span"] - kept["span_came"]) ** 2).mean()
+    np.testing.assert_allclose(made.record.metrics["span: MSE"], ours, rtol=1e-5)
+    assert any("off. Look: Span" in line for line in odd["output"]), "six steps teach it little"
 
-    finetune(run, c, MESH, tmp_path / "child", lambda step: False)
+    verdict = finetune(run, c, MESH, tmp_path / "child", lambda step: False)
+    assert verdict is not None
+    assert list(verdict.rise)[2] == "squared error of log span"
     child = Ensemble(tmp_path / "child", c, market).predict(np.array([3000]))
     assert (child.modality_weight != ensemble.predict(np.array([3000])).modality_weight).any()
 
@@ -222,6 +333,7 @@ def test_it_is_watched_for_drift(prepared: Path, market: Market) -> None:
     days = series.sessions(market, "2013-12-31", "2014-03-31")
     found = series.inputs(market, c, days)
     assert np.isfinite(found["input average 20"]).all()
+    assert np.isfinite(found["label: span"]).all()
     scaler = Scaler.fit(market, np.datetime64("2012-12-31"))
     assert series.content(market, c, scaler, days)["averages"].shape == (len(days), 2)
 

@@ -16,7 +16,7 @@ ALLOWED = {
     "files": set(),
     "requirements": {"errors"},
     "registry": {"errors"},
-    "ledger": {"config", "errors", "files"},
+    "ledger": {"config", "errors", "files", "registry"},
     "config": {"errors", "registry"},
     "types": set(),
     "parallel": {"config", "errors"},
@@ -27,13 +27,16 @@ ALLOWED = {
     },
     # Nobody imports these by name but the page, what their pictures are.
     "modalities": {"config", "errors", "types", "models", "data", "registry"},
+    "scores": {"config", "errors"},
+    # As modalities: who asks a head has it from ``config.targets``, and knows its base at most.
+    "heads": {"config", "errors", "types", "data", "registry", "scores"},
     "train": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
         "registry",
     },
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("ledger", "registry"),
+        *("ledger", "registry", "scores", "heads"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
@@ -41,7 +44,7 @@ ALLOWED = {
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
-        "modalities",
+        *("modalities", "scores"),
     },
     "app": {"config", "errors", "parallel", "requirements", "train"},
 }
@@ -56,10 +59,10 @@ HOME = {
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),
-    "pandas": ("data", "evaluate", "report", "ledger.py"),
+    "pandas": ("data", "scores", "heads", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",
-    "arch": ("data", "evaluate/baselines.py"),
+    "arch": ("data", "heads/volatility.py"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}

@@ -106,9 +106,10 @@ def _spike(bench: Bench, trainer: Trainer) -> None:
     """A batch of absurd labels gives an enormous gradient: that update is skipped."""
 
     def spoil(batch: Batch, here: np.ndarray) -> Batch:
-        t = batch.targets
-        wild = t.log_volatility + np.where(here, np.float32(1e4), np.float32(0))[:, None]
-        return dataclasses.replace(batch, targets=dataclasses.replace(t, log_volatility=wild))
+        label = batch.targets.label
+        far = np.where(here, np.float32(1e4), np.float32(0))[:, None]
+        wild = label | {"volatility": label["volatility"] + far}
+        return dataclasses.replace(batch, targets=dataclasses.replace(batch.targets, label=wild))
 
     with _spoilt(trainer, spoil):
         state = trainer.train(0, Path("spike"))

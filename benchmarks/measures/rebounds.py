@@ -93,17 +93,20 @@ def _train(
     said = predict(
         program, state.ema_params, trainer.windows, after.row, config.train.global_batch_size
     )
-    log_loss, _, error = score(said, after)
-    last = float(jnp.median(state.guard.losses))
-    return Outcome(name, accident, seed, log_loss + error, last, rebound.history.rollbacks)
+    scores, last = score(said, after, config), float(jnp.median(state.guard.losses))
+    loss = scores["log_loss"] + scores["volatility_mse"]
+    return Outcome(name, accident, seed, loss, last, rebound.history.rollbacks)
 
 
 def _wrong(feed: Feed) -> Feed:
     """Rises are falls, quiet is wild."""
     t = feed.batch.targets
-    spoilt = dataclasses.replace(
-        t, direction=1 - t.direction, returns=-t.returns, log_volatility=t.log_volatility + 2
-    )
+    wrong = {
+        "direction": 1 - t.label["direction"],
+        "returns": -t.label["returns"],
+        "volatility": t.label["volatility"] + 2,
+    }
+    spoilt = dataclasses.replace(t, label=wrong)
     return dataclasses.replace(feed, batch=dataclasses.replace(feed.batch, targets=spoilt))
 
 

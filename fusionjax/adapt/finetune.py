@@ -134,14 +134,9 @@ def _require_in_time(
     market: Market, config: Config, new: Samples, known: np.datetime64, until: np.datetime64
 ) -> None:
     """Whatever chose them: no label teaches that the parent knew, or that is not yet known."""
-    t, labels = config.targets, new.targets
-    for horizons, mask in (
-        (t.direction, labels.direction_mask),
-        (t.returns, labels.returns_mask),
-        (t.volatility, labels.volatility_mask),
-    ):
-        for i, horizon in enumerate(horizons):
-            end = market.session[new.row[mask[:, i]] + horizon]
+    for name, head in config.targets.items():
+        for i, horizon in enumerate(head.horizons):
+            end = market.session[new.row[new.targets.mask[name][:, i]] + horizon]
             assert ((end > known) & (end <= until)).all(), (
                 f"a label of {horizon} sessions was known by {known} or is not by {until}"
             )
@@ -266,7 +261,7 @@ def shadow_of(
     after = samples.matured(market, config, np.datetime64(known, "D"), until)
     if not config.finetune.gate_sessions or not len(after):
         return None, until
-    return gate.cut(after, config.finetune.gate_sessions)
+    return gate.cut(after, config)
 
 
 def ask_gate(

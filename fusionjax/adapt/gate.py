@@ -32,32 +32,33 @@ class Verdict:
     rise: dict[str, tuple[float, float, float]]
 
 
-def cut(samples: Samples, sessions: int) -> tuple[Samples, np.datetime64]:
-    """The shadow window: samples of the newest target days, and the last day before them.
+def cut(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
+    """The shadow window: samples of the newest ``finetune.gate_sessions`` target days, and the last
+    day before them. Days count where the first head that judges has a label.
 
     Raises:
-      InputError: no label of direction is among them.
+      InputError: none has.
     """
-    days = np.unique(samples.target_day[samples.targets.direction_mask[:, 0]])
+    name = next(iter(ablation.judged(config)))
+    days = np.unique(samples.target_day[samples.targets.mask[name][:, 0]])
     if not len(days):
         raise InputError(
-            "no label of direction has matured since the parent's training; wait for one, or set "
+            f"no label of {name} has matured since the parent's training; wait for one, or set "
             "finetune.gate_sessions to 0"
         )
-    first = days[-min(sessions, len(days))]
+    first = days[-min(config.finetune.gate_sessions, len(days))]
     return samples.take(samples.target_day >= first), first - 1
 
 
 def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Config) -> Verdict:
     """Promotes unless a loss is higher beyond the paired interval, or a forecast is non-finite."""
     days = str(shadow.target_day.min()), str(shadow.target_day.max())
-    broken = [
-        f.name for f in dataclasses.fields(update) if not np.isfinite(getattr(update, f.name)).all()
-    ]
+    forecast = update.value | {"modality_weight": update.modality_weight}
+    broken = [name for name, x in forecast.items() if not np.isfinite(x).all()]
     if broken:
         why = f"refused: {', '.join(broken)} of the update hold non-finite values"
         return Verdict(False, why, len(shadow), *days, {})
-    before, after = (ablation.losses(said, shadow) for said in (parent, update))
+    before, after = (ablation.losses(said, shadow, config) for said in (parent, update))
     blind = [k for k, v in before.items() if not np.isfinite(v).any()]
     if blind:
         why = f"refused: no label of the window has matured for the {' and the '.join(blind)}"

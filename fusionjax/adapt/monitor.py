@@ -93,7 +93,7 @@ class Monitor:
         usual = {name: u for name, (u, _) in found.items()}
         distance = {f"content {name}": far for name, (_, far) in found.items()}
         varying = _varying(series.inputs(market, config, known) | distance)
-        share = _share(len(varying), len(ablation.LOSSES) + len(config.modalities))
+        share = _share(len(varying), len(ablation.judged(config)) + len(config.modalities))
         watch = Watch.from_reference(varying, d.detector, d.run_length * share)
         return Monitor(watch, None, {}, _Reference(usual, _asked(config.drift), until), until)
 

@@ -47,12 +47,8 @@ def inputs(
         for m in config.modalities.values()
         for name, x in m.daily(market, rows).items()
     }
-    horizon = config.targets.direction[0]
-    past = np.maximum(rows - horizon, market.first_row[rows])
-    move = market.adj_close[rows] / market.adj_close[past] - 1
-    known = rows - horizon >= market.first_row[rows]
-    found["label: share up"] = mean((move >= config.targets.up).astype(float), known)
-    found["label: size of moves"] = mean(np.log(np.abs(move) + 1e-4), known)
+    for head in config.targets.values():
+        found |= {k: mean(x, np.isfinite(x)) for k, x in head.watched(market, rows).items()}
     return found
 
 
@@ -126,13 +122,13 @@ def outputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"], said: Said
 ) -> dict[str, Float[np.ndarray, "days"]]:
     """Errors by the session that their label became known, weights by the session of the call."""
-    names = [*(f"error: {k}" for k in ablation.LOSSES), *(f"weight {m}" for m in config.modalities)]
+    ends = {h.loss_title: h.horizons[0] for h in ablation.judged(config).values()}
+    names = [*(f"error: {k}" for k in ends), *(f"weight {m}" for m in config.modalities)]
     found = {name: np.full(len(days), np.nan) for name in names}
     if not len(days):
         return found
-    longest = max(config.targets.direction[0], config.targets.volatility[0])
     every = np.unique(market.session)
-    first = every[max(int(np.searchsorted(every, days[0])) - longest, 0)]
+    first = every[max(int(np.searchsorted(every, days[0])) - max(ends.values()), 0)]
     asked = samples.between(market, config, first + 1, days[-1])
     called = np.flatnonzero(np.isin(market.session, days))
     called = called[called - market.first_row[called] >= config.data.min_history]
@@ -140,10 +136,9 @@ def outputs(
     if not len(rows):
         return found
     forecast = said(rows)
-    lost = ablation.losses(forecast.take(np.isin(rows, asked.row)), asked)
-    ends = (config.targets.direction[0], config.targets.volatility[0])
-    for (name, loss), horizon in zip(lost.items(), ends, strict=True):
-        end = market.session[np.minimum(asked.row + horizon, market.last_row[asked.row])]
+    lost = ablation.losses(forecast.take(np.isin(rows, asked.row)), asked, config)
+    for name, loss in lost.items():
+        end = market.session[np.minimum(asked.row + ends[name], market.last_row[asked.row])]
         found[f"error: {name}"] = _of_days(loss, end, days)
     for i, name in enumerate(config.modalities):
         weight = forecast.modality_weight[:, i].astype(float)

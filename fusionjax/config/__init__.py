@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from fusionjax.config.checks import check
 from fusionjax.config.key import choices, key
+from fusionjax.config.renamed import refuse, translated
 from fusionjax.config.sections import (
     TOY,
     AugmentConfig,
@@ -27,11 +28,10 @@ from fusionjax.config.sections import (
     ModelConfig,
     SelectionConfig,
     SweepConfig,
-    TargetsConfig,
     TrainConfig,
 )
 from fusionjax.errors import InputError, nearest
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import HEADS, MODALITIES, Registry
 
 __all__ = [
     "AugmentConfig",
@@ -47,9 +47,9 @@ __all__ = [
     "ModelConfig",
     "SelectionConfig",
     "SweepConfig",
-    "TargetsConfig",
     "TrainConfig",
     "defaults",
+    "head",
     "modality",
     "require_same_task",
     "resolve",
@@ -69,7 +69,11 @@ class Config:
     modalities: dict[str, Any] = key(
         {}, "an entry a modality, by a name of your own: its kind and the keys of that kind"
     )
-    targets: TargetsConfig = TargetsConfig()
+    # Of heads.base.Head.
+    targets: dict[str, Any] = dataclasses.field(
+        default_factory=lambda: {name: HEADS[name]() for name in HEADS.built_in},
+        metadata={"doc": "an entry a head, by its name; their order is that of the outputs"},
+    )
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     distill: DistillConfig = DistillConfig()
@@ -86,6 +90,16 @@ class Config:
         TOY, "(dotted key, value) that --cpu_mesh sets, unless a flag says otherwise"
     )
 
+    @property
+    def classifier(self) -> tuple[str, Any]:
+        """The first head whose labels are classes, and its name."""
+        return next((name, head) for name, head in self.targets.items() if head.class_names)
+
+    @property
+    def longest_horizon(self) -> int:
+        """Of all labels, sessions."""
+        return max(h for head in self.targets.values() for h in head.horizons)
+
     def override(self, changes: dict[str, Any]) -> Self:
         """This config with dotted keys replaced, e.g. ``{"train.steps": 20}``.
 
@@ -94,6 +108,7 @@ class Config:
         """
         raw = dataclasses.asdict(self)
         for dotted, value in changes.items():
+            refuse(dotted, value)
             *parents, leaf = dotted.split(".")
             node = raw
             for name in parents:
@@ -107,8 +122,9 @@ class Config:
 
     @classmethod
     def from_json(cls, raw: Any) -> Self:
-        """The inverse of ``to_json``, parsed; a key that it lacks has its default."""
-        return _build(cls, raw)
+        """The inverse of ``to_json``, parsed: of an older one too, whose keys are translated. What
+        it lacks has its default."""
+        return _build(cls, translated(raw))
 
     @classmethod
     def of(cls, config: ConfigDict) -> Self:
@@ -117,7 +133,7 @@ class Config:
         Raises:
           InputError: naming the key, what it holds and what was expected.
         """
-        return cls.from_json(json.loads(config.to_json_best_effort()))
+        return _build(cls, json.loads(config.to_json_best_effort()))
 
 
 C = TypeVar("C", bound=Config)
@@ -126,11 +142,11 @@ C = TypeVar("C", bound=Config)
 def defaults(schema: type[Config] = Config) -> ConfigDict:
     """What a config file starts from: every key at its default, and no other key may be set.
 
-    New entries of ``modalities`` and ``data.splits`` may be.
+    New entries of ``modalities``, ``targets`` and ``data.splits`` may be.
     """
     c = ConfigDict(dataclasses.asdict(schema())).lock()
-    c.modalities.unlock()
-    c.data.splits.unlock()
+    for entries in (c.modalities, c.targets, c.data.splits):
+        entries.unlock()
     return c
 
 
@@ -140,9 +156,20 @@ def modality(kind: str, **keys: Any) -> ConfigDict:
     Raises:
       InputError: no such kind, or it has no such key.
     """
-    MODALITIES.require(kind)
-    entry = _from_dict(MODALITIES[kind], {"kind": kind, **keys}, f"{kind} modality")
-    return ConfigDict(dataclasses.asdict(entry))
+    return _entry(MODALITIES[kind], {"kind": kind, **keys}, f"a modality of kind {kind}")
+
+
+def head(name: str, **keys: Any) -> ConfigDict:
+    """An entry of ``targets`` for a head that is registered by this name, as ``modality`` is.
+
+    Raises:
+      InputError: no such head, or it has no such key.
+    """
+    return _entry(HEADS[name], keys, f"the head {name}")
+
+
+def _entry(cls: type, keys: dict[str, Any], where: str) -> ConfigDict:
+    return ConfigDict(dataclasses.asdict(_from_dict(cls, keys, where)))
 
 
 def resolve(config: ConfigDict) -> Config:
@@ -157,12 +184,19 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
       InputError: naming the first of ``keys`` that differs, and how.
     """
     for section in keys:
-        mine, theirs = getattr(config, section), getattr(trained, section)
+        mine, theirs = _task(config, section), _task(trained, section)
         if mine != theirs:
             raise InputError(
                 f"the run was trained with other {section} than --config has: {theirs} against "
                 f"{mine}. Give the config it was trained with"
             )
+
+
+def _task(config: Config, section: str) -> Any:
+    """A section without what is none of the task: how much a head's loss weighs."""
+    if section != "targets":
+        return getattr(config, section)
+    return [(name, dataclasses.replace(h, weight=1.0)) for name, h in config.targets.items()]
 
 
 def _child(node: Any, name: str, dotted: str) -> Any:
@@ -174,16 +208,28 @@ def _child(node: Any, name: str, dotted: str) -> Any:
 
 def _build(schema: type[C], raw: Any) -> C:
     raw = dict(_formed(dict[str, Any], raw, "config"))
-    listed = _formed(dict[str, dict[str, Any]], raw.pop("modalities", {}), "config.modalities")
-    modalities = {}
-    for name, entry in listed.items():
-        where = f"modalities.{name}"
-        MODALITIES.require(entry.get("kind"), f"{where}.kind")
-        modalities[name] = _from_dict(MODALITIES[entry["kind"]], entry, f"config.{where}")
-    config = _from_dict(schema, raw | {"modalities": {}}, "config")
-    config = dataclasses.replace(config, modalities=modalities)
+    for section, held in raw.items():
+        for name, value in held.items() if isinstance(held, dict) else ():
+            refuse(f"{section}.{name}", value)
+    raw = {"targets": {name: {} for name in HEADS.built_in}} | raw
+    modalities = _entries(raw, "modalities", MODALITIES, "kind")
+    targets = _entries(raw, "targets", HEADS)
+    config = _from_dict(schema, raw | {"modalities": {}, "targets": {}}, "config")
+    config = dataclasses.replace(config, modalities=modalities, targets=targets)
     check(config)
     return config
+
+
+def _entries(raw: dict[str, Any], section: str, known: Registry, key: str = "") -> dict[str, Any]:
+    """What each entry of a section configures: the class of its name, or of what ``key`` holds."""
+    listed = _formed(dict[str, dict[str, Any]], raw.get(section, {}), f"config.{section}")
+    made = {}
+    for name, entry in listed.items():
+        where = f"{section}.{name}"
+        kind = entry.get(key) if key else name
+        known.require(kind, f"{where}.{key}".rstrip("."))
+        made[name] = _from_dict(known[kind], entry, f"config.{where}")
+    return made
 
 
 def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:

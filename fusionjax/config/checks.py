@@ -5,9 +5,8 @@ import datetime
 from typing import TYPE_CHECKING
 
 from fusionjax.config.key import check_bounds
-from fusionjax.config.sections import TargetsConfig
 from fusionjax.errors import InputError
-from fusionjax.registry import FUSIONS
+from fusionjax.registry import FUSIONS, HEADS
 
 if TYPE_CHECKING:
     from fusionjax.config import Config
@@ -22,7 +21,7 @@ def check(c: "Config") -> None:
     for f in dataclasses.fields(c):
         if dataclasses.is_dataclass(section := getattr(c, f.name)):
             check_bounds(section, f.name)
-    _check_targets(c.targets)
+    _check_targets(c)
     _check_modalities(c)
     _check_splits(c)
     _check_training(c)
@@ -48,19 +47,15 @@ def _check_selection(c: "Config") -> None:
         )
 
 
-def _check_targets(t: TargetsConfig) -> None:
-    for key in ("direction", "returns", "volatility"):
-        horizons = getattr(t, key)
-        need(
-            len(horizons) > 0 and min(horizons) >= 1,
-            f"targets.{key} is {horizons}; expected one or more horizons of at least 1 session",
-        )
-    need(len(t.quantiles) > 0, "targets.quantiles is empty")
+def _check_targets(c: "Config") -> None:
+    lacking = [name for name in HEADS.built_in if name not in c.targets]
     need(
-        list(t.quantiles) == sorted(set(t.quantiles)) and all(0 < q < 1 for q in t.quantiles),
-        f"targets.quantiles {t.quantiles} must rise strictly inside (0, 1)",
+        not lacking,
+        f"targets lacks {', '.join(lacking)}; a head that is not to be learned has weight 0",
     )
-    need(t.down <= t.up, "targets.down is above targets.up")
+    for name, head in c.targets.items():
+        check_bounds(head, f"targets.{name}")
+        head.check(name, c)
 
 
 def _check_modalities(c: "Config") -> None:
@@ -123,7 +118,8 @@ def _check_training(c: "Config") -> None:
         not strange,
         f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",
     )
-    sessions, least = c.finetune.gate_sessions, max(c.targets.direction[0], c.targets.volatility[0])
+    sessions = c.finetune.gate_sessions
+    least = max(h.horizons[0] for h in c.targets.values() if h.loss_title)
     need(
         sessions == 0 or sessions >= least,
         f"finetune.gate_sessions is {sessions}; expected 0 or at least {least}, the horizon "

@@ -43,19 +43,6 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TargetsConfig:
-    """What is forecast."""
-
-    classes: tuple[str, ...] = key(("down", "up"), "of the direction")
-    direction: tuple[int, ...] = key((1,), "horizons in sessions")
-    up: float = key(0.0, "class up if the simple return >= this ...")
-    down: float = key(0.0, "... down if < this; between them a sample is not scored")
-    returns: tuple[int, ...] = key((1, 5), "horizons of the return quantiles, sessions")
-    quantiles: tuple[float, ...] = key((0.05, 0.25, 0.5, 0.75, 0.95), "of the return")
-    volatility: tuple[int, ...] = key((5,), "horizons of the realised volatility, sessions")
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """The encoders and the fusion."""
 
@@ -82,11 +69,8 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """The weight of each head's loss, and of the terms that some fusions add."""
+    """The weight of terms that some fusions add to the heads' losses."""
 
-    direction: float = key(1.0, "cross-entropy, nats")
-    returns: float = key(1.0, "pinball, in units of the trailing volatility")
-    volatility: float = key(1.0, "squared error of log volatility")
     quality_rank: float = key(0.1, 'of fusion "qmf": confidence must fall where the loss rises')
     gradient_modulation: float = key(
         0.3, 'of fusion "ogm_ge": how hard a leading encoder is slowed'

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from fusionjax.data.samples import Lesson, Samples, unlabelled
+from fusionjax.data.samples import Lesson, Samples, join_targets, unlabelled
 from fusionjax.data.windows import Windows
 from fusionjax.types import Batch, Feed
 
@@ -165,8 +165,8 @@ class Feeds:
         drawn = (early or self._whole)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
-        looks = self._anchor is not None and self._plan.due(step)
-        return drawn, self._anchor(step) if looks else None
+        anchor = self._anchor if self._plan.due(step) else None
+        return drawn, None if anchor is None else anchor(step)
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
         """Which rows of a step's global batch and anchor have non-finite inputs."""
@@ -247,13 +247,9 @@ def _pages(
 
 
 def _concatenate(a: Samples, b: Samples) -> Samples:
-    join = {
-        name: np.concatenate([getattr(a.targets, name), getattr(b.targets, name)])
-        for name in a.targets.__dataclass_fields__
-    }
     return Samples(
         np.concatenate([a.row, b.row]),
         np.concatenate([a.target_day, b.target_day]),
-        type(a.targets)(**join),
+        join_targets(a.targets, b.targets),
         np.concatenate([a.subset, b.subset]),
     )

@@ -10,9 +10,6 @@ from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.types import Targets
 
-# Returns are compared with the class thresholds at the six digits that StockNet published.
-_RETURN_DIGITS = 6
-
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -41,12 +38,7 @@ class Samples:
         return Samples(
             np.concatenate([self.row, rows]),
             np.concatenate([self.target_day, np.full(more, np.datetime64("NaT", "D"))]),
-            Targets(
-                **{
-                    f.name: np.concatenate([getattr(self.targets, f.name), getattr(none, f.name)])
-                    for f in dataclasses.fields(none)
-                }
-            ),
+            join_targets(self.targets, none),
             np.concatenate([self.subset, np.zeros(more, bool)]),
         )
 
@@ -116,20 +108,34 @@ def lesson(
             f"{first} to {last} it leaves {len(base)} samples before the anchor and "
             f"{len(anchor)} in it; train on a longer period or choose another share"
         )
-    known = anchor.targets.direction[anchor.targets.direction_mask]
-    missing = set(np.unique(base.targets.direction)) - set(np.unique(known))
-    if missing and len(known):
-        names = ", ".join(config.targets.classes[int(c)] for c in sorted(missing))
-        raise InputError(
-            f"config.distill.anchor_share is {anchor_share}: no sample of class {names} is in the "
-            f"anchor, {cut} to {last}, so its weights cannot be learned; choose a larger share"
-        )
+    for name, head in config.targets.items():
+        if not head.class_names:
+            continue
+        known = anchor.targets.label[name][anchor.targets.mask[name]]
+        missing = set(np.unique(base.targets.label[name])) - set(np.unique(known))
+        if missing and len(known):
+            names = ", ".join(head.class_names[int(c)] for c in sorted(missing))
+            raise InputError(
+                f"config.distill.anchor_share is {anchor_share}: no sample of class {names} is in "
+                f"the anchor, {cut} to {last}, so its weights cannot be learned; choose a larger "
+                "share"
+            )
     return Lesson(whole, base, anchor)
 
 
 def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
     """Rows of every label array."""
-    return Targets(**{f.name: getattr(targets, f.name)[keep] for f in dataclasses.fields(targets)})
+    label, mask = ({k: v[keep] for k, v in side.items()} for side in (targets.label, targets.mask))
+    return Targets(label, mask)
+
+
+def join_targets(a: Targets, b: Targets) -> Targets:
+    """The rows of the first, then those of the second."""
+    label, mask = (
+        {k: np.concatenate([v, right[k]]) for k, v in left.items()}
+        for left, right in ((a.label, b.label), (a.mask, b.mask))
+    )
+    return Targets(label, mask)
 
 
 def period(config: Config, name: str) -> tuple[np.datetime64, np.datetime64]:
@@ -177,53 +183,30 @@ def matured(market: Market, config: Config, after: np.datetime64, until: np.date
 
     So that of a stream every label is new once, whatever its horizon.
     """
-    t = config.targets
-    longest = max(*t.direction, *t.returns, *t.volatility)
     now = between(market, config, market.session.min(), until)
-    end = np.minimum(now.row + longest, market.last_row[now.row])
+    end = np.minimum(now.row + config.longest_horizon, market.last_row[now.row])
     now = now.take(market.session[end] > after)
     then = _targets(market, config, now.row, after)
-    masks = {
-        name: getattr(now.targets, name) & ~getattr(then, name)
-        for name in ("direction_mask", "returns_mask", "volatility_mask")
-    }
-    keep = np.asarray(np.concatenate(list(masks.values()), 1).any(1))
-    return dataclasses.replace(now, targets=dataclasses.replace(now.targets, **masks)).take(keep)
+    mask = {name: m & ~then.mask[name] for name, m in now.targets.mask.items()}
+    keep = np.asarray(np.concatenate(list(mask.values()), 1).any(1))
+    return dataclasses.replace(now, targets=Targets(now.targets.label, mask)).take(keep)
 
 
 def unlabelled(config: Config, count: int) -> Targets:
     """Targets of samples whose future is unknown: all masked."""
-    t = config.targets
-    shape = {
-        "direction": len(t.direction),
-        "returns": len(t.returns),
-        "volatility": len(t.volatility),
-    }
+    shapes = {name: (count, len(head.horizons)) for name, head in config.targets.items()}
     return Targets(
-        direction=np.zeros((count, shape["direction"]), np.int32),
-        direction_mask=np.zeros((count, shape["direction"]), bool),
-        returns=np.zeros((count, shape["returns"]), np.float32),
-        returns_mask=np.zeros((count, shape["returns"]), bool),
-        log_volatility=np.zeros((count, shape["volatility"]), np.float32),
-        volatility_mask=np.zeros((count, shape["volatility"]), bool),
+        {name: np.zeros(shape, config.targets[name].dtype) for name, shape in shapes.items()},
+        {name: np.zeros(shape, bool) for name, shape in shapes.items()},
     )
 
 
 def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime64) -> Targets:
-    t = config.targets
     targets = unlabelled(config, len(rows))
-    for i, horizon in enumerate(t.direction):
-        ratio, known = growth(market, rows, horizon, last)
-        move = np.round(ratio - 1, _RETURN_DIGITS)
-        targets.direction[:, i] = move >= t.up
-        targets.direction_mask[:, i] = known & ((move >= t.up) | (move < t.down))
-    for i, horizon in enumerate(t.returns):
-        ratio, known = growth(market, rows, horizon, last)
-        targets.returns[:, i], targets.returns_mask[:, i] = np.log(ratio), known
-    for i, horizon in enumerate(t.volatility):
-        _, known = growth(market, rows, horizon, last)
-        targets.log_volatility[:, i] = realised_log_volatility(market, rows, horizon)
-        targets.volatility_mask[:, i] = known
+    for name, head in config.targets.items():
+        for i, horizon in enumerate(head.horizons):
+            label, known = head.labels(market, rows, horizon, last)
+            targets.label[name][:, i], targets.mask[name][:, i] = label, known
     return targets
 
 

@@ -97,9 +97,12 @@ def diagnose(
     kappa: Float[np.ndarray, "N M D"],
     rise: tuple[Float[np.ndarray, "N M"], Float[np.ndarray, "N M"]],
     fused: Fused,
-    classes: int,
+    classes: slice,
 ) -> Diagnosis:
-    """Indicators from contributions, removals and what the fusion said, on the same samples."""
+    """Indicators from contributions, removals and what the fusion said, on the same samples.
+
+    ``classes`` are the outputs whose largest is the call, in which experts agree or do not.
+    """
     kappa = np.asarray(kappa, np.float64)
     off, swapped = rise
     size = np.abs(kappa).mean(0)  # [M, D]
@@ -113,8 +116,8 @@ def diagnose(
     entropy = float(-(p * np.log(np.maximum(p, 1e-12))).sum() / np.log(used))
     agreement = float("nan")
     if fused.experts is not None:
-        same = np.asarray(fused.experts)[..., :classes].argmax(-1) == np.asarray(fused.outputs)[
-            :, None, :classes
+        same = np.asarray(fused.experts)[..., classes].argmax(-1) == np.asarray(fused.outputs)[
+            :, None, classes
         ].argmax(-1)
         agreement = float(same[shown].mean())
     return Diagnosis(

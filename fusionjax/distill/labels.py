@@ -1,40 +1,22 @@
 """What the heads learn towards: the labels as given, or mixed with what the teacher says."""
 
-import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float
 
-from fusionjax.types import Outcome, Targets
+from fusionjax.types import Labels, Outcome, Targets
+
+Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
 
-@struct.dataclass
-class Labels:
-    """Targets as the loss wants them; masks stay with ``Targets``."""
-
-    direction: Float[Array, "B H1 C"]  # probabilities
-    returns: Float[Array, "B H2"]
-    log_volatility: Float[Array, "B H3"]
+def hard(targets: Targets, heads: Heads) -> Labels:
+    """The labels as given; masks stay with ``Targets``."""
+    return {name: head.target(targets.label[name]) for name, head in heads.items()}
 
 
-def hard(targets: Targets, classes: int) -> Labels:
-    """The labels as given."""
-    one_hot = jax.nn.one_hot(targets.direction, classes, dtype=jnp.float32)
-    return Labels(one_hot, targets.returns, targets.log_volatility)
-
-
-def soften(labels: Labels, teacher: Outcome, share: Float[Array, ""]) -> Labels:
-    """``(1 - share)·label + share·teacher`` for direction and volatility.
-
-    Hinton et al. (2015) with the teacher's own temperature. Return quantiles keep their label: the
-    teacher's quantiles are no draw of a return.
-    """
+def soften(labels: Labels, teacher: Outcome, share: Float[Array, ""], heads: Heads) -> Labels:
+    """``(1 - share)·label + share·teacher`` in the heads where that makes sense."""
     teacher = jax.lax.stop_gradient(teacher)
-    direction = jax.nn.softmax(teacher.direction_logits)
-    return dataclasses.replace(
-        labels,
-        direction=(1 - share) * labels.direction + share * direction,
-        log_volatility=(1 - share) * labels.log_volatility + share * teacher.log_volatility,
-    )
+    return {name: head.soften(labels[name], teacher[name], share) for name, head in heads.items()}

@@ -22,16 +22,16 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.evaluate import bootstrap, metrics
-from fusionjax.evaluate.bootstrap import Draws
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
+from fusionjax.heads.base import Head
+from fusionjax.scores import bootstrap
+from fusionjax.scores.bootstrap import Draws
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
 
 Content = Int64[np.ndarray, "R"]  # for every row of the market, the row whose content is shown
-LOSSES = ("log loss of direction", "squared error of log volatility")
 _FEWEST = 2  # placebos from which on their spread is known
 
 
@@ -82,20 +82,24 @@ def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
     return made
 
 
-def losses(said: Prediction, samples: Samples) -> dict[str, Float[np.ndarray, "S"]]:
-    """What each sample loses, by ``LOSSES``; NaN where no label counts."""
-    t = samples.targets
-    nll = metrics.direction_loss(said.up[:, 0].astype(float), t.direction[:, 0] == 1)
-    error = (said.log_volatility[:, 0] - t.log_volatility[:, 0]).astype(float) ** 2
-    values = (nll, error)
-    masks = (metrics.known(t.direction_mask), metrics.known(t.volatility_mask))
-    return {k: np.where(m, v, np.nan) for k, v, m in zip(LOSSES, values, masks, strict=True)}
+def judged(config: Config) -> dict[str, Head]:
+    """The heads whose losses judge: those with a ``loss_title``."""
+    return {name: head for name, head in config.targets.items() if head.loss_title}
+
+
+def losses(said: Prediction, samples: Samples, config: Config) -> dict[str, Float[np.ndarray, "S"]]:
+    """What each sample loses, by the titles of ``judged``; NaN where no label counts."""
+    t, found = samples.targets, {}
+    for name, head in judged(config).items():
+        lost = head.sample_loss(said.value[name][:, 0], t.label[name][:, 0])
+        found[head.loss_title] = np.where(t.mask[name][:, 0], lost, np.nan)
+    return found
 
 
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
     """What a trained run loses when one modality's content is changed, or it stands alone."""
     names = list(config.modalities)
-    whole = losses(run.predict(scored.row), scored)
+    whole = losses(run.predict(scored.row), scored, config)
     found, replaced = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
@@ -105,7 +109,7 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
         for what, said in changed.items():
-            more = rise([losses(said, scored)], [whole], scored, config)
+            more = rise([losses(said, scored, config)], [whole], scored, config)
             found.append(Effect(name, what, more))
     return found
 
@@ -127,7 +131,7 @@ class Worth:
 
     @property
     def verdict(self) -> str:
-        """Used where it beats its placebos beyond the interval on either target."""
+        """Used where it beats its placebos beyond the interval in any loss."""
         better = [k for k, (_, low, _) in self.gain.items() if low > 0]
         return f"used ({', '.join(better)})" if better else "not used"
 
@@ -167,7 +171,7 @@ class Trainings:
         path = self._folder / f"{what}-{seed}-{key.hexdigest()[:12]}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as f:
-                return Prediction(**f)
+                return Prediction.of_arrays(f)
         windows = Windows(self._market, config, self._scaler, content)
         if modalities not in self._programs:
             self._programs[modalities] = make_program(
@@ -178,7 +182,7 @@ class Trainings:
         size = config.train.global_batch_size
         made = predict(program, state.ema_params, windows, self._scored.row, size)
         with files.replaced(path) as f:
-            np.savez(f, **dataclasses.asdict(made))
+            np.savez(f, allow_pickle=False, **made.arrays())
         return made
 
 
@@ -210,7 +214,7 @@ def worth(
 
     def train(what: str, shown: tuple[str, ...], seed: int, content: dict) -> dict:
         progress.update(bar, note=f"{what}, seed {seed}")
-        made = losses(trainings.said(what, shown, seed, content), scored)
+        made = losses(trainings.said(what, shown, seed, content), scored, config)
         progress.advance(bar)
         return made
 
@@ -225,11 +229,11 @@ def worth(
             [train(f"{what} {name}", shown, s, {}) for s in range(seeds)] if others else real
             for what, shown in (("without", others), ("only", (name,)))
         )
-        means = {k: np.nanmean([r[k] for r in real]) for k in LOSSES}
+        means = {k: np.nanmean([r[k] for r in real]) for k in real[0]}
         yield Worth(
             name,
             rise(shuffled, real, scored, config),
-            {k: float(np.mean([np.nanmean(p[k]) <= means[k] for p in shuffled])) for k in LOSSES},
+            {k: float(np.mean([np.nanmean(p[k]) <= means[k] for p in shuffled])) for k in means},
             rise(without, real, scored, config),
             rise(alone, real, scored, config),
         )
@@ -243,11 +247,11 @@ def rise(
 ) -> dict[str, tuple[float, float, float]]:
     """Mean rise of each loss; the interval is over days in blocks and over trainings."""
     days, day = np.unique(scored.target_day, return_inverse=True)
-    horizon = max(config.targets.direction[0], config.targets.volatility[0])
+    horizon = max(head.horizons[0] for head in judged(config).values())
     draws = Draws.of_days(len(days), horizon, config)
     rng = np.random.default_rng(0)
     out = {}
-    for k in LOSSES:
+    for k in real[0]:
         daily = [_daily([one[k] for one in side], day, len(days)) for side in (changed, real)]
         sums = [total @ draws.counts.T for total, _ in daily]  # [trainings, runs]
         count = draws.counts @ daily[0][1]

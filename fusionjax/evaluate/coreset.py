@@ -18,7 +18,7 @@ RANDOM = "random"
 def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
     """Rows of the market that ``config.train.coreset_share`` leaves; None where that is all.
 
-    ``config.train.coreset_by`` names the run whose models choose, by the first direction horizon.
+    ``config.train.coreset_by`` names the run whose models choose, by the first head with classes.
 
     Raises:
       InputError: there is no such run, or it knows labels of later than the training split.
@@ -37,7 +37,8 @@ def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
             f"config.train.coreset_by: {run} knew labels until {info.trained_until}, after the "
             f"training split's end {last}; choose by a run that was trained on no more than that"
         )
-    up = Ensemble(run, info.config, market).predict(given.row).up[:, 0]
-    up = np.where(given.targets.direction_mask[:, 0], up, np.nan)
-    label = given.targets.direction[:, 0].astype(np.int64)
+    name, _ = config.classifier
+    up = Ensemble(run, info.config, market).predict(given.row).value[name][:, 0]
+    up = np.where(given.targets.mask[name][:, 0], up, np.nan)
+    label = given.targets.label[name][:, 0].astype(np.int64)
     return given.row[choose(np.stack([1 - up, up], 1), label, t.coreset_share, config.seed)]

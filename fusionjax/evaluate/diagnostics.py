@@ -12,14 +12,12 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.evaluate import bootstrap
-from fusionjax.evaluate.bootstrap import Draws
+from fusionjax.scores.bootstrap import ByDay, Draws
 from fusionjax.train.hooks.metrics import note
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with
 _SURE = 0.99  # of an interval that should hold what is not odd
-_LABEL_DAYS = 20  # over which the share of rising labels is a reference
 
 
 def logs(run: Path) -> dict[Path, pd.DataFrame]:
@@ -110,69 +108,12 @@ def of_training(log: pd.DataFrame) -> list[str]:
 
 
 def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
-    """What is odd about forecasts, beyond 99 % intervals of a day-block bootstrap."""
-    found = []
+    """What is odd about forecasts, beyond 99 % intervals of a day-block bootstrap, head by head."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
-    t = config.targets
-    draws = Draws.of_days(len(days), max(t.direction[0], t.returns[0], t.volatility[0]), config)
-
-    def mean(values: np.ndarray, keep: np.ndarray) -> tuple[float, float, float]:
-        total = np.bincount(day[keep], values[keep], len(days))
-        count = np.bincount(day[keep], minlength=len(days))
-        drawn = (draws.counts @ total) / np.maximum(draws.counts @ count, 1)
-        low, high = bootstrap.interval(drawn, _SURE)
-        return float(values[keep].mean()), low, high
-
-    up, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
-    known = np.isfinite(rose)
-    if rows["up_spread"].notna().all() and up.std() < rows["up_spread"].mean():
-        found.append(
-            f"seeds differ by {rows['up_spread'].mean():.3f} in the probability of a sample, "
-            f"samples by {up.std():.3f}: what is said of a sample is noise. Look: fewer "
-            "parameters or fewer steps; more seeds"
-        )
-    called = float((up[known] > 0.5).mean())
-    share = pd.Series(rose[known]).groupby(day[known]).mean()
-    usual = share.rolling(min(_LABEL_DAYS, len(share))).mean().dropna()
-    if not usual.min() <= called <= usual.max():
-        found.append(
-            f"{called:.0%} of the calls are up, though no {_LABEL_DAYS} days had fewer than "
-            f"{usual.min():.0%} or more than {usual.max():.0%} rising: it repeats the majority of "
-            "training. Look: label balance in the audit, the threshold of a call"
-        )
-    confidence = np.maximum(up, 1 - up)
-    gap, low, _ = mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
-    if low > 0:
-        found.append(
-            f"it is {100 * gap:.1f} points surer than it is right: too sure. Look: up_calibrated, "
-            "train.ema_decay, fewer steps"
-        )
-    levels = t.quantiles
-    seen = rows["return"].notna().to_numpy()
-    for name, first, last in (
-        ("", "low_raw", "high_raw"),
-        ("calibrated ", f"q{levels[0]:g}", f"q{levels[-1]:g}"),
-    ):
-        inside = rows["return"].between(rows[first], rows[last]).to_numpy(float)
-        covered, low, high = mean(inside, seen)
-        wanted = levels[-1] - levels[0]
-        if not low <= wanted <= high:
-            found.append(
-                f"the {name}{wanted:.0%} interval covers {covered:.1%} [{low:.1%}, {high:.1%}]: "
-                f"too {'narrow' if covered < wanted else 'wide'}. Look: the volatility regime, "
-                "the calibration section of the report"
-            )
-    told = rows["log_volatility_came"].notna().to_numpy()
-    error, low, high = mean(
-        rows["log_volatility"].to_numpy(float) - rows["log_volatility_came"].to_numpy(float), told
-    )
-    if not low <= 0 <= high:
-        found.append(
-            f"forecast volatility is {np.expm1(error):+.0%} off on average: it learned a "
-            f"{'wilder' if error > 0 else 'calmer'} market. Look: drift of vol20 in the audit; "
-            "fine-tune on newer rows"
-        )
-    return found
+    heads = config.targets.values()
+    draws = Draws.of_days(len(days), max(head.horizons[0] for head in heads), config)
+    by_day = ByDay(day, draws, _SURE)
+    return [line for head in heads for line in head.odd(rows, by_day)]
 
 
 def _beyond(x: np.ndarray) -> np.ndarray:

@@ -6,24 +6,26 @@ part of the scored split is used twice.
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from fusionjax import files, ledger
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples, between, growth, period, realised_log_volatility
+from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation, calibration, diagnostics, metrics, scoring, trials
+from fusionjax.evaluate import ablation, diagnostics, scoring
 from fusionjax.evaluate.inference import Ensemble, Prediction, mean
 from fusionjax.evaluate.table import Scores
+from fusionjax.heads.base import Scored
 from fusionjax.ledger import Record, scored_before
 from fusionjax.parallel.mesh import make_mesh
+from fusionjax.scores import trials
+from fusionjax.scores.portfolio import COST
 
-COST = 10  # basis points at which trials are compared
 _BLOCKS = 16  # of the days, for the probability of overfitting
 
 
@@ -33,7 +35,7 @@ class Outcomes:
 
     name: str  # of the file
     rows: pd.DataFrame
-    daily: dict[str, float]  # the book's net return of each day, at ``COST`` basis points
+    daily: dict[str, float]  # net return of each day, by the first head that something is bought by
 
     def save(self, folder: Path) -> None:
         """Writes the rows as parquet."""
@@ -100,27 +102,29 @@ def evaluate(
             f"sample: it runs from {market.session.min()} to {market.session.max()}"
         )
     each = {name: run.predict_each(whole.row) for name, run in runs.items()}
-    up, quantiles = calibrated(mean(each[name]), whole, market, config)
+    said = mean(each[name])
+    corrected = {
+        k: v[inside] for k, v in calibrated(said, whole, market, config).items() if v is not None
+    }
     tables = scoring.score_runs(
         runs,
-        {name: [p.take(inside) for p in said] for name, said in each.items()}
+        {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
         | ({} if asked.alone is None else _alone(first, market, config, scored, asked.alone)),
-        {"direction": up[inside], "returns": quantiles[inside]},
+        corrected,
         market,
         config,
         scored,
     )
-    said = mean(each[name]).take(inside)
-    rows = _frame(said, up[inside], quantiles[inside], scored, market, config)
-    rows["up_spread"] = _spread([p.take(inside) for p in each[name]])
-    up_said = said.up[:, 0].astype(float)
-    book = scoring.book(up_said, scored.row, scored.target_day, market, config)
-    days = np.unique(scored.target_day).astype(str).tolist()
-    daily = dict(zip(days, book.net(COST).round(8).tolist(), strict=True))
+    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
+    first_horizon = {k: v[inside, 0].astype(float) for k, v in said.value.items()}
+    rows = _frame([p.take(inside) for p in each[name]], corrected, heads, market, config)
+    earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
+    daily: dict[str, float] = next(filter(None, earned), {})
     headline = _of_period(runs, f"{split}{' (sub-protocol)' if asked.subset else ''}", scored)
-    headline += _of_ic(said, scored, market, config)
+    for k, head in config.targets.items():
+        headline += head.headline(first_horizon[k], heads[k])
     headline.append(_of_trials(scored_before(records, config, split), name, daily))
-    headline += scoring.leak_alarms(tables)
+    headline += scoring.leak_alarms(tables, config)
     suffix = f"{split}{'_subset' if asked.subset else ''}"
     scores = Scores(f"scores_{suffix}", headline, tables)
     record = ledger.record(
@@ -159,33 +163,14 @@ def require_answered(scores: Scores, config: Config) -> None:
 
 def calibrated(
     said: Prediction, whole: Samples, market: Market, config: Config
-) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S Q"]]:
-    """The first horizons' probability of up and return quantiles, calibrated as time goes on.
-
-    The probability by temperature, the outermost quantiles by adaptive conformal intervals.
-    """
-    sessions = np.unique(market.session)
-    start = np.searchsorted(sessions, market.session[whole.row])
-    t, targets = whole.targets, config.targets
-    p = np.clip(said.up[:, 0].astype(float), 1e-6, 1 - 1e-6)
-    logit = np.log(p / (1 - p))
-    temperature = calibration.prequential_temperature(
-        logit, t.direction[:, 0], t.direction_mask[:, 0], start, start + targets.direction[0]
-    )
-    quantiles = said.return_quantiles[:, 0].astype(float)
-    y = np.where(t.returns_mask[:, 0], t.returns[:, 0], np.nan).astype(float)
-    raw = calibration.Intervals(
-        quantiles[:, 0],
-        quantiles[:, -1],
-        y,
-        np.exp(realised_log_volatility(market, whole.row, -20)),
-        start,
-        start + targets.returns[0],
-    )
-    covered = targets.quantiles[-1] - targets.quantiles[0]
-    low, high = calibration.adaptive_conformal(raw, covered)
-    inner = np.clip(quantiles[:, 1:-1], low[:, None], high[:, None])
-    return 1 / (1 + np.exp(-logit / temperature)), np.column_stack([low, inner, high])
+) -> dict[str, np.ndarray | None]:
+    """By head, the first horizon's values calibrated as time goes on; None where they are not."""
+    return {
+        name: head.calibrated(
+            said.value[name][:, 0].astype(float), Scored.of(name, whole, market, config)
+        )
+        for name, head in config.targets.items()
+    }
 
 
 def _alone(
@@ -197,46 +182,27 @@ def _alone(
     return {f"{m} alone": [made.alone(m, seed) for seed in run.seed_numbers] for m in names}
 
 
-def _spread(each: list[Prediction]) -> np.ndarray:
-    """Standard deviation over seeds of the probability of up; NaN of one seed."""
-    up = np.stack([p.up[:, 0] for p in each]).astype(float)
-    return up.std(0, ddof=1) if len(up) > 1 else np.full(up.shape[1], np.nan)
-
-
 def _frame(
-    said: Prediction,
-    up: np.ndarray,
-    quantiles: np.ndarray,
-    scored: Samples,
+    each: list[Prediction],
+    calibrated: Mapping[str, np.ndarray],
+    asked: dict[str, Scored],
     market: Market,
     config: Config,
 ) -> pd.DataFrame:
-    """One row a sample, at the first horizon of each target; NaN where no label counts."""
-    t, targets, row = scored.targets, config.targets, scored.row
-
-    def known(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return np.where(metrics.known(mask), values[:, 0], np.nan).astype(float)
-
-    return pd.DataFrame(
-        {
-            "row": row,
-            "symbol": np.array(market.symbols)[market.symbol[row]],
-            "session": market.session[row].astype("datetime64[s]"),
-            "target_day": scored.target_day.astype("datetime64[s]"),
-            "close": market.adj_close[row],
-            "up": said.up[:, 0],
-            "up_calibrated": up,
-            "rose": known(t.direction, t.direction_mask),
-            "growth": growth(market, row, targets.direction[0], scored.target_day.max())[0] - 1,
-            "return": known(t.returns, t.returns_mask),
-            "log_volatility": said.log_volatility[:, 0],
-            "log_volatility_came": known(t.log_volatility, t.volatility_mask),
-            "low_raw": said.return_quantiles[:, 0, 0],
-            "high_raw": said.return_quantiles[:, 0, -1],
-            **{f"q{q:g}": quantiles[:, i] for i, q in enumerate(targets.quantiles)},
-            **{f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)},
-        }
-    )
+    """One row a sample: what it is, what each head says of it and what came, fusion weights."""
+    said, samples = mean(each), next(iter(asked.values()))
+    columns = {
+        "row": samples.row,
+        "symbol": np.array(market.symbols)[market.symbol[samples.row]],
+        "session": market.session[samples.row].astype("datetime64[s]"),
+        "target_day": samples.target_day.astype("datetime64[s]"),
+        "close": market.adj_close[samples.row],
+    }
+    for name, head in config.targets.items():
+        seeds = np.stack([p.value[name][:, 0] for p in each])
+        columns |= head.columns(said.value[name][:, 0], calibrated.get(name), seeds, asked[name])
+    weights = {f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)}
+    return pd.DataFrame(columns | weights)
 
 
 def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[str]:
@@ -250,20 +216,6 @@ def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[st
             if first <= np.datetime64(run.info.trained_until, "D")
         ),
     ]
-
-
-def _of_ic(said: Prediction, scored: Samples, market: Market, config: Config) -> list[str]:
-    """How sure the mean of the daily information coefficients is; nothing where there are none."""
-    days, day = np.unique(scored.target_day, return_inverse=True)
-    horizon = config.targets.direction[0]
-    ahead, known = growth(market, scored.row, horizon, scored.target_day.max())
-    up = said.up[:, 0].astype(float)
-    daily = metrics.daily_correlation(up[known], np.log(ahead[known]), day[known], len(days))
-    daily = daily[np.isfinite(daily)]
-    if not len(daily):
-        return []
-    t = trials.newey_west_t(daily)
-    return [f"Mean daily IC {daily.mean():+.3f} over {len(daily)} days, t {t:.1f} (Newey-West)"]
 
 
 def _of_trials(before: list[Record], run: str, daily: dict[str, float]) -> str:

@@ -16,6 +16,7 @@ from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate.evaluation import calibrated
 from fusionjax.evaluate.inference import Ensemble
+from fusionjax.heads.base import rounded
 
 # A forecast may be asked for until the next bar is due: a long week-end after the last one.
 _VALID_DAYS = 5
@@ -63,11 +64,10 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
 def forecast(
     ensemble: Ensemble, market: Market, config: Config, rows: list[int], hidden: frozenset[str]
 ) -> list[dict[str, Any]]:
-    """One record a row: probabilities, quantiles, volatility and the weight of each modality.
+    """One record a row: what each head has to say, and the weight of each modality.
 
     ``calibrated`` is what labels that matured between the end of training and the row make of the
-    first horizons: the probability of up, and the interval that covers as often as it says.
-    ``call`` abstains where the likelier class has less than ``config.evaluate.abstain_below``.
+    first horizons.
 
     Args:
       ensemble: the run.
@@ -85,55 +85,31 @@ def forecast(
         raise InputError(
             f"--without={','.join(sorted(hidden))}: name some, not all, of {', '.join(names)}"
         )
-    t, asked = config.targets, np.array(rows)
+    asked = np.array(rows)
     known_until = np.datetime64(ensemble.info.trained_until, "D")
     sessions = np.unique(market.session[market.session <= market.session[asked].max()])
     since = max(known_until + 1, sessions[-_RECENT:][0])
     past = between(market, config, since, sessions[-1])
     both = past.and_unlabelled(config, asked)
     everything = ensemble.predict(both.row, hidden)
-    up, quantiles = (x[-len(asked) :] for x in calibrated(everything, both, market, config))
-    said = everything.take(np.arange(len(both))[-len(asked) :])
-    records = []
+    new = np.arange(len(both))[-len(asked) :]
+    corrected = calibrated(everything, both, market, config)
+    said = everything.take(new)
+    records: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
-        records.append(
-            {
-                "symbol": market.symbols[market.symbol[row]],
-                "session": str(market.session[row]),
-                "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
-                "direction": {
-                    f"{h}d": dict(zip(t.classes, _round([1 - p, p]), strict=True))
-                    for h, p in zip(t.direction, said.up[i].tolist(), strict=True)
-                },
-                "calibrated": {
-                    "up": round(float(up[i]), 6),
-                    f"interval_{t.returns[0]}d": {
-                        "level": round(t.quantiles[-1] - t.quantiles[0], 6),
-                        "low": round(float(quantiles[i, 0]), 6),
-                        "high": round(float(quantiles[i, -1]), 6),
-                    },
-                },
-                "call": _call(float(up[i]), config),
-                "return_quantiles": {
-                    f"{h}d": dict(zip(map(str, t.quantiles), _round(q), strict=True))
-                    for h, q in zip(t.returns, said.return_quantiles[i].tolist(), strict=True)
-                },
-                "daily_volatility": {
-                    f"{h}d": round(float(np.exp(v)), 6)
-                    for h, v in zip(t.volatility, said.log_volatility[i], strict=True)
-                },
-                "modality_weight": dict(
-                    zip(names, _round(said.modality_weight[i].tolist()), strict=True)
-                ),
-            }
-        )
+        record: dict[str, Any] = {
+            "symbol": market.symbols[market.symbol[row]],
+            "session": str(market.session[row]),
+            "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
+        }
+        for name, head in config.targets.items():
+            mine = corrected[name]
+            own = head.record(said.value[name][i], None if mine is None else mine[new[i]], config)
+            for key, value in own.items():  # heads may share an entry
+                record[key] = record[key] | value if key in record else value
+        weights = rounded(said.modality_weight[i])
+        records.append(record | {"modality_weight": dict(zip(names, weights, strict=True))})
     return records
-
-
-def _call(up: float, config: Config) -> str:
-    if max(up, 1 - up) < config.evaluate.abstain_below:
-        return "abstain"
-    return config.targets.classes[int(up > 0.5)]
 
 
 def write(records: list[dict[str, Any]], path: Path) -> None:
@@ -149,10 +125,6 @@ def write(records: list[dict[str, Any]], path: Path) -> None:
     else:
         raise InputError(f"--out={path}: end it with .json or .csv")
     files.write_text(path, text)
-
-
-def _round(values: list[float]) -> list[float]:
-    return [round(float(v), 6) for v in values]
 
 
 def merged(config: Config, trained: Config) -> Config:

@@ -18,10 +18,11 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation
 from fusionjax.evaluate.baselines import pooled_features
 from fusionjax.evaluate.inference import predict
-from fusionjax.evaluate.selection import Selection
+from fusionjax.evaluate.selection import Selection, objective
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
+from fusionjax.types import Targets
 
 _TOY, _BY_HEART = 20_000, 256  # samples
 _TOY_STEPS, _HEART_STEPS = 400, 800
@@ -30,13 +31,10 @@ _KNOWN = 0.01  # nats left of what was learned by heart
 _SMALL = 5  # how many times fewer steps
 _RATES = (0.3, 1.0, 3.0)  # of the learning rate
 _WORSE = 0.05  # of the objective: so much may be lost to another rate
-_DIRECTION = {
+_ALONE = {
     "train.balance": "",
     "distill.soft_labels": 0.0,
     "distill.absorb_share": 1.0,  # the fusion's weights stay; they are not what is tested
-    "loss.direction": 1.0,
-    "loss.returns": 0.0,
-    "loss.volatility": 0.0,
 }
 # Nothing that stands in the way of learning by heart.
 _PLAIN = {
@@ -83,11 +81,10 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
     told = int(np.argmax(np.nanstd(pooled, 0) > 1e-6))
     value = np.nan_to_num(pooled[:, told], nan=float(np.nanmedian(pooled[:, told])))
     label = (value > np.median(value)).astype(np.int32)
-    targets = dataclasses.replace(
-        samples.targets,
-        direction=np.repeat(label[:, None], samples.targets.direction.shape[1], 1),
-        direction_mask=np.ones_like(samples.targets.direction_mask),
-    )
+    name, head = config.classifier
+    labels = np.repeat(label[:, None], len(head.horizons), 1)
+    t = samples.targets
+    targets = Targets(t.label | {name: labels}, t.mask | {name: np.ones_like(labels, bool)})
     samples = dataclasses.replace(samples, targets=targets)
     held = np.arange(len(samples)) % 4 == 0
     loss = _losses(samples.take(~held), samples.take(held), config, windows, mesh, _TOY_STEPS)
@@ -105,7 +102,7 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
 def _by_heart(market: Market, config: Config, mesh: Mesh) -> Gate:
     """A few real samples, with their real labels, must be learned by heart."""
     samples = split(market, config, config.train.split)
-    samples = samples.take(samples.targets.direction_mask[:, 0])
+    samples = samples.take(samples.targets.mask[config.classifier[0]][:, 0])
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_BY_HEART]
     samples = samples.take(np.sort(chosen))
     augment = {f.name: type(getattr(config.augment, f.name))() for f in
@@ -136,7 +133,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> Gate:
     for times in _RATES:
         rate = config.train.learning_rate * times
         got = Selection(market, small.override({"train.learning_rate": rate}), mesh).scores(0)
-        found[times] = got.objective(config)
+        found[times] = objective(got, config)
     best = min(found, key=lambda k: found[k] if np.isfinite(found[k]) else np.inf)
     told = ", ".join(f"{v:.4f} at × {k:g}" for k, v in found.items())
     fine = bool(np.isfinite(list(found.values())).all())
@@ -158,10 +155,13 @@ def _windows(market: Market, config: Config) -> Windows:
 def _losses(
     learned: Samples, asked: Samples, config: Config, windows: Windows, mesh: Mesh, steps: int
 ) -> np.ndarray:
-    """Trains on some samples, for direction alone; its log loss on others."""
+    """Trains on some samples, for the classes alone; their log loss on others."""
+    name, head = config.classifier
+    weights = {f"targets.{k}.weight": float(k == name) for k in config.targets}
     c = config.override(
         {
-            **_DIRECTION,
+            **_ALONE,
+            **weights,
             "train.steps": steps,
             "train.warmup_steps": steps // 10,
             "train.log_every": steps // 10,
@@ -171,4 +171,4 @@ def _losses(
     run = Run(c, windows, program, f"{len(learned)} samples")
     state = fit(run, Lesson(learned, None, None))
     said = predict(program, state.ema_params, windows, asked.row, c.train.global_batch_size)
-    return ablation.losses(said, asked)[ablation.LOSSES[0]]
+    return ablation.losses(said, asked, c)[head.loss_title]

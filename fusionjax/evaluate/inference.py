@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +30,29 @@ _BATCH = 256  # rows forecast at once on each data shard's behalf
 class Prediction:
     """Forecasts as numpy arrays, one row a sample."""
 
-    up: Float[np.ndarray, "S H1"]  # probability of up
-    return_quantiles: Float[np.ndarray, "S H2 Q"]
-    log_volatility: Float[np.ndarray, "S H3"]
+    value: dict[str, np.ndarray]  # by head, float [S, H, ...]
     modality_weight: Float[np.ndarray, "S M"]
 
     def take(self, keep: np.ndarray) -> "Prediction":
         """The forecasts at a mask or at positions."""
-        return Prediction(**{f.name: getattr(self, f.name)[keep] for f in dataclasses.fields(self)})
+        return self.map(lambda x: x[keep])
+
+    def map(self, change: Callable[..., np.ndarray], *others: "Prediction") -> "Prediction":
+        """A function of every array, and of the same arrays of others."""
+        value = {k: change(v, *(o.value[k] for o in others)) for k, v in self.value.items()}
+        return Prediction(value, change(self.modality_weight, *(o.modality_weight for o in others)))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, for a file."""
+        return {f"value.{k}": v for k, v in self.value.items()} | {
+            "modality_weight": self.modality_weight
+        }
+
+    @staticmethod
+    def of_arrays(arrays: Mapping[str, np.ndarray]) -> "Prediction":
+        """The inverse of ``arrays``."""
+        value = {k.partition(".")[2]: arrays[k] for k in arrays if k.startswith("value.")}
+        return Prediction(value, arrays["modality_weight"])
 
 
 def seed_folders(run: Path) -> list[Path]:
@@ -134,13 +149,9 @@ class Ensemble:
 
 
 def mean(predictions: list[Prediction]) -> Prediction:
-    """Averages forecasts: probabilities, quantiles, log volatilities and weights."""
-    return Prediction(
-        **{
-            f.name: np.mean([getattr(p, f.name) for p in predictions], axis=0)
-            for f in dataclasses.fields(Prediction)
-        }
-    )
+    """Averages forecasts: each head's values, and the weights."""
+    first, *others = predictions
+    return first.map(lambda *each: np.mean(each, axis=0), *others)
 
 
 def predict(
@@ -164,11 +175,7 @@ def collect(
 ) -> Prediction:
     """What a function of batches says of ``rows``."""
     parts = [forecast(b) for b in evaluation_batches(rows, windows, batch_size, hidden)]
-    f = jax.tree.map(
-        lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)],
-        *[dataclasses.replace(p, feature_weight=p.modality_weight) for p in parts],
-    )
-    up = jax.nn.softmax(f.outcome.direction_logits, axis=-1)[..., 1]
-    return Prediction(
-        np.asarray(up), f.outcome.return_quantiles, f.outcome.log_volatility, f.modality_weight
-    )
+    f = jax.tree.map(lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)], *parts)
+    heads = windows.config.targets
+    value = {name: head.prediction(f.outcome[name]) for name, head in heads.items()}
+    return Prediction(value, f.modality_weight)

@@ -1,25 +1,25 @@
 """A run scored beside its floors: every metric with its interval, whole and by part of the period.
 
-A table a target: direction, returns and volatility, each at its first horizon.
+A table a head, at its first horizon.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float
 
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples, between, growth
+from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines, bootstrap, metrics, portfolio
-from fusionjax.evaluate.bootstrap import Draws, Score
+from fusionjax.evaluate import baselines
 from fusionjax.evaluate.inference import Ensemble, Prediction
 from fusionjax.evaluate.selection import folds
+from fusionjax.heads.base import Head, Scored, Scorer
+from fusionjax.scores import bootstrap, metrics
+from fusionjax.scores.bootstrap import Draws, Score
 
-# Better than this on a daily horizon is a leak until proven otherwise (EVALUATION).
-_LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
 _MIN_BLOCKS = 4  # with fewer, resampling them says nothing
 _REGIMES = ("calm", "middling", "turbulent")
 
@@ -76,93 +76,25 @@ class TargetTable:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One target: which samples count and how a forecast of it is scored."""
+    """One head: which samples count and how a forecast of it is scored."""
 
     target: str
-    horizon: int
+    head: Head
     keep: Bool[np.ndarray, "S"]
-    shown: tuple[str, ...]
-    compared: str
-    said: Callable[[Prediction], np.ndarray]
-    # (forecast of all samples, samples to count, whether it holds probabilities) -> scores
-    scores: Callable[[np.ndarray, np.ndarray, bool], dict[str, Score]]
+    scores: Scorer
+
+    def said(self, prediction: Prediction) -> np.ndarray:
+        """What is scored of a prediction: the first horizon's values."""
+        return prediction.value[self.target][:, 0].astype(float)
 
 
 def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
-    """The targets of a config on given samples, in the order of their tables."""
-    t, horizons = scored.targets, config.targets
-    dates, day = np.unique(scored.target_day, return_inverse=True)
-    days = len(dates)
-    ahead, matured = growth(market, scored.row, horizons.direction[0], scored.target_day.max())
-    direction_known = metrics.known(t.direction_mask)
-
-    def direction(up: np.ndarray, keep: np.ndarray, sure: bool) -> dict[str, Score]:
-        k, m = keep & direction_known, keep & matured
-        score = metrics.classification if sure else metrics.called
-        p = np.stack([1 - up, up], 1)
-        return {
-            **score(t.direction[k, 0], p[k], day[k], days),
-            **metrics.ranking(up[m], np.log(ahead[m]), day[m], days),
-            **portfolio.metrics(book(up, scored.row, scored.target_day, market, config, keep)),
-        }
-
-    def returns(q: np.ndarray, keep: np.ndarray, sure: bool) -> dict[str, Score]:
-        k = keep & metrics.known(t.returns_mask)
-        y = t.returns[k, 0].astype(float)
-        return metrics.distribution(y, q[k], horizons.quantiles, day[k], days)
-
-    def volatility(log_volatility: np.ndarray, keep: np.ndarray, sure: bool) -> dict[str, Score]:
-        k = keep & metrics.known(t.volatility_mask)
-        y = t.log_volatility[k, 0].astype(float)
-        return metrics.regression(y, log_volatility[k], day[k], days)
-
-    return {
-        "direction": Task(
-            "direction",
-            horizons.direction[0],
-            direction_known,
-            ("accuracy", "MCC", "IC", "log loss"),
-            "MCC",
-            lambda p: p.up[:, 0].astype(float),
-            direction,
-        ),
-        "returns": Task(
-            "returns",
-            horizons.returns[0],
-            metrics.known(t.returns_mask),
-            ("pinball", "CRPS", "PIT distance", "coverage"),
-            "pinball",
-            lambda p: p.return_quantiles[:, 0].astype(float),
-            returns,
-        ),
-        "volatility": Task(
-            "volatility",
-            horizons.volatility[0],
-            metrics.known(t.volatility_mask),
-            ("MSE", "MAE"),
-            "MSE",
-            lambda p: p.log_volatility[:, 0].astype(float),
-            volatility,
-        ),
-    }
-
-
-def book(
-    up: Float[np.ndarray, "S"],
-    row: Int64[np.ndarray, "S"],
-    target_day: Shaped[np.ndarray, "S"],
-    market: Market,
-    config: Config,
-    keep: Bool[np.ndarray, "S"] | None = None,
-) -> portfolio.Book:
-    """What the probabilities would have earned on the days of these samples."""
-    days, day = np.unique(target_day, return_inverse=True)
-    tomorrow = market.adj_close[row + 1] / market.adj_close[row] - 1
-    at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
-    symbol = market.symbol[row].astype(int)
-    return portfolio.book(
-        up[at], tomorrow[at], symbol[at], day[at], len(days), config.targets.direction[0]
-    )
+    """The heads of a config on given samples, in the order of their tables."""
+    made = {}
+    for name, head in config.targets.items():
+        asked = Scored.of(name, scored, market, config)
+        made[name] = Task(name, head, asked.known, head.scorer(asked))
+    return made
 
 
 def score_runs(
@@ -196,58 +128,44 @@ def score_runs(
     )
     train = between(market, config, *period)
     learners = baselines.Floors(first.windows, train, folds(market, config, *period), scored.row)
-    rules = baselines.direction_rules(market, config, train, scored.row)
-    floors = {
-        "direction": rules | learners.direction(),
-        "returns": baselines.return_rules(market, config, train, scored.row),
-        "volatility": baselines.volatility_rules(market, config, period[1], scored.row)
-        | learners.volatility(),
-    }
-    certain = frozenset(rules) - {"majority"}
-    return [
-        table(
-            task,
-            {run: [task.said(p) for p in each] for run, each in said.items()},
-            {
-                **({f"{name}, calibrated": Floor(calibrated[t])} if t in calibrated else {}),
-                **{rule: Floor(said_by, rule in certain) for rule, said_by in floors[t].items()},
-            },
-            scored,
-            market,
-            config,
-        )
-        for t, task in wanted.items()
-    ]
+    made = []
+    for target, task in wanted.items():
+        known = Scored.of(target, train, market, config)
+        floors = {f"{name}, calibrated": calibrated[target]} if target in calibrated else {}
+        floors |= task.head.rules(known, period[1], scored.row)
+        floors |= learners.fitted(target, task.head)
+        ours = {run: [task.said(p) for p in each] for run, each in said.items()}
+        made.append(table(task, ours, floors, scored, market, config))
+    return made
 
 
 def table(
     task: Task,
     runs: dict[str, list[np.ndarray]],
-    floors: dict[str, Floor],
+    floors: dict[str, np.ndarray],
     scored: Samples,
     market: Market,
     config: Config,
 ) -> TargetTable:
-    """Model rows, then floor rows."""
-    days = len(np.unique(scored.target_day))
-    draws = Draws.of_days(days, task.horizon, config)
-    together = {name: np.mean(each, axis=0) for name, each in runs.items()}
-    together |= {name: floor.forecast for name, floor in floors.items()}
-    better_up = task.compared not in metrics.LOSSES
+    """Model rows, then floor rows; those that are ``certain`` give no probability to score."""
+    days, horizon = len(np.unique(scored.target_day)), task.head.horizons[0]
+    draws = Draws.of_days(days, horizon, config)
+    together = {name: np.mean(each, axis=0) for name, each in runs.items()} | floors
+    compared = task.head.compared
+    better_up = compared not in metrics.LOSSES
     rows: list[Row] = []
     detectable: dict[str, float] = {}
     ours = np.zeros(0)
     everyone = np.ones(len(scored), bool)
     for name, forecast in together.items():
-        sure = name not in floors or not floors[name].certain
-        scores = task.scores(forecast, everyone, sure)
+        scores = task.scores(forecast, everyone, name not in task.head.certain)
         drawn = {k: s(draws) for k, s in scores.items()}
         if not rows:
-            ours = drawn[task.compared]
+            ours = drawn[compared]
             detectable = {k: bootstrap.minimum_detectable(d) for k, d in drawn.items()}
             verdict = ""
         else:
-            verdict = bootstrap.verdict(ours, drawn[task.compared], better_up)
+            verdict = bootstrap.verdict(ours, drawn[compared], better_up)
         seeds = len(runs.get(name, ()))
         rows.append(
             Row(
@@ -263,46 +181,34 @@ def table(
             rows.append(_single_seeds([_points(s, days) for s in each]))
     return TargetTable(
         task.target,
-        task.horizon,
+        horizon,
         int(task.keep.sum()),
         days,
-        task.shown,
-        task.compared,
+        task.head.shown,
+        compared,
         rows,
         detectable,
         list(_parts(task, next(iter(together.values())), draws, scored, market)),
     )
 
 
-def leak_alarms(tables: list[TargetTable]) -> list[str]:
+def leak_alarms(tables: list[TargetTable], config: Config) -> list[str]:
     """What to say of scores that are too good to be true of the first row."""
-    alarms = []
-    for t in tables:
-        if t.target != "direction":
-            continue
-        accuracy, ic = (t.rows[0].values[k] for k in ("accuracy", "IC"))
-        if t.horizon == 1 and accuracy > _LEAKY_ACCURACY:
-            alarms.append(
-                f"LEAK ALARM: accuracy {accuracy:.1%}, above {_LEAKY_ACCURACY:.0%}, on daily "
-                "direction; find what knows the future before believing it"
-            )
-        low, high = t.rows[0].spread["IC"]
-        # Few samples reach such a value by chance.
-        if t.horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC and not low <= 0 <= high:
-            alarms.append(
-                f"LEAK ALARM: IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {t.horizon} session(s); "
-                "find what knows the future before believing it"
-            )
-    return alarms
+    return [
+        f"LEAK ALARM: {figure}; find what knows the future before believing it"
+        for t in tables
+        for figure in config.targets[t.target].alarms(t.rows[0].values, t.rows[0].spread)
+    ]
 
 
 def _require_days(task: Task, scored: Samples, config: Config) -> None:
     days = len(np.unique(scored.target_day[task.keep]))
-    block = bootstrap.block_days(task.horizon, config)
+    horizon = task.head.horizons[0]
+    block = bootstrap.block_days(horizon, config)
     if days < _MIN_BLOCKS * block:
         raise InputError(
             f"config.data.splits.{config.evaluate.split}: {days} days with a known "
-            f"{task.horizon}-session label; intervals from blocks of {block} need at least "
+            f"{horizon}-session label; intervals from blocks of {block} need at least "
             f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
         )
 
@@ -338,8 +244,8 @@ def _parts(
                 by,
                 name,
                 int((inside & task.keep).sum()),
-                {k: metrics.point(scores[k], draws.at.shape[1]) for k in task.shown},
-                {k: bootstrap.interval(scores[k](draws)) for k in task.shown},
+                {k: metrics.point(scores[k], draws.at.shape[1]) for k in task.head.shown},
+                {k: bootstrap.interval(scores[k](draws)) for k in task.head.shown},
             )
 
 

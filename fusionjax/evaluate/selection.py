@@ -11,7 +11,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.evaluate import metrics, splits
+from fusionjax.evaluate import splits
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
@@ -30,10 +30,10 @@ def folds(market: Market, config: Config, first: np.datetime64, last: np.datetim
     Raises:
       InputError: the period is too short for the folds.
     """
-    samples, s, t = between(market, config, first, last), config.selection, config.targets
+    samples, s = between(market, config, first, last), config.selection
     sessions = np.unique(market.session)
     start = np.searchsorted(sessions, market.session[samples.row])
-    end = start + max(*t.direction, *t.returns, *t.volatility)
+    end = start + config.longest_horizon
     if s.scheme == "walk_forward":
         days = len(np.unique(start))
         if days < 2 * s.folds * s.fold_sessions:
@@ -49,17 +49,16 @@ def folds(market: Market, config: Config, first: np.datetime64, last: np.datetim
     return [(samples.take(fold.train), samples.take(fold.test)) for fold in made]
 
 
-@dataclasses.dataclass(frozen=True)
-class FoldScores:
-    """A setting's scores, means over folds."""
+def objective(scores: dict[str, float], config: Config) -> float:
+    """What a choice minimises: the heads' ``fold_loss``, weighted as in training."""
+    heads = (h for h in config.targets.values() if h.fold_loss[0])
+    return sum((h.weight * scores[h.fold_loss[0]] for h in heads), 0.0)
 
-    log_loss: float  # direction, nats
-    mcc: float
-    volatility_mse: float
 
-    def objective(self, config: Config) -> float:
-        """What a choice minimises: direction and volatility, weighted as in the config's loss."""
-        return config.loss.direction * self.log_loss + config.loss.volatility * self.volatility_mse
+def objective_in_words(config: Config) -> str:
+    """``objective``, for people."""
+    heads = (h for h in config.targets.values() if h.fold_loss[0])
+    return " + ".join(f"{h.weight:g} × {h.fold_loss[1]}" for h in heads)
 
 
 class Selection:
@@ -71,18 +70,19 @@ class Selection:
         self._folds = folds(market, config, first, last)
         self._programs: dict[int, Program] = {}
 
-    def scores(self, seed: int) -> FoldScores:
-        """Trains on every fold and scores what comes after."""
+    def scores(self, seed: int) -> dict[str, float]:
+        """Trains on every fold and scores what comes after: means over folds."""
         config = dataclasses.replace(self._config, seed=seed)
         each = [
             self._score(config, before, after, f"seed {seed}, fold {k + 1} of {len(self._folds)}")
             for k, (before, after) in enumerate(self._folds)
         ]
-        return FoldScores(*np.mean(each, axis=0).tolist())
+        means = np.mean([[*scores.values()] for scores in each], axis=0)
+        return dict(zip(each[0], means.tolist(), strict=True))
 
     def _score(
         self, config: Config, before: Samples, after: Samples, label: str
-    ) -> tuple[float, float, float]:
+    ) -> dict[str, float]:
         market, last = self._market, before.target_day.max()
         windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
         learnt = lesson(market, config, self._first, last, weights.anchor_share(config))
@@ -93,20 +93,13 @@ class Selection:
         program = self._programs[anchor]
         state = fit(Run(config, windows, program, label), learnt)
         size = config.train.global_batch_size
-        return score(predict(program, state.ema_params, windows, after.row, size), after)
+        return score(predict(program, state.ema_params, windows, after.row, size), after, config)
 
 
-def score(said: Prediction, samples: Samples) -> tuple[float, float, float]:
-    """Log loss and MCC of direction, squared error of log volatility."""
-    d, v = (
-        metrics.known(m) for m in (samples.targets.direction_mask, samples.targets.volatility_mask)
-    )
-    label, up = samples.targets.direction[d, 0], said.up[d, 0].astype(float)
-    once = np.zeros(len(label), int)
-    direction = metrics.classification(label, np.stack([1 - up, up], 1), once, 1)
-    error = said.log_volatility[v, 0] - samples.targets.log_volatility[v, 0]
-    return (
-        metrics.point(direction["log loss"], 1),
-        metrics.point(direction["MCC"], 1),
-        float(np.mean(error**2)),
-    )
+def score(said: Prediction, samples: Samples, config: Config) -> dict[str, float]:
+    """The heads' ``fold_scores`` at the first horizon."""
+    found: dict[str, float] = {}
+    for name, head in config.targets.items():
+        label, mask = samples.targets.label[name][:, 0], samples.targets.mask[name][:, 0]
+        found |= head.fold_scores(said.value[name][mask, 0], label[mask])
+    return found

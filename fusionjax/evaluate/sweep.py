@@ -16,11 +16,11 @@ from fusionjax import ledger
 from fusionjax.config import Config
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate.selection import Selection
+from fusionjax.evaluate.selection import Selection, objective
 
 Changes = dict[str, Any]
 Point = tuple[Changes, ledger.Record, bool]  # a setting, what came of one seed, whether it is new
-_OBJECTIVE = "objective"  # minimised: direction and volatility, weighted as in the config
+_OBJECTIVE = "objective"  # minimised: the heads' losses, weighted as in the config
 
 
 def settings(config: Config) -> list[Changes]:
@@ -83,10 +83,9 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
             selection = selection or Selection(market, tried, mesh)
             got = selection.scores(seed)
             # Weighed as in the base config, the same for all settings.
-            objective = got.objective(config)
             made = dataclasses.replace(
                 planned,
-                metrics={_OBJECTIVE: objective, **dataclasses.asdict(got)},
+                metrics={_OBJECTIVE: objective(got, config), **got},
                 cost={"seconds": time.perf_counter() - begun},
             )
             ledger.append(folder, made)

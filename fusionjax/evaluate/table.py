@@ -11,13 +11,9 @@ from rich.table import Table
 from fusionjax import files
 from fusionjax.errors import InputError
 from fusionjax.evaluate.scoring import Part, Row, TargetTable
+from fusionjax.registry import HEADS
 
 _DIGITS = {"pinball": 5, "CRPS": 5}  # of the others three
-_WHAT = {
-    "direction": "direction",
-    "returns": "log return, as quantiles",
-    "volatility": "volatility, errors of its log",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +114,7 @@ def _short(value: float, digits: int) -> str:
 
 def _title(table: TargetTable) -> str:
     sessions = "next session's" if table.horizon == 1 else f"next {table.horizon} sessions'"
-    return f"{sessions} {_WHAT[table.target]}: {table.samples:,} samples"
+    return f"{sessions} {HEADS[table.target].title}: {table.samples:,} samples"
 
 
 def for_screen(scores: Scores) -> list[Table]:

@@ -1,4 +1,4 @@
-"""The model: an encoder for each modality, one fusion, three heads."""
+"""The model: an encoder for each modality, one fusion, a few heads."""
 
 import functools
 
@@ -37,7 +37,7 @@ class Forecaster(nn.Module):
         encoded = self.encode(batch)
         fused = self.fuse(encoded)
         outcome = decode(fused.outputs, encoded.log_scale, self.config.targets)
-        return Forecast(outcome, fused.modality, fused.feature)
+        return Forecast(outcome, fused.modality)
 
     def encode(self, batch: Batch) -> Encoded:
         """Every modality by itself, one after the other; backward, the first comes last."""

@@ -1,49 +1,48 @@
-"""From a fusion's outputs to the three heads' forecasts; what heads learn is in the fusion."""
+"""From a fusion's outputs to the heads' forecasts; what heads learn is in the fusion."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Float
 
-from fusionjax.config import TargetsConfig
+from fusionjax.config import Config
 from fusionjax.types import Outcome
 
+Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
-def output_size(t: TargetsConfig) -> int:
+
+def output_size(heads: Heads) -> int:
     """O: numbers that all heads together need."""
-    return sum(_sizes(t))
+    return sum(head.size for head in heads.values())
+
+
+def places(heads: Heads) -> dict[str, slice]:
+    """Which of the outputs are each head's: side by side, in the config's order."""
+    found, start = {}, 0
+    for name, head in heads.items():
+        found[name] = slice(start, start + head.size)
+        start += head.size
+    return found
 
 
 def decode(
-    outputs: Float[Array, "*rows O"], log_scale: Float[Array, "*rows"], t: TargetsConfig
+    outputs: Float[Array, "*rows O"], log_scale: Float[Array, "*rows"], heads: Heads
 ) -> Outcome:
-    """Direction logits, return quantiles and log volatility, in float32.
-
-    Returns and volatility are stated relative to the stock's own trailing volatility and put back
-    on its scale here, so that one head serves quiet and wild stocks alike. Outputs of zero mean
-    equal odds, quantiles around zero and volatility as it was.
-    """
-    rows = outputs.shape[:-1]
-    a, b, _ = _sizes(t)
+    """What each head makes of its outputs, in float32."""
     outputs = outputs.astype(jnp.float32)
-    direction, q, volatility = jnp.split(outputs, [a, a + b], axis=-1)
-    # A sorted sum of positive steps around a free centre keeps the quantiles in order.
-    q = q.reshape(*rows, len(t.returns), len(t.quantiles))
-    quantiles = q[..., :1] + jnp.concatenate(
-        [jnp.zeros_like(q[..., :1]), jnp.cumsum(nn.softplus(q[..., 1:]), -1)], -1
-    )
-    quantiles = quantiles - nn.softplus(jnp.zeros(())) * (len(t.quantiles) - 1) / 2
-    span = jnp.sqrt(jnp.asarray(t.returns, jnp.float32))[:, None]
-    span = jnp.expand_dims(span, range(len(rows)))
-    return Outcome(
-        direction.reshape(*rows, len(t.direction), len(t.classes)),
-        quantiles * span * jnp.exp(log_scale)[..., None, None],
-        volatility + log_scale[..., None],
-    )
+    return {
+        name: heads[name].decode(outputs[..., at], log_scale) for name, at in places(heads).items()
+    }
 
 
-def _sizes(t: TargetsConfig) -> tuple[int, int, int]:
-    return (
-        len(t.direction) * len(t.classes),
-        len(t.returns) * len(t.quantiles),
-        len(t.volatility),
-    )
+def class_outputs(config: Config) -> slice:
+    """Which of the outputs are class logits: those of ``config.classifier``, first horizon."""
+    name, head = config.classifier
+    start = places(config.targets)[name].start
+    return slice(start, start + head.width)
+
+
+def class_logits(outputs: Float[Array, "*rows O"], config: Config) -> Float[Array, "*rows C"]:
+    """The outputs at ``class_outputs``."""
+    return outputs[..., class_outputs(config)]

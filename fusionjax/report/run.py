@@ -21,12 +21,13 @@ from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, require_extra
-from fusionjax.evaluate import calibration, diagnostics, metrics, portfolio, scoring
-from fusionjax.evaluate.evaluation import COST
+from fusionjax.evaluate import diagnostics
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
+from fusionjax.scores import calibration, metrics, portfolio
+from fusionjax.scores.portfolio import COST
 
 _SYMBOLS = 40  # on the price chart
 _CONTEXT = 60  # sessions of price before the first forecast, and beside a case
@@ -61,13 +62,14 @@ def write(
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     trainings = diagnostics.logs(folder)
+    horizon = config.targets["returns"].horizons[0]
     sections = [
         Section("Scores", "The run beside its floors, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
         Section("Diagnostics", "What is odd, by stage, with the likely cause and where to look.",
                 _odd(folder)),
         Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
-                f"where the price {config.targets.returns[0]} session(s) later was expected, by "
+                f"where the price {horizon} session(s) later was expected, by "
                 "the calibrated interval.", [_prices(rows, market, config)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
                 "points of what is traded.", _capital(rows, market, config)),
@@ -165,7 +167,8 @@ def _tables(scores: Scores) -> list[Markup]:
 
 
 def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
-    low, high = (f"q{q:g}" for q in (config.targets.quantiles[0], config.targets.quantiles[-1]))
+    levels = config.targets["returns"].quantiles
+    low, high = (f"q{q:g}" for q in (levels[0], levels[-1]))
     panels, past = {}, {}
     for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
         called = own["up"] > 0.5
@@ -185,7 +188,7 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
 def _capital(rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
     days = rows["target_day"].to_numpy()
     ours, held = (
-        scoring.book(up, rows["row"].to_numpy(), days, market, config)
+        config.targets["direction"].book(up, rows["row"].to_numpy(), days, market)
         for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
     )
     when = pd.DatetimeIndex(np.unique(days)).strftime("%Y-%m-%d").tolist()
@@ -204,7 +207,7 @@ def _calibration(rows: pd.DataFrame, config: Config) -> list[Markup]:
         at = np.searchsorted(edge, said)
         count = np.maximum(np.bincount(at, minlength=_BINS), 1)
         curves[name] = np.bincount(at, said, _BINS) / count, np.bincount(at, rose, _BINS) / count
-    q = config.targets.quantiles
+    q = config.targets["returns"].quantiles
     held = rows[rows["return"].notna()]
     inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
     daily = inside.groupby(held["target_day"]).mean().rolling(_SMOOTH, min_periods=1).mean()

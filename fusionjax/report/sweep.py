@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fusionjax.config import Config
+from fusionjax.evaluate.selection import objective_in_words
 from fusionjax.evaluate.sweep import Point, effects, table
 from fusionjax.report import charts, page
 
@@ -25,9 +26,8 @@ def write(config: Config, points: list[Point], folder: Path) -> Path:
     sections.append(
         page.Section(
             "Points, best first",
-            f"The objective, {config.loss.direction:g} × log loss + {config.loss.volatility:g} × "
-            f"volatility MSE, on {config.selection.folds} folds ({config.selection.scheme}) inside "
-            f"the split {config.train.split}; mean over seeds.",
+            f"The objective, {objective_in_words(config)}, on {config.selection.folds} folds "
+            f"({config.selection.scheme}) inside the split {config.train.split}; mean over seeds.",
             [page.table(table(points), _ROWS)],
         )
     )

@@ -45,7 +45,7 @@ def sample_losses(
 ) -> tuple[Float[Array, "B"], Fused]:
     """Each sample's weighted loss from its own row alone, without dropout, and what was fused."""
     fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
-    labels = hard(batch.targets, len(config.targets.classes))
+    labels = hard(batch.targets, config.targets)
     losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config)
     return weigh(losses, config) * batch.weight, fused
 

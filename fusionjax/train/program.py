@@ -17,6 +17,7 @@ from jaxtyping import Array, Int64
 from fusionjax.config import Config, TrainConfig
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.models.heads import class_outputs
 from fusionjax.parallel import rules
 from fusionjax.parallel.cluster import H100
 from fusionjax.parallel.hlo import Module
@@ -250,7 +251,7 @@ class Program:
         """The fusion's indicators on some encoded samples."""
         with jax.set_mesh(self.mesh):
             kappa, rise, fused = jax.device_get(self._diagnose(params, encoded, batch))
-        return diagnose(kappa, rise, fused, len(self._config.targets.classes))
+        return diagnose(kappa, rise, fused, class_outputs(self._config))
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""

@@ -100,6 +100,9 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
         for k in sorted(old | now)
         if old.get(k) != now.get(k) and not k.startswith(_FREE)
     ]
+    was, asked = list(stored.config.targets), list(new.config.targets)
+    if was != asked and not lines:  # whose outputs are which
+        lines = [f"  targets: was in the order {', '.join(was)}, now {', '.join(asked)}"]
     if lines:
         raise InputError(
             f"{folder}: holds a run of another config:\n"

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
-from fusionjax.distill.labels import Labels, hard, soften
+from fusionjax.distill.labels import hard, soften
 from fusionjax.models.average import running_mean
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
@@ -23,7 +23,7 @@ from fusionjax.train.augment import augment
 from fusionjax.train.loss import Metrics, label_counts, label_means, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
-from fusionjax.types import Batch, Encoded, Feed, Fused
+from fusionjax.types import Batch, Encoded, Feed, Fused, Labels
 
 
 def make_step(
@@ -196,13 +196,14 @@ def _loss(
     variables, rngs = {"params": params}, {"dropout": drop_key}
     encoded: Any = model.apply(variables, batch, rngs=rngs, method="encode")
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")
-    labels = hard(batch.targets, len(config.targets.classes))
+    labels = hard(batch.targets, config.targets)
     fusion = FUSIONS[config.model.fusion]
     if (share := fusion.soft_labels(config)) > 0:
         labels = _taught(labels, teachers.ema, encoded, share, config)
     if teachers.parent is not None and config.finetune.teacher > 0:
         said: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
-        labels = soften(labels, said.outcome, jnp.float32(config.finetune.teacher))
+        share = config.finetune.teacher
+        labels = soften(labels, said.outcome, jnp.float32(share), config.targets)
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
     if fused.experts is not None and fusion.experts_learn:
         alone = _expert_losses(fused, labels, batch, encoded.log_scale, config)
@@ -217,7 +218,7 @@ def _taught(labels: Labels, ema: Any, encoded: Encoded, share: float, config: Co
     still: Any = jax.lax.stop_gradient(encoded)
     taught: Any = Forecaster(config).apply({"params": ema}, still, method="fuse")
     teacher = decode(taught.outputs, encoded.log_scale, config.targets)
-    return soften(labels, teacher, jnp.float32(share))
+    return soften(labels, teacher, jnp.float32(share), config.targets)
 
 
 def _objective(
@@ -253,7 +254,7 @@ def _distil(
     """φ and its optimiser's state after one move on the anchor, through encoders held still."""
     still = Forecaster(config)
     encoded: Any = jax.lax.stop_gradient(still.apply({"params": params}, anchor, method="encode"))
-    total, labels = label_counts(anchor), hard(anchor.targets, len(config.targets.classes))
+    total, labels = label_counts(anchor), hard(anchor.targets, config.targets)
 
     def loss_of(phi: Any) -> Array:
         fused: Any = still.apply({"params": weights.put(params, phi)}, encoded, method="fuse")

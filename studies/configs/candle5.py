@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     c.ladder.root = "../shared/datasets/candle5"
     c.ladder.rungs = ((CANDLES,),)
     c.ladder.fusions = (("fusionjax", {"model.fusion": "equal"}),)
-    c.loss.returns = c.loss.volatility = 0.0
+    c.targets.returns.weight = c.targets.volatility.weight = 0.0
     c.model.width, c.model.layers, c.model.dropout = 64, 2, 0.2
     c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1200, 128, 0.0
     c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98

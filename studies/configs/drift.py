@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
         "live": ("2013-01-03", "2013-12-31"),
     }
     del c.modalities["market"]
-    c.loss.direction = 1.0
+    c.targets.direction.weight = 1.0
     c.train.steps = 200
     c.model.dropout, c.train.modality_dropout = 0.1, 0.0
     return c

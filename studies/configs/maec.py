@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
         ("attention gate", {"model.fusion": "attention_gate"}),
         ("modality dropout", {"model.fusion": "concat", "train.modality_dropout": 0.3}),
     )
-    c.loss.direction = c.loss.returns = 0.0
+    c.targets.direction.weight = c.targets.returns.weight = 0.0
     c.model.width, c.model.dropout = 32, 0.3
     c.train.steps, c.train.global_batch_size = 100, 64  # of 100, 200, 400 best on dev for all
     c.distill.warmup_steps, c.distill.burst_steps = 10, 20

@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
     )
     c.ladder.rungs = tuple(MODALITIES[:n] for n in range(2, 7))
     c.ladder.oracle = MODALITIES[:3]
-    c.loss.returns = c.loss.volatility = 0.0
+    c.targets.returns.weight = c.targets.volatility.weight = 0.0
     c.model.width, c.model.dropout = 32, 0.3
     c.train.steps, c.train.global_batch_size = 600, 128
     c.train.learning_rate, c.train.modality_dropout, c.train.ema_decay = 2e-3, 0.0, 0.98

@@ -64,7 +64,7 @@ def write(planted: Planted, folder: Path, rows: Int[np.ndarray, "S"]) -> None:
     days, stamps = _samples(len(rows))
     (folder / "bars.parquet").unlink(missing_ok=True)  # written last: no bars, not finished
     batch, truth = planted.views.batch, planted.truth
-    up = np.asarray(batch.targets.direction)[rows, 0] == 1
+    up = np.asarray(batch.targets.label["direction"])[rows, 0] == 1
     here = {name: np.asarray(batch.present[name])[rows] for name in batch.present}
     vectors = {name: v.x for name, v in batch.inputs.items() if isinstance(v, Vector)}
     x = {name: np.asarray(v, float)[rows] for name, v in vectors.items()}

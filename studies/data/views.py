@@ -21,7 +21,7 @@ class Views:
     time: Int64[np.ndarray, "S"]  # session number, non-decreasing
     known: Int64[np.ndarray, "S"]  # session number from which the label is known
     split: dict[str, Int64[np.ndarray, "N"]]  # "train", "dev", "test": rows, in time order
-    classes: tuple[str, ...]  # of ``targets.direction``
+    classes: tuple[str, ...]  # of the head "direction"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,12 +45,16 @@ def targets(
     classes = none if direction is None else direction[:, None]
     volatility = none if log_volatility is None else log_volatility
     return Targets(
-        direction=classes.astype(np.int32),
-        direction_mask=np.full(classes.shape, direction is not None),
-        returns=none.astype(np.float32),
-        returns_mask=none.astype(bool),
-        log_volatility=volatility.astype(np.float32),
-        volatility_mask=np.full(volatility.shape, log_volatility is not None),
+        {
+            "direction": classes.astype(np.int32),
+            "returns": none.astype(np.float32),
+            "volatility": volatility.astype(np.float32),
+        },
+        {
+            "direction": np.full(classes.shape, direction is not None),
+            "returns": none.astype(bool),
+            "volatility": np.full(volatility.shape, log_volatility is not None),
+        },
     )
 
 

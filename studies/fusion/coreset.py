@@ -42,7 +42,7 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     """
     if not 0 < share < 1:
         raise InputError(f"--share={share}: expected a share between 0 and 1")
-    if not views[0].batch.targets.direction_mask.any():
+    if not views[0].batch.targets.mask["direction"].any():
         raise InputError(
             f"config.ladder: {config.ladder.data} has volatilities to forecast; a coreset is "
             "chosen by classes, of planted or digits"
@@ -52,10 +52,10 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     study = Study(config, views)
     fitted = study.fit(rung)
     made = {"all": score(name, study, fitted, views, rung, split)}
-    logits = study.predict(fitted.state, rung, study.train).outcome.direction_logits
+    logits = study.predict(fitted.state, rung, study.train).outcome["direction"]
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
     chosen = [
-        choose(b, v.batch.targets.direction[study.train, 0].astype(np.int64), share, seed)
+        choose(b, v.batch.targets.label["direction"][study.train, 0].astype(np.int64), share, seed)
         for seed, (b, v) in enumerate(zip(belief, views, strict=True))
     ]
     drawn = [draw(len(study.train), share, seed) for seed in range(len(views))]

@@ -69,11 +69,9 @@ def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
     raw = json.loads(config.to_json())
     vectors = {n: {"kind": "vector", "features": size} for n, size in views.features.items()}
     raw["modalities"] = {n: vectors.get(n) or raw["modalities"][n] for n in views.names}
-    raw["targets"]["classes"] = views.classes
-    for head in ("direction", "volatility"):
-        width = getattr(views.batch.targets, f"{head}_mask").shape[1]
-        raw["targets"][head] = tuple(range(1, width + 1))
-    raw["targets"]["returns"] = (1,)
+    raw["targets"]["direction"]["classes"] = views.classes
+    for name, mask in views.batch.targets.mask.items():
+        raw["targets"][name]["horizons"] = tuple(range(1, mask.shape[1] + 1))
     return StudyConfig.from_json(raw)
 
 
@@ -133,9 +131,9 @@ def score(
         seen = np.isfinite(weight).sum(1)
         weights = np.nansum(weight, 1) / np.maximum(seen, 1)
     if _regresses(views):
-        loss, summary = _volatility_scores(f.outcome.log_volatility, views, rows)
+        loss, summary = _volatility_scores(f.outcome["volatility"], views, rows)
     else:
-        log_p = jax.nn.log_softmax(f.outcome.direction_logits[:, :, 0])
+        log_p = jax.nn.log_softmax(f.outcome["direction"][:, :, 0])
         loss, summary = _direction_scores(np.asarray(log_p), views, rows)
     return Cell(name, rung, loss, summary, weights, fitted.notes.get("kept"))
 
@@ -151,10 +149,10 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
     said = []
     for v in views:
         x = np.concatenate([_flat(v.batch.inputs[name]) for name in rung], 1)
-        train, rows, t = v.split["train"], v.split[split], v.batch.targets
+        train, rows, t = v.split["train"], v.split[split], v.batch.targets.label
         folds = TimeSeriesSplit(5)
         if _regresses(views):
-            model = RidgeCV(np.logspace(-1, 5, 13), cv=folds).fit(x[train], t.log_volatility[train])
+            model = RidgeCV(np.logspace(-1, 5, 13), cv=folds).fit(x[train], t["volatility"][train])
             said.append(model.predict(x[rows]))
         else:
             model = LogisticRegressionCV(
@@ -164,7 +162,7 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
                 scoring="neg_log_loss",
                 max_iter=1000,
                 use_legacy_attributes=False,
-            ).fit(x[train], t.direction[train, 0])
+            ).fit(x[train], t["direction"][train, 0])
             said.append(model.predict_log_proba(x[rows]))
     scores = _volatility_scores if _regresses(views) else _direction_scores
     loss, summary = scores(np.stack(said), views, views[0].split[split])
@@ -182,14 +180,14 @@ def _flat(given: Input) -> Float[np.ndarray, "S F"]:
 
 
 def _regresses(views: list[Views]) -> bool:
-    return bool(views[0].batch.targets.volatility_mask.any())
+    return bool(views[0].batch.targets.mask["volatility"].any())
 
 
 def _volatility_scores(
     said: Float[np.ndarray, "seeds samples H"], views: list[Views], rows: Int64[np.ndarray, "_"]
 ) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
     """Squared errors, and their mean by horizon."""
-    loss = (said - np.stack([v.batch.targets.log_volatility[rows] for v in views])) ** 2
+    loss = (said - np.stack([v.batch.targets.label["volatility"][rows] for v in views])) ** 2
     summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
     return loss.astype(float), summary
 
@@ -198,7 +196,7 @@ def _direction_scores(
     log_p: Float[np.ndarray, "seeds samples C"], views: list[Views], rows: Int64[np.ndarray, "_"]
 ) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
     """100 where the likeliest class is wrong; accuracy, log loss and calibration."""
-    label = np.stack([v.batch.targets.direction[rows, 0] for v in views])
+    label = np.stack([v.batch.targets.label["direction"][rows, 0] for v in views])
     right = log_p.argmax(-1) == label
     nll = -np.take_along_axis(log_p, label[..., None], -1)[..., 0]
     sure = np.exp(log_p.max(-1))

@@ -13,6 +13,7 @@ from jaxtyping import Array
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.models.heads import class_outputs
 from fusionjax.registry import FUSIONS
 from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
 from fusionjax.train.state import TrainState, init_state
@@ -130,7 +131,7 @@ class Study:
         kappa, (off, swapped), fused = jax.device_get(
             jax.jit(jax.vmap(one))(state.ema_params, data)
         )
-        classes = len(self.config.targets.classes)
+        classes = class_outputs(self.config)
         return [
             diagnose(
                 kappa[i], (off[i], swapped[i]), jax.tree.map(lambda x, i=i: x[i], fused), classes

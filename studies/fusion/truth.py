@@ -119,7 +119,7 @@ def _of_features(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
 
 
 def _labels(views: Views) -> np.ndarray:
-    return views.batch.targets.direction[:, 0]
+    return views.batch.targets.label["direction"][:, 0]
 
 
 def _of_label(up: Float[np.ndarray, "S"], views: Views) -> Float[np.ndarray, "S"]:
@@ -128,7 +128,7 @@ def _of_label(up: Float[np.ndarray, "S"], views: Views) -> Float[np.ndarray, "S"
 
 def _belief(said: Forecast, views: list[Views]) -> list[Float[np.ndarray, "N"]]:
     """Probability of each training row's own label."""
-    p = np.asarray(jax.nn.softmax(jnp.asarray(said.outcome.direction_logits)))[:, :, 0]
+    p = np.asarray(jax.nn.softmax(jnp.asarray(said.outcome["direction"])))[:, :, 0]
     rows = views[0].split["train"]
     return [p[i][np.arange(len(rows)), _labels(v)[rows]] for i, v in enumerate(views)]
 

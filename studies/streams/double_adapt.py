@@ -19,12 +19,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from fusionjax.config import Config
-from fusionjax.distill.labels import Labels, hard
+from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.parallel import rules
 from fusionjax.train.loss import label_counts, label_means, row_losses, weigh
 from fusionjax.train.program import flops
-from fusionjax.types import Batch, Forecast, Outcome, Series
+from fusionjax.types import Batch, Forecast, Labels, Outcome, Series
 
 _HEADS, _SHARPNESS = 8, 10.0  # affine maps of each side; of the softmax that mixes them
 _INNER_RATE = 0.01  # of the one step inside a task
@@ -89,10 +89,10 @@ def adapted_labels(adapter: Adapter, batch: Batch, labels: Labels) -> Labels:
     """Returns and volatility, in units of the stock's own, each scaled and moved (equation 8)."""
     scale, offset = _label_map(adapter, batch)
     unit = jnp.exp(batch.log_scale)[:, None]
-    returns = labels.returns * scale[:, 1:2] + offset[:, 1:2] * unit
-    relative = labels.log_volatility - batch.log_scale[:, None]
+    returns = labels["returns"] * scale[:, 1:2] + offset[:, 1:2] * unit
+    relative = labels["volatility"] - batch.log_scale[:, None]
     volatility = relative * scale[:, 2:] + offset[:, 2:] + batch.log_scale[:, None]
-    return Labels(labels.direction, returns, volatility)
+    return labels | {"returns": returns, "volatility": volatility}
 
 
 def restored(adapter: Adapter, batch: Batch, outcome: Outcome) -> Outcome:
@@ -100,14 +100,14 @@ def restored(adapter: Adapter, batch: Batch, outcome: Outcome) -> Outcome:
     scale, offset = _label_map(adapter, batch)
     unit = jnp.exp(batch.log_scale)[:, None, None]
     lean = jnp.stack([-offset[:, 0], offset[:, 0]], -1)[:, None, :]
-    plain = outcome.direction_logits.shape[-1] != 2  # of more classes only the scale is adapted
-    logits = outcome.direction_logits - (0.0 if plain else lean)
-    relative = outcome.log_volatility - batch.log_scale[:, None]
-    return Outcome(
-        logits / scale[:, 0, None, None],
-        (outcome.return_quantiles - offset[:, 1, None, None] * unit) / scale[:, 1, None, None],
-        (relative - offset[:, 2:]) / scale[:, 2:] + batch.log_scale[:, None],
-    )
+    plain = outcome["direction"].shape[-1] != 2  # of more classes only the scale is adapted
+    logits = outcome["direction"] - (0.0 if plain else lean)
+    relative = outcome["volatility"] - batch.log_scale[:, None]
+    return outcome | {
+        "direction": logits / scale[:, 0, None, None],
+        "returns": (outcome["returns"] - offset[:, 1, None, None] * unit) / scale[:, 1, None, None],
+        "volatility": (relative - offset[:, 2:]) / scale[:, 2:] + batch.log_scale[:, None],
+    }
 
 
 def make_task(config: Config) -> tuple[Callable, Callable, Callable]:
@@ -120,11 +120,11 @@ def make_task(config: Config) -> tuple[Callable, Callable, Callable]:
       ``forecast(params, adapter, batch)``: what is forecast after adapting.
     """
     model = Forecaster(config)
-    classes = len(config.targets.classes)
+    heads = config.targets
 
     def inner_loss(params: Any, adapter: Adapter, support: Batch) -> Float[Array, ""]:
         said: Any = model.apply({"params": params}, adapted_inputs(adapter, support))
-        labels = adapted_labels(adapter, support, hard(support.targets, classes))
+        labels = adapted_labels(adapter, support, hard(support.targets, heads))
         return _batch_loss(said.outcome, labels, support, config)
 
     def learn(params: Any, adapter: Adapter, support: Batch) -> Any:
@@ -141,7 +141,7 @@ def make_task(config: Config) -> tuple[Callable, Callable, Callable]:
             params, adapter = both
             learned = learn(params, adapter, support)
             outcome = forecast(learned, adapter, query).outcome
-            return _batch_loss(outcome, hard(query.targets, classes), query, config)
+            return _batch_loss(outcome, hard(query.targets, heads), query, config)
 
         both = (meta.params, meta.adapter)
         loss, grads = jax.value_and_grad(outer)(both)

@@ -117,7 +117,7 @@ def study(
                 fit(Run(config, windows, program, kind), lesson, Output(checkpoints, info))
             stream = Stream(made, config, mesh, Path(folder))
             for rule in RULES:
-                up = stream.live(rule, seed).said.up[:, 0]
+                up = stream.live(rule, seed).said.value["direction"][:, 0]
                 yield looked_back(kind, rule, _accuracy(stream, up), stream.sessions, change)
 
 
@@ -146,8 +146,8 @@ def looked_back(
 
 def _accuracy(stream: Stream, up: np.ndarray) -> Float[np.ndarray, "days"]:
     asked = stream.asked
-    known = asked.targets.direction_mask[:, 0]
-    right = (up > 0.5) == (asked.targets.direction[:, 0] == 1)
+    known = asked.targets.mask["direction"][:, 0]
+    right = (up > 0.5) == (asked.targets.label["direction"][:, 0] == 1)
     day = np.searchsorted(stream.sessions, stream.market.session[asked.row])
     total = np.bincount(day[known], right[known], len(stream.sessions))
     count = np.bincount(day[known], minlength=len(stream.sessions))

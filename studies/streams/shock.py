@@ -8,7 +8,7 @@ from arch.univariate import GARCH, StudentsT, ZeroMean
 from jaxtyping import Bool, Float
 from scipy import signal
 
-from fusionjax.evaluate import calibration
+from fusionjax.scores import calibration
 
 _WARM_UP, _CALIBRATION, _TEST = 100, 1000, 3000  # days; the first only start the volatility
 _GARCH = (0.02, 0.05, 0.93, 5.0)  # ω, α, β of returns in %, degrees of freedom

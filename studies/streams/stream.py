@@ -110,9 +110,9 @@ class Stream:
             page = self.sessions[i : i + self.config.finetune.every]
             parts.append(self.ask(serving, self.asked.take(np.isin(self._decided, page))))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
-        said = jax.tree.map(lambda *x: np.concatenate(x)[order], *[_arrays(p) for _, p in parts])
+        first, *others = [said for _, said in parts]
         return Lived(
-            Prediction(**said),
+            first.map(lambda *x: np.concatenate(x)[order], *others),
             serving.seconds,
             serving.flops,
             self._old_loss(serving) - before,
@@ -129,13 +129,13 @@ class Stream:
         if not path.exists():
             made = self.live(rule, seed_folder)
             numbers = [float(v) for k, v in vars(made).items() if k != "said"]
-            arrays: dict[str, Any] = {"numbers": np.array(numbers), **_arrays(made.said)}
+            arrays: dict[str, Any] = {"numbers": np.array(numbers), **made.said.arrays()}
             with files.replaced(path) as f:
                 np.savez(f, **arrays)
         with np.load(path, allow_pickle=False) as f:
             arrays = dict(f)
         seconds, count, forgotten, updates, refused = arrays.pop("numbers").tolist()
-        said = Prediction(**arrays)
+        said = Prediction.of_arrays(arrays)
         return Lived(said, seconds, count, forgotten, int(updates), int(refused))
 
     def ask(self, serving: "_Trained | _TwoSided", asked: Samples) -> tuple[np.ndarray, Prediction]:
@@ -144,9 +144,9 @@ class Stream:
         return asked.row, collect(serving.forecast, serving.windows, asked.row, size)
 
     def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
-        lost = ablation.losses(self.ask(serving, self._old)[1], self._old)
-        direction, volatility = (float(np.nanmean(x)) for x in lost.values())
-        return self.config.loss.direction * direction + self.config.loss.volatility * volatility
+        lost = ablation.losses(self.ask(serving, self._old)[1], self._old, self.config)
+        heads = ablation.judged(self.config).values()
+        return sum(h.weight * float(np.nanmean(lost[h.loss_title])) for h in heads)
 
 
 class _Serving:
@@ -272,7 +272,3 @@ class _TwoSided(_Serving):
         size = self.stream.config.train.global_batch_size
         chosen = np.sort(self._rng.permutation(len(learned))[:size])
         return next(iter(labelled_batches(learned.take(chosen), self.windows, size)))
-
-
-def _arrays(said: Prediction) -> dict[str, np.ndarray]:
-    return {f.name: getattr(said, f.name) for f in dataclasses.fields(said)}

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from fusionjax.evaluate import bootstrap, metrics, scoring
-from fusionjax.evaluate.bootstrap import Draws
+from fusionjax.evaluate import scoring
 from fusionjax.evaluate.inference import mean
 from fusionjax.evaluate.table import Grid
+from fusionjax.scores import bootstrap, metrics
+from fusionjax.scores.bootstrap import Draws
 from studies.streams.stream import Lived, Stream
 
 _SHOWN = ("IC", "RankIC", "MCC")
@@ -22,7 +23,7 @@ def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
     asked, c = stream.asked, stream.config
     days = len(np.unique(asked.target_day))
     task = scoring.tasks(asked, stream.market, c)["direction"]
-    draws, all_ = Draws.of_days(days, task.horizon, c), np.ones(len(asked), bool)
+    draws, all_ = Draws.of_days(days, task.head.horizons[0], c), np.ones(len(asked), bool)
 
     def scores(up: np.ndarray) -> dict[str, bootstrap.Score]:
         found = task.scores(up, all_, True)

@@ -311,7 +311,9 @@ def test_a_refused_update_leaves_the_parent_forecasting(
 
     def flipped(*given: Any) -> finetune.Material:
         made = chosen(*given)
-        wrong = dataclasses.replace(made.new.targets, direction=1 - made.new.targets.direction)
+        label = made.new.targets.label
+        wrong = label | {"direction": 1 - label["direction"]}
+        wrong = dataclasses.replace(made.new.targets, label=wrong)
         return dataclasses.replace(made, new=dataclasses.replace(made.new, targets=wrong))
 
     on("2020-09-20")
@@ -399,7 +401,9 @@ def any_forecast(market: Market) -> Any:
         rng = np.random.default_rng(0)
         up = rng.uniform(0.3, 0.7, (len(market.session), 1))[rows]
         weight = rng.uniform(0.5, 1.5, (len(market.session), 2))[rows]
-        return Prediction(up, np.zeros((len(rows), 2, 5)), np.full((len(rows), 1), -4.6), weight)
+        volatility = np.full((len(rows), 1), -4.6)
+        value = {"direction": up, "returns": np.zeros((len(rows), 2, 5)), "volatility": volatility}
+        return Prediction(value, weight)
 
     return said
 

@@ -106,11 +106,11 @@ def test_only_rows_after_the_parents_last_label_are_new(
         finetune(parent, config(prepared), MESH, tmp_path / "x", lambda step: False)
     known_until, new = np.datetime64("2014-12-31"), seen["new"]
     assert seen["old"].target_day.max() <= known_until
-    next_day = new.targets.direction_mask[:, 0] | new.targets.returns_mask[:, 0]
+    next_day = new.targets.mask["direction"][:, 0] | new.targets.mask["returns"][:, 0]
     assert new.target_day[next_day].min() > known_until
     # Of the last days that the parent knew, the labels of five sessions were not known yet.
     assert new.target_day[~next_day].tolist() == new.target_day[:4].tolist()
-    assert new.targets.volatility_mask[:4].all()
+    assert new.targets.mask["volatility"][:4].all()
 
 
 def test_nothing_new_and_no_parent_are_refused(

@@ -38,15 +38,10 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ends(market: Market, s: Samples, c: Config) -> np.ndarray:
     """The day by which every label that counts is known."""
-    t = c.targets
     found = []
-    for horizons, mask in (
-        (t.direction, s.targets.direction_mask),
-        (t.returns, s.targets.returns_mask),
-        (t.volatility, s.targets.volatility_mask),
-    ):
-        for i, h in enumerate(horizons):
-            found.append(market.session[s.row[mask[:, i]] + h])
+    for name, head in c.targets.items():
+        for i, h in enumerate(head.horizons):
+            found.append(market.session[s.row[s.targets.mask[name][:, i]] + h])
     return np.concatenate(found)
 
 
@@ -116,11 +111,12 @@ def learned_by(market: Market, c: Config, parent: Path, **poison: Any) -> tuple[
         params = checkpoints.averaged(program.abstract_state.ema_params)
     until = np.datetime64("2020-10-20")
     after = samples.matured(market, c, np.datetime64(TRAIN[1]), until)
-    shadow, last = gate.cut(after, c.finetune.gate_sessions)
+    shadow, last = gate.cut(after, c)
     material = finetune.material(poison.get("prices", market), c, TRAIN, last)
     if "labels" in poison:
         new = material.new
-        flipped = dataclasses.replace(new.targets, direction=1 - new.targets.direction)
+        label = new.targets.label | {"direction": 1 - new.targets.label["direction"]}
+        flipped = dataclasses.replace(new.targets, label=label)
         material = dataclasses.replace(material, new=dataclasses.replace(new, targets=flipped))
     return params, finetune.learn(Run(c, shown, program), material, params, 0), shadow
 

@@ -91,7 +91,7 @@ def test_the_labels_are_the_published_64_644_but_for_rounding() -> None:
     history = LONGEST_MEAN - 1 + LAG - 1
     config = small(kdd17_config.get_config(), Path(), data__min_history=history)
     s = samples.between(market, config, np.datetime64("2007-01-01"), np.datetime64("2014-12-31"))
-    scored, up = s.targets.direction_mask[:, 0], s.targets.direction[:, 0] == 1
+    scored, up = s.targets.mask["direction"][:, 0], s.targets.label["direction"][:, 0] == 1
     assert ((scored & up).sum(), (scored & ~up).sum()) == (33066, 31576)  # 64,642
     name, day = symbols[symbol[s.row]], s.target_day.astype(str)
     ours = set(zip(name[scored], day[scored], up[scored], strict=True))

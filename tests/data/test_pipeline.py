@@ -136,7 +136,9 @@ def test_labels_before_the_anchor_are_those_known_by_then() -> None:
         batch = next(feeds).batch
         source = cut.base if step < 3 else cut.whole
         at = np.searchsorted(source.row, batch.sample_id)
-        np.testing.assert_array_equal(batch.targets.returns_mask, source.targets.returns_mask[at])
+        np.testing.assert_array_equal(
+            batch.targets.mask["returns"], source.targets.mask["returns"][at]
+        )
 
 
 def test_replay_takes_its_share_of_every_batch() -> None:
@@ -193,9 +195,10 @@ def test_labelled_batches_do_the_same_with_labels() -> None:
     s, windows = first(10)
     made = list(labelled_batches(s, windows, 4))
     assert [b.weight.tolist() for b in made] == [[1] * 4, [1] * 4, [1, 1, 0, 0]]
-    for name in ("direction", "returns", "returns_mask", "log_volatility"):
-        seen = np.concatenate([getattr(b.targets, name)[b.weight > 0] for b in made])
-        np.testing.assert_array_equal(seen, getattr(s.targets, name))
+    for side in ("label", "mask"):
+        for name, whole in getattr(s.targets, side).items():
+            seen = [getattr(b.targets, side)[name][b.weight > 0] for b in made]
+            np.testing.assert_array_equal(np.concatenate(seen), whole)
     seen = np.concatenate([b.sample_id[b.weight > 0] for b in made])
     np.testing.assert_array_equal(seen, s.row)
 
@@ -208,7 +211,9 @@ def test_batches_carry_their_labels() -> None:
         )
     )
     at = np.searchsorted(lesson.whole.row, feed.batch.sample_id)
-    np.testing.assert_array_equal(feed.batch.targets.returns, lesson.whole.targets.returns[at])
+    np.testing.assert_array_equal(
+        feed.batch.targets.label["returns"], lesson.whole.targets.label["returns"][at]
+    )
 
 
 def test_a_weighted_epoch_holds_each_sample_as_often_as_its_weight_says() -> None:
@@ -238,7 +243,7 @@ def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
     assert after.weight[4] == 0.25
     assert not after.inputs["price"].x[2].any()
     assert not any(shown[2] for shown in after.present.values())
-    assert not after.targets.returns_mask[2].any()
+    assert not after.targets.mask["returns"][2].any()
     others = np.arange(8) != 2
     np.testing.assert_array_equal(after.inputs["price"].x[others], before.inputs["price"].x[others])
 

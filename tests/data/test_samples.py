@@ -22,38 +22,38 @@ def test_labels_by_hand() -> None:
         demo.get_config(),
         Path(),
         data__min_history=2,
-        targets__returns=(1, 3),
-        targets__volatility=(2,),
+        targets__returns__horizons=(1, 3),
+        targets__volatility__horizons=(2,),
     )
     s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-02-01"))
     assert s.row.tolist() == list(range(2, 11))
     assert (s.target_day == market.session[s.row + 1]).all()
     i, r = 3, 5
     assert s.row[i] == r
-    assert s.targets.direction[i, 0] == (price[r + 1] >= price[r])
+    assert s.targets.label["direction"][i, 0] == (price[r + 1] >= price[r])
     np.testing.assert_allclose(
-        s.targets.returns[i],
+        s.targets.label["returns"][i],
         [np.log(price[r + 1] / price[r]), np.log(price[r + 3] / price[r])],
         rtol=1e-5,
     )
     moves = np.diff(np.log(price))[r : r + 2]
     np.testing.assert_allclose(
-        s.targets.log_volatility[i, 0], 0.5 * np.log((moves**2).mean() + 1e-8), rtol=1e-5
+        s.targets.label["volatility"][i, 0], 0.5 * np.log((moves**2).mean() + 1e-8), rtol=1e-5
     )
     # Nothing is known three sessions ahead of the last two samples.
-    assert s.targets.returns_mask[:, 1].tolist() == [True] * 7 + [False] * 2
+    assert s.targets.mask["returns"][:, 1].tolist() == [True] * 7 + [False] * 2
 
 
 def test_a_label_counts_only_if_it_matures_inside_the_split() -> None:
     market = tiny_market(days=30, symbols=("AA",))
-    config = small(demo.get_config(), Path(), targets__volatility=(5,))
+    config = small(demo.get_config(), Path(), targets__volatility__horizons=(5,))
     last = np.datetime64("2020-01-20")
     s = samples.between(market, config, np.datetime64("2020-01-01"), last)
     assert s.target_day.max() == last
     end = market.session[s.row + 5]
-    assert (s.targets.volatility_mask[:, 0] == (end <= last)).all()
-    assert not s.targets.volatility_mask[-1, 0]
-    assert s.targets.direction_mask[:, 0].all()
+    assert (s.targets.mask["volatility"][:, 0] == (end <= last)).all()
+    assert not s.targets.mask["volatility"][-1, 0]
+    assert s.targets.mask["direction"][:, 0].all()
 
 
 def test_symbols_do_not_run_into_each_other() -> None:
@@ -66,11 +66,13 @@ def test_symbols_do_not_run_into_each_other() -> None:
 
 def test_thresholds_drop_the_middle() -> None:
     market = tiny_market(days=40, symbols=("AA",))
-    config = small(demo.get_config(), Path(), targets__up=0.0055, targets__down=-0.005)
+    config = small(
+        demo.get_config(), Path(), targets__direction__up=0.0055, targets__direction__down=-0.005
+    )
     s = samples.between(market, config, np.datetime64("2020-01-01"), np.datetime64("2020-03-01"))
     move = market.adj_close[s.row + 1] / market.adj_close[s.row] - 1
-    assert (s.targets.direction_mask[:, 0] == ((move >= 0.0055) | (move < -0.005))).all()
-    assert 0 < s.targets.direction_mask.sum() < len(s)
+    assert (s.targets.mask["direction"][:, 0] == ((move >= 0.0055) | (move < -0.005))).all()
+    assert 0 < s.targets.mask["direction"].sum() < len(s)
 
 
 def test_split_outside_the_data_is_refused() -> None:
@@ -106,7 +108,7 @@ def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
     counts = {}
     for name in ("train", "dev"):
         s = samples.split(market, config, name)
-        scored, up = s.targets.direction_mask[:, 0], s.targets.direction[:, 0] == 1
+        scored, up = s.targets.mask["direction"][:, 0], s.targets.label["direction"][:, 0] == 1
         aligned = scored & s.subset
         counts[name] = (
             scored.sum(),
@@ -121,7 +123,11 @@ def test_acl18_counts_are_the_published_ones(acl18_root: Path) -> None:
 
 
 FIRST, LAST = np.datetime64("2020-01-01"), np.datetime64("2020-02-29")
-TASK = {"targets__returns": (1, 3), "targets__volatility": (2,), "targets__direction": (1, 2)}
+TASK = {
+    "targets__returns__horizons": (1, 3),
+    "targets__volatility__horizons": (2,),
+    "targets__direction__horizons": (1, 2),
+}
 
 
 def ends(market: Market, s: samples.Samples, horizons: tuple[int, ...]) -> np.ndarray:
@@ -139,16 +145,16 @@ def test_the_anchor_is_later_than_every_label_before_it(share: float) -> None:
     assert cut.anchor is not None
     begin = cut.anchor.target_day.min()
     for mask, horizons in (
-        (cut.base.targets.direction_mask, (1, 2)),
-        (cut.base.targets.returns_mask, (1, 3)),
-        (cut.base.targets.volatility_mask, (2,)),
+        (cut.base.targets.mask["direction"], (1, 2)),
+        (cut.base.targets.mask["returns"], (1, 3)),
+        (cut.base.targets.mask["volatility"], (2,)),
     ):
         known = ends(market, cut.base, horizons)[mask]
         assert known.max() < begin, "a base label is known only inside the anchor"
         assert known.max() == begin - 1, "no label is given up that need not be"
     # Labels are cut there, samples are not: the day before the anchor is still a sample.
     assert cut.base.target_day.max() == begin - 1
-    assert not cut.base.targets.returns_mask[cut.base.target_day == begin - 1, 1].any()
+    assert not cut.base.targets.mask["returns"][cut.base.target_day == begin - 1, 1].any()
 
 
 def test_the_anchor_is_the_latest_share_of_the_sessions() -> None:
@@ -168,7 +174,7 @@ def test_the_anchor_is_the_latest_share_of_the_sessions() -> None:
     # The anchor's own labels are what they are in the whole.
     at = np.searchsorted(cut.whole.row, cut.anchor.row)
     np.testing.assert_array_equal(
-        cut.anchor.targets.returns_mask, cut.whole.targets.returns_mask[at]
+        cut.anchor.targets.mask["returns"], cut.whole.targets.mask["returns"][at]
     )
 
 

@@ -58,7 +58,7 @@ def test_indicators_by_hand() -> None:
         outputs, np.array([[1.5, 0.5], [0.5, 0.0]]), np.ones((2, 2)), shown, experts, None
     )
     rise = np.array([[4.0, 0.0], [2.0, 0.0]])
-    d = diagnose(kappa, (rise, rise / 2), fused, 2)
+    d = diagnose(kappa, (rise, rise / 2), fused, slice(2))
     assert d.share.tolist() == [1, 0]
     assert (d.worth.tolist(), d.earned.tolist()) == ([3, 0], [1.5, 0])
     np.testing.assert_allclose(d.error[0], 1 / np.sqrt(2))

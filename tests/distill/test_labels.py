@@ -1,36 +1,49 @@
 """Labels by hand: as given, and softened by a teacher."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from fusionjax.distill.labels import Labels, hard, soften
-from fusionjax.types import Outcome, Targets
+from fusionjax.distill.labels import hard
+from fusionjax.distill.labels import soften as softened
+from fusionjax.heads.direction import Direction
+from fusionjax.heads.returns import Returns
+from fusionjax.heads.volatility import Volatility
+from fusionjax.types import Labels, Outcome, Targets
 
-ON = jnp.ones((2, 1), bool)
+
+def heads(classes: int = 2) -> dict[str, Any]:
+    names = ("down", "up", "far up")[:classes]
+    return {
+        "direction": Direction((1,), 1.0, names, 0.0, 0.0),
+        "returns": Returns((1,), 1.0, (0.1, 0.9)),
+        "volatility": Volatility((1,), 1.0),
+    }
 
 
 def labels(classes: int = 2) -> Labels:
     """The first sample is of class 1, the second of class 0."""
-    return hard(
-        Targets(
-            jnp.array([[1], [0]]),
-            ON,
-            jnp.array([[0.02], [-0.01]]),
-            ON,
-            jnp.array([[-4.0], [-5.0]]),
-            ON,
-        ),
-        classes,
-    )
+    label = {
+        "direction": jnp.array([[1], [0]]),
+        "returns": jnp.array([[0.02], [-0.01]]),
+        "volatility": jnp.array([[-4.0], [-5.0]]),
+    }
+    mask = {name: jnp.ones((2, 1), bool) for name in label}
+    return hard(Targets(label, mask), heads(classes))
+
+
+def soften(labels: Labels, teacher: Outcome, share: Array) -> Labels:
+    return softened(labels, teacher, share, heads())
 
 
 def teacher(*belief: list[float]) -> Outcome:
-    return Outcome(
-        jnp.log(jnp.array(belief))[:, None] + 3.0,  # a constant that a softmax does not see
-        jnp.full((2, 1, 2), 9.0),
-        jnp.array([[-4.4], [-4.0]]),
-    )
+    return {
+        "direction": jnp.log(jnp.array(belief))[:, None] + 3.0,  # a softmax does not see it
+        "returns": jnp.full((2, 1, 2), 9.0),
+        "volatility": jnp.array([[-4.4], [-4.0]]),
+    }
 
 
 def number(x: float) -> Array:
@@ -39,25 +52,25 @@ def number(x: float) -> Array:
 
 def test_hard_labels_are_one_hot() -> None:
     made = labels(3)
-    assert made.direction.tolist() == [[[0, 1, 0]], [[1, 0, 0]]]
-    assert made.direction.dtype == jnp.float32
-    np.testing.assert_allclose(made.returns, [[0.02], [-0.01]])
-    np.testing.assert_allclose(made.log_volatility, [[-4.0], [-5.0]])
+    assert made["direction"].tolist() == [[[0, 1, 0]], [[1, 0, 0]]]
+    assert made["direction"].dtype == jnp.float32
+    np.testing.assert_allclose(made["returns"], [[0.02], [-0.01]])
+    np.testing.assert_allclose(made["volatility"], [[-4.0], [-5.0]])
 
 
 def test_softened_labels_lie_between_label_and_teacher() -> None:
     made = soften(labels(), teacher([0.4, 0.6], [0.2, 0.8]), number(0.25))
     # 0.75·1 + 0.25·0.6 = 0.9 and 0.75·1 + 0.25·0.2 = 0.8.
-    np.testing.assert_allclose(made.direction[:, 0], [[0.1, 0.9], [0.8, 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(made["direction"][:, 0], [[0.1, 0.9], [0.8, 0.2]], rtol=1e-6)
     # 0.75·-4 + 0.25·-4.4 = -4.1 and 0.75·-5 + 0.25·-4 = -4.75.
-    np.testing.assert_allclose(made.log_volatility, [[-4.1], [-4.75]], rtol=1e-6)
-    np.testing.assert_allclose(made.returns, labels().returns)
+    np.testing.assert_allclose(made["volatility"], [[-4.1], [-4.75]], rtol=1e-6)
+    np.testing.assert_allclose(made["returns"], labels()["returns"])
 
 
 def test_a_share_of_nothing_softens_nothing_and_of_all_is_the_teacher() -> None:
     said = teacher([0.4, 0.6], [0.2, 0.8])
     none, whole = (soften(labels(), said, number(s)) for s in (0.0, 1.0))
-    np.testing.assert_array_equal(none.direction, labels().direction)
-    np.testing.assert_array_equal(none.log_volatility, labels().log_volatility)
-    np.testing.assert_allclose(whole.direction[:, 0], [[0.4, 0.6], [0.2, 0.8]], rtol=1e-6)
-    np.testing.assert_allclose(whole.log_volatility, said.log_volatility)
+    np.testing.assert_array_equal(none["direction"], labels()["direction"])
+    np.testing.assert_array_equal(none["volatility"], labels()["volatility"])
+    np.testing.assert_allclose(whole["direction"][:, 0], [[0.4, 0.6], [0.2, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(whole["volatility"], said["volatility"])

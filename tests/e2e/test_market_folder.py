@@ -54,7 +54,7 @@ def test_five_modalities_from_files_to_forecasts(config: Config, tmp_path: Path)
     assert (tmp_path / "seed_0" / "fusion.json").exists()
     rows = trainer.lesson.whole.row[:40]
     said = predict(trainer.program, state.ema_params, trainer.windows, rows, 32)
-    assert np.isfinite(said.up).all()
+    assert np.isfinite(said.value["direction"]).all()
     without = predict(
         trainer.program, state.ema_params, trainer.windows, rows, 32, frozenset({"image"})
     )
@@ -72,7 +72,7 @@ def test_a_pixel_and_a_sample_of_sound_reach_the_forecast(config: Config) -> Non
 
     def logits(inputs: dict) -> np.ndarray:
         said = trainer.program.predict(params, batch.replace(inputs=inputs))
-        return np.asarray(said.outcome.direction_logits)
+        return np.asarray(said.outcome["direction"])
 
     before, here = logits(batch.inputs), batch.present["audio"]
     sound = batch.inputs["audio"]

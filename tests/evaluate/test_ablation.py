@@ -18,7 +18,9 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation
 from fusionjax.evaluate.inference import Prediction
 from fusionjax.parallel.mesh import make_mesh
+from fusionjax.types import Targets
 
+LOSSES = ("log loss of direction", "squared error of log volatility")
 SCALER = Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
 
 
@@ -34,7 +36,7 @@ def config() -> Config:
         train__steps=30,
         train__learning_rate=1e-2,
         train__warmup_steps=2,
-        targets__volatility=(1,),
+        targets__volatility__horizons=(1,),
     )
 
 
@@ -96,19 +98,19 @@ def test_placebos_shuffle_training_and_scored_samples_apart(market: Market) -> N
 def test_losses_by_hand(market: Market) -> None:
     dev = samples.split(market, config(), "dev").take(np.arange(2))
     t = dev.targets
-    said = Prediction(
-        np.array([[0.9], [0.2]]),
-        np.zeros((2, 1, 1)),
-        t.log_volatility + np.array([[0.5], [0.0]], np.float32),
-        np.zeros((2, 2)),
-    )
-    got = ablation.losses(said, dev)
-    p = np.where(t.direction[:, 0] == 1, [0.9, 0.2], [0.1, 0.8])
-    np.testing.assert_allclose(got[ablation.LOSSES[0]], -np.log(p))
-    np.testing.assert_allclose(got[ablation.LOSSES[1]], [0.25, 0], atol=1e-6)
-    masked = dataclasses.replace(t, direction_mask=np.array([[True], [False]]))
-    hidden = ablation.losses(said, dataclasses.replace(dev, targets=masked))
-    assert np.isnan(hidden[ablation.LOSSES[0]]).tolist() == [False, True]
+    value = {
+        "direction": np.array([[0.9], [0.2]]),
+        "returns": np.zeros((2, 1, 1)),
+        "volatility": t.label["volatility"] + np.array([[0.5], [0.0]], np.float32),
+    }
+    said = Prediction(value, np.zeros((2, 2)))
+    got = ablation.losses(said, dev, config())
+    p = np.where(t.label["direction"][:, 0] == 1, [0.9, 0.2], [0.1, 0.8])
+    np.testing.assert_allclose(got[LOSSES[0]], -np.log(p))
+    np.testing.assert_allclose(got[LOSSES[1]], [0.25, 0], atol=1e-6)
+    masked = Targets(t.label, t.mask | {"direction": np.array([[True], [False]])})
+    hidden = ablation.losses(said, dataclasses.replace(dev, targets=masked), config())
+    assert np.isnan(hidden[LOSSES[0]]).tolist() == [False, True]
 
 
 def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
@@ -120,7 +122,7 @@ def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
 
     def side(level: float) -> list[dict]:
         return [
-            {k: level + noise + 0.1 * rng.normal(size=len(scored)) for k in ablation.LOSSES}
+            {k: level + noise + 0.1 * rng.normal(size=len(scored)) for k in LOSSES}
             for _ in range(4)
         ]
 
@@ -130,7 +132,7 @@ def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
 @pytest.mark.parametrize(("gap", "found"), [(0.2, True), (0.0, False)])
 def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
     changed, real, scored = of_two(100, gap)
-    mean, low, high = ablation.rise(changed, real, scored, config())[ablation.LOSSES[0]]
+    mean, low, high = ablation.rise(changed, real, scored, config())[LOSSES[0]]
     assert low < mean < high
     assert abs(mean - gap) < 0.05
     assert (low > 0) == found
@@ -152,7 +154,7 @@ def test_what_tells_the_future_beats_its_placebos_and_noise_does_not(
     worth = found()
     assert worth["text"].verdict.startswith("used (log loss of direction")
     assert "direction" not in worth["price"].verdict
-    direction = ablation.LOSSES[0]
+    direction = LOSSES[0]
     assert worth["text"].rank[direction] == 0
     assert worth["text"].without[direction][1] > 0, "without the texts it is worse"
     assert worth["price"].alone[direction][1] > 0, "so it is with prices alone"

@@ -18,8 +18,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.metrics import log_loss
 
 from fusionjax.errors import InputError
-from fusionjax.evaluate import calibration
-from fusionjax.evaluate.calibration import Intervals
+from fusionjax.scores import calibration
+from fusionjax.scores.calibration import Intervals
 
 
 class Says(RegressorMixin, BaseEstimator):

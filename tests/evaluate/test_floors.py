@@ -10,10 +10,12 @@ from conftest import TINY, seeing, small, tiny_market
 
 from fusionjax.config import Config
 from fusionjax.data import samples
+from fusionjax.data.samples import Samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, selection
+from fusionjax.heads.base import Scored
 
 
 def config() -> Config:
@@ -24,7 +26,7 @@ def config() -> Config:
         selection__folds=3,
         selection__fold_sessions=20,
         evaluate__market_channel="ret",
-        targets__volatility=(1,),
+        targets__volatility__horizons=(1,),
     )
 
 
@@ -43,17 +45,22 @@ PERIOD = np.datetime64("2020-01-01"), np.datetime64("2020-10-01")
 SCALER = Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
 
 
+def of(name: str, train: Samples, market: Market) -> Scored:
+    return Scored.of(name, train, market, config())
+
+
 def test_rules_by_hand(market: Market) -> None:
     c = config()
     train = samples.split(market, c, "train")
     rows = samples.split(market, c, "dev").row
-    said = baselines.direction_rules(market, c, train, rows)
+    said = c.targets["direction"].rules(of("direction", train, market), PERIOD[1], rows)
     rose = market.channels[rows, 0] >= 0
     np.testing.assert_array_equal(said["momentum: as the last day"], rose)
     np.testing.assert_array_equal(said["reversal of the stock's last day"], ~rose)
-    share = (train.targets.direction[:, 0] == 1).mean()
+    share = (train.targets.label["direction"][:, 0] == 1).mean()
     np.testing.assert_allclose(said["majority"], share)
-    past = baselines.volatility_rules(market, c, PERIOD[1], rows)["persistence: last 1 sessions"]
+    past = c.targets["volatility"].rules(of("volatility", train, market), PERIOD[1], rows)
+    past = past["persistence: last 1 sessions"]
     np.testing.assert_allclose(
         past, 0.5 * np.log(market.channels[rows, 0].astype(float) ** 2 + 1e-8), rtol=1e-4
     )
@@ -64,10 +71,12 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
     train, dev = (samples.split(market, c, n) for n in ("train", "dev"))
     windows = Windows(market, c, SCALER)
     floors = baselines.Floors(windows, train, selection.folds(market, c, *PERIOD), dev.row)
-    for name, up in floors.direction().items():
-        right = ((up > 0.5) == (dev.targets.direction[:, 0] == 1)).mean()
+    for name, up in floors.fitted("direction", c.targets["direction"]).items():
+        right = ((up > 0.5) == (dev.targets.label["direction"][:, 0] == 1)).mean()
         assert right > 0.65, f"{name} found {right:.2f}"
-    assert all(np.isfinite(v).all() for v in floors.volatility().values())
+    assert all(
+        np.isfinite(v).all() for v in floors.fitted("volatility", c.targets["volatility"]).values()
+    )
 
 
 def test_folds_learn_only_from_before_their_window(market: Market) -> None:
@@ -87,7 +96,7 @@ def test_folds_learn_only_from_before_their_window(market: Market) -> None:
 @pytest.mark.parametrize("scheme", ["walk_forward", "purged_k_fold", "combinatorial"])
 def test_no_label_that_trains_reaches_into_what_scores(market: Market, scheme: str) -> None:
     c = config().override(
-        {"selection.scheme": scheme, "targets.volatility": (7,), "selection.embargo": 2}
+        {"selection.scheme": scheme, "targets.volatility.horizons": (7,), "selection.embargo": 2}
     )
     sessions = np.unique(market.session)
     folds = selection.folds(market, c, *PERIOD)
@@ -106,9 +115,9 @@ def test_return_quantiles_by_rule(market: Market) -> None:
     c = config()
     train = samples.split(market, c, "train")
     rows = samples.split(market, c, "dev").row
-    said = baselines.return_rules(market, c, train, rows)
-    past = train.targets.returns[train.targets.returns_mask[:, 0], 0].astype(float)
-    levels = c.targets.quantiles
+    said = c.targets["returns"].rules(of("returns", train, market), PERIOD[1], rows)
+    past = train.targets.label["returns"][train.targets.mask["returns"][:, 0], 0].astype(float)
+    levels = c.targets["returns"].quantiles
     np.testing.assert_allclose(said["historical quantiles"][5], np.quantile(past, levels))
     scaled = said["historical quantiles, scaled by volatility"]
     assert scaled.shape == (len(rows), len(levels))

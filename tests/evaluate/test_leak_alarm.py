@@ -82,10 +82,11 @@ def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
         for fold in selection.folds(market, config, *PERIOD)
     ]
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
-    up = baselines.Floors(windows, train, folds, dev.row).direction()["logistic regression"]
+    floors = baselines.Floors(windows, train, folds, dev.row)
+    up = floors.fitted("direction", config.targets["direction"])["logistic regression"]
     task = scoring.tasks(dev, market, config)["direction"]
     made = scoring.table(task, {"logistic": [up]}, {}, dev, market, config)
-    ic = float(spearmanr(up, dev.targets.returns[:, 0]).statistic)
+    ic = float(spearmanr(up, dev.targets.label["returns"][:, 0]).statistic)
     return made, ic
 
 
@@ -98,12 +99,12 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
     in_time, ic = scored(honest, config)
     assert in_time.rows[0].values["accuracy"] < 0.6
     assert abs(ic) < 0.15
-    assert not scoring.leak_alarms([in_time])
+    assert not scoring.leak_alarms([in_time], config)
     leaky, config = market_with_canaries(acl18_root, tmp_path / "leaky", prepared, 1)
     early, ic = scored(leaky, config)
     assert early.rows[0].values["accuracy"] > 0.95
     assert ic > 0.7
-    assert scoring.leak_alarms([early])[0].startswith("LEAK ALARM: accuracy ")
+    assert scoring.leak_alarms([early], config)[0].startswith("LEAK ALARM: accuracy ")
 
 
 @pytest.mark.shared_data
@@ -115,11 +116,13 @@ def test_what_is_learned_from_shuffled_labels_ranks_nothing(
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
     train, dev = samples.between(market, config, *PERIOD), samples.split(market, config, "dev")
     x, later = (baselines.pooled_features(windows, s.row) for s in (train, dev))
-    y = train.targets.returns[:, 0]
+    y = train.targets.label["returns"][:, 0]
 
     def ic(seed: int) -> float:
         learned = baselines._linear(Ridge(100.0)).fit(x, np.random.default_rng(seed).permutation(y))
-        return float(spearmanr(learned.predict(later), dev.targets.returns[:, 0]).statistic)
+        return float(
+            spearmanr(learned.predict(later), dev.targets.label["returns"][:, 0]).statistic
+        )
 
     shuffled = [ic(seed) for seed in range(40)]
     error = np.std(shuffled, ddof=1) / np.sqrt(len(shuffled))

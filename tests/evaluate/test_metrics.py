@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as oracle
 
-from fusionjax.evaluate import bootstrap, metrics
-from fusionjax.evaluate.bootstrap import Draws
+from fusionjax.scores import bootstrap, metrics
+from fusionjax.scores.bootstrap import Draws
 
 
 def values(scores: dict, days: int = 1) -> dict[str, float]:

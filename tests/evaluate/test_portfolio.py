@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fusionjax.evaluate import metrics, portfolio
+from fusionjax.scores import metrics, portfolio
 
 
 def two_stocks(horizon: int) -> portfolio.Book:

@@ -12,6 +12,8 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import scoring, table
 from fusionjax.evaluate.scoring import TargetTable
 
+CALLS = "always up"  # a floor that gives no probability; here it tosses a coin
+
 
 def made(days: int, right: float, seeds: int = 3) -> TargetTable:
     """The direction table of a run that calls a share ``right`` of the samples rightly."""
@@ -19,14 +21,13 @@ def made(days: int, right: float, seeds: int = 3) -> TargetTable:
     market = tiny_market(days=days + 10, symbols=("AA", "BB"))
     market = dataclasses.replace(market, sectors={"AA": "oil", "BB": "banks"})
     scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
-    label = scored.targets.direction[:, 0]
+    label = scored.targets.label["direction"][:, 0]
     each = []
     for seed in range(seeds):
         hit = np.random.default_rng(seed).uniform(size=len(scored)) < right
         each.append(np.where(hit, label, 1 - label).astype(float))
     task = scoring.tasks(scored, market, c)["direction"]
-    coin = np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)
-    floors = {"coin": scoring.Floor(coin, certain=True)}
+    floors = {CALLS: np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
     return scoring.table(task, {"ours": each}, floors, scored, market, c)
 
 
@@ -42,7 +43,7 @@ def test_rows_of_a_good_run() -> None:
     assert "log loss" in ours.values
     assert "log loss" not in coin.values, "a rule that is certain has no probability to score"
     text = table.markdown(table.Scores("x", ["head"], [t]))
-    assert "| coin | ." in text
+    assert f"| {CALLS} | ." in text
     assert "±" in text
     assert "next session's direction" in text
     assert len(table.for_screen(table.Scores("x", [], [t]))[0].rows) == 3
@@ -63,7 +64,7 @@ def test_every_metric_and_every_part_of_the_period_is_in_the_file() -> None:
 
 def test_a_single_run_has_an_interval_and_no_seed_row() -> None:
     t = made(100, right=0.5, seeds=1)
-    assert [r.name for r in t.rows] == ["ours", "coin"]
+    assert [r.name for r in t.rows] == ["ours", CALLS]
     assert t.rows[1].verdict == "not distinguishable"
 
 
@@ -86,10 +87,10 @@ def test_a_result_too_good_to_be_true_is_none_until_somebody_says_why() -> None:
 
     c = config()
     leaky, fair = made(100, right=0.95), made(100, right=0.5)
-    alarms = scoring.leak_alarms([leaky])
+    alarms = scoring.leak_alarms([leaky], c)
     assert alarms[0].startswith("LEAK ALARM: accuracy 9")
     assert alarms[1].startswith("LEAK ALARM: IC +0.")
-    assert not scoring.leak_alarms([dataclasses.replace(fair, target="volatility")])
+    assert not scoring.leak_alarms([dataclasses.replace(fair, target="volatility")], c)
     scores = table.Scores("x", ["head", *alarms], [leaky])
     with pytest.raises(InputError, match="No result was written; once you know why it is true"):
         require_answered(scores, c)

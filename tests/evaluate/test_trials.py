@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import signal, stats
 
 from fusionjax.errors import InputError
-from fusionjax.evaluate.trials import (
+from fusionjax.scores.trials import (
     deflated_sharpe,
     newey_west_t,
     overfitting_probability,

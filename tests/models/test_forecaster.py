@@ -106,10 +106,10 @@ def test_quantiles_rise_and_scale_with_the_stocks_volatility(
 ) -> None:
     b = batch(config())
     f = forecast(b).outcome
-    assert (np.diff(f.return_quantiles, axis=-1) > 0).all()
+    assert (np.diff(f["returns"], axis=-1) > 0).all()
     twice = forecast(b.replace(log_scale=b.log_scale + np.float32(np.log(2.0)))).outcome
-    np.testing.assert_allclose(twice.return_quantiles, 2 * f.return_quantiles, rtol=1e-5)
-    np.testing.assert_allclose(twice.log_volatility, f.log_volatility + np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(twice["returns"], 2 * f["returns"], rtol=1e-5)
+    np.testing.assert_allclose(twice["volatility"], f["volatility"] + np.log(2), rtol=1e-5)
 
 
 def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: dict) -> None:
@@ -119,7 +119,7 @@ def test_half_precision_stays_close_and_keeps_float32_parameters(trained_like: d
         def loss(params: dict, b: Batch) -> tuple[jax.Array, tuple[jax.Array, ...]]:
             f = Forecaster(c).apply({"params": params}, b)
             assert {x.dtype for x in jax.tree.leaves(f)} == {jnp.dtype("float32")}
-            outputs = f.outcome.direction_logits, f.outcome.log_volatility
+            outputs = f.outcome["direction"], f.outcome["volatility"]
             return sum((x**2).sum() for x in outputs), outputs
 
         with jax.numpy_dtype_promotion("standard"):  # JAX's attention mixes dtypes going backward

@@ -18,7 +18,7 @@ def pixels(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     views = candles.load(CANDLE5, seed)
     image = views.batch.inputs["chart"]
     assert isinstance(image, Image)
-    return np.asarray(image.pixels), views.batch.targets.direction[:, 0], views.split
+    return np.asarray(image.pixels), views.batch.targets.label["direction"][:, 0], views.split
 
 
 @pytest.mark.shared_data

@@ -32,7 +32,8 @@ def test_a_share_must_be_one_and_labels_classes() -> None:
         with pytest.raises(InputError, match=f"--share={share}: expected a share between 0 and"):
             coreset.compare(c, views, "dev", share)
     none = dataclasses.replace(
-        views[0].batch.targets, direction_mask=np.zeros_like(views[0].batch.targets.direction_mask)
+        views[0].batch.targets,
+        mask={k: np.zeros_like(v) for k, v in views[0].batch.targets.mask.items()},
     )
     blind = dataclasses.replace(views[0], batch=dataclasses.replace(views[0].batch, targets=none))
     with pytest.raises(InputError, match="a coreset is chosen by classes"):

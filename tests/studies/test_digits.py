@@ -35,7 +35,7 @@ def test_the_published_split_and_what_simple_models_reach() -> None:
     assert tuple(x_of(clean, name).shape[1] for name in clean.names) == WIDTHS
     assert {k: len(v) for k, v in clean.split.items()} == {"train": 1280, "dev": 320, "test": 400}
     assert all(clean.batch.present[name].all() for name in clean.names)
-    digit = clean.batch.targets.direction[:, 0]
+    digit = clean.batch.targets.label["direction"][:, 0]
     assert np.bincount(digit[clean.split["test"]]).tolist() == [40] * 10
     joined = np.concatenate([x_of(clean, name) for name in clean.names], axis=1)
     train, test = clean.split["train"], clean.split["test"]
@@ -58,7 +58,7 @@ def test_corruption_rates() -> None:
     assert not changed[: clean.split["test"][0]].any()
     assert changed.sum() == 160
     assert changed.sum(1).max() == 1
-    digit = clean.batch.targets.direction[:, 0]
+    digit = clean.batch.targets.label["direction"][:, 0]
     for row, view in zip(*np.nonzero(changed), strict=True):
         name = digits.VIEWS[view]
         donors = np.flatnonzero((x_of(clean, name) == x_of(conflict, name)[row]).all(1))
@@ -113,7 +113,7 @@ def test_one_seed_one_result(corruption: digits.Corruption) -> None:
     for name in first.names:
         np.testing.assert_array_equal(x_of(first, name), x_of(again, name))
         assert not np.array_equal(x_of(first, name), x_of(other, name))
-    labels = [v.batch.targets.direction for v in (first, again, other)]
+    labels = [v.batch.targets.label["direction"] for v in (first, again, other)]
     np.testing.assert_array_equal(labels[0], labels[1])
     assert not np.array_equal(labels[0], labels[2])
 
@@ -122,7 +122,7 @@ def test_a_row_keeps_its_label_through_the_shuffle(tmp_path: Path) -> None:
     loaded = digits.load(tiny(tmp_path / "tiny.npz"), 0, "clean")
     assert {k: len(v) for k, v in loaded.split.items()} == {"train": 26, "dev": 6, "test": 8}
     rank = np.argsort(np.argsort(x_of(loaded, "view1")[:, 0]))  # the values are 0..39
-    np.testing.assert_array_equal(loaded.batch.targets.direction[:, 0], rank % 10)
+    np.testing.assert_array_equal(loaded.batch.targets.label["direction"][:, 0], rank % 10)
     assert sorted(rank[loaded.split["test"]]) == list(range(32, 40))
     np.testing.assert_array_equal(loaded.known, loaded.time + 1)
 

@@ -106,7 +106,7 @@ def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:
     with Progress() as progress:
         (cell,) = ladder.climb(c, views, "test", progress)
         for v in views:  # what it is scored on cannot move it
-            v.batch.targets.direction[v.split["test"]] ^= 1
+            v.batch.targets.label["direction"][v.split["test"]] ^= 1
         (turned,) = ladder.climb(c, views, "test", progress)
     np.testing.assert_array_equal(cell.loss, 100 - turned.loss)
     assert 60 < cell.summary["accuracy"][0] < 72

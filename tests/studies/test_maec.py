@@ -85,9 +85,9 @@ def test_split_order_and_maturity(root: Path) -> None:
     np.testing.assert_array_equal(sessions[call_day], loaded.time)
     assert (sessions[call_day + 31] <= loaded.known).all()  # where the longest label ends
     targets = loaded.batch.targets
-    assert targets.volatility_mask.all()
-    assert not targets.direction_mask.any()
-    assert not targets.returns_mask.any()
+    assert targets.mask["volatility"].all()
+    assert not targets.mask["direction"].any()
+    assert not targets.mask["returns"].any()
     sixteen = load(root, "maec16")
     assert {k: len(v) for k, v in sixteen.split.items()} == {"train": 980, "dev": 140, "test": 0}
 
@@ -96,7 +96,7 @@ def test_split_order_and_maturity(root: Path) -> None:
 def test_published_floors(root: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """PEV is the mean label of the calls before; published to three digits. Then the ridge."""
     loaded = load(root)
-    label = loaded.batch.targets.log_volatility.astype(float)
+    label = loaded.batch.targets.label["volatility"].astype(float)
     np.testing.assert_allclose(label[loaded.split["train"]].mean(0), 0, atol=1e-6)
     before, test = (
         np.concatenate([loaded.split["train"], loaded.split["dev"]]),
@@ -128,7 +128,9 @@ def test_nothing_after_the_call_is_an_input(
         np.testing.assert_array_equal(x_of(real, name), x_of(permuted, name))
     np.testing.assert_array_equal(real.batch.log_scale, permuted.batch.log_scale)
     assert real.batch.log_scale.std() > 0.1
-    assert (real.batch.targets.log_volatility != permuted.batch.targets.log_volatility).any()
+    assert (
+        real.batch.targets.label["volatility"] != permuted.batch.targets.label["volatility"]
+    ).any()
 
 
 @pytest.mark.shared_data
@@ -150,7 +152,9 @@ def test_transforms_are_those_of_the_training_calls(
         np.testing.assert_array_equal(x_of(real, name)[train], x_of(changed, name)[train])
         assert (x_of(real, name)[test] != x_of(changed, name)[test]).any(1).all()
     targets, after = real.batch.targets, changed.batch.targets
-    np.testing.assert_array_equal(targets.log_volatility[train], after.log_volatility[train])
+    np.testing.assert_array_equal(
+        targets.label["volatility"][train], after.label["volatility"][train]
+    )
 
 
 @pytest.mark.shared_data

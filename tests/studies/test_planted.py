@@ -9,7 +9,7 @@ from studies.data.planted import MODALITIES, REGIMES, Planted, plant
 def auc(p: Planted, name: str, feature: int, rows: np.ndarray) -> float:
     """How well one feature alone tells the label, 0.5 = not at all."""
     here = rows[p.views.batch.present[name][rows]]
-    up = p.views.batch.targets.direction[here, 0]
+    up = p.views.batch.targets.label["direction"][here, 0]
     return roc_auc_score(up, p.views.batch.inputs[name].x[here, feature])
 
 
@@ -69,4 +69,6 @@ def test_drift_reverses_the_chart_half_way() -> None:
 def test_a_seed_is_a_market() -> None:
     a, b, c = (plant(REGIMES["full"], s, train=50, dev=5, test=5) for s in (7, 7, 8))
     np.testing.assert_array_equal(a.views.batch.inputs["text"].x, b.views.batch.inputs["text"].x)
-    assert (a.views.batch.targets.direction != c.views.batch.targets.direction).any()
+    assert (
+        a.views.batch.targets.label["direction"] != c.views.batch.targets.label["direction"]
+    ).any()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fusionjax.data import calendar, schema
+from fusionjax.data.samples import take_targets
 from fusionjax.errors import InputError
 from studies.data import planted, planted_folder, views
 from studies.data.planted import Planted
@@ -78,7 +79,7 @@ def test_the_next_sessions_return_has_the_training_labels_sign(
 ) -> None:
     bars = schema.check_bars(pd.read_parquet(written / "bars.parquet"), "bars")
     up = np.diff(np.log(bars["adj_close"])) > 0
-    np.testing.assert_array_equal(up, market.views.batch.targets.direction[ROWS, 0] == 1)
+    np.testing.assert_array_equal(up, market.views.batch.targets.label["direction"][ROWS, 0] == 1)
     truth = pd.read_parquet(written / "truth.parquet")
     assert list(truth) == ["row", "probability", "flipped", "corrupted"]
     np.testing.assert_array_equal(truth["row"], ROWS)
@@ -88,9 +89,7 @@ def test_the_next_sessions_return_has_the_training_labels_sign(
 
 def test_what_is_read_trains_as_views(market: Planted, written: Path) -> None:
     rows = np.arange(len(ROWS))
-    targets = type(market.views.batch.targets)(
-        **{k: v[ROWS] for k, v in vars(market.views.batch.targets).items()}
-    )
+    targets = take_targets(market.views.batch.targets, ROWS)
     split = dict(zip(("train", "dev", "test"), np.split(rows, [40, 50]), strict=True))
     labels = views.StudyLabels(targets)
     again = views.views(planted_folder.read(written), labels, rows, split)

@@ -55,8 +55,10 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
     )
     other = Stream(changed, c, MESH, parent).live(rule, seed_folders(parent)[0])
     before = market.session[whole.asked.row] <= cut
-    np.testing.assert_array_equal(said.said.up[before], other.said.up[before])
-    assert (said.said.up[~before] != other.said.up[~before]).any()
+    np.testing.assert_array_equal(
+        said.said.value["direction"][before], other.said.value["direction"][before]
+    )
+    assert (said.said.value["direction"][~before] != other.said.value["direction"][~before]).any()
     assert said.updates >= 2
     assert said.flops > 0
 
@@ -71,9 +73,9 @@ def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> No
 
     def right(rule: str) -> float:
         lived = stream.kept(rule, seed_folders(folder)[0], tmp_path / "kept")
-        known = late & stream.asked.targets.direction_mask[:, 0]
-        rose = stream.asked.targets.direction[known, 0] == 1
-        return float(((lived.said.up[known, 0] > 0.5) == rose).mean())
+        known = late & stream.asked.targets.mask["direction"][:, 0]
+        rose = stream.asked.targets.label["direction"][known, 0] == 1
+        return float(((lived.said.value["direction"][known, 0] > 0.5) == rose).mean())
 
     assert right("never update") < 0.3
     assert right("incremental") > 0.8
@@ -107,16 +109,15 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
     scale, offset = (np.full((8, 3), x, np.float32) for x in (0.3, 0.7))
     moved = dataclasses.replace(meta.adapter, scale=scale, offset=offset)
-    labels = jax.jit(double_adapt.hard, static_argnums=1)(batch.targets, 2)
+    labels = jax.jit(lambda t: double_adapt.hard(t, c.targets))(batch.targets)
     there = jax.jit(double_adapt.adapted_labels)(moved, batch, labels)
-    said = dataclasses.replace(
-        plain.outcome,
-        return_quantiles=np.repeat(np.asarray(there.returns)[..., None], 5, -1),
-        log_volatility=there.log_volatility,
-    )
+    said = plain.outcome | {
+        "returns": np.repeat(np.asarray(there["returns"])[..., None], 5, -1),
+        "volatility": there["volatility"],
+    }
     back = jax.jit(double_adapt.restored)(moved, batch, said)
-    np.testing.assert_allclose(back.return_quantiles[..., 0], labels.returns, atol=1e-6)
-    np.testing.assert_allclose(back.log_volatility, labels.log_volatility, rtol=1e-5)
+    np.testing.assert_allclose(back["returns"][..., 0], labels["returns"], atol=1e-6)
+    np.testing.assert_allclose(back["volatility"], labels["volatility"], rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -10,7 +10,10 @@ from studies.data.views import StudyLabels, Views, views
 ROWS = np.arange(6)
 SPLIT = {"train": ROWS[:4], "dev": ROWS[4:5], "test": ROWS[5:]}
 NONE = np.zeros((6, 1), np.float32)
-TARGETS = Targets(NONE.astype(np.int32), NONE > -1, NONE, NONE > 1, NONE, NONE > 1)
+TARGETS = Targets(
+    {"direction": NONE.astype(np.int32), "returns": NONE, "volatility": NONE},
+    {"direction": NONE > -1, "returns": NONE > 1, "volatility": NONE > 1},
+)
 
 
 def made(time: np.ndarray = ROWS, **vectors: np.ndarray) -> Views:

@@ -238,8 +238,8 @@ def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
         Path(),
         data__splits={"train": ("2020-01-01", "2021-05-30"), "dev": ("2021-06-02", "2022-03-01")},
         model__fusion="equal",
-        loss__volatility=0.0,
-        loss__returns=0.0,
+        targets__volatility__weight=0.0,
+        targets__returns__weight=0.0,
         train__steps=150,
         train__learning_rate=3e-3,
         train__log_every=100,
@@ -254,8 +254,8 @@ def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
         changed = c.override(changes)
         program = make_program(changed, make_mesh(c.mesh, jax.devices()[:1]), windows)
         params = fit(Run(changed, windows, program), lesson).ema_params
-        up = predict(program, params, windows, later.row, 256).up[:, 0]
-        return float(((up > 0.5) == later.targets.direction[:, 0]).mean())
+        up = predict(program, params, windows, later.row, 256).value["direction"][:, 0]
+        return float(((up > 0.5) == later.targets.label["direction"][:, 0]).mean())
 
     fooled, cured = accuracy(0.0), accuracy(0.95)
     assert fooled < 0.58, fooled

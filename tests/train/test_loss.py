@@ -1,6 +1,5 @@
 """The loss by hand, and what masks and weights do to it."""
 
-import dataclasses
 import functools
 from pathlib import Path
 
@@ -15,24 +14,29 @@ from fusionjax.types import Batch, Outcome, Targets
 
 f32 = functools.partial(np.array, dtype=np.float32)
 
-CONFIG = small(demo.get_config(), Path(), targets__returns=(4,), targets__quantiles=(0.1, 0.9))
+CONFIG = small(
+    demo.get_config(),
+    Path(),
+    targets__returns__horizons=(4,),
+    targets__returns__quantiles=(0.1, 0.9),
+)
 
 
 def example() -> tuple[Outcome, Batch]:
     on = np.ones((2, 1), bool)
     targets = Targets(
-        np.array([[1], [0]], np.int32),
-        on,
-        f32([[0.04], [0.0]]),
-        on,
-        f32([[-4.0], [-5.0]]),
-        np.array([[True], [False]]),
+        {
+            "direction": np.array([[1], [0]], np.int32),
+            "returns": f32([[0.04], [0.0]]),
+            "volatility": f32([[-4.0], [-5.0]]),
+        },
+        {"direction": on, "returns": on, "volatility": np.array([[True], [False]])},
     )
-    outcome = Outcome(
-        np.log(f32([[[0.25, 0.75]], [[0.5, 0.5]]])),
-        f32([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
-        f32([[-4.5], [0.0]]),
-    )
+    outcome = {
+        "direction": np.log(f32([[[0.25, 0.75]], [[0.5, 0.5]]])),
+        "returns": f32([[[-0.02, 0.02]], [[-0.02, 0.02]]]),
+        "volatility": f32([[-4.5], [0.0]]),
+    }
     batch = Batch(
         inputs={},
         present={"a": np.ones(2, bool), "b": np.array([True, False])},
@@ -46,9 +50,9 @@ def example() -> tuple[Outcome, Batch]:
 
 @jax.jit
 def found(outcome: Outcome, batch: Batch, soft: np.ndarray | None = None) -> dict:
-    labels = hard(batch.targets, 2)
+    labels = hard(batch.targets, CONFIG.targets)
     if soft is not None:
-        labels = dataclasses.replace(labels, direction=soft)
+        labels |= {"direction": soft}
     return row_losses(outcome, labels, batch, CONFIG)
 
 
@@ -82,12 +86,11 @@ def test_soft_labels_by_hand() -> None:
 def test_horizons_add_up() -> None:
     """Two horizons of direction, the second unknown in the first sample."""
     outcome, batch = example()
-    t = batch.targets.replace(
-        direction=np.array([[1, 0], [0, 0]], np.int32),
-        direction_mask=np.array([[True, False], [True, True]]),
-    )
-    wide = batch.replace(targets=t)
-    said = outcome.replace(direction_logits=np.repeat(outcome.direction_logits, 2, 1))
+    t = batch.targets
+    two = {"direction": np.array([[1, 0], [0, 0]], np.int32)}
+    known = {"direction": np.array([[True, False], [True, True]])}
+    wide = batch.replace(targets=Targets(t.label | two, t.mask | known))
+    said = outcome | {"direction": np.repeat(outcome["direction"], 2, 1)}
     losses = found(said, wide)
     np.testing.assert_allclose(losses["direction"], [-np.log(0.75), -2 * np.log(0.5)], rtol=1e-6)
     assert counts(wide)["direction"] == 3

@@ -43,12 +43,12 @@ def batch(seed: int, rows: int = 16) -> Batch:
         inputs={name: Vector(v) for name, v in x.items()},
         present=there,
         targets=Targets(
-            up.astype(np.int32),
-            on,
-            rng.normal(size=(rows, 2)).astype(np.float32),
-            np.repeat(on, 2, 1),
-            rng.normal(size=(rows, 1)).astype(np.float32),
-            on,
+            {
+                "direction": up.astype(np.int32),
+                "returns": rng.normal(size=(rows, 2)).astype(np.float32),
+                "volatility": rng.normal(size=(rows, 1)).astype(np.float32),
+            },
+            {"direction": on, "returns": np.repeat(on, 2, 1), "volatility": on},
         ),
         log_scale=np.zeros(rows, np.float32),
         weight=np.ones(rows, np.float32),
@@ -58,11 +58,8 @@ def batch(seed: int, rows: int = 16) -> Batch:
 
 def other_labels(b: Batch) -> Batch:
     t = b.targets
-    return b.replace(
-        targets=t.replace(
-            direction=1 - t.direction, returns=-t.returns, log_volatility=-t.log_volatility
-        )
-    )
+    other = {k: 1 - v if k == "direction" else -v for k, v in t.label.items()}
+    return b.replace(targets=t.replace(label=other))
 
 
 def compiled(c: Config, sessions: float = 8.0) -> Any:
@@ -217,8 +214,8 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
     c = config(
         train__steps=300,
         train__learning_rate=5e-3,
-        loss__returns=0.0,
-        loss__volatility=0.0,
+        targets__returns__weight=0.0,
+        targets__volatility__weight=0.0,
         distill__warmup_steps=50,
         distill__absorb_share=0.3,
         distill__elimination_margin=1.0,

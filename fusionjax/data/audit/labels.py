@@ -15,17 +15,18 @@ _ONE_SIDED, _APART = 0.75, 0.15
 
 def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Yields what is to be said of the labels; adds a table."""
-    rows = []
+    rows, (of, head) = [], config.classifier
     for name, (first, last) in config.data.splits.items():
         found = samples.between(market, config, np.datetime64(first), np.datetime64(last))
-        for i, horizon in enumerate(config.targets.direction):
-            known = found.targets.direction[found.targets.direction_mask[:, i], i]
-            counts = np.bincount(known, minlength=len(config.targets.classes))
+        label, mask = found.targets.label[of], found.targets.mask[of]
+        for i, horizon in enumerate(head.horizons):
+            known = label[mask[:, i], i]
+            counts = np.bincount(known, minlength=len(head.class_names))
             rows.append((name, horizon, len(found), len(known), *counts / max(len(known), 1)))
-    columns = ["split", "horizon", "samples", "scored", *config.targets.classes]
+    columns = ["split", "horizon", "samples", "scored", *head.class_names]
     table = pd.DataFrame(rows, columns=columns)
     tables["labels"] = table.set_index(["split", "horizon"])
-    shares = table[list(config.targets.classes)]
+    shares = table[list(head.class_names)]
     scored = table["scored"] > 0
     trained = table["split"] == config.train.split
     lacking = table[scored & (shares == 0).any(axis=1)]

@@ -13,7 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
-from fusionjax.models.heads import output_size
+from fusionjax.models.heads import class_logits, output_size
 from fusionjax.models.layers import RMSNorm, dense
 from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Batch, Encoded, Fused
@@ -112,10 +112,9 @@ class Fusion(nn.Module):
         return jnp.where(shown[..., None], said, 0.0)
 
     def _entropy(self, experts: Float[Array, "B M O"]) -> Float[Array, "B M"]:
-        """Of the first direction horizon's classes, as a share of the most there can be."""
-        k = len(self.config.targets.classes)
-        log_p = jax.nn.log_softmax(experts[..., :k])
-        return -(jnp.exp(log_p) * log_p).sum(-1) / np.float32(np.log(k))
+        """Of the classes that they forecast, as a share of the most there can be."""
+        log_p = jax.nn.log_softmax(class_logits(experts, self.config))
+        return -(jnp.exp(log_p) * log_p).sum(-1) / np.float32(np.log(log_p.shape[-1]))
 
     def _fused(
         self, e: Encoded, outputs: Array, weight: Array, experts: Array | None = None

@@ -5,19 +5,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fusionjax.models.fusions.base import Fusion, mean
+from fusionjax.models.heads import class_logits
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused
 
 
 @FUSIONS.register("confidence")
 class Confidence(Fusion):
-    """Late fusion of the modalities that are sure of the direction; of all where none is."""
+    """Late fusion of the modalities that are sure of the class; of all where none is."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
         experts = self._experts(h, e.shown)
-        best = jax.nn.softmax(experts[..., : len(self.config.targets.classes)]).max(-1)
+        best = jax.nn.softmax(class_logits(experts, self.config)).max(-1)
         sure = e.shown & (best >= self.config.model.confidence_threshold)
         weight = jnp.where(sure.any(1, keepdims=True), sure, e.shown).astype(jnp.float32)
         return self._fused(e, mean(experts, weight), weight, experts)

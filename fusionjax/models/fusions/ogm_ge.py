@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from fusionjax.config import Config
 from fusionjax.models.fusions.base import Fusion
+from fusionjax.models.heads import class_logits
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch, Encoded, Fused
 
@@ -34,8 +35,9 @@ class OnTheFly(Fusion):
         gradient then gets Gaussian noise of its own standard deviation.
         """
         assert fused.experts is not None
-        right = jax.nn.softmax(fused.experts[..., : len(config.targets.classes)])
-        score = jnp.take_along_axis(right, batch.targets.direction[:, :1, None], axis=-1)[..., 0]
+        right = jax.nn.softmax(class_logits(fused.experts, config))
+        label = batch.targets.label[config.classifier[0]]
+        score = jnp.take_along_axis(right, label[:, :1, None], axis=-1)[..., 0]
         here = fused.shown.astype(jnp.float32) * batch.weight[:, None]
         score = (score * here).sum(0) / jnp.maximum(here.sum(0), 1)
         count = score.shape[0]

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from fusionjax.config import Config
 from fusionjax.models.fusions.base import Fusion
+from fusionjax.models.heads import class_logits
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch, Encoded, Fused
 
@@ -19,7 +20,7 @@ class QualityAware(Fusion):
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
         experts = self._experts(h, e.shown)
-        score = jax.nn.logsumexp(experts[..., : len(self.config.targets.classes)], axis=-1)
+        score = jax.nn.logsumexp(class_logits(experts, self.config), axis=-1)
         weight = jnp.where(e.shown, jax.lax.stop_gradient(nn.softplus(score)), 0.0)
         return self._fused(e, (experts * weight[..., None]).sum(1), weight, experts)
 
@@ -33,7 +34,7 @@ class QualityAware(Fusion):
         there. The paper ranks by the loss averaged over training; here it is the loss of this step.
         """
         assert fused.experts is not None
-        score = jax.nn.logsumexp(fused.experts[..., : len(config.targets.classes)], axis=-1).T
+        score = jax.nn.logsumexp(class_logits(fused.experts, config), axis=-1).T
         here = fused.shown.T & (batch.weight > 0)[None]
         other = here & here[:, ::-1]
         harder = jax.lax.stop_gradient(alone - alone[:, ::-1])

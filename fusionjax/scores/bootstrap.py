@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from fusionjax.config import Config
 
@@ -51,6 +51,30 @@ class Draws:
         runs, days = self.at.shape
         flat = (np.arange(runs)[:, None] * days + self.at).ravel()
         return np.bincount(flat, minlength=runs * days).reshape(runs, days).astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class ByDay:
+    """Samples by day, for means whose intervals resample days.
+
+    Attributes:
+      day: of each sample, from 0.
+      draws: of the days.
+      level: of the intervals.
+    """
+
+    day: Int[np.ndarray, "S"]
+    draws: Draws
+    level: float
+
+    def mean(
+        self, values: Float[np.ndarray, "S"], keep: Bool[np.ndarray, "S"]
+    ) -> tuple[float, float, float]:
+        """The mean of the samples to keep, and its interval."""
+        day, days = self.day[keep], self.draws.at.shape[1]
+        total, count = np.bincount(day, values[keep], days), np.bincount(day, minlength=days)
+        drawn = (self.draws.counts @ total) / np.maximum(self.draws.counts @ count, 1)
+        return float(values[keep].mean()), *interval(drawn, self.level)
 
 
 def block_days(horizon: int, config: Config) -> int:

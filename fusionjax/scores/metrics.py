@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.evaluate.bootstrap import Draws, Score
+from fusionjax.scores.bootstrap import Draws, Score
 
 _EPS = 1e-7
 BINS = 10  # of the calibration error

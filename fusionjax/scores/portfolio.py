@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from fusionjax.evaluate.bootstrap import Draws, Score
+from fusionjax.scores.bootstrap import Draws, Score
 
 COSTS = (0, 5, 10, 20)  # basis points of what is traded
+COST = 10  # of them: those at which trials are compared
 _YEAR = 252  # sessions
 
 

@@ -1,0 +1,56 @@
+"""Keys that were called otherwise before: a stored config is translated, a user's is refused."""
+
+import copy
+from typing import Any
+
+from fusionjax.errors import InputError
+
+# The heads in the order of a model's outputs.
+KEYS = {
+    "targets.direction": "targets.direction.horizons",
+    "targets.classes": "targets.direction.classes",
+    "targets.up": "targets.direction.up",
+    "targets.down": "targets.direction.down",
+    "loss.direction": "targets.direction.weight",
+    "targets.returns": "targets.returns.horizons",
+    "targets.quantiles": "targets.returns.quantiles",
+    "loss.returns": "targets.returns.weight",
+    "targets.volatility": "targets.volatility.horizons",
+    "loss.volatility": "targets.volatility.weight",
+}
+
+
+def refuse(key: str, value: Any) -> None:
+    """Raises InputError for a dotted key that has another name now; heads are no plain values."""
+    if key in KEYS and not isinstance(value, dict):
+        raise InputError(f"config.{key} is called config.{KEYS[key]} now; give it under that name")
+
+
+def translated(stored: Any) -> Any:
+    """A stored config, parsed JSON, with today's keys; in values that name keys as well."""
+    if not isinstance(stored, dict):
+        return stored
+    config = copy.deepcopy(_naming(stored))
+    values = {
+        new: config[section].pop(name)
+        for old, new in KEYS.items()
+        for section, name in [old.split(".")]
+        if isinstance(config.get(section), dict)
+        and not isinstance(config[section].get(name, {}), dict)
+    }
+    for dotted, value in values.items():
+        *parents, leaf = dotted.split(".")
+        node = config
+        for name in parents:
+            node = node.setdefault(name, {})
+        node[leaf] = value
+    return config
+
+
+def _naming(value: Any) -> Any:
+    """A value, in which the names of keys are those of today."""
+    if isinstance(value, dict):
+        return {KEYS.get(name, name): _naming(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_naming(inner) for inner in value]
+    return KEYS.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,306 @@
+"""Head "direction": whether the price rises, as the probabilities of classes."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from fusionjax.config import Config
+from fusionjax.config.checks import need
+from fusionjax.config.key import key
+from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.registry import HEADS
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from fusionjax.data.store import Market
+    from fusionjax.scores.bootstrap import ByDay, Score
+    from fusionjax.scores.portfolio import Book
+
+# Returns are compared with the class thresholds at the six digits that StockNet published.
+_RETURN_DIGITS = 6
+# Better than this on a daily horizon is a leak until proven otherwise (docs/evaluation.md).
+_LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
+_LABEL_DAYS = 20  # over which the share of rising labels is a reference
+_CALLS = (
+    "always up",
+    "momentum: as the last day",
+    "reversal of the stock's last day",
+    "reversal of the market's last day",
+)
+
+
+@HEADS.register("direction")
+@dataclasses.dataclass(frozen=True)
+class Direction(Head):
+    """Classes of the simple return over the horizon; a value is the probability of up.
+
+    The loss is the cross-entropy in nats. Labels are softened by the teacher's probabilities
+    (Hinton et al., 2015), at its own temperature.
+    """
+
+    classes: tuple[str, ...] = key(("down", "up"), "their names, up the second")
+    up: float = key(0.0, "class up if the simple return >= this ...")
+    down: float = key(0.0, "... down if < this; between them a sample is not scored")
+
+    dtype = "int32"
+    title = "direction"
+    shown = ("accuracy", "MCC", "IC", "log loss")
+    compared = "MCC"
+    listed = ("accuracy", "MCC", "IC", "log loss", "Sharpe at 10 bps")
+    certain = frozenset(_CALLS)
+    learner = "classes"
+    loss_title = "log loss of direction"
+    fold_loss = ("log_loss", "log loss")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def width(self) -> int:
+        return len(self.classes)
+
+    def check(self, name: str, config: Config) -> None:
+        super().check(name, config)
+        need(self.down <= self.up, f"targets.{name}.down is above targets.{name}.up")
+
+    def labels(
+        self, market: "Market", rows: "np.ndarray", horizon: int, last: "np.datetime64"
+    ) -> "tuple[np.ndarray, np.ndarray]":
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+
+        ratio, known = growth(market, rows, horizon, last)
+        move = np.round(ratio - 1, _RETURN_DIGITS)
+        return move >= self.up, known & ((move >= self.up) | (move < self.down))
+
+    def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
+        return outputs.reshape(*outputs.shape[:-1], len(self.horizons), len(self.classes))
+
+    def target(self, label: "jax.Array") -> "jax.Array":
+        import jax
+        import jax.numpy as jnp
+
+        return jax.nn.one_hot(label, len(self.classes), dtype=jnp.float32)
+
+    def soften(self, target: "jax.Array", teacher: "jax.Array", share: "jax.Array") -> "jax.Array":
+        import jax
+
+        return (1 - share) * target + share * jax.nn.softmax(teacher)
+
+    def loss(
+        self, outcome: "jax.Array", target: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        import jax
+
+        return -(target * jax.nn.log_softmax(outcome)).sum(-1)
+
+    def prediction(self, outcome: "np.ndarray") -> "np.ndarray":
+        import jax
+        import numpy as np
+
+        return np.asarray(jax.nn.softmax(outcome, axis=-1)[..., 1])
+
+    def sample_loss(self, value: "np.ndarray", label: "np.ndarray") -> "np.ndarray":
+        from fusionjax.scores import metrics
+
+        return metrics.direction_loss(value.astype(float), label == 1)
+
+    def fold_scores(self, value: "np.ndarray", label: "np.ndarray") -> dict[str, float]:
+        import numpy as np
+
+        from fusionjax.scores import metrics
+
+        up, once = value.astype(float), np.zeros(len(label), int)
+        found = metrics.classification(label, np.stack([1 - up, up], 1), once, 1)
+        return {
+            "log_loss": metrics.point(found["log loss"], 1),
+            "mcc": metrics.point(found["MCC"], 1),
+        }
+
+    def scorer(self, scored: Scored) -> Scorer:
+        """Classification, correlation with the return that followed, and what it would earn."""
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+        from fusionjax.scores import metrics, portfolio
+
+        s, day, days = scored, scored.day, len(scored.days)
+        ahead, matured = growth(s.market, s.row, self.horizons[0], s.target_day.max())
+
+        def scores(up: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+            k, m = keep & s.known, keep & matured
+            score = metrics.classification if sure else metrics.called
+            p = np.stack([1 - up, up], 1)
+            return {
+                **score(s.label[k], p[k], day[k], days),
+                **metrics.ranking(up[m], np.log(ahead[m]), day[m], days),
+                **portfolio.metrics(self.book(up, s.row, s.target_day, s.market, keep)),
+            }
+
+        return scores
+
+    def book(
+        self,
+        up: "np.ndarray",
+        row: "np.ndarray",
+        target_day: "np.ndarray",
+        market: "Market",
+        keep: "np.ndarray | None" = None,
+    ) -> "Book":
+        """What the probabilities would have earned on the days of these samples."""
+        import numpy as np
+
+        from fusionjax.scores import portfolio
+
+        days, day = np.unique(target_day, return_inverse=True)
+        tomorrow = market.adj_close[row + 1] / market.adj_close[row] - 1
+        at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
+        symbol = market.symbol[row].astype(int)
+        return portfolio.book(
+            up[at], tomorrow[at], symbol[at], day[at], len(days), self.horizons[0]
+        )
+
+    def rules(
+        self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
+    ) -> "dict[str, np.ndarray]":
+        """The majority of training, and calls that look at no more than the last day."""
+        import numpy as np
+
+        market, c = train.market, train.config
+        own = market.channels[rows, market.columns(("ret",))[0]]
+        whole = market.channels[rows, market.columns((c.evaluate.market_channel,))[0]]
+        share = train.label[train.known].mean()
+        calls = np.ones(len(rows), bool), own >= 0, own < 0, whole < 0
+        return {
+            "majority": np.full(len(rows), share),
+            **{name: x.astype(float) for name, x in zip(_CALLS, calls, strict=True)},
+        }
+
+    def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
+        """The probability of up by temperature."""
+        import numpy as np
+
+        from fusionjax.scores.calibration import prequential_temperature
+
+        p = np.clip(value, 1e-6, 1 - 1e-6)
+        logit = np.log(p / (1 - p))
+        end = scored.start + self.horizons[0]
+        temperature = prequential_temperature(logit, scored.label, scored.known, scored.start, end)
+        return 1 / (1 + np.exp(-logit / temperature))
+
+    def columns(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
+    ) -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+
+        assert calibrated is not None
+        count = len(each)
+        spread = each.astype(float).std(0, ddof=1) if count > 1 else np.full(len(value), np.nan)
+        return {
+            "up": value,
+            "up_calibrated": calibrated,
+            "up_spread": spread,  # standard deviation over seeds; NaN of one
+            "rose": s.came,
+            "growth": growth(s.market, s.row, self.horizons[0], s.target_day.max())[0] - 1,
+        }
+
+    def record(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
+    ) -> dict[str, Any]:
+        """``call`` abstains where the likelier class has less than ``evaluate.abstain_below``."""
+        assert calibrated is not None
+        up = float(calibrated)
+        sure = max(up, 1 - up) >= config.evaluate.abstain_below
+        return {
+            "direction": {
+                f"{h}d": dict(zip(self.classes, rounded((1 - p, p)), strict=True))
+                for h, p in zip(self.horizons, value.tolist(), strict=True)
+            },
+            "calibrated": {"up": round(up, 6)},
+            "call": self.classes[int(up > 0.5)] if sure else "abstain",
+        }
+
+    def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
+        """How sure the mean of the daily information coefficients is; nothing without any."""
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+        from fusionjax.scores import metrics, trials
+
+        s = scored
+        ahead, known = growth(s.market, s.row, self.horizons[0], s.target_day.max())
+        daily = metrics.daily_correlation(
+            value[known], np.log(ahead[known]), s.day[known], len(s.days)
+        )
+        daily = daily[np.isfinite(daily)]
+        if not len(daily):
+            return []
+        t = trials.newey_west_t(daily)
+        return [f"Mean daily IC {daily.mean():+.3f} over {len(daily)} days, t {t:.1f} (Newey-West)"]
+
+    def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
+        found, horizon = [], self.horizons[0]
+        accuracy, ic = values["accuracy"], values["IC"]
+        if horizon == 1 and accuracy > _LEAKY_ACCURACY:
+            found.append(
+                f"accuracy {accuracy:.1%}, above {_LEAKY_ACCURACY:.0%}, on daily direction"
+            )
+        low, high = spread["IC"]
+        # Few samples reach such a value by chance.
+        if horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC and not low <= 0 <= high:
+            found.append(f"IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {horizon} session(s)")
+        return found
+
+    def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:
+        from fusionjax.scores.portfolio import COST
+
+        s = scored
+        net = self.book(value, s.row, s.target_day, s.market).net(COST)
+        return dict(zip(s.days.astype(str).tolist(), net.round(8).tolist(), strict=True))
+
+    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+        import numpy as np
+        import pandas as pd
+
+        found = []
+        up, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
+        known = np.isfinite(rose)
+        if rows["up_spread"].notna().all() and up.std() < rows["up_spread"].mean():
+            found.append(
+                f"seeds differ by {rows['up_spread'].mean():.3f} in the probability of a sample, "
+                f"samples by {up.std():.3f}: what is said of a sample is noise. Look: fewer "
+                "parameters or fewer steps; more seeds"
+            )
+        called = float((up[known] > 0.5).mean())
+        share = pd.Series(rose[known]).groupby(by_day.day[known]).mean()
+        usual = share.rolling(min(_LABEL_DAYS, len(share))).mean().dropna()
+        if not usual.min() <= called <= usual.max():
+            found.append(
+                f"{called:.0%} of the calls are up, though no {_LABEL_DAYS} days had fewer than "
+                f"{usual.min():.0%} or more than {usual.max():.0%} rising: it repeats the majority "
+                "of training. Look: label balance in the audit, the threshold of a call"
+            )
+        confidence = np.maximum(up, 1 - up)
+        gap, low, _ = by_day.mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
+        if low > 0:
+            found.append(
+                f"it is {100 * gap:.1f} points surer than it is right: too sure. Look: "
+                "up_calibrated, train.ema_decay, fewer steps"
+            )
+        return found
+
+    def watched(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        horizon = self.horizons[0]
+        past = np.maximum(rows - horizon, market.first_row[rows])
+        move = market.adj_close[rows] / market.adj_close[past] - 1
+        known = rows - horizon >= market.first_row[rows]
+        found = {"share up": move >= self.up, "size of moves": np.log(np.abs(move) + 1e-4)}
+        return {f"label: {k}": np.where(known, x.astype(float), np.nan) for k, x in found.items()}

@@ -1,0 +1,178 @@
+"""Head "returns": quantiles of the log return over the coming sessions."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from fusionjax.config import Config
+from fusionjax.config.checks import need
+from fusionjax.config.key import key
+from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.registry import HEADS
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from fusionjax.data.store import Market
+    from fusionjax.scores.bootstrap import ByDay, Score
+
+
+@HEADS.register("returns")
+@dataclasses.dataclass(frozen=True)
+class Returns(Head):
+    """Quantiles of the log return over the horizon.
+
+    They are stated relative to the trailing volatility over the horizon: outputs of zero mean
+    quantiles around zero. The loss is the pinball loss (Koenker & Bassett, 1978) in that unit, mean
+    over quantiles. A teacher's quantiles are no draw of a return: labels are not softened.
+    """
+
+    horizons: tuple[int, ...] = key((1, 5), "sessions ahead, one label and one forecast each")
+    quantiles: tuple[float, ...] = key((0.05, 0.25, 0.5, 0.75, 0.95), "their levels")
+
+    title = "log return, as quantiles"
+    shown = ("pinball", "CRPS", "PIT distance", "coverage")
+    compared = "pinball"
+
+    @property
+    def width(self) -> int:
+        return len(self.quantiles)
+
+    def check(self, name: str, config: Config) -> None:
+        super().check(name, config)
+        q = self.quantiles
+        need(len(q) > 0, f"targets.{name}.quantiles is empty")
+        need(
+            list(q) == sorted(set(q)) and all(0 < x < 1 for x in q),
+            f"targets.{name}.quantiles {q} must rise strictly inside (0, 1)",
+        )
+
+    def labels(
+        self, market: "Market", rows: "np.ndarray", horizon: int, last: "np.datetime64"
+    ) -> "tuple[np.ndarray, np.ndarray]":
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+
+        ratio, known = growth(market, rows, horizon, last)
+        return np.log(ratio), known
+
+    def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
+        import jax
+        import jax.numpy as jnp
+
+        rows, count = outputs.shape[:-1], len(self.quantiles)
+        # A sorted sum of positive steps around a free centre keeps the quantiles in order.
+        q = outputs.reshape(*rows, len(self.horizons), count)
+        quantiles = q[..., :1] + jnp.concatenate(
+            [jnp.zeros_like(q[..., :1]), jnp.cumsum(jax.nn.softplus(q[..., 1:]), -1)], -1
+        )
+        quantiles = quantiles - jax.nn.softplus(jnp.zeros(())) * (count - 1) / 2
+        span = jnp.sqrt(jnp.asarray(self.horizons, jnp.float32))[:, None]
+        span = jnp.expand_dims(span, range(len(rows)))
+        return quantiles * span * jnp.exp(log_scale)[..., None, None]
+
+    def loss(
+        self, outcome: "jax.Array", target: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        import jax.numpy as jnp
+
+        horizon = jnp.sqrt(jnp.asarray(self.horizons, jnp.float32))[None, :]
+        unit = jnp.exp(log_scale)[:, None] * horizon
+        error = (target[..., None] - outcome) / unit[..., None]
+        q = jnp.asarray(self.quantiles, jnp.float32)[None, None, :]
+        return jnp.maximum(q * error, (q - 1) * error).mean(-1)
+
+    def scorer(self, scored: Scored) -> Scorer:
+        from fusionjax.scores import metrics
+
+        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+            k = keep & scored.known
+            y, day, days = scored.label[k].astype(float), scored.day[k], len(scored.days)
+            return metrics.distribution(y, value[k], self.quantiles, day, days)
+
+        return scores
+
+    def rules(
+        self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
+    ) -> "dict[str, np.ndarray]":
+        """The quantiles of training, as they were or in units of volatility."""
+        import numpy as np
+
+        from fusionjax.data.samples import realised_log_volatility
+
+        past = train.label[train.known].astype(float)
+        scale, now = (
+            np.exp(realised_log_volatility(train.market, r, -20))
+            for r in (train.row[train.known], rows)
+        )
+        return {
+            "historical quantiles": np.tile(np.quantile(past, self.quantiles), (len(rows), 1)),
+            "historical quantiles, scaled by volatility": now[:, None]
+            * np.quantile(past / scale, self.quantiles),
+        }
+
+    def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
+        """The outermost quantiles by adaptive conformal intervals, the others inside them."""
+        import numpy as np
+
+        from fusionjax.data.samples import realised_log_volatility
+        from fusionjax.scores.calibration import Intervals, adaptive_conformal
+
+        raw = Intervals(
+            value[:, 0],
+            value[:, -1],
+            scored.came,
+            np.exp(realised_log_volatility(scored.market, scored.row, -20)),
+            scored.start,
+            scored.start + self.horizons[0],
+        )
+        low, high = adaptive_conformal(raw, self.quantiles[-1] - self.quantiles[0])
+        inner = np.clip(value[:, 1:-1], low[:, None], high[:, None])
+        return np.column_stack([low, inner, high])
+
+    def columns(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
+    ) -> "dict[str, np.ndarray]":
+        assert calibrated is not None
+        return {
+            "return": s.came,
+            "low_raw": value[:, 0],
+            "high_raw": value[:, -1],
+            **{f"q{q:g}": calibrated[:, i] for i, q in enumerate(self.quantiles)},
+        }
+
+    def record(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
+    ) -> dict[str, Any]:
+        assert calibrated is not None
+        level, low, high = rounded(
+            (self.quantiles[-1] - self.quantiles[0], calibrated[0], calibrated[-1])
+        )
+        return {
+            "calibrated": {
+                f"interval_{self.horizons[0]}d": {"level": level, "low": low, "high": high}
+            },
+            "return_quantiles": {
+                f"{h}d": dict(zip(map(str, self.quantiles), rounded(q), strict=True))
+                for h, q in zip(self.horizons, value, strict=True)
+            },
+        }
+
+    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+        found = []
+        wanted, seen = self.quantiles[-1] - self.quantiles[0], rows["return"].notna().to_numpy()
+        for name, first, last in (
+            ("", "low_raw", "high_raw"),
+            ("calibrated ", f"q{self.quantiles[0]:g}", f"q{self.quantiles[-1]:g}"),
+        ):
+            inside = rows["return"].between(rows[first], rows[last]).to_numpy(float)
+            covered, low, high = by_day.mean(inside, seen)
+            if not low <= wanted <= high:
+                found.append(
+                    f"the {name}{wanted:.0%} interval covers {covered:.1%} [{low:.1%}, "
+                    f"{high:.1%}]: too {'narrow' if covered < wanted else 'wide'}. Look: the "
+                    "volatility regime, the calibration section of the report"
+                )
+        return found

@@ -1,0 +1,142 @@
+"""Head "volatility": the log of the realised volatility over the coming sessions."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from fusionjax.config import Config
+from fusionjax.config.key import key
+from fusionjax.heads.base import Head, Scored, Scorer
+from fusionjax.registry import HEADS
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+    import pandas as pd
+
+    from fusionjax.data.store import Market
+    from fusionjax.scores.bootstrap import ByDay, Score
+
+_YEAR = 250  # returns that a GARCH needs
+
+
+@HEADS.register("volatility")
+@dataclasses.dataclass(frozen=True)
+class Volatility(Head):
+    """The log of the root mean square daily log return of the sessions of the horizon.
+
+    It is stated relative to the trailing volatility: outputs of zero mean volatility as it was. The
+    loss is the squared error.
+    """
+
+    horizons: tuple[int, ...] = key((5,), "sessions ahead, one label and one forecast each")
+
+    title = "volatility, errors of its log"
+    shown = ("MSE", "MAE")
+    compared = "MSE"
+    listed = ("MSE",)
+    learner = "numbers"
+    loss_title = "squared error of log volatility"
+    fold_loss = ("volatility_mse", "volatility MSE")
+
+    @property
+    def width(self) -> int:
+        return 1
+
+    def labels(
+        self, market: "Market", rows: "np.ndarray", horizon: int, last: "np.datetime64"
+    ) -> "tuple[np.ndarray, np.ndarray]":
+        from fusionjax.data.samples import growth, realised_log_volatility
+
+        _, known = growth(market, rows, horizon, last)
+        return realised_log_volatility(market, rows, horizon), known
+
+    def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
+        return outputs + log_scale[..., None]
+
+    def soften(self, target: "jax.Array", teacher: "jax.Array", share: "jax.Array") -> "jax.Array":
+        return (1 - share) * target + share * teacher
+
+    def loss(
+        self, outcome: "jax.Array", target: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        return (outcome - target) ** 2
+
+    def sample_loss(self, value: "np.ndarray", label: "np.ndarray") -> "np.ndarray":
+        return (value - label).astype(float) ** 2
+
+    def fold_scores(self, value: "np.ndarray", label: "np.ndarray") -> dict[str, float]:
+        return {"volatility_mse": float(((value - label) ** 2).mean())}
+
+    def scorer(self, scored: Scored) -> Scorer:
+        from fusionjax.scores import metrics
+
+        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+            k = keep & scored.known
+            y = scored.label[k].astype(float)
+            return metrics.regression(y, value[k], scored.day[k], len(scored.days))
+
+        return scores
+
+    def rules(
+        self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
+    ) -> "dict[str, np.ndarray]":
+        """As the last h, or 20, sessions were, or by GARCH(1, 1) (Bollerslev, 1986).
+
+        A GARCH is fitted to each symbol's returns up to the day ``last`` and then only filtered;
+        its logs are shifted by their mean error until then, as it forecasts a mean of squares. A
+        symbol with less than a year of returns keeps its last 20 sessions.
+        """
+        import numpy as np
+        from arch import arch_model
+
+        from fusionjax.data.samples import realised_log_volatility
+
+        market, h = train.market, self.horizons[0]
+        historical = realised_log_volatility(market, rows, -20)
+        garch = historical.copy()
+        for symbol in np.unique(market.symbol[rows]):
+            own, asked = np.flatnonzero(market.symbol == symbol), market.symbol[rows] == symbol
+            returns = 100 * np.diff(np.log(market.adj_close[own]))
+            seen = int((market.session[own[1:]] <= last).sum())
+            if seen < _YEAR:
+                continue
+            model = arch_model(returns, mean="Zero", rescale=False)
+            fitted = model.fit(last_obs=seen, disp="off", show_warning=False)
+            ahead = fitted.forecast(horizon=h, start=0).variance.to_numpy().mean(1)
+            said = 0.5 * np.log(np.maximum(ahead, 1e-8)) - np.log(100)
+            past = np.arange(seen - h)  # of the returns; what came after them was known by ``last``
+            error = realised_log_volatility(market, own[past + 1], h) - said[past]
+            garch[asked] = said[rows[asked] - own[0] - 1] + error.mean()
+        return {
+            f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
+            "historical: last 20 sessions": historical,
+            "GARCH(1, 1)": garch,
+        }
+
+    def columns(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
+    ) -> "dict[str, np.ndarray]":
+        return {"log_volatility": value, "log_volatility_came": s.came}
+
+    def record(
+        self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
+    ) -> dict[str, Any]:
+        import numpy as np
+
+        by_horizon = zip(self.horizons, value, strict=True)
+        return {"daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in by_horizon}}
+
+    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+        import numpy as np
+
+        came = rows["log_volatility_came"]
+        error, low, high = by_day.mean(
+            rows["log_volatility"].to_numpy(float) - came.to_numpy(float), came.notna().to_numpy()
+        )
+        if low <= 0 <= high:
+            return []
+        return [
+            f"forecast volatility is {np.expm1(error):+.0%} off on average: it learned a "
+            f"{'wilder' if error > 0 else 'calmer'} market. Look: drift of vol20 in the audit; "
+            "fine-tune on newer rows"
+        ]
