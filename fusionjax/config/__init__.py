@@ -124,7 +124,7 @@ class Config:
     def from_json(cls, raw: Any) -> Self:
         """The inverse of ``to_json``, parsed: of an older one too, whose keys are translated. What
         it lacks has its default."""
-        return _build(cls, translated(raw))
+        return _build(cls, translated(raw, {f.name for f in dataclasses.fields(cls)}))
 
     @classmethod
     def of(cls, config: ConfigDict) -> Self:

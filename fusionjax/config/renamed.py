@@ -1,6 +1,5 @@
 """Keys that were called otherwise before: a stored config is translated, a user's is refused."""
 
-import copy
 from typing import Any
 
 from fusionjax.errors import InputError
@@ -26,24 +25,32 @@ def refuse(key: str, value: Any) -> None:
         raise InputError(f"config.{key} is called config.{KEYS[key]} now; give it under that name")
 
 
-def translated(stored: Any) -> Any:
-    """A stored config, parsed JSON, with today's keys; in values that name keys as well."""
+def translated(stored: Any, sections: set[str]) -> Any:
+    """A stored config, parsed JSON, with today's keys; in values that name keys as well.
+
+    Args:
+      stored: anything; what is no dict is given back.
+      sections: of today's schema. The section ``ladder``, which all configs had before it belonged
+        to studies, is left out where it is none of them.
+    """
     if not isinstance(stored, dict):
         return stored
-    config = copy.deepcopy(_naming(stored))
-    values = {
-        new: config[section].pop(name)
-        for old, new in KEYS.items()
-        for section, name in [old.split(".")]
-        if isinstance(config.get(section), dict)
-        and not isinstance(config[section].get(name, {}), dict)
-    }
-    for dotted, value in values.items():
-        *parents, leaf = dotted.split(".")
+    config = _naming(stored)
+    if "ladder" not in sections:
+        config.pop("ladder", None)
+    moved = {}  # all are taken before any is put, as some move to where others were
+    for old, new in KEYS.items():
+        section, name = old.split(".")
+        held = config.get(section)
+        if isinstance(held, dict) and not isinstance(held.get(name, {}), dict):
+            moved[new] = held.pop(name)
+    for key, value in moved.items():
+        *parents, leaf = key.split(".")
         node = config
         for name in parents:
-            node = node.setdefault(name, {})
-        node[leaf] = value
+            node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if isinstance(node, dict):  # what has another form is refused by who reads it
+            node[leaf] = value
     return config
 
 
