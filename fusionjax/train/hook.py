@@ -66,8 +66,9 @@ class Hook:
     """Something that runs beside the step; each method does nothing until it is overridden.
 
     In the order in which ``train/loop.py`` calls them. Hooks are opened, and called, in the order
-    of their list, and closed in the reverse one, whatever ended the training. Only ``review`` and
-    ``save`` may wait for the device at every call; the others leave it busy.
+    of their list, and closed in the reverse one, whatever ended the training. In an ordinary step
+    none waits for the device: what a step leaves there is read while a later one runs
+    (``dispatched``). On several processes all must do the same in the same step.
     """
 
     def opened(self, loop: TrainingLoop) -> None:
