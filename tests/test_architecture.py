@@ -24,7 +24,7 @@ def test_a_room_is_a_folder_or_a_file(tmp_path: Path) -> None:
     (package / "till" / "count.py").write_text("from shop.money import coins\nimport shop.door\n")
     (package / "money.py").write_text("import json\n")
     (package / "door.py").write_text("from shop import money\n")
-    assert DRAWN["rooms"](package) == {
+    assert DRAWN["packages"](package) == {
         "door": {"money"},
         "money": set(),
         "till": {"door", "money"},
