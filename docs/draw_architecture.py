@@ -19,15 +19,15 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def packages(package: Path) -> dict[str, set[str]]:
-    """What each folder or file directly below a package imports of the others."""
+def packages(root: Path) -> dict[str, set[str]]:
+    """What each folder or file directly below the package at ``root`` imports of the others."""
     found: dict[str, set[str]] = {}
-    for path in sorted(package.rglob("*.py")):
-        package = path.relative_to(package).parts[0].removesuffix(".py")
+    for path in sorted(root.rglob("*.py")):
+        package = path.relative_to(root).parts[0].removesuffix(".py")
         needs = found.setdefault(package, set())
         for name in imports(path):
             first, *rest = name.split(".")
-            if first == package.name and rest:
+            if first == root.name and rest:
                 needs.add(rest[0])
     found.pop("__init__", None)
     return {package: (needs & {*found}) - {package} for package, needs in found.items()}
@@ -46,7 +46,7 @@ def reduced(needs: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def picture() -> str:
-    """A Mermaid graph: an arrow from each package to those it is built on."""
+    """A Mermaid graph: an arrow from each package to those it imports."""
     arrows = [
         f"  {package} --> {need}"
         for package, own in reduced(packages(ROOT / "fusionjax")).items()
