@@ -19,37 +19,37 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def rooms(package: Path) -> dict[str, set[str]]:
-    """What each folder or file right below a package imports of the others."""
+def packages(root: Path) -> dict[str, set[str]]:
+    """What each folder or file directly below the package at ``root`` imports of the others."""
     found: dict[str, set[str]] = {}
-    for path in sorted(package.rglob("*.py")):
-        room = path.relative_to(package).parts[0].removesuffix(".py")
-        needs = found.setdefault(room, set())
+    for path in sorted(root.rglob("*.py")):
+        package = path.relative_to(root).parts[0].removesuffix(".py")
+        needs = found.setdefault(package, set())
         for name in imports(path):
             first, *rest = name.split(".")
-            if first == package.name and rest:
+            if first == root.name and rest:
                 needs.add(rest[0])
     found.pop("__init__", None)
-    return {room: (needs & {*found}) - {room} for room, needs in found.items()}
+    return {package: (needs & {*found}) - {package} for package, needs in found.items()}
 
 
 def reduced(needs: dict[str, set[str]]) -> dict[str, set[str]]:
     """Only the arrows that no chain of others implies."""
 
-    def below(room: str) -> set[str]:
-        return needs[room].union(*(below(n) for n in needs[room]))
+    def below(package: str) -> set[str]:
+        return needs[package].union(*(below(n) for n in needs[package]))
 
     return {
-        room: {n for n in own if not any(n in below(other) for other in own - {n})}
-        for room, own in needs.items()
+        package: {n for n in own if not any(n in below(other) for other in own - {n})}
+        for package, own in needs.items()
     }
 
 
 def picture() -> str:
-    """A Mermaid graph: an arrow from each room to those it is built on."""
+    """A Mermaid graph: an arrow from each package to those it imports."""
     arrows = [
-        f"  {room} --> {need}"
-        for room, own in reduced(rooms(ROOT / "fusionjax")).items()
+        f"  {package} --> {need}"
+        for package, own in reduced(packages(ROOT / "fusionjax")).items()
         for need in sorted(own)
     ]
     return "\n".join(["```mermaid", "graph TD", *arrows, "```", ""])

@@ -22,7 +22,10 @@ _SEEDS = flags.DEFINE_integer("seeds", 1, "Of each")
 
 
 class Trainings:
-    """One training at a time, told of any signal; one between two must not hide the 75 either."""
+    """One training at a time, to which signals are passed on.
+
+    A signal between two trainings must end the group with status 75 too.
+    """
 
     def __init__(self) -> None:
         self.stopped = False
@@ -33,7 +36,7 @@ class Trainings:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopped = True
         if self._child is not None:
-            self._child.terminate()  # of Ctrl-C too: a terminal has told the child that itself
+            self._child.terminate()  # after Ctrl-C as well, though the child got SIGINT too
 
     def train(self, config: str) -> int:
         """The exit status of one config's training."""
@@ -65,7 +68,7 @@ def main(_: None) -> None:
         if status:
             print(f"{config}: failed with status {status}; going on", file=sys.stderr, flush=True)
         worst = worst or status
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a late one would find Python without handlers
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # late ones: the interpreter is shutting down
     sys.exit(worst)
 
 

@@ -18,13 +18,13 @@ def test_what_a_chain_says_is_not_drawn_again() -> None:
     assert DRAWN["reduced"](needs) == {"top": {"middle"}, "middle": {"low"}, "low": set()}
 
 
-def test_a_room_is_a_folder_or_a_file(tmp_path: Path) -> None:
+def test_a_package_is_a_folder_or_a_file(tmp_path: Path) -> None:
     package = tmp_path / "shop"
     (package / "till").mkdir(parents=True)
     (package / "till" / "count.py").write_text("from shop.money import coins\nimport shop.door\n")
     (package / "money.py").write_text("import json\n")
     (package / "door.py").write_text("from shop import money\n")
-    assert DRAWN["rooms"](package) == {
+    assert DRAWN["packages"](package) == {
         "door": {"money"},
         "money": set(),
         "till": {"door", "money"},

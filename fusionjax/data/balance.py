@@ -22,7 +22,7 @@ def weights(group: Shaped[np.ndarray, "K"]) -> Float64[np.ndarray, "K"]:
 def _as_of(
     group: Shaped[np.ndarray, "K"], known: Bool[np.ndarray, "K"]
 ) -> Float64[np.ndarray, "K"]:
-    """``weights`` as the known members alone say; a group of which none is known weighs 1."""
+    """``weights`` by the known members alone; a group without a known member weighs 1."""
     names, first = np.unique(group[known], return_index=True)
     if not len(names):
         return np.ones(len(group))
@@ -34,7 +34,7 @@ def _as_of(
 def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     """How often each row of the market is drawn, relative to the mean; None for all alike.
 
-    By symbol, or by what the sources of the items that a sample sees are worth on average: a sample
+    By symbol, or by the mean weight of the sources of the items that a sample holds: a sample
     whose texts are all by one busy account is drawn less. A sample that sees no item has weight 1.
 
     Raises:
@@ -43,7 +43,7 @@ def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
     by = config.train.balance
     if not by:
         return None
-    # Whoever writes after training must not change how training is drawn.
+    # Only items of the training period count: later ones must not change how it is drawn.
     known = market.session <= np.datetime64(config.data.splits[config.train.split][1], "D")
     if by == "symbol":
         return _as_of(market.symbol, known)

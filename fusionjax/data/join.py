@@ -29,7 +29,7 @@ def place(
     """
     bars = raw.bars
     session = bars["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    # Of one type each, whatever a file's reader made of them: rows are known by a hash.
+    # Cast to fixed dtypes: row hashes must not depend on the file format.
     placed = bars[list(_PRICES)].astype(float)
     placed.insert(0, "symbol", bars["symbol"].astype(str))
     placed = placed.assign(

@@ -21,10 +21,10 @@ from fusionjax.registry import MODALITIES
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-_PIXELS = 50_000_000  # of a picture; more is a bomb or a poster
+_PIXELS = 50_000_000  # of a picture; more is refused: it may be a decompression bomb
 _FRAME_PIXELS = 17_000_000  # of a video's frame, 4096 × 4096; a decoder keeps 16 such and more
-_SCANS = 100  # of a JPEG: each few bytes of one paint the whole picture again
-# What the container says is not what the stream in it does: the decoder must know the limit.
+_SCANS = 100  # of a JPEG: a scan of a few bytes makes the decoder draw it all again
+# A container's header may differ from the stream in it: the decoder must know the limit too.
 _BOUNDS = {"max_pixels": str(_FRAME_PIXELS), "max_streams": "10", "threads": "1"}
 _BLOCK_BYTES = 64_000_000  # that FFmpeg may take at once, for a frame or for a stream's index
 _HERTZ, _CHANNELS = 384_000, 32  # more is no recording of speech
@@ -54,14 +54,14 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
 
     def careful(path: Path) -> tuple[np.ndarray, int]:
         try:
-            if path.exists() and not path.is_file():  # a pipe would be waited for
+            if path.exists() and not path.is_file():  # reading a pipe would block
                 raise Undecodable("is no regular file")
             return decode(path)
         except Undecodable:
             raise
         except FileNotFoundError as e:
             raise Undecodable("missing") from e
-        except Exception as e:  # decoders meet damage with errors of any class
+        except Exception as e:  # a damaged file may raise an error of any class
             reason = str(e).splitlines()[0] if str(e) else type(e).__name__
             raise Undecodable(f"cannot be decoded ({reason}); it may be truncated") from e
 

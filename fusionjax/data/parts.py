@@ -50,7 +50,7 @@ class Tables:
     bars: pd.DataFrame
     documents: pd.DataFrame
     media: dict[str, pd.DataFrame]
-    digests: Digests  # a number for each row that says what it holds; repeats are told apart
+    digests: Digests  # a hash of each row's content; equal rows have different ones
 
     @staticmethod
     def of(bars: pd.DataFrame, documents: pd.DataFrame, media: dict[str, pd.DataFrame]) -> "Tables":
@@ -96,7 +96,7 @@ def digests(part: Path) -> Digests | None:
     try:
         with (part / _DIGESTS).open("rb") as raw, np.load(raw, allow_pickle=False) as f:
             held = {key: f[key] for key in f.files}
-    except Exception:  # zip files meet damage with errors of any class
+    except Exception:  # a damaged zip file may raise an error of any class
         return None
     return held if all(x.dtype == np.uint64 and x.ndim == 1 for x in held.values()) else None
 
@@ -136,7 +136,7 @@ def write(
     read = None if texts is None else _read_texts(texts, config, progress)
     try:
         return _write_tables(_Target(part, root, config, progress), tables, read, known)
-    except (OSError, RuntimeError) as e:  # the record writer knows no OSError
+    except (OSError, RuntimeError) as e:  # the record writer raises no OSError
         why = str(e).strip().partition("\n")[0]
         raise InputError(
             f"{part}: cannot be written ({why}); make room there or set config.data.prepared, then "

@@ -27,7 +27,7 @@ _FORMAT = 4
 
 
 def prepare(config: DataConfig, progress: Progress) -> Path:
-    """Makes the prepared set of ``config``, or finds it made already.
+    """Builds the prepared set of ``config`` unless there is one.
 
     A set is a manifest that lists parts. Its name holds a hash of the raw files' content and of
     the settings that shape the rows, so changed data never meets an old set; it appears whole or
@@ -51,7 +51,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     made = home / f"{config.source}-{fingerprint[:12]}"
     if _held(made) is None:
         with files.locked(home):
-            if _held(made) is None:  # nobody else made it meanwhile
+            if _held(made) is None:  # not made by another process since
                 raw = source.read(root, config.calendar)
                 manifest = _grow(raw, config, settings, progress)
                 manifest |= {"source": config.source, "fingerprint": fingerprint}
@@ -115,7 +115,7 @@ def _settings(config: DataConfig) -> str:
 def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
     digest = hashlib.sha256(settings.encode())
     for path in raw:
-        if path.exists():  # the reader says better what a missing file means
+        if path.exists():  # the reader has a better message for a missing file
             inside = path.is_relative_to(root)
             digest.update(str(path.relative_to(root) if inside else path.name).encode())
             with path.open("rb") as f:
@@ -129,7 +129,7 @@ def _held(made: Path) -> tuple[dict, list[Digests]] | None:
         manifest = json.loads((made / "manifest.json").read_text())
     except (OSError, json.JSONDecodeError):
         return None
-    if "parts" not in manifest:  # a set of an older form
+    if "parts" not in manifest:  # a set of an older format
         return None
     rows = [parts.digests(made.parent / "parts" / name) for name in manifest["parts"]]
     whole = [r for r in rows if r is not None]

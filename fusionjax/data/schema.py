@@ -33,11 +33,11 @@ def read_table(path: Path) -> pd.DataFrame:
     if not path.exists():
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
         raise InputError(f"{path}: missing; the folder holds {found}")
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe would block
         raise InputError(f"{path}: is no regular file; put the table itself there")
     try:
         return tables.read(path)
-    except Exception as e:  # parsers meet damage with errors of any class
+    except Exception as e:  # a damaged file may raise an error of any class
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise InputError(
             f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "

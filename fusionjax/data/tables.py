@@ -23,7 +23,7 @@ def read(path: Path) -> pd.DataFrame:
     """Reads a parquet, CSV or JSON-lines file.
 
     Raises:
-      Exception: of any class; parsers meet damage with theirs.
+      Exception: of any class, where the file is damaged.
     """
     return {".parquet": _parquet, ".jsonl": _lines, ".csv": _csv}[path.suffix](path)
 

@@ -220,7 +220,7 @@ class _Cache:
                     raise ValueError(f"an array of {array.shape}")
             if cache.keys.dtype.kind != "S":
                 raise ValueError(f"keys are {cache.keys.dtype}")
-        except Exception as e:  # zip files meet damage with errors of any class
+        except Exception as e:  # a damaged zip file may raise an error of any class
             raise InputError(
                 f"{path}: damaged embedding cache ({e}); delete it and prepare again"
             ) from e

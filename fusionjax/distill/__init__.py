@@ -1,1 +1,1 @@
-"""What later data teaches the fusion: weights, labels, and which modality to drop."""
+"""What the fusion learns from later data: weights, soft labels, which modalities to drop."""

@@ -1,4 +1,4 @@
-"""What each modality and feature dimension does to the loss, and what is odd about it, in words."""
+"""The effect of each modality and feature dimension on the loss, and warnings derived from it."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ from fusionjax.types import Encoded, Fused
 _DEAD, _DOMINATING = 0.01, 0.8
 # Entropy of the mean weights, as a share of the most there can be, above which they are all alike.
 _ALIKE = 0.99
-_FIRM = 2.0  # standard errors that make a sign firm
+_FIRM = 2.0  # standard errors from zero beyond which a sign is taken as established
 
 
 def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
@@ -31,9 +31,9 @@ def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
 
 
 def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
-    """The samples with some modalities, those with 1, of the sample a third of the rows away.
+    """Replaces the modalities marked 1 by those of the sample a third of the rows away.
 
-    In time order that is a sample of another time.
+    With rows in time order, that is a sample of another time.
     """
 
     def other(x: Array) -> Array:
@@ -45,9 +45,10 @@ def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
 
 
 def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
-    """What each sample's loss rises by with a modality's features at zero, and with another's.
+    """Rise of each sample's loss with a modality's features at zero, and with another sample's.
 
-    The second is a placebo: without noise the loss may rise too, as noise damps the others.
+    The second is a placebo: the loss may also rise without a modality of pure noise, because the
+    noise damped the others.
 
     Args: as for ``contributions``.
     """
@@ -69,9 +70,9 @@ class Diagnosis:
 
     Attributes:
       share: contribution C_m = E_n Σ_d |κ|, as a share of all modalities' sum.
-      worth: what the mean loss rises by with the modality turned off, see ``removals``.
+      worth: rise of the mean loss with the modality's features at zero, see ``removals``.
       error: standard error of ``worth``.
-      earned: what it rises by with the modality of another sample: noise earns nothing.
+      earned: rise of the mean loss with the modality of another sample; about 0 for noise.
       earned_error: standard error of ``earned``.
       within: feature-dimension contribution variance inside each modality,
         Var_d(E_n|κ|) / (E_d E_n|κ|)²; 0 where a modality contributes nothing.
@@ -99,7 +100,7 @@ def diagnose(
     fused: Fused,
     classes: slice,
 ) -> Diagnosis:
-    """Indicators from contributions, removals and what the fusion said, on the same samples.
+    """Indicators from contributions, removals and the fusion's outputs on the same samples.
 
     ``classes`` are the outputs whose largest is the call, in which experts agree or do not.
     """
@@ -140,7 +141,7 @@ def anomalies(
     later: Diagnosis,
     settled: Diagnosis | None = None,
 ) -> list[str]:
-    """What a person should look at, each with its likely cause.
+    """Warnings about a fusion, each with its likely cause.
 
     Args:
       names: of the modalities.
@@ -161,8 +162,8 @@ def anomalies(
             )
         elif settled.share[i] > _DOMINATING and len(names) > 1:
             found.append(
-                f"{name} dominates: {settled.share[i]:.0%} of all contribution. The others are "
-                "hardly heard; check that they are scaled and present"
+                f"{name} dominates: {settled.share[i]:.0%} of all contribution. The others hardly "
+                "count; check that they are scaled and present"
             )
         if firm_gain[i] and later.worth[i] < -_FIRM * later.error[i]:
             found.append(

@@ -1,4 +1,4 @@
-"""What the anchor misses: modalities are dropped exactly or kept, features weighted."""
+"""Selects modalities and weighs features by their effect on the anchor's loss."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ def eliminate(
     session: Int[Array, "N"],
     margin: float,
 ) -> tuple[Float[Array, "M"], Float[Array, "M"], Float[Array, "M"]]:
-    """Drops the least useful modality again and again, while its loss is not missed.
+    """Backward elimination: drops the least useful modality until all that remain are needed.
 
-    A modality is missed if the anchor loss is higher by more than ``margin`` standard errors,
-    clustered by session, without it; higher too with the modality of another sample in its place,
-    as noise may help merely by damping the others; and if the later half of the anchor does not
-    firmly contradict: what fades out inside the anchor will be gone when it is needed. The last
-    modality always stays.
+    A modality is needed if three conditions hold. The anchor loss is higher without it, by more
+    than ``margin`` standard errors, clustered by session. It is also higher with the modality of
+    another sample in its place, since noise may help merely by damping the others. And the later
+    half of the anchor does not contradict by more than a standard error, since what fades out
+    within the anchor will be of no use afterwards. The last modality always stays.
 
     Args:
       loss_of: ``loss_of(used, swapped)``: loss of every anchor sample when only the modalities with
@@ -29,8 +29,8 @@ def eliminate(
       margin: standard errors.
 
     Returns:
-      What is kept, what each modality was worth when last asked (the smaller rise of the mean loss,
-      without it or with another's), and the standard error of that.
+      The mask of what is kept; each modality's worth when last tested: the rise of the mean loss
+      without it or with another sample's, whichever is smaller; and its standard error.
     """
     count = kept.shape[0]
     others = 1.0 - jnp.eye(count)
@@ -73,14 +73,14 @@ def _mean_error(
 
 
 def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
-    """Weights from 0 to 1, by what the anchor would lose without each feature.
+    """Weights from 0 to 1, by how much the anchor's loss would rise without each feature.
 
     ``v / (v + cost/D)``, relative to the modality's best feature. v is the loss rise when a feature
     goes, to second order in its gain: ``E[κ'] + E[κ²]/2``, the squared slope standing for the
-    curvature (Fisher; as in optimal brain damage, LeCun et al., 1990), and κ' the slope that is
-    left once all features together are as loud as suits the anchor: ``E[κ'] = E[κ] - s·E[κ·Σκ]``
-    with ``s = E[Σκ] / E[(Σκ)²]``, one Newton step. A feature that noise was fitted through has
-    v < 0 and gets 0; a modality none of whose features has v > 0 keeps them all.
+    curvature (Fisher; as in optimal brain damage, LeCun et al., 1990). κ' is the slope at the
+    common scale of all features that suits the anchor best: ``E[κ'] = E[κ] - s·E[κ·Σκ]`` with
+    ``s = E[Σκ] / E[(Σκ)²]``, one Newton step. A feature by which noise was fitted has v < 0 and
+    gets 0; a modality none of whose features has v > 0 keeps them all.
 
     Args:
       kappa: contributions of the anchor samples, see ``contribution.contributions``.

@@ -1,4 +1,4 @@
-"""φ, the fusion's weights: which parameters they are, when they move, what they minimise."""
+"""The fusion's weights φ: which parameters they are, when they are updated, their penalty."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from fusionjax.registry import FUSIONS
 
 
 def get(params: Any) -> Any:
-    """φ out of all parameters."""
+    """φ among all parameters."""
     return params["fusion"]["weights"]
 
 
@@ -27,17 +27,17 @@ def with_fusion(params: Any, **changes: Any) -> Any:
 
 
 def anew(phi: Any) -> Any:
-    """φ as at its start, but for the rater: what tells bad samples stays what it was."""
+    """φ at its initial value, but for the rater: how it judges samples stays valid."""
     return {k: v if k == "rater" else jnp.zeros_like(v) for k, v in phi.items()}
 
 
 def anchored(config: Config) -> bool:
-    """Whether this run moves fusion weights on an anchor (a fine-tuning keeps its parent's)."""
+    """Whether this run trains fusion weights on an anchor; fine-tuning keeps its parent's."""
     return FUSIONS[config.model.fusion].learns_weights and config.distill.absorb_share < 1
 
 
 def anchor_share(config: Config) -> float:
-    """Share of a training period's sessions that only the weights see at first; 0 without them."""
+    """Share of the training period's sessions in the anchor; 0 where no weights are learned."""
     return config.distill.anchor_share if anchored(config) else 0.0
 
 
@@ -49,21 +49,21 @@ def absorb_start(config: Config) -> int:
 def elimination_step(config: Config) -> int:
     """The step before which modalities are dropped: half-way from the warm-up to the absorption.
 
-    The weights move on afterwards, as what is left must fill the gap.
+    The weights are updated further afterwards, since the remaining modalities must take over.
     """
     end = absorb_start(config)
     return (min(config.distill.warmup_steps, end) + end) // 2
 
 
 def turns(config: Config) -> list[int]:
-    """The steps from which the training loss is another one: modalities were dropped, the anchor's
-    rows joined in."""
+    """The steps at which the training loss changes its meaning: modalities are dropped, and the
+    anchor's rows join the training rows."""
     return [elimination_step(config), absorb_start(config)]
 
 
 def due(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
-    """Whether the weights move in this step: in a burst after the warm-up and again after the
-    elimination, now and then between, never before nor in the absorption."""
+    """Whether φ is updated in this step: in each step of a burst after the warm-up and of another
+    after the elimination, now and then between them, and never before nor in the absorption."""
     d = config.distill
     since, after = step - d.warmup_steps, step - elimination_step(config)
     burst = (since < d.burst_steps) | ((after >= 0) & (after < d.burst_steps))
@@ -82,10 +82,11 @@ def optimiser(config: Config) -> optax.GradientTransformation:
 
 
 def penalty(phi: Any, config: Config, anchor_sessions: float) -> Float[Array, ""]:
-    """What a weight costs, and the pull toward plain fusion (FUSION, φ-step).
+    """The penalty on modality weights, and a prior that pulls φ toward plain fusion.
 
-    Costs are in nats of the anchor loss. The prior is Gaussian and its strength falls with the
-    number of *sessions* in the anchor: the stocks of one day share its noise and count as one.
+    Step 2 of docs/fusion.md. Penalties are in nats of the anchor loss. The prior is Gaussian; its
+    strength falls with the number of *sessions* in the anchor: the stocks of one day share its
+    noise and count as one.
     """
     d = config.distill
     cost = d.modality_cost * jax.nn.sigmoid(phi["modality"]).sum()

@@ -1,9 +1,9 @@
-"""What a modality is: an entry of ``config.modalities`` that knows all that is asked of it.
+"""The interface of a modality: all that the package needs to know of an entry of the config.
 
 A new one is a file: a frozen dataclass under ``@MODALITIES.register(kind)`` whose fields are the
-keys of its entry. Those of this package are imported while flags are parsed, before anything heavy:
-they import NumPy, JAX and the rooms that need them inside their methods. A user's own need not;
-tests/test_extensions.py shows one.
+keys of its entry. Those of this package are imported while flags are parsed, so they import NumPy,
+JAX and what is built on them inside their methods. A user's own need not; tests/test_extensions.py
+shows one.
 """
 
 import abc

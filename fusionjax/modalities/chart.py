@@ -70,7 +70,7 @@ class Chart(Modality):
         return ImageEncoder(patch, False, config, deterministic)
 
     def augment(self, value: "Image", settings: AugmentConfig, key: "jax.Array") -> "Image":
-        """Only cut: a drawn chart's place and direction are its meaning."""
+        """Cut only: shifting or flipping a chart would change its meaning."""
         import jax
 
         from fusionjax.modalities import pixels

@@ -80,7 +80,7 @@ class Text(Modality):
         return read
 
     def _between(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
-        """Which texts the look-back from each row reaches: from, and up to but without."""
+        """The texts in each row's look-back: index of the first, and one past the last."""
         import numpy as np
 
         bar, oldest = _held(market).bar, market.oldest(rows, self.sessions)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @MODALITIES.register("vector")
 @dataclasses.dataclass(frozen=True)
 class Vector(Modality):
-    """A study's own batch holds it; no market does."""
+    """Vectors that come in a study's own batches; a market has none."""
 
     features: int = key(8, "its width")
     needs_layers: ClassVar[bool] = False
 
     @property
     def shows_prices(self) -> None:
-        """It does not say: the batch's scale is part of the task."""
+        """Not declared: the batch's own scale is used."""
 
     def check(self, name: str, config: Config) -> None:
         need(

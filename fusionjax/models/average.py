@@ -1,4 +1,4 @@
-"""Running means of arrays that change from step to step."""
+"""Exponential moving averages of trees of arrays."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from jaxtyping import Array
 
 
 def running_mean(old: Any, new: Any, step: Array, decay: float) -> Any:
-    """``old`` moved toward ``new``, two trees alike, by ``1 - decay``; early on it moves further.
+    """``old`` moved toward ``new``, a tree of the same form, by ``1 - decay``.
 
-    So that a short run is not held at its start.
+    In the first steps it moves further, so that a short run does not stay near its initial value.
     """
     count = step.astype(jnp.float32)
     share = jnp.minimum(decay, (1 + count) / (10 + count))

@@ -18,7 +18,8 @@ from fusionjax.types import Batch, Encoded, Forecast, Fused, Input, Tokens
 class Forecaster(nn.Module):
     """Batch to Forecast. Any modality may be missing from any sample.
 
-    In two parts, so that a teacher reads the live encoders' output: ``encode``, then ``fuse``.
+    ``encode`` and ``fuse`` are methods of their own, so that the teacher's fusion and heads can be
+    applied to the output of the encoders in training.
     """
 
     config: Config
@@ -40,7 +41,7 @@ class Forecaster(nn.Module):
         return Forecast(outcome, fused.modality)
 
     def encode(self, batch: Batch) -> Encoded:
-        """Every modality by itself, one after the other; backward, the first comes last."""
+        """Encodes each modality alone, in the config's order; the backward pass in reverse."""
         tokens: dict[str, Tokens] = {}
         before: Tokens | None = None
         for name in self.config.modalities:
@@ -54,10 +55,10 @@ class Forecaster(nn.Module):
         return self.fusion(encoded)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
-        """The trailing volatility where a modality that shows prices is present.
+        """Log trailing volatility of the samples in which a modality with prices is present.
 
-        Where none is, it is not known either, and a learned constant takes its place. Where no
-        modality says what it shows, the batch's scale is part of the task.
+        The others get a learned constant, as without prices their volatility is unknown too. If no
+        modality declares whether it shows prices, the batch's own scale is used.
         """
         shown = {name: m.shows_prices for name, m in self.config.modalities.items()}
         if all(prices is None for prices in shown.values()):

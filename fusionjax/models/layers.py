@@ -67,7 +67,7 @@ class Layer(nn.Module):
 
 
 def energy(x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "B"]:
-    """Log mean square of the real tokens; what an embedded input loses when it is normalised."""
+    """Log mean square of the real tokens: the scale that normalisation removes from an input."""
     shown = mask[..., None].astype(jnp.float32)
     square = jnp.square(x.astype(jnp.float32)) * shown
     count = jnp.maximum(shown.sum((1, 2)), 1) * np.float32(x.shape[-1])
@@ -75,10 +75,10 @@ def energy(x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "
 
 
 def in_turn(x: Float[Array, "B N D"], before: Tokens | None) -> Float[Array, "B N D"]:
-    """``x``, once ``before`` is there; backward, the gradient of ``x`` comes first.
+    """Identity that makes XLA compute ``x`` after ``before``, and their gradients in reverse order.
 
-    A compiler that is free to choose may begin with the longest sequence's backward pass, which
-    takes most memory, while all that the others keep still waits.
+    Otherwise the compiler may begin the backward pass with the longest sequence, which needs the
+    most memory, while the activations of all other encoders are still held.
     """
     if before is None:
         return x
@@ -99,8 +99,8 @@ class Stack(nn.Module):
     def __call__(
         self, x: Float[Array, "B N D"], mask: Bool[Array, "B N"], before: Tokens | None = None
     ) -> Tokens:
-        # A mask that is true for every row is a constant: unasked, every device would make it for
-        # the rows of all.
+        # An all-true mask is a constant, which XLA would otherwise build on every device for the
+        # whole global batch.
         x, mask = in_turn(x, before), constrain_batch(mask)
         loud = energy(x, mask)
         x = nn.Dropout(self.config.dropout, broadcast_dims=(2,), deterministic=self.deterministic)(
@@ -113,7 +113,7 @@ class Stack(nn.Module):
             in_axes=nn.broadcast,
             split_rngs={"params": True},
         )
-        # Rows stay on their devices and weights come to them; without this the embedding's split
-        # over D would spread through the layers and activations would travel instead.
+        # Activations stay split by rows and weights are gathered; otherwise the embedding's split
+        # over D would propagate through the layers, and activations would be exchanged instead.
         x, _ = scanned(self.config, name="layers")(constrain_batch(x), mask)
         return Tokens(RMSNorm(name="norm")(x), mask, loud)

@@ -113,7 +113,7 @@ class Module:
     Args:
       text: of the module.
       costlier: of a conditional's branches, which counts: the one with more launches or the other.
-        In a distilled step the costlier one moves φ.
+        In a step of the distilled fusion the costlier one updates its weights.
 
     Raises:
       ValueError: the text has a construct that this reader does not know.

@@ -1,4 +1,4 @@
-"""What is looked at before the first step: a cluster that is not whole fails here, not at night."""
+"""Checks before the first step, so that a run on a broken cluster fails at once."""
 
 import importlib.metadata
 import platform
@@ -28,7 +28,7 @@ def check(mesh: Mesh, config_json: str, folder: Path, state_bytes: int, kept: in
       config_json: the resolved config; every process must have the same.
       folder: of the run, on a disk that all processes see.
       state_bytes: of a checkpoint.
-      kept: checkpoints that stay; one more lies there while the next is written.
+      kept: checkpoints that are kept; while the next is written there is one more.
 
     Raises:
       InputError: processes differ in versions, config or devices, or the disk is too small.
@@ -56,7 +56,7 @@ def _versions() -> str:
 
 
 def _disk(folder: Path, state_bytes: int, kept: int) -> str:
-    """What checkpoints of this run take already, they need not find free."""
+    """Refuses a disk without room for the checkpoints, less what this run's take already."""
     there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     taken = sum(p.stat().st_size for p in folder.glob("*/checkpoints/**/*") if p.is_file())
     free, wanted = shutil.disk_usage(there).free, state_bytes * (kept + 1) - taken

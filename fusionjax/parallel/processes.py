@@ -1,6 +1,6 @@
-"""Several processes as one run: joining, agreeing, taking turns, and noticing who is lost.
+"""Runs of several processes: joining, comparing settings, taking turns, detecting a lost one.
 
-A process alone needs none of this, and every function here then does the obvious.
+In a run of one process every function here is trivial.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from jax.experimental import multihost_utils
 from fusionjax.errors import InputError
 from fusionjax.parallel.xla_flags import set_for_process
 
-HEARTBEAT_SECONDS = 60  # without a sign of life of one, the others end
+HEARTBEAT_SECONDS = 60  # a process silent for so long is taken for dead, and the others end
 _JOIN_SECONDS = 600
 _AGREE_SECONDS = 600
 _TURN_SECONDS = 24 * 3600  # the first prepares data; that may take long
-_MEETINGS = itertools.count()  # each has a name of its own, the same in all processes
-_LAST_SECONDS = 5.0  # that the first process outlives the others in a hang
-_APART = 0.1  # of a step's time, that a straggler is slower than the others
+_MEETINGS = itertools.count()  # exchanges need unique names, the same in all processes
+_LAST_SECONDS = 5.0  # by which process 0 outlives the others in a hang
+_APART = 0.1  # of a step's time, by which a straggler is slower than the others
 
 
 def described() -> tuple[int, int] | None:
@@ -52,13 +52,13 @@ def described() -> tuple[int, int] | None:
     except (KeyError, ValueError) as error:
         raise InputError(
             f"the environment describes several processes, but {' or '.join(names)} is missing or "
-            f"no number ({error})"
+            f"not a number ({error})"
         ) from error
     return index, count
 
 
 def join(*, cpu: bool) -> None:
-    """Meets the other processes that the environment describes. Before JAX touches a backend.
+    """Joins the processes that the environment describes; call it before JAX touches a backend.
 
     Args:
       cpu: whether the run is on CPU devices, which then speak over TCP (Gloo).
@@ -102,7 +102,7 @@ def index() -> int:
 
 
 def first() -> bool:
-    """Whether this is the one that writes what is written once."""
+    """Whether this is process 0, which writes the shared files."""
     return index() == 0
 
 
@@ -139,11 +139,11 @@ def first_alone() -> Iterator[None]:
 
 
 class Watchdog:
-    """Ends a process that makes no step, or comes to no end, for so long; with all its stacks.
+    """Ends a process that has made no step for so long, and prints the stacks of its threads.
 
     A hung collective cannot be interrupted from Python: the process is ended, and the others,
-    without its heartbeat, end too. A hang stops them all at once, and the first process takes the
-    coordinator along: it waits a little longer, so that the others have told their stacks.
+    without its heartbeat, end too. All processes hang together, and process 0 hosts the
+    coordinator: it waits a little longer, so that the others can print their stacks first.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -154,7 +154,7 @@ class Watchdog:
         return self
 
     def alive(self) -> None:
-        """Starts to count anew."""
+        """Restarts the countdown."""
         assert sys.__stderr__ is not None
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=sys.__stderr__)
 
@@ -163,7 +163,7 @@ class Watchdog:
 
 
 def stopping(step: int) -> bool:
-    """Whether all processes stop now, as one of them got SIGTERM; asked after every step.
+    """Whether all processes stop now because one of them got SIGTERM; call it after every step.
 
     Args:
       step: the same in all processes, larger every time.
@@ -172,7 +172,7 @@ def stopping(step: int) -> bool:
 
 
 class Pace:
-    """How long this process waits for its own data, beside the others.
+    """Compares how long each process waits for its own data.
 
     Args:
       step: from which on waits are compared.
@@ -183,7 +183,7 @@ class Pace:
         self._waited, self._step = waited, step
 
     def compared(self, step: int, rate: float, waited: float) -> list[str]:
-        """Tells the others, and what they told last: who holds everyone up, in words.
+        """Publishes this process's waiting time; returns a line on each process that is slow.
 
         Args:
           step: now.
@@ -218,7 +218,7 @@ def named(waited: dict[int, tuple[str, float]], step_seconds: float) -> list[str
 
 
 def clock_skew() -> float:
-    """Seconds between the fastest and the slowest clock, to about the time that a message takes."""
+    """Seconds between the fastest and the slowest clock, accurate to a message's latency."""
     if count() == 1:
         return 0.0
     _wait(_AGREE_SECONDS)
@@ -227,7 +227,7 @@ def clock_skew() -> float:
 
 
 def _told(value: str) -> list[str]:
-    """What every process says here; each must get here as often as the others."""
+    """The value of every process; all of them must make each call."""
     client: Any = distributed.global_state.client
     name = f"fusionjax/{next(_MEETINGS)}"
     client.key_value_set(f"{name}/{index()}", value)
@@ -237,6 +237,6 @@ def _told(value: str) -> list[str]:
 
 
 def _wait(seconds: float) -> None:
-    """Until every process is here."""
+    """Waits for every process to get here."""
     client: Any = distributed.global_state.client
     client.wait_at_barrier(f"fusionjax/{next(_MEETINGS)}", round(seconds * 1000))

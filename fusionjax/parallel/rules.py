@@ -92,15 +92,15 @@ def constrain_batch(x: jax.Array) -> jax.Array:
 
 
 def constrain_whole(x: jax.Array) -> jax.Array:
-    """Brings all of a parameter to every device, and its gradient back to its parts."""
+    """Gathers a parameter on every device; its gradient is split again."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec())
 
 
 def by_rows(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """``function`` of each device's own rows, for what the compiler would gather them all for: a
-    Fourier transform. Each row of its result may depend on the same row of ``x`` only."""
+    """Applies ``function`` to each device's own rows: for a Fourier transform, for example, the
+    compiler would gather them all. Each row of the result may depend on that row of ``x`` only."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or len(x) % math.prod(mesh.shape[a] for a in BATCH_AXES):
         return function(x)

@@ -1,4 +1,4 @@
-"""How XLA and NCCL are asked to treat the step: as data, each with its reason and its source."""
+"""Flags of XLA and NCCL, each with its reason and its source."""
 
 import dataclasses
 import os
@@ -52,9 +52,9 @@ NCCL: tuple[Flag, ...] = (
 
 
 def set_for_process(environment: MutableMapping[str, str]) -> None:
-    """Puts what runs of several processes on GPUs need into the environment; what is set stays.
+    """Sets what runs of several processes on GPUs need, unless the environment has it already.
 
-    Before JAX touches a backend.
+    Call it before JAX touches a backend.
     """
     old = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # the same by its former name; both at once are refused
     for flag in (*(() if old in environment else JAX), *NCCL):

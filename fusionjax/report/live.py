@@ -13,7 +13,7 @@ import pandas as pd
 from fusionjax import files
 from fusionjax.errors import InputError
 
-_SILENT = 3.0  # times its usual distance between two rows that a training may say nothing
+_SILENT = 3.0  # usual intervals between log rows after which a training is silent
 _LEAST = 60.0  # seconds
 _GROUPS = "groups"
 DONE = "done"
@@ -26,8 +26,8 @@ def keep_group(runs: Path, states: dict[str, str]) -> None:
 
 
 def look(runs: Path) -> pd.DataFrame:
-    """A row a training, the last that said something first, and a row a config of a group that is
-    not done.
+    """A row for each training, the most recently active first, and for each config of a group that
+    is not done.
 
     Raises:
       InputError: there is none.

@@ -73,8 +73,8 @@ def write(
                 "the calibrated interval.", [_prices(rows, market, config)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
                 "points of what is traded.", _capital(rows, market, config)),
-        Section("Calibration", "How often it was up where so much was said; how often the return "
-                "fell into its interval; and what is gained by answering only when sure.",
+        Section("Calibration", "Share of rises by forecast probability; share of returns inside "
+                "their interval; and the error when only the surest forecasts are answered.",
                 _calibration(rows, config)),
         Section("Fusion weights", "How much each modality counted, where it was present.",
                 _weights(rows, config)),
@@ -217,7 +217,7 @@ def _calibration(rows: pd.DataFrame, config: Config) -> list[Markup]:
     wrong = ((said > 0.5) != (rose > 0.5)).astype(float)
     share, risk = calibration.risk_coverage(np.abs(said - 0.5), wrong)
     return [
-        Markup("<h3>Said and came, in tenths of the samples</h3>"),
+        Markup("<h3>Forecast and observed, by tenths of the samples</h3>"),
         charts.lines(curves, "probability of up", "share that rose"),
         Markup("<h3>Share inside the {:.0f} % interval, mean of {} days</h3>").format(
             100 * wanted, _SMOOTH

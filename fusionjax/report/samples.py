@@ -35,7 +35,7 @@ def of_one(windows: Windows, row: int, entries: dict[int, Entry]) -> Group:
     for source in described["sources"]:
         facts.add_row("source", source)
     arrays = Table(title="what the model sees", title_justify="left")
-    for column in ("array", "shape", "present", "lowest", "median", "highest", "not numbers"):
+    for column in ("array", "shape", "present", "lowest", "median", "highest", "non-finite"):
         arrays.add_column(column, justify="left" if column == "array" else "right")
     batch = windows.one(row)
     for name, modality in batch.inputs.items():

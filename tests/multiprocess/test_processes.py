@@ -259,7 +259,7 @@ def test_an_environment_that_says_half_is_refused(monkeypatch: pytest.MonkeyPatc
         processes.described()
     monkeypatch.setenv("JAX_PROCESS_ID", "1")
     monkeypatch.setenv("JAX_NUM_PROCESSES", "many")
-    with pytest.raises(InputError, match="no number"):
+    with pytest.raises(InputError, match="not a number"):
         processes.described()
     monkeypatch.setenv("JAX_NUM_PROCESSES", "4")
     assert processes.described() == (1, 4)

@@ -31,13 +31,13 @@ class TextEncoder(nn.Module):
             dtype=jnp.dtype(c.compute_dtype),
             param_dtype=jnp.float32,
         )
-        # The table comes to the rows; looked up where it lies, the rows would go to it.
+        # Gathers the small embedding table; a lookup in the split table would exchange rows.
         table = constrain_whole(authors.embedding.astype(jnp.dtype(c.compute_dtype)))
         author = jnp.take(table, documents.author, axis=0)
         vectors = documents.embedding.astype(jnp.float32)
         if documents.tokens is not None:
             rows = rearrange(documents.tokens, "b k l -> (b k) l").astype(jnp.int32)
-            # The first counts also where there is no text: a mean of nothing has no gradient.
+            # The first token counts even without a text: the gradient of an empty mean is NaN.
             real = (rows != 0).at[:, 0].set(True)
             bert = SentenceEncoder(MINILM, jnp.dtype(c.compute_dtype), name="bert")
             vectors = rearrange(bert(rows, real), "(b k) d -> b k d", b=len(vectors))

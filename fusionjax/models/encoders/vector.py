@@ -11,7 +11,8 @@ from fusionjax.types import Tokens, Vector
 class VectorEncoder(nn.Module):
     """A two-layer perceptron over features computed elsewhere; one token.
 
-    Without layers the features themselves, padded to the width: weights then speak of them.
+    With ``model.layers`` 0 the features are passed on as they are, padded to the width, so that
+    feature weights refer to the features themselves.
     """
 
     config: ModelConfig

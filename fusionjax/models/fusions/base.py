@@ -1,4 +1,4 @@
-"""What a fusion is: many modalities to one forecast, with the weights that did it.
+"""The interface of a fusion: from encoded modalities to head outputs and the weights used.
 
 ``fuse(encoded) -> Fused``. A new one is a file: a subclass of ``Fusion`` under
 ``@FUSIONS.register(name)``. docs/fusion.md has the methods, their sources and the comparison.
@@ -20,10 +20,11 @@ from fusionjax.types import Batch, Encoded, Fused
 
 
 class Fusion(nn.Module):
-    """What all fusions share: normalised inputs, a readout to the heads, experts.
+    """What fusions have in common: normalised inputs, a readout to the heads, experts.
 
-    A subclass defines ``__call__(encoded) -> Fused``, and where a training step has to do more than
-    minimise the loss of ``Fused.outputs`` it overrides what follows here.
+    An expert is a linear head of one modality alone. A subclass defines
+    ``__call__(encoded) -> Fused``; one that needs more from a training step than to minimise the
+    loss of ``Fused.outputs`` overrides the methods below.
 
     Attributes:
       experts_learn: whether each expert has a loss of its own.
@@ -41,7 +42,7 @@ class Fusion(nn.Module):
 
     @staticmethod
     def soft_labels(config: Config) -> float:
-        """Share of the teacher, the averaged parameters, in the labels: in [0, 1)."""
+        """Share of the teacher's (the averaged parameters') forecast in the labels, in [0, 1)."""
         del config
         return 0.0
 
@@ -55,19 +56,19 @@ class Fusion(nn.Module):
 
     @staticmethod
     def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
-        """The gradients of a microbatch as the optimiser gets them."""
+        """Changes the gradients of a microbatch before the optimiser gets them."""
         del fused, batch, config, key
         return grads
 
     @staticmethod
     def observe(params: Any, fused: Fused) -> Any:
-        """What ``after_step`` needs of a microbatch; arrays that add up over microbatches."""
+        """Statistics of a microbatch for ``after_step``: arrays, summed over microbatches."""
         del params, fused
         return ()
 
     @staticmethod
     def after_step(params: Any, observed: Any, step: Array, config: Config) -> Any:
-        """The parameters after an update, with statistics that follow the data."""
+        """Updates running statistics among the parameters after an optimiser step."""
         del observed, step, config
         return params
 
@@ -130,5 +131,5 @@ def share(logits: Float[Array, "B M"], shown: Bool[Array, "B M"]) -> Float[Array
 
 
 def mean(experts: Float[Array, "B M O"], weight: Float[Array, "B M"]) -> Float[Array, "B O"]:
-    """The weighted mean of what experts say; zero where no weight is."""
+    """The weighted mean of the experts' outputs; zero where all weights are."""
     return (experts * weight[..., None]).sum(1) / jnp.maximum(weight.sum(1, keepdims=True), 1e-6)

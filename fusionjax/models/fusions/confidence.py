@@ -1,4 +1,4 @@
-"""Fusion "confidence": who is sure is heard."""
+"""Fusion "confidence": only modalities that are sure count."""
 
 import jax
 import jax.numpy as jnp

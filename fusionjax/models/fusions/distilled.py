@@ -14,12 +14,12 @@ from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused
 
 CLUES = ("typicality", "entropy", "disagreement")
-_APART = 1e-4  # of squared outputs: closer experts agree, and noise in them is not magnified
+_APART = 1e-4  # added to squared differences before the log: smaller ones count as agreement
 _DECAY = 0.98  # of the running mean and spread of the clues
 
 
 class Weights(nn.Module):
-    """φ: what the anchor teaches. At its start every weight is 1.
+    """The weights φ, which learn from the anchor alone. Initially every weight is 1.
 
     Parameters: β [M] (modality), r [M, X] (rater), b_j (joint). The weight of modality m in sample
     b is ``2σ(β_m + r_m·clues[b,m])``, that of the joint path ``2σ(b_j)``.
@@ -42,16 +42,16 @@ class Weights(nn.Module):
 
 @FUSIONS.register("distilled")
 class Distilled(Fusion):
-    """Distillation-weighted fusion: a joint path and a late one, weighted by what later data say.
+    """Distillation-weighted fusion: a joint and a late path, whose weights learn from later data.
 
     ``2σ(b_j)·MLP(concat w·g·h) + Σ w·sg(expert(g·h)) / E[present]`` (docs/fusion.md). Modalities
-    that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g. With nobody
-    there the readout's bias is left: the base rate.
+    that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g. Where no
+    modality is present, the output is the readout's bias: the base rate.
     """
 
     learns_weights = True
-    # Training rows never move these: φ learns from the anchor, the rest are statistics and
-    # decisions.
+    # Not updated by training rows: φ learns from the anchor, the rest are running statistics and
+    # the outcome of the elimination.
     frozen = ("fusion/weights/.*", "fusion/(kept|feature)", "fusion/(presence|clue_(mean|std))")
 
     @nn.compact
@@ -73,8 +73,8 @@ class Distilled(Fusion):
         read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
         weight, joint = Weights(name="weights")(jnp.where(e.shown[..., None], read, 0.0), used)
         late = (weight[..., None] * said).sum(1)
-        # How many of the kept modalities a sample has on average: a missing one says nothing, it
-        # does not make the others louder.
+        # Divided by the mean number of kept modalities a sample has, not by this sample's: a
+        # missing one contributes nothing, and the scale of the others stays.
         late = late / jnp.maximum(share.sum(), 1.0)
         outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
         return Fused(outputs, weight, feature, e.shown, experts, clues)
@@ -82,7 +82,7 @@ class Distilled(Fusion):
     def _clues(
         self, e: Encoded, said: Float[Array, "B M O"], used: Bool[Array, "B M"]
     ) -> Float[Array, "B M X"]:
-        """How loud the input is, how unsure its expert, and how far from the mean of those used."""
+        """Log energy of the input, entropy of its expert, distance from the mean of those used."""
         centre = mean(said, used.astype(jnp.float32))
         apart = jnp.log(jnp.square(said - centre[:, None]).mean(-1) + _APART)
         return jnp.stack([e.energy, self._entropy(said), apart], -1)
@@ -109,7 +109,7 @@ class Distilled(Fusion):
     ) -> Any:
         """Running mean and standard deviation of the clues, from which the rater reads."""
         if config.distill.absorb_share >= 1:
-            return params  # a fine-tuning keeps what its parent's weights read
+            return params  # fine-tuning keeps its parent's statistics, as it keeps the weights
         rows, count, total, squares = observed
         centre = total / jnp.maximum(count, 1)
         std = jnp.sqrt(jnp.maximum(squares / jnp.maximum(count, 1) - centre**2, 1e-4))

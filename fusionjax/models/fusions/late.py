@@ -10,7 +10,7 @@ from fusionjax.types import Encoded, Fused
 
 @FUSIONS.register("late")
 class Late(Fusion):
-    """The mean of what the present modalities say alone."""
+    """The mean of the present modalities' own forecasts."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
