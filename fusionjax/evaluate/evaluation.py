@@ -108,7 +108,7 @@ def evaluate(
     first_horizon = {k: v[inside, 0].astype(float) for k, v in said.value.items()}
     rows = _frame([p.take(inside) for p in each[name]], corrected, asked, market, config)
     earned = (h.daily_return(first_horizon[k], asked[k]) for k, h in config.targets.items())
-    daily = next(filter(None, earned), {})
+    daily: dict[str, float] = next(filter(None, earned), {})
     headline = _of_period(runs, f"{split}{' (sub-protocol)' if subset else ''}", scored)
     for k, head in config.targets.items():
         headline += head.headline(first_horizon[k], asked[k])
