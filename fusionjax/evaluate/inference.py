@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -42,7 +43,7 @@ class Prediction:
         value = {k: change(v, *(o.value[k] for o in others)) for k, v in self.value.items()}
         return Prediction(value, change(self.modality_weight, *(o.modality_weight for o in others)))
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Any]:
         """All arrays by name, for a file."""
         return {f"value.{k}": v for k, v in self.value.items()} | {
             "modality_weight": self.modality_weight

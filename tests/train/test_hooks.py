@@ -77,7 +77,7 @@ class Validation(Hook):
             run, rows = loop.run, loop.lesson.whole.row[:8]
             self.up[loop.step] = predict(
                 run.program, loop.state.ema_params, run.windows, rows, 64
-            ).up
+            ).value["direction"]
 
 
 def one_step(step: int) -> list[tuple[str, int]]:

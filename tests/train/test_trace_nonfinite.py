@@ -76,7 +76,7 @@ def test_a_site_says_module_place_and_shape() -> None:
     assert sites[0].shape == "float32[2,4]"
     lines, first = inspect.getsourcelines(Model)
     line = first + next(i for i, text in enumerate(lines) if "looked for" in text)
-    assert re.fullmatch(rf"test_instrument\.py:{line}\b.*", sites[0].source)
+    assert re.fullmatch(rf"test_trace_nonfinite\.py:{line}\b.*", sites[0].source)
     assert {(s.module, s.backward) for s in sites} >= {
         ("Model/embed", False),
         ("Model/embed", True),
