@@ -165,8 +165,9 @@ class Feeds:
         drawn = (early or self._whole)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
-        anchor = self._anchor if self._plan.due(step) else None
-        return drawn, None if anchor is None else anchor(step)
+        if self._anchor is None or not self._plan.due(step):
+            return drawn, None
+        return drawn, self._anchor(step)
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
         """Which rows of a step's global batch and anchor have non-finite inputs."""
