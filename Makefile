@@ -39,7 +39,8 @@ check: $(VENV)/.installed-$(BY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What a developer runs before every push.
+# What a developer runs before every push; CI tries more examples of hostile input.
+test: export FUZZ_EXAMPLES = 40
 test: check
 	$(PYTEST) -m "not slow and not nightly and not aot"
 	$(ALONE) -m "not slow and not nightly"

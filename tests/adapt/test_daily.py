@@ -197,6 +197,7 @@ def test_what_texts_say_can_alarm_while_their_number_stays(market: Market, paren
     assert watched["run_length"] * count == pytest.approx(c.drift.run_length * (count + 4))
 
 
+@pytest.mark.slow
 def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +224,10 @@ class Killed(BaseException):
     """Stands for a kill: nothing may catch it."""
 
 
-@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "late",
+    [pytest.param(False, id="before"), pytest.param(True, id="after", marks=pytest.mark.slow)],
+)
 def test_a_day_killed_at_any_file_is_completed(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
@@ -367,7 +371,9 @@ def moved(market: Market, since: str, size: float) -> Market:
     return dataclasses.replace(market, channels=channels)
 
 
-@pytest.mark.parametrize("action", ["log", "finetune", "widen", "retrain"])
+@pytest.mark.parametrize(
+    "action", ["log", "finetune", pytest.param("widen", marks=pytest.mark.slow), "retrain"]
+)
 def test_an_alarm_leads_to_what_was_asked(
     on: Any, market: Market, parent: Path, tmp_path: Path, action: str
 ) -> None:

@@ -35,6 +35,7 @@ def test_commands_killed_anywhere_leave_the_same_bits(tmp_path: Path) -> None:
     assert "every array is bit for bit that of the undisturbed run" in str(made)
 
 
+@pytest.mark.slow
 def test_a_difference_is_found(tmp_path: Path) -> None:
     """A command whose outcome depends on how often it was started."""
     script = tmp_path / "unsteady.py"

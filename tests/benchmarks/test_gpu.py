@@ -41,6 +41,7 @@ def rehearsal(tmp_path: Path) -> Runner:
     return Runner(rehearse=True, kit=tmp_path, work=tmp_path / "work", seconds=600.0)
 
 
+@pytest.mark.slow
 def test_a_table_with_what_failed_and_why(
     tmp_path: Path, items: dict[str, Item], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,

@@ -35,7 +35,15 @@ def same(a: Batch, b: Batch) -> None:
         jax.tree.map(np.testing.assert_array_equal, x, y)
 
 
-@pytest.mark.parametrize("day", ["1990-02-06", "1990-02-07", "1990-02-08", "1990-02-13"])
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param("1990-02-06", marks=pytest.mark.slow),
+        "1990-02-07",
+        pytest.param("1990-02-08", marks=pytest.mark.slow),
+        pytest.param("1990-02-13", marks=pytest.mark.slow),
+    ],
+)
 def test_a_market_folder_cut_after_a_decision(tmp_path: Path, day: str) -> None:
     """Prices, posts, pictures, sound and video; on some of the days an item is missing."""
     whole = tmp_path / "whole"
@@ -66,6 +74,7 @@ def prices_of_2015(acl18_root: Path) -> pd.DataFrame:
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("day", ["2015-07-08", "2015-07-15"])
+@pytest.mark.slow
 def test_real_prices_and_tweets_cut_after_a_decision(
     acl18_root: Path, tmp_path: Path, prepared: Path, day: str
 ) -> None:
@@ -94,6 +103,7 @@ def test_real_prices_and_tweets_cut_after_a_decision(
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_the_cut_would_show_a_leak(acl18_root: Path, tmp_path: Path, prepared: Path) -> None:
     """With prices of the next day in the place of the day's, the same comparison fails."""
     prices = prices_of_2015(acl18_root)

@@ -73,6 +73,7 @@ def small_acl18(acl18_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_tweets_are_joined_in_time_and_embedded_once(
     small_acl18: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     assert last["calibrated"]["interval_1d"]["high"] > sure["high"], "December 2018 was wild"
 
 
+@pytest.mark.slow
 def test_a_training_and_a_forecast_import_what_they_need(folder: Path, tmp_path: Path) -> None:
     flags = [*SMALL, "--config.train.steps=4"]
     one = ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29"]

@@ -108,6 +108,7 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_what_is_learned_from_shuffled_labels_ranks_nothing(
     acl18_root: Path, tmp_path: Path, prepared: Path
 ) -> None:

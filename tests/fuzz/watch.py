@@ -62,9 +62,12 @@ sys.addaudithook(_hook)  # for good: the interpreter knows no way to take it out
 
 
 def fuzzed(examples: int) -> settings:
-    """How a property runs in the test suite; ``drive.py`` runs the same one for much longer."""
+    """How a property runs in the test suite; ``drive.py`` runs the same one for much longer.
+
+    ``make test`` tries fewer examples (``FUZZ_EXAMPLES``), ``make test-full`` all.
+    """
     return settings(
-        max_examples=examples,
+        max_examples=min(examples, int(os.environ.get("FUZZ_EXAMPLES", examples))),
         derandomize=True,  # the same cases every time
         deadline=None,
         suppress_health_check=list(HealthCheck),

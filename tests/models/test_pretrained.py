@@ -60,6 +60,7 @@ def sentence_vector(w: dict[str, np.ndarray], ids: list[int], heads: int) -> np.
 
 
 @pytest.mark.shared_data
+@pytest.mark.slow
 def test_minilm_equals_an_independent_implementation_on_real_tweets(
     acl18_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "rule",
     [
-        "incremental + replay + gate",
+        pytest.param("incremental + replay + gate", marks=pytest.mark.slow),
         pytest.param("two-sided adapter", marks=pytest.mark.slow),
         "retrain",
     ],

@@ -172,7 +172,9 @@ def test_an_infinite_pixel_is_found(
     assert found["inputs"] == ["chart/pixels (1 value)"]
 
 
-@pytest.mark.parametrize("kind", ["log of a negative", "division by zero"])
+@pytest.mark.parametrize(
+    "kind", ["log of a negative", pytest.param("division by zero", marks=pytest.mark.slow)]
+)
 def test_a_head_that_breaks_on_a_sample_is_named(
     kind: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
