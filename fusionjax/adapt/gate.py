@@ -7,7 +7,7 @@ import numpy as np
 from fusionjax.config import Config
 from fusionjax.data.samples import Samples
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation
+from fusionjax.evaluate import losses
 from fusionjax.evaluate.inference import Prediction
 
 
@@ -39,7 +39,7 @@ def cut(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     Raises:
       InputError: none has.
     """
-    name = next(iter(ablation.judged(config)))
+    name = next(iter(losses.judged(config)))
     days = np.unique(samples.target_day[samples.targets.mask[name][:, 0]])
     if not len(days):
         raise InputError(
@@ -58,12 +58,12 @@ def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Confi
     if broken:
         why = f"refused: {', '.join(broken)} of the update hold non-finite values"
         return Verdict(False, why, len(shadow), *days, {})
-    before, after = (ablation.losses(said, shadow, config) for said in (parent, update))
+    before, after = (losses.sample_losses(said, shadow, config) for said in (parent, update))
     blind = [k for k, v in before.items() if not np.isfinite(v).any()]
     if blind:
         why = f"refused: no label of the window has matured for the {' and the '.join(blind)}"
         return Verdict(False, why, len(shadow), *days, {})
-    rise = ablation.rise([after], [before], shadow, config)
+    rise = losses.rise([after], [before], shadow, config)
     worse = [k for k, (_, low, _) in rise.items() if low > 0]
     said = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())
     heads = "refused: worse" if worse else "promoted: not worse"

@@ -12,8 +12,8 @@ from fusionjax.adapt.series import Said, Usual
 from fusionjax.config import Config, DriftConfig
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
-from fusionjax.evaluate import ablation
-from fusionjax.evaluate.baselines import pooled_features
+from fusionjax.evaluate import losses
+from fusionjax.evaluate.features import pooled_features
 from fusionjax.train.run_info import RunInfo
 
 _SETTLING = 60  # sessions after training that are the reference of errors and weights
@@ -93,7 +93,7 @@ class Monitor:
         usual = {name: u for name, (u, _) in found.items()}
         distance = {f"content {name}": far for name, (_, far) in found.items()}
         varying = _varying(series.inputs(market, config, known) | distance)
-        share = _share(len(varying), len(ablation.judged(config)) + len(config.modalities))
+        share = _share(len(varying), len(losses.judged(config)) + len(config.modalities))
         watch = Watch.from_reference(varying, d.detector, d.run_length * share)
         return Monitor(watch, None, {}, _Reference(usual, _asked(config.drift), until), until)
 

@@ -10,8 +10,8 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import ablation
-from fusionjax.evaluate.baselines import pooled_by_modality
+from fusionjax.evaluate import losses
+from fusionjax.evaluate.features import pooled_by_modality
 from fusionjax.evaluate.inference import Prediction
 
 _STOCKS = 32  # a session, whose content is looked at
@@ -122,7 +122,7 @@ def outputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"], said: Said
 ) -> dict[str, Float[np.ndarray, "days"]]:
     """Errors by the session that their label became known, weights by the session of the call."""
-    ends = {h.loss_title: h.horizons[0] for h in ablation.judged(config).values()}
+    ends = {h.loss_title: h.horizons[0] for h in losses.judged(config).values()}
     names = [*(f"error: {k}" for k in ends), *(f"weight {m}" for m in config.modalities)]
     found = {name: np.full(len(days), np.nan) for name in names}
     if not len(days):
@@ -136,7 +136,7 @@ def outputs(
     if not len(rows):
         return found
     forecast = said(rows)
-    lost = ablation.losses(forecast.take(np.isin(rows, asked.row)), asked, config)
+    lost = losses.sample_losses(forecast.take(np.isin(rows, asked.row)), asked, config)
     for name, loss in lost.items():
         end = market.session[np.minimum(asked.row + ends[name], market.last_row[asked.row])]
         found[f"error: {name}"] = _of_days(loss, end, days)

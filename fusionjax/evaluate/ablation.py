@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jax.sharding import Mesh
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from rich.progress import Progress
 
 from fusionjax import files
@@ -23,9 +23,7 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
-from fusionjax.heads.base import Head
-from fusionjax.scores import bootstrap
-from fusionjax.scores.bootstrap import Draws
+from fusionjax.evaluate.losses import rise, sample_losses
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
@@ -82,24 +80,10 @@ def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
     return made
 
 
-def judged(config: Config) -> dict[str, Head]:
-    """The heads whose losses judge: those with a ``loss_title``."""
-    return {name: head for name, head in config.targets.items() if head.loss_title}
-
-
-def losses(said: Prediction, samples: Samples, config: Config) -> dict[str, Float[np.ndarray, "S"]]:
-    """What each sample loses, by the titles of ``judged``; NaN where no label counts."""
-    t, found = samples.targets, {}
-    for name, head in judged(config).items():
-        lost = head.sample_loss(said.value[name][:, 0], t.label[name][:, 0])
-        found[head.loss_title] = np.where(t.mask[name][:, 0], lost, np.nan)
-    return found
-
-
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
     """What a trained run loses when one modality's content is changed, or it stands alone."""
     names = list(config.modalities)
-    whole = losses(run.predict(scored.row), scored, config)
+    whole = sample_losses(run.predict(scored.row), scored, config)
     found, replaced = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
@@ -109,7 +93,7 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
         for what, said in changed.items():
-            more = rise([losses(said, scored, config)], [whole], scored, config)
+            more = rise([sample_losses(said, scored, config)], [whole], scored, config)
             found.append(Effect(name, what, more))
     return found
 
@@ -214,7 +198,7 @@ def worth(
 
     def train(what: str, shown: tuple[str, ...], seed: int, content: dict) -> dict:
         progress.update(bar, note=f"{what}, seed {seed}")
-        made = losses(trainings.said(what, shown, seed, content), scored, config)
+        made = sample_losses(trainings.said(what, shown, seed, content), scored, config)
         progress.advance(bar)
         return made
 
@@ -237,41 +221,6 @@ def worth(
             rise(without, real, scored, config),
             rise(alone, real, scored, config),
         )
-
-
-def rise(
-    changed: list[dict[str, np.ndarray]],
-    real: list[dict[str, np.ndarray]],
-    scored: Samples,
-    config: Config,
-) -> dict[str, tuple[float, float, float]]:
-    """Mean rise of each loss; the interval is over days in blocks and over trainings."""
-    days, day = np.unique(scored.target_day, return_inverse=True)
-    horizon = max(head.horizons[0] for head in judged(config).values())
-    draws = Draws.of_days(len(days), horizon, config)
-    rng = np.random.default_rng(0)
-    out = {}
-    for k in real[0]:
-        daily = [_daily([one[k] for one in side], day, len(days)) for side in (changed, real)]
-        sums = [total @ draws.counts.T for total, _ in daily]  # [trainings, runs]
-        count = draws.counts @ daily[0][1]
-        drawn = [
-            s[rng.integers(len(s), size=s.shape[::-1]).T, np.arange(s.shape[1])].mean(0)
-            for s in sums
-        ]
-        low, high = bootstrap.interval((drawn[0] - drawn[1]) / np.maximum(count, 1))
-        change = np.mean(daily[0][0].sum(1)) - np.mean(daily[1][0].sum(1))
-        out[k] = float(change / max(daily[0][1].sum(), 1)), low, high
-    return out
-
-
-def _daily(
-    each: list[np.ndarray], day: np.ndarray, days: int
-) -> tuple[Float[np.ndarray, "N days"], Float[np.ndarray, "days"]]:
-    """Losses added up by day, for every training, and how many samples each day has."""
-    seen = np.isfinite(each[0])
-    total = np.stack([np.bincount(day, np.where(seen, x, 0), days) for x in each])
-    return total, np.bincount(day, seen, days)
 
 
 def effects_table(effects: list[Effect]) -> pd.DataFrame:

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int64
 
-from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.samples import Samples
 from fusionjax.data.windows import Windows
+from fusionjax.evaluate.features import pooled_features
 from fusionjax.heads.base import Head
 from fusionjax.scores.metrics import known
 
 Fold = tuple[Samples, Samples]
-_BATCH = 1024
 # As many candidates for each as the model's own grid has.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _TREES = tuple(
@@ -25,25 +24,6 @@ _TREES = tuple(
     for rounds in (50, 200)
     for rate in (0.02, 0.1)
 )
-
-
-def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
-    """A flat view of what the model sees, as each modality sums it up. Missing values are NaN."""
-    return np.concatenate([*pooled_by_modality(windows, rows).values()], axis=1)
-
-
-def pooled_by_modality(
-    windows: Windows, rows: Int64[np.ndarray, "S"]
-) -> dict[str, Float[np.ndarray, "S _F"]]:
-    """``pooled_features``, each modality's by its name."""
-    parts = [
-        {
-            name: m.pooled(batch.inputs[name], batch.present[name]).astype(np.float64)
-            for name, m in windows.config.modalities.items()
-        }
-        for batch in evaluation_batches(rows, windows, _BATCH)
-    ]
-    return {name: np.concatenate([p[name] for p in parts])[: len(rows)] for name in parts[0]}
 
 
 class Floors:

@@ -15,8 +15,8 @@ from fusionjax.data.samples import Lesson, Samples, period, split
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation
-from fusionjax.evaluate.baselines import pooled_features
+from fusionjax.evaluate import losses
+from fusionjax.evaluate.features import pooled_features
 from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import Selection, objective
 from fusionjax.train.job import Run
@@ -171,4 +171,4 @@ def _losses(
     run = Run(c, windows, program, f"{len(learned)} samples")
     state = fit(run, Lesson(learned, None, None))
     said = predict(program, state.ema_params, windows, asked.row, c.train.global_batch_size)
-    return ablation.losses(said, asked, c)[head.loss_title]
+    return losses.sample_losses(said, asked, c)[head.loss_title]

@@ -27,7 +27,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation
+from fusionjax.evaluate import losses
 from fusionjax.evaluate.inference import Prediction, collect, predict, read_info
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Run
@@ -144,8 +144,8 @@ class Stream:
         return asked.row, collect(serving.forecast, serving.windows, asked.row, size)
 
     def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
-        lost = ablation.losses(self.ask(serving, self._old)[1], self._old, self.config)
-        heads = ablation.judged(self.config).values()
+        lost = losses.sample_losses(self.ask(serving, self._old)[1], self._old, self.config)
+        heads = losses.judged(self.config).values()
         return sum(h.weight * float(np.nanmean(lost[h.loss_title])) for h in heads)
 
 

@@ -15,7 +15,7 @@ from fusionjax.data.samples import Samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation
+from fusionjax.evaluate import ablation, losses
 from fusionjax.evaluate.inference import Prediction
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.types import Targets
@@ -104,12 +104,12 @@ def test_losses_by_hand(market: Market) -> None:
         "volatility": t.label["volatility"] + np.array([[0.5], [0.0]], np.float32),
     }
     said = Prediction(value, np.zeros((2, 2)))
-    got = ablation.losses(said, dev, config())
+    got = losses.sample_losses(said, dev, config())
     p = np.where(t.label["direction"][:, 0] == 1, [0.9, 0.2], [0.1, 0.8])
     np.testing.assert_allclose(got[LOSSES[0]], -np.log(p))
     np.testing.assert_allclose(got[LOSSES[1]], [0.25, 0], atol=1e-6)
     masked = Targets(t.label, t.mask | {"direction": np.array([[True], [False]])})
-    hidden = ablation.losses(said, dataclasses.replace(dev, targets=masked), config())
+    hidden = losses.sample_losses(said, dataclasses.replace(dev, targets=masked), config())
     assert np.isnan(hidden[LOSSES[0]]).tolist() == [False, True]
 
 
@@ -132,7 +132,7 @@ def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
 @pytest.mark.parametrize(("gap", "found"), [(0.2, True), (0.0, False)])
 def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
     changed, real, scored = of_two(100, gap)
-    mean, low, high = ablation.rise(changed, real, scored, config())[LOSSES[0]]
+    mean, low, high = losses.rise(changed, real, scored, config())[LOSSES[0]]
     assert low < mean < high
     assert abs(mean - gap) < 0.05
     assert (low > 0) == found

@@ -17,7 +17,7 @@ from fusionjax.data import samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, scoring, selection
+from fusionjax.evaluate import baselines, features, scoring, selection
 from fusionjax.train.run import open_market
 
 PERIOD = np.datetime64("2014-09-01"), np.datetime64("2015-07-31")
@@ -116,7 +116,7 @@ def test_what_is_learned_from_shuffled_labels_ranks_nothing(
     config = dataclasses.replace(config, modalities={"price": config.modalities["price"]})
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
     train, dev = samples.between(market, config, *PERIOD), samples.split(market, config, "dev")
-    x, later = (baselines.pooled_features(windows, s.row) for s in (train, dev))
+    x, later = (features.pooled_features(windows, s.row) for s in (train, dev))
     y = train.targets.label["returns"][:, 0]
 
     def ic(seed: int) -> float:
