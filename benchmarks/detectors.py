@@ -1,7 +1,7 @@
 """How soon drift detectors notice known changes, and how often they alarm without. Simulated.
 
 python benchmarks/detectors.py
-studies/recovery.py asks how soon update rules are themselves again.
+studies/drift_recovery.py asks how soon update rules are themselves again.
 """
 
 from fusionjax import app

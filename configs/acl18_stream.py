@@ -25,6 +25,6 @@ def get_config() -> ConfigDict:
     }
     c.finetune.split = "stream"
     c.finetune.steps = 32  # 8 % of the parent's 400
-    c.finetune.gate_sessions = 0  # all of June and July, as the retrained model has
+    c.finetune.promotion_sessions = 0  # all of June and July, as the retrained model has
     c.evaluate.locked = ()
     return c

@@ -38,7 +38,7 @@ def get_config() -> ConfigDict:
     c.data.source, c.data.root = "folder", "market"
     c.data.splits.train = ("2000-01-03", "2023-12-29")
     c.data.splits.dev = ("2024-01-02", "2025-12-31")
-    c.data.audio_hertz, c.data.audio_seconds = 16_000, 60.0
+    c.data.audio_sample_rate, c.data.audio_seconds = 16_000, 60.0
     c.data.video_frames, c.data.video_size = 32, (128, 128)
     c.modalities.price = base.modality("numeric", sessions=4096, patch=1)
     c.modalities.text = base.modality("text", sessions=60, max_documents=512, author_buckets=4096)
@@ -60,7 +60,7 @@ def get_config() -> ConfigDict:
         ("data.root", "planted_market"),
         ("data.splits.train", ("1990-01-03", "1994-12-30")),
         ("data.splits.dev", ("1995-01-03", "1995-11-30")),
-        ("data.audio_hertz", 8000),
+        ("data.audio_sample_rate", 8000),
         ("data.audio_seconds", 0.25),
         ("data.video_frames", 8),
         ("data.video_size", (16, 128)),

@@ -31,6 +31,6 @@ def get_config() -> ConfigDict:
     c.evaluate.split = "live"
     c.evaluate.locked = ()
     c.finetune.split = "live"
-    c.finetune.every, c.finetune.steps, c.finetune.warmup_steps = 7, 2, 0
+    c.finetune.update_interval, c.finetune.steps, c.finetune.warmup_steps = 7, 2, 0
     c.finetune.learning_rate = 1e-3
     return c

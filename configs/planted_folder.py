@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     c.name = "planted_folder"
     c.data.source, c.data.root = "folder", "planted_market"
     c.data.image_size, c.data.video_size = (16, 192), (16, 128)
-    c.data.audio_hertz, c.data.audio_seconds = 8000, 0.25
+    c.data.audio_sample_rate, c.data.audio_seconds = 8000, 0.25
     c.data.splits = {
         "train": ("1990-01-03", "1999-11-22"),  # 2,500 samples
         "dev": ("1999-11-23", "2001-11-20"),  # 500
@@ -42,5 +42,5 @@ def get_config() -> ConfigDict:
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
     c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1000, 128, 0.0
     c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98
-    c.distill.absorb_share = 0.4  # encoders of files learn more slowly than those of vectors
+    c.distill.refit_fraction = 0.4  # encoders of files learn more slowly than those of vectors
     return c

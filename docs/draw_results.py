@@ -101,7 +101,7 @@ def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: int = 1
 
 
 def text(x: float, y: float, words: str, colour: str = "#333", **style: object) -> str:
-    """A label; ``style`` may have size, weight and anchor."""
+    """A label; ``style`` may have size, weight and meta set."""
     names = {"size": "font-size", "weight": "font-weight", "anchor": "text-anchor"}
     more = "".join(f' {names[key]}="{value}"' for key, value in style.items())
     return f'<text x="{x:.0f}" y="{y:.0f}" fill="{colour}"{more}>{words}</text>'

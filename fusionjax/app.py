@@ -6,6 +6,7 @@ take seconds, and neither ``--help`` nor an answer to a mistyped flag needs them
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from ml_collections import config_flags
 
 from fusionjax import requirements
 from fusionjax.config import Config
+from fusionjax.config.renamed import now_called
 from fusionjax.errors import InputError, Preempted
 from fusionjax.parallel import compile_cache
 
@@ -40,6 +42,7 @@ _COMPILE_CACHE = flags.DEFINE_string(
 )
 NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
 LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
+_UNKNOWN = re.compile(r"Key [\"'](\w+)[\"'] does not exist")  # as ml_collections says it
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 
@@ -137,6 +140,8 @@ def _guarded(work: Callable[[], T]) -> T:
             message = f"{e.filename or 'a file'}: {e.strerror}; mend that and run the command again"
         elif _from_flags(e):
             message = f"--config: {' '.join(str(e.args[0]).split())}"
+            unknown = _UNKNOWN.search(message)
+            message += now_called(unknown.group(1)) if unknown else ""
         else:
             raise
     print(f"error: {message}", file=sys.stderr)

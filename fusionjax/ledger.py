@@ -15,6 +15,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
+from fusionjax.config.renamed import KEYS
 from fusionjax.errors import InputError
 from fusionjax.registry import HEADS
 
@@ -128,6 +129,7 @@ def read(folder: Path) -> list[Record]:
             raw = json.loads(path.read_text())
             for key in ("seeds", "split"):
                 raw[key] = tuple(raw[key])
+            raw["config"] = {KEYS.get(k, k): v for k, v in raw["config"].items()}
             found.append(Record(**raw))
         except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
             raise InputError(

@@ -4,8 +4,8 @@ The same classes hold numpy arrays on the host and JAX arrays on devices.
 
 B batch rows · M modalities · T sessions in a window, or frames of sound · F channels · K documents
 · E embedding width · X lexicon scores · S sound samples · N tokens · D model width · H horizons
-· C classes · O all head outputs of a sample in one row · X clues about a modality's quality in one
-sample
+· C classes · O all head outputs of a sample in one row · X quality features about a modality's
+quality in one sample
 """
 
 from typing import Any
@@ -35,14 +35,14 @@ class Documents:
 
 
 @struct.dataclass
-class Image:
+class ImageInput:
     """One grey picture a sample."""
 
     pixels: UInt8[Any, "B height width"]
 
 
 @struct.dataclass
-class Vector:
+class VectorInput:
     """Features computed elsewhere, one row a sample."""
 
     x: Float[Any, "B F"]
@@ -88,11 +88,11 @@ class Batch:
 
 
 @struct.dataclass
-class Feed:
+class StepInputs:
     """What an update needs: rows to learn from and, for distillation, rows that come after them."""
 
     batch: Batch
-    anchor: Batch | None
+    meta: Batch | None
 
 
 @struct.dataclass
@@ -109,7 +109,7 @@ class Encoded:
     """Every modality of every sample as one vector."""
 
     h: Float[Any, "B M D"]
-    shown: Bool[Any, "B M"]
+    present: Bool[Any, "B M"]
     energy: Float[Any, "B M"]
     log_scale: Float[Any, "B"]
     gain: Float[Any, "B M D"] | None = None  # a diagnosis turns features up by it
@@ -122,9 +122,9 @@ class Fused:
     outputs: Float[Any, "B O"]
     modality: Float[Any, "B M"]
     feature: Float[Any, "M D"]
-    shown: Bool[Any, "B M"]
+    present: Bool[Any, "B M"]
     experts: Float[Any, "B M O"] | None  # what each modality says alone, if the fusion asks
-    clues: Float[Any, "B M X"] | None  # what the weights were read from, if they were
+    quality: Float[Any, "B M X"] | None  # what the weights were read from, if they were
 
 
 # What each head forecasts, by its name: float [*rows, H, ...], decoded.

@@ -1,4 +1,4 @@
-"""Scores a run beside its floors, with intervals; docs/evaluation.md says how.
+"""Scores a run beside the baselines, with intervals; docs/evaluation.md says how.
 
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 A period that was withheld: --data.root=FOLDER of the same layout, --split=test.

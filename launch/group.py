@@ -21,7 +21,7 @@ _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Of each")
 
 
-class Trainings:
+class TrainingGroup:
     """One training at a time, to which signals are passed on.
 
     A signal between two trainings must end the group with status 75 too.
@@ -56,7 +56,7 @@ def main(_: None) -> None:
     missing = [c for c in configs if not Path(c).is_file()]
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
-    trainings, states, worst = Trainings(), dict.fromkeys(configs, "not begun"), 0
+    trainings, states, worst = TrainingGroup(), dict.fromkeys(configs, "not begun"), 0
     ended = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
     for config in configs:
         tell(states, config, "begun")

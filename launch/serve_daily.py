@@ -1,7 +1,7 @@
 """One command a trading day: look for drift, update, ask the gate, forecast, write a page.
 
 python launch/serve_daily.py --config=configs/acl18_stream.py --from=runs/acl18_stream \
-    --config.finetune.gate_sessions=20 --data=FOLDER
+    --config.finetune.promotion_sessions=20 --data=FOLDER
 Run it when the day's files are in the folder. For a day that is done it does nothing; killed
 anywhere, the same command completes it; two at once are refused. --workdir says who serves, and
 keeps every day's evidence: docs/adaptation.md.

@@ -3,7 +3,7 @@
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
 python launch/train.py --config=configs/acl18.py --ladder    # is it worth starting? gate by gate
-A third of the samples: --config.train.coreset_share=.3 --config.train.coreset_by=runs/acl18
+A third of the samples: --config.train.coreset_fraction=.3 --config.train.coreset_by=runs/acl18
 """
 
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusionjax.train.run import Trainer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
-_LADDER = flags.DEFINE_bool("ladder", False, "Climb the debug ladder instead of training")
+_LADDER = flags.DEFINE_bool("ladder", False, "Climb the sanity checks instead of training")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
 
 
@@ -74,15 +74,15 @@ def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: 
 
 def climb(config: Config) -> None:
     """The gates that should hold before a long training."""
-    from fusionjax.evaluate import gates
+    from fusionjax.evaluate import sanity_checks
     from fusionjax.parallel import mesh
     from fusionjax.train import run, telemetry
 
     tried, devices = [], mesh.make_mesh(config.mesh)
-    for gate in gates.climb(run.audited_market(config)[0], config, devices):
-        tried.append(gate)
-        telemetry.say(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.figure}")
-    gates.require_passed(tried)
+    for check in sanity_checks.run(run.audited_market(config)[0], config, devices):
+        tried.append(check)
+        telemetry.say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.figure}")
+    sanity_checks.require_passed(tried)
     telemetry.say(f"ready\nnext: python launch/train.py {app.config_flag()}")
 
 

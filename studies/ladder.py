@@ -1,4 +1,4 @@
-"""Trains and scores every fusion of config.ladder with ever more modalities, beside a floor.
+"""Trains and scores every fusion of config.ladder with ever more modalities, beside a baseline.
 
 python studies/ladder.py --config=studies/configs/planted.py --split=test --plot
 python studies/ladder.py --config=studies/configs/maec.py --split=test    # earnings calls

@@ -14,7 +14,7 @@ class LadderConfig:
     data: Literal["planted", "maec", "digits", "candles"] = key("planted", "a file of studies/data")
     variant: str = key("full", "planted: regime; maec: year; digits: corruption")
     root: str = key("", "folder of the raw data, or the file of the digits")
-    rungs: tuple[tuple[str, ...], ...] = key((), "modalities of each rung")
+    subsets: tuple[tuple[str, ...], ...] = key((), "modalities of each subset")
     oracle: tuple[str, ...] = key((), "the informative ones, where that is known")
     seeds: int = key(10, "markets, or trainings, of each cell")
     first_seed: int = key(0, "the others follow it")

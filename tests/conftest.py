@@ -51,8 +51,8 @@ from fusionjax.config import Config, resolve  # noqa: E402
 from fusionjax.data.store import Market, Texts  # noqa: E402
 from fusionjax.parallel.mesh import use_virtual_cpu_devices  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402
-from fusionjax.train.start import feeds  # noqa: E402
-from fusionjax.types import Feed  # noqa: E402
+from fusionjax.train.start import batch_source  # noqa: E402
+from fusionjax.types import StepInputs  # noqa: E402
 
 # There is a worker a core: OpenBLAS's threads would wait for each other by spinning. The variable
 # is for what is not loaded yet, and for commands that tests start.
@@ -130,16 +130,16 @@ def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
             "train.log_every": 1,
             "train.checkpoint_every": 3,
             "distill.warmup_steps": 1,
-            "distill.absorb_share": 0.3,  # so few steps must leave some to learn from first
+            "distill.refit_fraction": 0.3,  # so few steps must leave some to learn from first
             **{k.replace("__", "."): v for k, v in changes.items()},
         }
     )
 
 
-def feeds_of(trainer: Trainer, seed: int, start: int = 0) -> Iterator[Feed]:
+def feeds_of(trainer: Trainer, seed: int, start: int = 0) -> Iterator[StepInputs]:
     """What ``trainer.train(seed, ...)`` learns from, from step ``start`` on."""
     config = dataclasses.replace(trainer.config, seed=seed)
-    return feeds(config, trainer.lesson, trainer.windows).starting(start)
+    return batch_source(config, trainer.training_data, trainer.windows).starting(start)
 
 
 def tiny_market(

@@ -41,7 +41,7 @@ def config(**changes: object) -> Config:
             "finetune__steps": 8,
             "finetune__warmup_steps": 0,
             "finetune__learning_rate": 5e-3,
-            "finetune__gate_sessions": 10,
+            "finetune__promotion_sessions": 10,
             **changes,
         },
     )
@@ -60,7 +60,7 @@ def trained(market: Market, c: Config, folder: Path) -> Path:
     first, last = samples.period(c, "train")
     windows = Windows(market, c, Scaler.fit(market, last))
     program = make_program(c, MESH, windows)
-    learned = samples.lesson(market, c, first, last, 0.0)
+    learned = samples.training_data(market, c, first, last, 0.0)
     info = RunInfo(c, market.fingerprint, windows.scaler, *TRAIN, parent=None)
     with Checkpoints(folder / "seed_0", create=True) as checkpoints:
         fit(Run(c, windows, program), learned, Output(checkpoints, info))

@@ -16,7 +16,7 @@ from flax import linen as nn
 from flax import struct
 
 from configs import base
-from fusionjax.adapt import series
+from fusionjax.adapt import signals
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import AugmentConfig, Config, DataConfig, MeshConfig, ModelConfig
 from fusionjax.config.checks import need
@@ -24,7 +24,7 @@ from fusionjax.config.key import key
 from fusionjax.data import samples
 from fusionjax.data.samples import growth, unlabelled
 from fusionjax.data.store import Market
-from fusionjax.data.windows import Scaler, Windows, blank
+from fusionjax.data.windows import Scaler, Windows, dummy_batch
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, evaluation
 from fusionjax.evaluate.forecast import forecast, row_at
@@ -32,7 +32,7 @@ from fusionjax.evaluate.inference import Ensemble, predict, read_info
 from fusionjax.heads.base import Head, Scored, Scorer, rounded
 from fusionjax.modalities.base import Heat, Modality, Reader
 from fusionjax.models.fusions.base import Fusion
-from fusionjax.models.layers import dense, energy, in_turn
+from fusionjax.models.layers import dense, energy, order_after
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.registry import FUSIONS, HEADS, MODALITIES
 from fusionjax.report import run as page
@@ -59,7 +59,7 @@ class DistancesEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, given: Distances, before: Tokens | None = None) -> Tokens:
-        x = in_turn(dense(self.config, self.config.width, "embed")(given.x)[:, None], before)
+        x = order_after(dense(self.config, self.config.width, "embed")(given.x)[:, None], before)
         mask = jnp.ones(x.shape[:2], bool)
         return Tokens(x, mask, energy(x, mask))
 
@@ -94,7 +94,7 @@ class Averages(Modality):
 
         return read
 
-    def blank(self, config: Config, rows: int) -> Distances:
+    def dummy(self, config: Config, rows: int) -> Distances:
         return Distances(np.zeros((rows, len(self.spans)), np.float32))
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> nn.Module:
@@ -203,10 +203,10 @@ class Loudest(Fusion):
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
-        loud = jnp.where(e.shown, e.energy, -jnp.inf)
+        loud = jnp.where(e.present, e.energy, -jnp.inf)
         first = jax.nn.one_hot(loud.argmax(1), loud.shape[1], dtype=jnp.float32)
-        weight = jnp.where(e.shown, first, 0.0)
-        return self._fused(e, self._mix(self._normed(e), weight, e.shown), weight)
+        weight = jnp.where(e.present, first, 0.0)
+        return self._fused(e, self._mix(self._normed(e), weight, e.present), weight)
 
 
 def config(prepared: Path, **changes: object) -> Config:
@@ -273,7 +273,7 @@ def test_its_windows_are_as_announced_and_read_nothing_later(
     rows = np.array([3, 500, 1000])
     real = windows(rows, unlabelled(c, 3), np.ones(3, np.float32))
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
-    assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), blank(c, 3))
+    assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), dummy_batch(c, 3))
     assert real.present["averages"].tolist() == [False, True, True]
     close = market.adj_close[996:1001]
     np.testing.assert_allclose(
@@ -306,7 +306,7 @@ def test_it_is_trained_scored_updated_and_shown(
     logged = (run / "seed_0" / "metrics.jsonl").read_text()
     assert '"loss_span"' in logged
 
-    for grid in ("_PENALTIES", "_TREES"):  # one setting each: floors are not what is asked here
+    for grid in ("_PENALTIES", "_TREES"):  # one setting each: baselines are not what is asked here
         monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
     made = evaluation.evaluate({str(run): ensemble}, market, c, [])
     odd = evaluation.publish(made, c, run, tmp_path / "ledger")
@@ -330,18 +330,18 @@ def test_it_is_trained_scored_updated_and_shown(
 
 def test_it_is_watched_for_drift(prepared: Path, market: Market) -> None:
     c = config(prepared)
-    days = series.sessions(market, "2013-12-31", "2014-03-31")
-    found = series.inputs(market, c, days)
+    days = signals.sessions(market, "2013-12-31", "2014-03-31")
+    found = signals.inputs(market, c, days)
     assert np.isfinite(found["input average 20"]).all()
     assert np.isfinite(found["label: span"]).all()
     scaler = Scaler.fit(market, np.datetime64("2012-12-31"))
-    assert series.content(market, c, scaler, days)["averages"].shape == (len(days), 2)
+    assert signals.content(market, c, scaler, days)["averages"].shape == (len(days), 2)
 
 
 @pytest.mark.slow
 def test_a_fusion_is_trained(prepared: Path) -> None:
     trainer = Trainer.from_config(config(prepared, model__fusion="loudest"), MESH)
-    state = fit(trainer, trainer.lesson)
+    state = fit(trainer, trainer.training_data)
     said = predict(trainer.program, state.ema_params, trainer.windows, np.array([3000]), 1)
     assert sorted(said.modality_weight[0].tolist()) == [0, 1]
     with pytest.raises(InputError, match="config.model.fusion is 'loudst'.*did you mean 'loudest'"):

@@ -18,7 +18,10 @@ from fusionjax.errors import InputError
         (["model.fuson=equal"], "no key 'model.fuson'; did you mean 'fusion'"),
         (["model.fusion=equl"], "config.model.fusion is 'equl'; expected"),
         (["train.steps=many"], "config.train.steps is 'many'; expected"),
-        (["train.steps=10", "distill.every=0"], "distill.every is 0; expected at least 1"),
+        (
+            ["train.steps=10", "distill.update_interval=0"],
+            "distill.update_interval is 0; expected at least 1",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_said(changes: list[str], message: str) -> None:

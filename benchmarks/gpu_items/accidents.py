@@ -19,7 +19,7 @@ from fusionjax.data.windows import Windows
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events
 from fusionjax.train.run import Trainer
-from fusionjax.train.start import feeds
+from fusionjax.train.start import batch_source
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch
 from gpu_items.bench import ROOT, Bench
@@ -42,12 +42,12 @@ def measure(bench: Bench) -> None:
         train__warmup_steps=2,
         train__learning_rate=3e-3,
         guard__window=_WINDOW,
-        guard__spike=0.0,
-        guard__rebound=0.0,
+        guard__grad_norm_zscore=0.0,
+        guard__loss_zscore=0.0,
     )
     _nan(bench, _trainer(config))
-    _spike(bench, _trainer(config.override({"guard.spike": 8.0})))
-    _rebound(bench, _trainer(config.override({"guard.rebound": 6.0})))
+    _spike(bench, _trainer(config.override({"guard.grad_norm_zscore": 8.0})))
+    _rebound(bench, _trainer(config.override({"guard.loss_zscore": 6.0})))
 
 
 def _trainer(config: Config) -> Trainer:
@@ -57,7 +57,7 @@ def _trainer(config: Config) -> Trainer:
 @contextmanager
 def _spoilt(trainer: Trainer, spoil: Callable[[Batch, np.ndarray], Batch]) -> Iterator[list[int]]:
     """Changes the samples of one step's batch that no step before has."""
-    source = feeds(trainer.config, trainer.lesson, trainer.windows)
+    source = batch_source(trainer.config, trainer.training_data, trainer.windows)
     before = {int(r) for s in range(_BAD) for r in source[s].batch.sample_id}
     rows = [int(r) for r in source[_BAD].batch.sample_id if int(r) not in before]
     build = Windows.__call__

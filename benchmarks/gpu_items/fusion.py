@@ -27,7 +27,7 @@ def measure(bench: Bench) -> None:
     share = share_of_moves(config)
     bench.figure("equal weights: step", theirs, "s")
     bench.figure("distilled: ordinary step, ratio", rest / theirs, "")
-    bench.figure("distilled: step that moves φ, ratio", move / theirs, "")
+    bench.figure("distilled: step with a fusion-weight update, ratio", move / theirs, "")
     bench.figure(
         "distilled: mean step of the run, ratio",
         (move * share + rest * (1 - share)) / theirs,

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from fusionjax import files
-from gpu_items.runner import Outcome, Report
+from gpu_items.runner import GpuReport, ItemOutcome
 
 _COLUMNS = ("item", "what", "median", "least to most", "n", "unit", "goal", "reached", "note")
 
 
-def name(report: Report) -> str:
+def name(report: GpuReport) -> str:
     """Of the files, without their endings."""
     return "gpu_rehearsal" if report.rehearsal else "gpu"
 
 
-def save(report: Report, folder: Path) -> None:
+def save(report: GpuReport, folder: Path) -> None:
     """Writes the report as JSON and Markdown."""
     rows = [
         {
@@ -39,7 +39,7 @@ def save(report: Report, folder: Path) -> None:
     files.write_text(folder / f"{name(report)}.md", text(report))
 
 
-def text(report: Report) -> str:
+def text(report: GpuReport) -> str:
     """The report in Markdown: the machine, a row a figure, a line an item."""
     m = report.machine
     versions = ", ".join(f"{k} {v}" for k, v in m["versions"].items())
@@ -58,12 +58,12 @@ def text(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(o: Outcome) -> str:
+def _summary(o: ItemOutcome) -> str:
     why = f": {o.why}" if o.why else ""
     return f"{o.item.number}, {o.item.name}: {o.status}{why} ({o.seconds:.0f} s)"
 
 
-def _figures(outcome: Outcome, rehearsal: bool) -> list[tuple[str, ...]]:
+def _figures(outcome: ItemOutcome, rehearsal: bool) -> list[tuple[str, ...]]:
     number = f"{outcome.item.number} {outcome.item.name}"
     rows = [(number, *_cells(figure, rehearsal)) for figure in outcome.figures]
     if outcome.status in ("failed", "not run", "stopped"):

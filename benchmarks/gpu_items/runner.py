@@ -53,7 +53,7 @@ _REHEARSED = 5.0  # seconds without which no item of a rehearsal is begun
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class ItemOutcome:
     """What became of an item.
 
     Attributes:
@@ -70,14 +70,14 @@ class Outcome:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class GpuReport:
     """All outcomes, and on what machine by which command and when."""
 
     rehearsal: bool
     command: str
     date: str
     machine: dict[str, Any]
-    outcomes: list[Outcome]
+    outcomes: list[ItemOutcome]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Runner:
     work: Path
     seconds: float
 
-    def run(self, items: list[Item], command: str) -> Report:
+    def run(self, items: list[Item], command: str) -> GpuReport:
         """Runs the items in order.
 
         Raises:
@@ -110,7 +110,7 @@ class Runner:
             print(f"item {item.number}, {item.name}: begun", file=sys.stderr, flush=True)
             outcomes.append(made := self.one(item, end - time.monotonic()))
             print(f"item {item.number}: {made.status}, {made.seconds:.0f} s", file=sys.stderr)
-        return Report(self.rehearse, command, date, machine, outcomes)
+        return GpuReport(self.rehearse, command, date, machine, outcomes)
 
     def _machine(self, end: float) -> dict[str, Any]:
         found = self.one(_DEVICE, end - time.monotonic())
@@ -124,13 +124,13 @@ class Runner:
             )
         return machine
 
-    def one(self, item: Item, left: float) -> Outcome:
+    def one(self, item: Item, left: float) -> ItemOutcome:
         """Runs an item in a process of its own, killed after ``left`` seconds with all that it
         started; what it has written down by then counts."""
         least = min(item.least, _REHEARSED) if self.rehearse else item.least
         if left < least:
             why = f"{max(left, 0):.0f} s of --seconds are left, it needs {least:.0f} or more"
-            return Outcome(item, "not run", why, 0.0, [])
+            return ItemOutcome(item, "not run", why, 0.0, [])
         place = self.work / f"item_{item.number}"
         shutil.rmtree(place, ignore_errors=True)  # a training found here would be gone on with
         place.mkdir(parents=True)
@@ -160,7 +160,7 @@ class Runner:
         figures = [row for row in rows if "error" not in row]
         errors = [row["error"] for row in rows if "error" in row]
         status, why = _judged(code, errors or said[-_TAIL:].splitlines(), figures)
-        return Outcome(item, status, why, time.monotonic() - begun, figures)
+        return ItemOutcome(item, status, why, time.monotonic() - begun, figures)
 
     def _environment(self) -> dict[str, str]:
         made = dict(os.environ)

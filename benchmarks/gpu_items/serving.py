@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from fusionjax.config import Config
-from fusionjax.data.windows import blank
+from fusionjax.data.windows import dummy_batch
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.program import Program
 from gpu_items.bench import Bench, timed
@@ -54,7 +54,7 @@ def _forecasts(bench: Bench, name: str, config: Config) -> None:
     """One at a time, batch by batch, each sent to the device and answered before the next."""
     alone = config.override({"train.global_batch_size": 1, "train.grad_accum_steps": 1})
     mesh = make_mesh(config.mesh, jax.devices()[:1])
-    program = Program(alone, mesh, blank(config, 1))
+    program = Program(alone, mesh, dummy_batch(config, 1))
     params = program.init(0).ema_params
     rows = 1
     while rows:

@@ -9,15 +9,15 @@ import jax
 import numpy as np
 
 from fusionjax.config import Config
-from fusionjax.data.windows import blank
+from fusionjax.data.windows import dummy_batch
 from fusionjax.distill import weights
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import replicated
-from fusionjax.train.program import Program, anchor_size
-from fusionjax.types import Batch, Feed, Waveform
+from fusionjax.train.program import Program, meta_batch_size
+from fusionjax.types import Batch, StepInputs, Waveform
 from gpu_items.bench import Bench
 
-_SESSIONS = 500  # of the anchor: a constant of the program
+_SESSIONS = 500  # of the meta set: a constant of the program
 
 
 def random_batch(config: Config, rows: int, seed: int = 0) -> Batch:
@@ -32,7 +32,7 @@ def random_batch(config: Config, rows: int, seed: int = 0) -> Batch:
         high = {"uint8": 256, "int16": 3000}.get(x.dtype.name, 2)  # others: classes and hashes
         return rng.integers(0, high, x.shape).astype(x.dtype)
 
-    batch = jax.tree.map(filled, blank(config, rows))
+    batch = jax.tree.map(filled, dummy_batch(config, rows))
     inputs = {
         name: dataclasses.replace(x, length=np.full(rows, x.samples.shape[1], np.int32))
         if isinstance(x, Waveform)
@@ -58,21 +58,23 @@ class Steps:
 
     def __init__(self, config: Config) -> None:
         self.config, self.mesh = config, make_mesh(config.mesh, jax.devices()[:1])
-        self.program = Program(config, self.mesh, blank(config, 1), _SESSIONS)
+        self.program = Program(config, self.mesh, dummy_batch(config, 1), _SESSIONS)
         begun = time.perf_counter()
         self.compiled = self.program.compiled_step()
         self.compile_seconds = time.perf_counter() - begun
         self.state: Any = None  # made by the first step
         self._scalar = replicated(self.mesh)
         self._batch = random_batch(config, config.train.global_batch_size)
-        anchored = weights.anchored(config)
-        self._anchor = random_batch(config, anchor_size(config.train), 1) if anchored else None
+        has_meta_set = weights.has_meta_set(config)
+        self._meta = (
+            random_batch(config, meta_batch_size(config.train), 1) if has_meta_set else None
+        )
 
     def run(self, steps: int, *, moving: bool = False) -> float:
         """Seconds a step of so many; each begins where the fusion's weights move, or rest."""
         first = self.config.distill.warmup_steps  # the first that moves them
         at = first if moving else first - 1
-        feed = Feed(self._batch, self._anchor if moving else None)
+        step_inputs = StepInputs(self._batch, self._meta if moving else None)
         if self.state is None:
             self.state = self.program.init(0)
         step = jax.device_put(np.int32(at), self._scalar)
@@ -80,15 +82,15 @@ class Steps:
         begun = time.perf_counter()
         for _ in range(steps):
             state = dataclasses.replace(self.state, step=step + 0)  # the state is donated
-            self.state, metrics = self.program.step(state, feed, 0)
+            self.state, metrics = self.program.step(state, step_inputs, 0)
         jax.block_until_ready((self.state, metrics))
         return (time.perf_counter() - begun) / steps
 
     def losses(self, count: int) -> list[float]:
         """Of the first ordinary updates of a run, all on the same rows."""
-        state, feed, found = self.program.init(0), Feed(self._batch, None), []
+        state, step_inputs, found = self.program.init(0), StepInputs(self._batch, None), []
         for _ in range(count):
-            state, metrics = self.program.step(state, feed, 0)
+            state, metrics = self.program.step(state, step_inputs, 0)
             found.append(metrics["loss"])
         return [float(x) for x in jax.device_get(found)]
 

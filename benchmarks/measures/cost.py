@@ -28,9 +28,9 @@ from fusionjax.parallel.mesh import axes
 from fusionjax.parallel.rules import replicated
 from fusionjax.train.program import flops
 from fusionjax.train.run import Trainer
-from fusionjax.train.start import feeds
+from fusionjax.train.start import batch_source
 from fusionjax.train.telemetry import CONSOLE, say
-from fusionjax.types import Feed
+from fusionjax.types import StepInputs
 
 # How many times as much as its variant a config may cost.
 STEP_BAR, MEMORY_BAR, PREDICTION_BAR = 1.25, 1.10, 1.05
@@ -39,13 +39,17 @@ _STEPS = 8  # a block has at least so many steps, feeds and evaluation batches
 _ENOUGH = 6  # pairs: the range of fewer holds the true median in less than 95 % of cases
 _RESAMPLINGS = 2000
 
-REST, MOVE, BETWEEN = "step that leaves φ", "step that moves φ", "step between the bursts of φ"
+WITHOUT_UPDATE, WITH_UPDATE, BETWEEN_UPDATES = (
+    "step without a fusion-weight update",
+    "step with a fusion-weight update",
+    "step between two fusion-weight updates",
+)
 PLAIN, RUN = "step", "step, mean over the whole run"
 ASSEMBLY, PREDICTION = "feed assembled on the host, in a burst of φ", "prediction"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Measurement:
     """One quantity of both configs, as a ratio."""
 
     what: str
@@ -72,7 +76,7 @@ class Cost:
     name: str  # of the file
     title: str
     notes: list[str]
-    rows: list[Row]
+    rows: list[Measurement]
 
     def save(self, folder: Path) -> Path:
         """Writes the rows as JSON into ``folder``; returns the file's path."""
@@ -102,10 +106,15 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     if pairs < 2:
         raise InputError(f"--pairs={pairs}: an interval needs at least 2")
     trainers = [Trainer.from_config(c, mesh) for c in (config, other)]
-    period = math.lcm(*(t.config.distill.every for t in trainers if weights.anchored(t.config)))
+    period = math.lcm(
+        *(t.config.distill.update_interval for t in trainers if weights.has_meta_set(t.config))
+    )
     ours, theirs = (_Side(t, period * -(-_STEPS // period)) for t in trainers)
     ever = ours.share > 0 or theirs.share > 0
-    kinds = ((REST, MOVE, BETWEEN) if ever else (PLAIN,)) + (PREDICTION, ASSEMBLY)
+    kinds = ((WITHOUT_UPDATE, WITH_UPDATE, BETWEEN_UPDATES) if ever else (PLAIN,)) + (
+        PREDICTION,
+        ASSEMBLY,
+    )
     bar = progress.add_task("cost", total=pairs + 1, note="compiling")
     seconds = {kind: np.zeros((pairs + 1, 2)) for kind in kinds}
     for n in range(pairs + 1):
@@ -117,8 +126,8 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     if ever:
         # Where φ never moves all steps are alike, and the other's share keeps pairs together.
         share = np.array([ours.share or theirs.share, theirs.share or ours.share])
-        timed = {RUN: timed[MOVE] * share + timed[REST] * (1 - share), **timed}
-    bars = {PLAIN: STEP_BAR, RUN: STEP_BAR, BETWEEN: STEP_BAR, PREDICTION: PREDICTION_BAR}
+        timed = {RUN: timed[WITH_UPDATE] * share + timed[WITHOUT_UPDATE] * (1 - share), **timed}
+    bars = {PLAIN: STEP_BAR, RUN: STEP_BAR, BETWEEN_UPDATES: STEP_BAR, PREDICTION: PREDICTION_BAR}
     rows = [_timed(kind, spent, bars.get(kind)) for kind, spent in timed.items()]
     rows += _counted(ours, theirs)
     few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
@@ -148,8 +157,8 @@ def feeding(config: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
     """
     if pairs < 2:
         raise InputError(f"--pairs={pairs}: an interval needs at least 2")
-    side = _Side(Trainer.from_config(config, mesh), config.distill.every)
-    step = REST if side.share > 0 else PLAIN
+    side = _Side(Trainer.from_config(config, mesh), config.distill.update_interval)
+    step = WITHOUT_UPDATE if side.share > 0 else PLAIN
     bar = progress.add_task("feeding", total=pairs + 1, note="compiling")
     spent = np.zeros((pairs + 1, 2))
     for n in range(pairs + 1):
@@ -177,18 +186,18 @@ class _Side:
         self.share = float(due.mean())
         self._first = int(due.argmax())  # from here on feeds of both kinds come, if there are both
         kinds = [kind for kind in (False, True) if kind in due]
-        every = c.distill.every
+        every = c.distill.update_interval
         moves = {
             PLAIN: [False] * block,
-            REST: [False] * block,
-            MOVE: [True] * block,
-            BETWEEN: ([True] + [False] * (every - 1)) * (block // every),
+            WITHOUT_UPDATE: [False] * block,
+            WITH_UPDATE: [True] * block,
+            BETWEEN_UPDATES: ([True] + [False] * (every - 1)) * (block // every),
         }
         step = {kind: int(np.flatnonzero(due == kind)[-1]) for kind in kinds}
-        feed = {kind: self._some(kind) for kind in kinds}
+        step_inputs = {kind: self._some(kind) for kind in kinds}
         self._blocks = {
             name: [
-                (np.int32(step[k]), feed[k][i % _STEPS])
+                (np.int32(step[k]), step_inputs[k][i % _STEPS])
                 for i, wanted in enumerate(block)
                 for k in [wanted if wanted in kinds else kinds[0]]
             ]
@@ -206,34 +215,36 @@ class _Side:
             return _clock(self._assemble) / _STEPS
         if kind == PREDICTION:
             return _clock(self._predict) / len(self.batches)
-        block = [(self._scalar(step), feed) for step, feed in self._blocks[kind]]
+        block = [(self._scalar(step), step_inputs) for step, step_inputs in self._blocks[kind]]
         jax.block_until_ready([step for step, _ in block])
         return _clock(partial(self._train, block)) / len(block)
 
-    def _train(self, block: list[tuple[jax.Array, Feed]]) -> Any:
+    def _train(self, block: list[tuple[jax.Array, StepInputs]]) -> Any:
         # The program takes its branch by ``state.step``, and the feed must be one for that branch.
         # The state is donated, so it is carried on.
-        for step, feed in block:
+        for step, step_inputs in block:
             state = dataclasses.replace(self._state, step=step)
-            self._state, metrics = self._trainer.program.step(state, feed, 0)
+            self._state, metrics = self._trainer.program.step(state, step_inputs, 0)
         return self._state, metrics
 
     def _predict(self) -> Any:
         program = self._trainer.program
         return [program.predict(self._state.ema_params, batch) for batch in self.batches]
 
-    def _some(self, moving: bool) -> list[Feed]:
-        """Feeds for steps that move φ, or for others."""
-        anchored = weights.anchored(self._trainer.config)
-        return self._draw(lambda feed: not anchored or (feed.anchor is not None) == moving)
+    def _some(self, moving: bool) -> list[StepInputs]:
+        """Step inputs with a fusion-weight update, or without."""
+        has_meta_set = weights.has_meta_set(self._trainer.config)
+        return self._draw(
+            lambda step_inputs: not has_meta_set or (step_inputs.meta is not None) == moving
+        )
 
-    def _assemble(self) -> list[Feed]:
-        return self._draw(lambda feed: True)
+    def _assemble(self) -> list[StepInputs]:
+        return self._draw(lambda step_inputs: True)
 
-    def _draw(self, wanted: Callable[[Feed], bool]) -> list[Feed]:
+    def _draw(self, wanted: Callable[[StepInputs], bool]) -> list[StepInputs]:
         """From an iterator of its own: nothing of them was made ahead."""
         t = self._trainer
-        source: Any = feeds(t.config, t.lesson, t.windows).starting(self._first)
+        source: Any = batch_source(t.config, t.training_data, t.windows).starting(self._first)
         try:
             return list(islice(filter(wanted, source), _STEPS))
         finally:
@@ -255,9 +266,9 @@ class _Side:
 def _schedule(config: Config) -> Bool[np.ndarray, "steps"]:
     """In which of the run's steps φ moves."""
     steps = jnp.arange(config.train.steps, dtype=jnp.int32)
-    if not weights.anchored(config):
+    if not weights.has_meta_set(config):
         return np.zeros(len(steps), bool)
-    return np.asarray(jax.vmap(partial(weights.due, config))(steps))
+    return np.asarray(jax.vmap(partial(weights.is_update_step, config))(steps))
 
 
 def _clock(work: Callable[[], Any]) -> float:
@@ -276,13 +287,13 @@ def _ratio(pair: Float[np.ndarray, "*rounds 2"]) -> Any:
     return pair[..., 0] / pair[..., 1]
 
 
-def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -> Row:
+def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -> Measurement:
     """The median ratio of the rounds; its interval from resampled rounds (percentile bootstrap)."""
     ratio = _ratio(spent)
     drawn = np.random.default_rng(0).choice(ratio, (_RESAMPLINGS, len(ratio)))
     low, high = np.quantile(np.median(drawn, 1), [0.025, 0.975])
     ours, theirs = np.median(spent, 0)
-    return Row(
+    return Measurement(
         what,
         float(np.median(ratio)),
         (float(low), float(high)),
@@ -293,12 +304,12 @@ def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -
     )
 
 
-def _counted(ours: _Side, theirs: _Side) -> list[Row]:
+def _counted(ours: _Side, theirs: _Side) -> list[Measurement]:
     a, b = ours.counted(), theirs.counted()
     return [
-        Row(what, a[what] / b[what], None, MEMORY_BAR, a[what], b[what], "bytes a device")
+        Measurement(what, a[what] / b[what], None, MEMORY_BAR, a[what], b[what], "bytes a device")
         if what.startswith("memory")
-        else Row(what, a[what] / b[what], None, None, a[what], b[what], "FLOPs a device")
+        else Measurement(what, a[what] / b[what], None, None, a[what], b[what], "FLOPs a device")
         for what in a
     ]
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fusionjax.adapt.drift import ANCHOR, Watch
+from fusionjax.adapt.drift import ANCHOR, DriftDetectors
 
 _CHANGE = 300  # sessions before the change, and as many after
 
@@ -65,7 +65,7 @@ def _trial(
     wanted = {k for k, move in moves.items() if move.any()} or set(moves)
     early, delays = 0, []
     for _ in range(streams):
-        watch = Watch.from_reference(
+        watch = DriftDetectors.from_reference(
             {k: rng.standard_normal(ANCHOR) for k in moves}, detector, run_length
         )
         level = np.stack([np.append(np.zeros(_CHANGE), move) for move in moves.values()], 1)

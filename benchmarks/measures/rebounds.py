@@ -18,9 +18,9 @@ from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import score
 from fusionjax.train.rebound import LossWindow, Rebound
 from fusionjax.train.run import Trainer
-from fusionjax.train.start import feeds
+from fusionjax.train.start import batch_source
 from fusionjax.train.state import TrainState
-from fusionjax.types import Feed
+from fusionjax.types import StepInputs
 
 Accident = Literal["none", "a feed gone wrong", "a learning rate gone wrong"]
 ACCIDENTS: tuple[Accident, ...] = ("none", "a feed gone wrong", "a learning rate gone wrong")
@@ -31,7 +31,7 @@ _PATIENCE = 2  # looks without a new best loss, after which reduce-on-plateau ha
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """One training's end."""
 
     policy: str
@@ -42,7 +42,7 @@ class Outcome:
     rollbacks: int
 
 
-def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[Outcome]:
+def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[RunOutcome]:
     """Trains every policy through every accident.
 
     Args:
@@ -51,7 +51,7 @@ def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[
       seeds: of each cell.
       progress: shows how far it is.
     """
-    bare = config.override({"guard.spike": 0.0})
+    bare = config.override({"guard.grad_norm_zscore": 0.0})
     policies: dict[str, tuple[Config, Callable[..., Any]]] = {
         "no guard": (bare, _nothing),
         "guard": (bare, _guarded),
@@ -72,21 +72,21 @@ def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[
 
 def _train(
     trainer: Trainer, name: str, policy: Callable[..., Any], accident: Accident, seed: int
-) -> Outcome:
+) -> RunOutcome:
     config, program = dataclasses.replace(trainer.config, seed=seed), trainer.program
     steps, window = config.train.steps, config.guard.window
     begin = round(steps * _AT) // window * window
-    source = feeds(config, trainer.lesson, trainer.windows).starting(0)
+    source = batch_source(config, trainer.training_data, trainer.windows).starting(0)
     rebound = Rebound(config.guard, program.abstract_state, [], None)
     state, decide = program.init(seed), policy(config, rebound)
     for step in range(steps):
         during = begin <= step < begin + _LASTS
-        feed = next(source)
+        step_inputs = next(source)
         if accident == "a feed gone wrong" and during:
-            feed = _wrong(feed)
+            step_inputs = _wrong(step_inputs)
         if accident == "a learning rate gone wrong" and step in (begin, begin + _LASTS):
             state = _at_rate(state, _RATE if step == begin else 1 / _RATE)
-        state, _ = program.step(state, feed, seed)
+        state, _ = program.step(state, step_inputs, seed)
         if (step + 1) % window == 0:
             state = decide(step + 1, state)
     after = samples.split(trainer.market, config, config.evaluate.split)
@@ -95,19 +95,21 @@ def _train(
     )
     scores, last = score(said, after, config), float(jnp.median(state.guard.losses))
     loss = scores["log_loss"] + scores["volatility_mse"]
-    return Outcome(name, accident, seed, loss, last, rebound.history.rollbacks)
+    return RunOutcome(name, accident, seed, loss, last, rebound.history.rollbacks)
 
 
-def _wrong(feed: Feed) -> Feed:
+def _wrong(step_inputs: StepInputs) -> StepInputs:
     """Rises are falls, quiet is wild."""
-    t = feed.batch.targets
+    t = step_inputs.batch.targets
     wrong = {
         "direction": 1 - t.label["direction"],
         "returns": -t.label["returns"],
         "volatility": t.label["volatility"] + 2,
     }
     spoilt = dataclasses.replace(t, label=wrong)
-    return dataclasses.replace(feed, batch=dataclasses.replace(feed.batch, targets=spoilt))
+    return dataclasses.replace(
+        step_inputs, batch=dataclasses.replace(step_inputs.batch, targets=spoilt)
+    )
 
 
 def _at_rate(state: TrainState, factor: float) -> TrainState:
@@ -149,7 +151,7 @@ def _plateau(config: Config, rebound: Rebound) -> Callable[[int, TrainState], Tr
     return decide
 
 
-def for_screen(found: list[Outcome]) -> Table:
+def for_screen(found: list[RunOutcome]) -> Table:
     """A row a policy and accident: mean ± std over seeds, paired difference from no guard."""
     table = Table(title="Loss after training", title_justify="left")
     for column in ("accident", "policy", "loss", "against no guard, 95 %", "went back"):
@@ -170,7 +172,7 @@ def for_screen(found: list[Outcome]) -> Table:
     return table
 
 
-def _losses(found: list[Outcome], policy: str, accident: str) -> np.ndarray:
+def _losses(found: list[RunOutcome], policy: str, accident: str) -> np.ndarray:
     return np.array([o.loss for o in found if (o.policy, o.accident) == (policy, accident)])
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax import files
-from fusionjax.adapt import gate
-from fusionjax.adapt.finetune import Watched, ask_gate, finetune, shadow_of
-from fusionjax.adapt.monitor import Monitor
+from fusionjax.adapt import promotion
+from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_of
+from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.store import Market
@@ -117,9 +117,10 @@ def serve(
 def _serve(
     parent: Path, config: Config, mesh: Mesh, service: Path, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
-    if not config.finetune.gate_sessions:
+    if not config.finetune.promotion_sessions:
         raise InputError(
-            "config.finetune.gate_sessions is 0: no update may serve unseen; set it to 20 sessions"
+            "config.finetune.promotion_sessions is 0: no update may serve unseen; "
+            "set it to 20 sessions"
         )
     first = Path(Serving.read(service).run) if (service / SERVING).exists() else parent
     require_same_task(config, read_info(first).config, ("modalities", "targets", "model"))
@@ -206,7 +207,7 @@ def _look(today: _Day) -> dict[str, Any]:
         return _read(path)
     info = read_info(today.serving)
     state = info.watch if today.known is None else _read(today.known / "drift.json")["monitor"]
-    monitor, anew = Monitor.resumed(state, market, config, info)
+    monitor, anew = DriftMonitor.resumed(state, market, config, info)
     run = Ensemble(today.serving, merged(config, info.config), market)
     seen = monitor.look(market, config, info, today.date, run.predict)
     made = {
@@ -256,10 +257,10 @@ def _not_now(today: _Day, last: str, trained_until: str, alarm: bool) -> str:
     """Why there is no update today; empty where there is one."""
     days, f = np.unique(today.market.session), today.config.finetune
     waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, trained_until))
-    if waited < f.every and not alarm:
-        return f"not due: {waited} of {f.every} sessions since {last}"
-    if fresh <= f.gate_sessions:
-        kept = f.gate_sessions
+    if waited < f.update_interval and not alarm:
+        return f"not due: {waited} of {f.update_interval} sessions since {last}"
+    if fresh <= f.promotion_sessions:
+        kept = f.promotion_sessions
         return f"too early: {fresh} sessions since training, of which the gate keeps {kept}"
     return ""
 
@@ -269,17 +270,17 @@ def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
     splits = {**config.data.splits, _SPLIT: (first, day)}
     changes: dict[str, Any] = {"data.splits": splits, "finetune.split": _SPLIT}
     if alarm and config.drift.action == "widen":
-        changes["finetune.replay_share"] = (1 + config.finetune.replay_share) / 2
+        changes["finetune.replay_fraction"] = (1 + config.finetune.replay_fraction) / 2
     return config.override(changes)
 
 
 def _retrain(
     today: _Day, config: Config, watch: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
-) -> gate.Verdict | None:
+) -> promotion.PromotionDecision | None:
     """As many seeds from scratch, on all days but the gate's."""
     first, day = samples.period(config, _SPLIT)
     serving, market, folder = today.serving, today.market, today.folder / "update"
-    shadow, until = shadow_of(market, config, read_info(serving).trained_until, day)
+    holdout, until = holdout_of(market, config, read_info(serving).trained_until, day)
     splits = {**config.data.splits, _SPLIT: (str(first), str(until))}
     trainer = Trainer.from_config(
         config.override({"data.splits": splits, "train.split": _SPLIT}), mesh
@@ -287,7 +288,7 @@ def _retrain(
     trainer = dataclasses.replace(trainer, info=dataclasses.replace(trainer.info, watch=watch))
     for seed in seed_folders(serving):
         trainer.train(read_info(seed).config.seed, folder / seed.name, stop)
-    return None if shadow is None else ask_gate(serving, folder, market, config, shadow)
+    return None if holdout is None else ask_promotion(serving, folder, market, config, holdout)
 
 
 def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]]:

@@ -179,7 +179,7 @@ class _Series:
 
 
 @dataclasses.dataclass
-class Watch:
+class DriftDetectors:
     """Daily series, each with a detector of its own; see ``from_reference``.
 
     Attributes:
@@ -201,7 +201,7 @@ class Watch:
         reference: dict[str, Float[np.ndarray, "_sessions"]],
         detector: str = "PageHinkley",
         run_length: float = 1000.0,
-    ) -> "Watch":
+    ) -> "DriftDetectors":
         """Standardises by the reference and whitens by its lag-1 autocorrelation.
 
         Args:
@@ -216,7 +216,9 @@ class Watch:
         """
         if not reference:
             raise InputError("no series to watch: give the reference values of at least one")
-        return Watch(detector, run_length, {k: _reference(k, x) for k, x in reference.items()})
+        return DriftDetectors(
+            detector, run_length, {k: _reference(k, x) for k, x in reference.items()}
+        )
 
     def update(self, values: dict[str, float], session: str) -> list[Alarm]:
         """Takes a session's values; NaN or a series left out: none was observed.
@@ -240,10 +242,10 @@ class Watch:
         return dataclasses.asdict(self)
 
     @staticmethod
-    def from_json(state: dict[str, Any]) -> "Watch":
+    def from_json(state: dict[str, Any]) -> "DriftDetectors":
         """The watch that ``to_json`` was asked of: each detector sees its kept values again."""
         series = {k: _Series(**s) for k, s in copy.deepcopy(state["series"]).items()}
-        return Watch(state["detector"], state["run_length"], series)
+        return DriftDetectors(state["detector"], state["run_length"], series)
 
     def _start(self, series: _Series) -> DriftDetector:
         made = _start(self.detector, self._parameter, series.anchor)

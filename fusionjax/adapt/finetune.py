@@ -13,11 +13,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax import files
-from fusionjax.adapt import gate, replay
+from fusionjax.adapt import promotion, replay
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.pipeline import Replay
-from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
@@ -29,7 +29,7 @@ from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import audited_market, make_program
 from fusionjax.train.run_info import RunInfo
-from fusionjax.train.start import feeds
+from fusionjax.train.start import batch_source
 from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import say
 
@@ -49,9 +49,9 @@ class Material:
     until: np.datetime64
 
     @property
-    def lesson(self) -> Lesson:
-        """The new labels; no anchor, as they are too few to judge a modality."""
-        return Lesson(self.new, None, None)
+    def training_data(self) -> TrainingData:
+        """The new labels; no meta set, as they are too few to judge a modality."""
+        return TrainingData(self.new, None, None)
 
     def replay(self, share: float) -> Replay | None:
         """The old rows, for so large a share of each batch."""
@@ -81,16 +81,16 @@ def as_training(config: Config) -> Config:
             "train.learning_rate": f.learning_rate,
             "train.warmup_steps": f.warmup_steps,
             "train.frozen": f.frozen,
-            "train.rank": f.rank,
+            "train.lora_rank": f.lora_rank,
             # The new rows are too few to judge a modality: the parent's fusion weights stay.
-            "distill.absorb_share": 1.0,
+            "distill.refit_fraction": 1.0,
         }
     )
 
 
 def program_for(config: Config, mesh: Mesh, windows: Windows) -> Program:
     """The step of an update; one that is held to its parent is told its parameters."""
-    held = config.finetune.to_parent > 0 or config.finetune.teacher > 0
+    held = config.finetune.l2_sp > 0 or config.finetune.distillation_weight > 0
     return make_program(config, mesh, windows, parented=held)
 
 
@@ -115,15 +115,15 @@ def material(
         raise InputError(
             f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no session after "
             f"{known}, the last one the parent knew, with a label known by {until}; wait for it, "
-            "or lower finetune.gate_sessions"
+            "or lower finetune.promotion_sessions"
         )
     _require_in_time(market, config, new, known, until)
-    if f.replay_share == 0:
+    if f.replay_fraction == 0:
         return Material(new, None, until)
     old = samples.between(market, config, first, known)
     if not len(old):
         raise InputError(
-            f"config.finetune.replay_share is {f.replay_share}, but the data has none of the "
+            f"config.finetune.replay_fraction is {f.replay_fraction}, but the data has none of the "
             f"parent's rows ({first} to {known}); add them or set it to 0"
         )
     kept = replay.buffer(old, f.replay_rows, f.replay_half_life, config.seed)
@@ -158,12 +158,14 @@ def learn(run: Run, learned: Material, params: dict, turn: int) -> dict:
       turn: how many updates came before; the order of samples depends on it.
     """
     config, program = run.config, run.program
-    state, replay = start_from(program, params, config.seed), config.finetune.replay_share
+    state, replay = start_from(program, params, config.seed), config.finetune.replay_fraction
     fed = dataclasses.replace(config, seed=config.seed + 1000 * turn)
-    source = feeds(fed, learned.lesson, run.windows, learned.replay(replay)).starting(0)
+    source = batch_source(fed, learned.training_data, run.windows, learned.replay(replay)).starting(
+        0
+    )
     parent = params if program.parented else None
-    for feed in itertools.islice(source, config.train.steps):
-        state, _ = program.step(state, feed, fed.seed, parent)
+    for step_inputs in itertools.islice(source, config.train.steps):
+        state, _ = program.step(state, step_inputs, fed.seed, parent)
     if bool(state.guard.halted):
         raise InputError(
             f"update {turn + 1} is non-finite in step {int(state.step)}; launch/finetune.py, not "
@@ -179,14 +181,14 @@ def finetune(
     folder: Path,
     stop: Callable[[int], bool],
     watched: Watched | None = None,
-) -> gate.Verdict | None:
+) -> promotion.PromotionDecision | None:
     """Makes a child run of every seed of ``parent``, and asks whether it may replace it.
 
     The child starts from the parent's averaged parameters with a fresh optimiser, keeps the
     parent's scaler, and learns from labels of ``finetune.split`` that matured after the last that
     the parent may have seen; a share of each batch replays the parent's own rows. The parent is
-    only read. The newest ``finetune.gate_sessions`` are kept for the gate, whose verdict goes to
-    ``gate.json`` in the child's folder.
+    only read. The newest ``finetune.promotion_sessions`` are kept for the gate, whose verdict goes
+    to ``gate.json`` in the child's folder.
 
     Args:
       parent: the run folder, as recorded in the child.
@@ -208,7 +210,7 @@ def finetune(
     config = as_training(config)
     market, _ = audited_market(config)
     _, until = samples.period(config, f.split)
-    shadow, until = shadow_of(market, config, info.trained_until, until)
+    holdout, until = holdout_of(market, config, info.trained_until, until)
     learned = material(market, config, (info.trained_from, info.trained_until), until)
     scaler = info.scaler
     if watched is not None and watched.trust is not None:
@@ -218,7 +220,7 @@ def finetune(
     days = learned.new.target_day
     say(
         f"{config.name}: {len(days):,} new samples, targets {days.min()} to {days.max()}; "
-        f"{f.replay_share:.0%} of each batch replayed from "
+        f"{f.replay_fraction:.0%} of each batch replayed from "
         f"{0 if learned.old is None else len(learned.old):,}; {f.steps} steps against the "
         f"parent's {info.config.train.steps}"
     )
@@ -227,7 +229,7 @@ def finetune(
     child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
     for origin in seed_folders(parent):
         _train(run, child, learned, origin, folder / origin.name, stop)
-    return None if shadow is None else ask_gate(parent, folder, market, config, shadow)
+    return None if holdout is None else ask_promotion(parent, folder, market, config, holdout)
 
 
 def _train(
@@ -247,31 +249,31 @@ def _train(
     run = run.with_seed(seed, f"fine-tune {origin.name}")
     start = start_from(program, inherited, seed)
     reference = inherited if program.parented else None
-    replay = learned.replay(run.config.finetune.replay_share)
+    replay = learned.replay(run.config.finetune.replay_fraction)
     info = dataclasses.replace(child, config=run.config, parent=parent)
     with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
         output = Output(checkpoints, info)
-        fit(run, learned.lesson, output, Inheritance(start, reference, replay), stop)
+        fit(run, learned.training_data, output, Inheritance(start, reference, replay), stop)
 
 
-def shadow_of(
+def holdout_of(
     market: Market, config: Config, known: str, until: np.datetime64
 ) -> tuple[Samples | None, np.datetime64]:
     """The gate's window, and the last day before it; None and the day itself without a gate."""
     after = samples.matured(market, config, np.datetime64(known, "D"), until)
-    if not config.finetune.gate_sessions or not len(after):
+    if not config.finetune.promotion_sessions or not len(after):
         return None, until
-    return gate.cut(after, config)
+    return promotion.holdout(after, config)
 
 
-def ask_gate(
-    parent: Path, update: Path, market: Market, config: Config, shadow: Samples
-) -> gate.Verdict:
+def ask_promotion(
+    parent: Path, update: Path, market: Market, config: Config, holdout: Samples
+) -> promotion.PromotionDecision:
     """Whether one run may replace another; with its evidence, in ``gate.json`` of the update."""
     before, after = (
-        Ensemble(run, merged(config, read_info(run).config), market).predict(shadow.row)
+        Ensemble(run, merged(config, read_info(run).config), market).predict(holdout.row)
         for run in (parent, update)
     )
-    verdict = gate.judge(before, after, shadow, config)
+    verdict = promotion.decide(before, after, holdout, config)
     files.write_text(update / "gate.json", json.dumps(dataclasses.asdict(verdict), indent=1))
     return verdict

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from fusionjax.adapt import series, shift
-from fusionjax.adapt.drift import LEAST, Alarm, Watch
-from fusionjax.adapt.series import Said, Usual
+from fusionjax.adapt import shift, signals
+from fusionjax.adapt.drift import LEAST, Alarm, DriftDetectors
+from fusionjax.adapt.signals import ReferenceProfile, Said
 from fusionjax.config import Config, DriftConfig
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -23,7 +23,7 @@ _ASKED = ("detector", "run_length", "reference_sessions")  # of drift.*: other o
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class DriftReport:
     """What a look at some sessions found.
 
     Attributes:
@@ -58,12 +58,12 @@ class _Reference:
       trained: the last day of the reference of inputs.
     """
 
-    usual: dict[str, Usual]
+    profiles: dict[str, ReferenceProfile]
     asked: dict[str, Any]
     trained: str
 
 
-class Monitor:
+class DriftMonitor:
     """Watches inputs and labels against training, errors and fusion weights against the time after.
 
     A model's errors on its own training rows say nothing of those to come, so that the first sixty
@@ -74,8 +74,8 @@ class Monitor:
 
     def __init__(
         self,
-        inputs: Watch,
-        outputs: Watch | None,
+        inputs: DriftDetectors,
+        outputs: DriftDetectors | None,
         early: dict,
         reference: _Reference,
         until: str,
@@ -84,26 +84,28 @@ class Monitor:
         self._reference, self.until = reference, until
 
     @staticmethod
-    def begin(market: Market, config: Config, info: RunInfo) -> "Monitor":
+    def begin(market: Market, config: Config, info: RunInfo) -> "DriftMonitor":
         """A monitor that has seen a run's training period."""
         d, until = config.drift, info.trained_until
-        known = series.sessions(market, "0001-01-01", until)[-d.reference_sessions :]
-        content = series.content(market, config, info.scaler, known)
-        found = {name: Usual.of(x) for name, x in content.items()}
-        usual = {name: u for name, (u, _) in found.items()}
+        known = signals.sessions(market, "0001-01-01", until)[-d.reference_sessions :]
+        content = signals.content(market, config, info.scaler, known)
+        found = {name: ReferenceProfile.of(x) for name, x in content.items()}
+        profiles = {name: u for name, (u, _) in found.items()}
         distance = {f"content {name}": far for name, (_, far) in found.items()}
-        varying = _varying(series.inputs(market, config, known) | distance)
+        varying = _varying(signals.inputs(market, config, known) | distance)
         share = _share(len(varying), len(losses.judged(config)) + len(config.modalities))
-        watch = Watch.from_reference(varying, d.detector, d.run_length * share)
-        return Monitor(watch, None, {}, _Reference(usual, _asked(config.drift), until), until)
+        watch = DriftDetectors.from_reference(varying, d.detector, d.run_length * share)
+        return DriftMonitor(
+            watch, None, {}, _Reference(profiles, _asked(config.drift), until), until
+        )
 
     @staticmethod
     def resumed(
         state: dict[str, Any] | None, market: Market, config: Config, info: RunInfo
-    ) -> tuple["Monitor", list[str]]:
+    ) -> tuple["DriftMonitor", list[str]]:
         """The monitor of a run that a state is for; and in words why it begins anew, if it does."""
         if state is None:
-            return Monitor.begin(market, config, info), []
+            return DriftMonitor.begin(market, config, info), []
         anew = []
         if state["asked"] != _asked(config.drift):
             was, now = (
@@ -113,9 +115,13 @@ class Monitor:
             anew = [f"the watch begins anew: it was begun with {was}, now config.drift has {now}"]
         elif info.parent is None and info.trained_until != state["trained"]:
             anew = [f"the watch begins anew: what serves was trained until {info.trained_until}"]
-        return (Monitor.begin(market, config, info) if anew else Monitor.from_json(state)), anew
+        return (
+            DriftMonitor.begin(market, config, info) if anew else DriftMonitor.from_json(state)
+        ), anew
 
-    def look(self, market: Market, config: Config, info: RunInfo, until: str, said: Said) -> Report:
+    def look(
+        self, market: Market, config: Config, info: RunInfo, until: str, said: Said
+    ) -> DriftReport:
         """Takes the sessions since the last look.
 
         Args:
@@ -125,11 +131,11 @@ class Monitor:
           until: the last session to take.
           said: what the run that served forecasts for rows.
         """
-        days = series.sessions(market, self.until, until)
-        inputs = series.inputs(market, config, days)
-        for name, x in series.content(market, config, info.scaler, days).items():
-            inputs[f"content {name}"] = self._reference.usual[name].distance(x)
-        outputs = series.outputs(market, config, days, said)
+        days = signals.sessions(market, self.until, until)
+        inputs = signals.inputs(market, config, days)
+        for name, x in signals.content(market, config, info.scaler, days).items():
+            inputs[f"content {name}"] = self._reference.profiles[name].distance(x)
+        outputs = signals.outputs(market, config, days, said)
         alarms: list[Alarm] = []
         for i, day in enumerate(days.astype(str).tolist()):
             now = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
@@ -137,7 +143,7 @@ class Monitor:
             alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config.drift)
         self.until = until
         trained = self._reference.trained
-        return Report(alarms, *_shifted(market, config, info, trained, until))
+        return DriftReport(alarms, *_shifted(market, config, info, trained, until))
 
     def _see(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
         if self._outputs is not None:
@@ -149,7 +155,7 @@ class Monitor:
         if seen and min(np.isfinite(v).sum() for v in seen.values()) >= _SETTLING:
             varying = _varying(seen)
             length = drift.run_length * _share(len(varying), len(self._inputs.series))
-            self._outputs = Watch.from_reference(varying, drift.detector, length)
+            self._outputs = DriftDetectors.from_reference(varying, drift.detector, length)
             self._early = {}
         return []
 
@@ -161,21 +167,21 @@ class Monitor:
             "inputs": self._inputs.to_json(),
             "outputs": outputs,
             "early": clean,
-            "usual": {k: dataclasses.asdict(u) for k, u in self._reference.usual.items()},
+            "usual": {k: dataclasses.asdict(u) for k, u in self._reference.profiles.items()},
             "asked": self._reference.asked,
             "trained": self._reference.trained,
             "until": self.until,
         }
 
     @staticmethod
-    def from_json(state: dict[str, Any]) -> "Monitor":
+    def from_json(state: dict[str, Any]) -> "DriftMonitor":
         """The monitor that ``to_json`` was asked of."""
-        outputs = None if state["outputs"] is None else Watch.from_json(state["outputs"])
+        outputs = None if state["outputs"] is None else DriftDetectors.from_json(state["outputs"])
         early = {k: [np.nan if x is None else x for x in v] for k, v in state["early"].items()}
-        usual = {k: Usual(**u) for k, u in state["usual"].items()}
-        reference = _Reference(usual, state["asked"], state["trained"])
-        inputs = Watch.from_json(state["inputs"])
-        return Monitor(inputs, outputs, early, reference, state["until"])
+        profiles = {k: ReferenceProfile(**u) for k, u in state["usual"].items()}
+        reference = _Reference(profiles, state["asked"], state["trained"])
+        inputs = DriftDetectors.from_json(state["inputs"])
+        return DriftMonitor(inputs, outputs, early, reference, state["until"])
 
 
 def _asked(drift: DriftConfig) -> dict[str, Any]:
@@ -199,9 +205,9 @@ def _shifted(
     market: Market, config: Config, info: RunInfo, trained: str, until: str
 ) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, float]]:
     """Each channel's robustness and shifts, and how far all inputs together have moved."""
-    d, names = config.drift, series.channels(config)
-    then = series.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
-    now = series.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
+    d, names = config.drift, signals.channels(config)
+    then = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
+    now = signals.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
     old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (then, now))
     columns = market.columns(tuple(names))
     sides = [market.channels[rows][:, columns].astype(float) for rows in (old, new)]

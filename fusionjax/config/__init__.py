@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from fusionjax.config.checks import check
 from fusionjax.config.key import choices, key
-from fusionjax.config.renamed import refuse, translated
+from fusionjax.config.renamed import now_called, refuse, translated
 from fusionjax.config.sections import (
     TOY,
     AugmentConfig,
@@ -202,7 +202,9 @@ def _task(config: Config, section: str) -> Any:
 def _child(node: Any, name: str, dotted: str) -> Any:
     if not isinstance(node, dict) or name not in node:
         known = node if isinstance(node, dict) else ()
-        raise InputError(f"config has no key {dotted!r}{nearest(name, known)}")
+        raise InputError(
+            f"config has no key {dotted!r}{now_called(dotted) or nearest(name, known)}"
+        )
     return node[name]
 
 

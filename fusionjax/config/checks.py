@@ -106,11 +106,11 @@ def _check_training(c: "Config") -> None:
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
-    share, judge = c.train.coreset_share, c.train.coreset_by
+    share, judge = c.train.coreset_fraction, c.train.coreset_by
     need(
         (share < 1) == bool(judge),
-        f"train.coreset_share is {share} and train.coreset_by {judge!r}; a share below 1 needs a "
-        "run folder or 'random' to choose by, and a share of 1 neither",
+        f"train.coreset_fraction is {share} and train.coreset_by {judge!r}; a share below 1 needs "
+        "a run folder or 'random' to choose by, and a share of 1 neither",
     )
     known = {n for m in c.modalities.values() for n in m.channel_names}
     strange = {n for group in c.augment.numeric_groups for n in group} - known
@@ -118,11 +118,11 @@ def _check_training(c: "Config") -> None:
         not strange,
         f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",
     )
-    sessions = c.finetune.gate_sessions
+    sessions = c.finetune.promotion_sessions
     least = max(h.horizons[0] for h in c.targets.values() if h.loss_title)
     need(
         sessions == 0 or sessions >= least,
-        f"finetune.gate_sessions is {sessions}; expected 0 or at least {least}, the horizon "
+        f"finetune.promotion_sessions is {sessions}; expected 0 or at least {least}, the horizon "
         "of the labels that the gate judges by",
     )
 

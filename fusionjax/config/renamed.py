@@ -4,8 +4,7 @@ from typing import Any
 
 from fusionjax.errors import InputError
 
-# The heads in the order of a model's outputs.
-KEYS = {
+KEYS = {  # heads in the order of a model's outputs
     "targets.direction": "targets.direction.horizons",
     "targets.classes": "targets.direction.classes",
     "targets.up": "targets.direction.up",
@@ -16,7 +15,47 @@ KEYS = {
     "loss.returns": "targets.returns.weight",
     "targets.volatility": "targets.volatility.horizons",
     "loss.volatility": "targets.volatility.weight",
+    "augment.audio_band": "augment.audio_frequency_mask",
+    "augment.audio_time": "augment.audio_time_mask",
+    "data.accepted": "data.accepted_findings",
+    "data.audio_hertz": "data.audio_sample_rate",
+    "data.frames": "data.max_frames",
+    "data.media_seconds": "data.max_media_seconds",
+    "distill.absorb_share": "distill.refit_fraction",
+    "distill.anchor_share": "distill.meta_fraction",
+    "distill.burst_steps": "distill.initial_update_steps",
+    "distill.every": "distill.update_interval",
+    "distill.feature_cost": "distill.feature_penalty",
+    "distill.modality_cost": "distill.modality_penalty",
+    "distill.prior": "distill.prior_strength",
+    "evaluate.leak_answer": "evaluate.leak_alarm_override",
+    "finetune.every": "finetune.update_interval",
+    "finetune.gate_sessions": "finetune.promotion_sessions",
+    "finetune.rank": "finetune.lora_rank",
+    "finetune.replay_share": "finetune.replay_fraction",
+    "finetune.retrain_every": "finetune.retrain_interval",
+    "finetune.teacher": "finetune.distillation_weight",
+    "finetune.to_parent": "finetune.l2_sp",
+    "guard.quarantine": "guard.max_quarantined",
+    "guard.rate": "guard.lr_backoff",
+    "guard.rebound": "guard.loss_zscore",
+    "guard.rollbacks": "guard.max_rollbacks",
+    "guard.spike": "guard.grad_norm_zscore",
+    "guard.spikes_in_row": "guard.max_consecutive_skips",
+    "ladder.rungs": "ladder.subsets",
+    "train.coreset_share": "train.coreset_fraction",
+    "train.rank": "train.lora_rank",
 }
+
+
+def now_called(key: str) -> str:
+    """The end of a message about an unknown key: what it is called now, if it was a key before.
+
+    Args:
+      key: dotted, or its last part where a message has only that.
+    """
+    now = {old: new for old, new in KEYS.items() if f".{old}".endswith(f".{key}")}
+    return "".join(f"; {old} is now {new}" for old, new in now.items())
 
 
 def refuse(key: str, value: Any) -> None:

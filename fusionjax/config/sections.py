@@ -21,12 +21,12 @@ class DataConfig:
         5, "a sample needs this many earlier bars of its symbol that have a return", least=1
     )
     image_size: tuple[int, int] = key((64, 64), "pixels, height and width, grey")
-    audio_hertz: int = key(16_000, "samples a second, mono", least=1)
+    audio_sample_rate: int = key(16_000, "samples a second, mono", least=1)
     audio_seconds: float = key(10.0, "the first of each file; shorter ones are padded")
     video_frames: int = key(8, "evenly spaced over each file", least=1)
     video_size: tuple[int, int] = key((32, 32), "pixels, height and width, grey")
-    media_seconds: float = key(7200.0, "a longer file is set aside")
-    frames: int = key(
+    max_media_seconds: float = key(7200.0, "a longer file is set aside")
+    max_frames: int = key(
         256, "the first of each table of feature frames; shorter ones are padded", least=1
     )
     frame_features: int = key(29, "columns of a table of feature frames", least=1)
@@ -35,7 +35,7 @@ class DataConfig:
         "first and last *target* session of each split (the session after decision_time), "
         "inclusive; a label counts in a split only if it is known by the split's last day",
     )
-    accepted: tuple[str, ...] = key(
+    accepted_findings: tuple[str, ...] = key(
         (),
         "codes of the audit's findings that would forbid training and are known, such as "
         '("unit jumps",)',
@@ -79,31 +79,32 @@ class LossConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
-    """Fusion "distilled": its weights learn from the anchor, the latest sessions of the training
+    """Fusion "distilled": its weights learn from the meta set, the latest sessions of the training
     split, which the encoders and heads do not train on until the weights are settled."""
 
-    anchor_share: float = key(0.4, "of the training split's sessions", above=0, below=1)
-    absorb_share: float = key(
+    meta_fraction: float = key(0.4, "of the training split's sessions", above=0, below=1)
+    refit_fraction: float = key(
         0.7, "of the steps, at the end: weights fixed, all rows trained on", above=0, most=1
     )
     learned: tuple[str, ...] = key(
         ("modality", "rater", "feature", "joint"),
-        "which of the weights learn; the others stay 1, which is how parts are ablated",
+        'which of the weights learn ("rater": the quality head); the others stay 1, which is how '
+        "parts are ablated",
     )
     warmup_steps: int = key(60, "steps before the weights move")
-    burst_steps: int = key(
+    initial_update_steps: int = key(
         150,
         "then they move every step for so long, again once modalities were dropped (half-way to "
-        "the absorption) ...",
+        "the refit phase) ...",
     )
-    every: int = key(8, "... and every so many steps otherwise", least=1)
+    update_interval: int = key(8, "... and every so many steps otherwise", least=1)
     learning_rate: float = key(0.03, "of the weights (Adam)")
     soft_labels: float = key(0.3, "share of the teacher in the training labels", least=0, below=1)
-    modality_cost: float = key(0.01, "nats that a modality of full weight must earn")
-    feature_cost: float = key(
+    modality_penalty: float = key(0.01, "nats that a modality of full weight must earn")
+    feature_penalty: float = key(
         0.05, "nats that a modality's features must earn together to have half their weight"
     )
-    prior: float = key(3.0, "pull of equal weights, in anchor sessions")
+    prior_strength: float = key(3.0, "pull of equal weights, in meta sessions")
     elimination_margin: float = key(0.0, "standard errors a modality must be missed by to stay")
 
 
@@ -125,7 +126,7 @@ class TrainConfig:
     ema_decay: float = key(0.99, "of the averaged parameters that evaluate and predict use")
     modality_dropout: float = key(0.1, "chance that a present modality is hidden from a sample")
     frozen: tuple[str, ...] = key((), "regexes over parameter paths that keep their values")
-    rank: int = key(
+    lora_rank: int = key(
         0, "of the change of each matrix of the encoders' layers; 0: of any rank", least=0
     )
     balance: str = key(
@@ -133,7 +134,7 @@ class TrainConfig:
         'draw samples so that none tilts the batches: "symbol", "sector", or the kind of items '
         "whose sources count (text: authors; image, audio, video); empty: every sample alike",
     )
-    coreset_share: float = key(
+    coreset_fraction: float = key(
         1.0, "of the training samples; fewer are chosen by ...", above=0, most=1
     )
     coreset_by: str = key("", '... the models of this run folder, or "random"')
@@ -155,23 +156,23 @@ class GuardConfig:
         "non-finite values included",
         least=0,
     )
-    spike: float = key(
+    grad_norm_zscore: float = key(
         8.0,
         "an update whose gradient is this many robust deviations (of the log norm) above the "
         "median of the window is skipped; 0 skips none. A non-finite one is never made",
         least=0,
     )
-    spikes_in_row: int = key(3, "so many at the most, then one is made", least=1)
-    rebound: float = key(
+    max_consecutive_skips: int = key(3, "so many at the most, then one is made", least=1)
+    loss_zscore: float = key(
         6.0,
         "the loss has rebounded when the median of a window is this many standard errors above "
         "the best one; the state goes back to the best one. 0 never does",
         least=0,
     )
-    rate: float = key(
+    lr_backoff: float = key(
         0.5, "factor on the learning rate each time that it goes back", above=0, below=1
     )
-    rollbacks: int = key(
+    max_rollbacks: int = key(
         3,
         "so many times; then rebounds are only reported, and a non-finite step ends the run",
         least=0,
@@ -182,7 +183,7 @@ class GuardConfig:
         "back to checkpoints",
         least=0,
     )
-    quarantine: int = key(
+    max_quarantined: int = key(
         64, "samples that may be taken out for breaking the loss, at the most", least=0
     )
 
@@ -215,8 +216,10 @@ class AugmentConfig:
     image_cutout: float = key(
         0.0, "side of a black box, as a share; charts and video too", least=0, most=1
     )
-    audio_time: float = key(0.0, "up to this share of a clip silenced", least=0, most=1)
-    audio_band: float = key(0.0, "up to this share of its frequencies silenced", least=0, most=1)
+    audio_time_mask: float = key(0.0, "up to this share of a clip silenced", least=0, most=1)
+    audio_frequency_mask: float = key(
+        0.0, "up to this share of its frequencies silenced", least=0, most=1
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +233,7 @@ class MeshConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SelectionConfig:
-    """Where settings and floors are chosen: folds inside the training split."""
+    """Where settings and baselines are chosen: folds inside the training split."""
 
     scheme: Literal["walk_forward", "purged_k_fold", "combinatorial"] = key(
         "walk_forward", "how training sessions are cut into folds (evaluate/splits.py)"
@@ -264,7 +267,7 @@ class EvaluateConfig:
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
     locked: tuple[str, ...] = key((), "splits that are scored once; --force scores one again")
-    leak_answer: str = key(
+    leak_alarm_override: str = key(
         "", "a score too good to be true is no result until this says why it is true after all"
     )
     abstain_below: float = key(
@@ -280,7 +283,7 @@ class FinetuneConfig:
     steps: int = key(40, "optimiser updates", least=1)
     learning_rate: float = key(2e-4, "peak")
     warmup_steps: int = key(4, "updates until the learning rate is at its peak")
-    replay_share: float = key(
+    replay_fraction: float = key(
         0.5, "share of each batch drawn from the parent's rows, of which ...", least=0, below=1
     )
     replay_rows: int = key(20_000, "... so many are kept: a reservoir, or, ...", least=1)
@@ -288,23 +291,23 @@ class FinetuneConfig:
         0, "... with a half-life above 0, more of the recent ones; sessions", least=0
     )
     frozen: tuple[str, ...] = key((), 'regexes over parameter paths, e.g. "encoders_text/.*"')
-    rank: int = key(
+    lora_rank: int = key(
         0, "of the change of each matrix of the encoders' layers; 0: of any rank", least=0
     )
-    to_parent: float = key(
+    l2_sp: float = key(
         0.0, "weight of half the squared distance to the parent's parameters", least=0
     )
-    teacher: float = key(
+    distillation_weight: float = key(
         0.0, "share of the parent's forecast in the training labels", least=0, below=1
     )
-    gate_sessions: int = key(
+    promotion_sessions: int = key(
         20,
         "newest sessions with matured labels that an update does not train on: it replaces the "
         "parent unless it is worse there beyond the paired 95 % interval. 0 promotes unseen",
         least=0,
     )
-    every: int = key(5, "sessions between two updates of a stream ...", least=1)
-    retrain_every: int = key(
+    update_interval: int = key(5, "sessions between two updates of a stream ...", least=1)
+    retrain_interval: int = key(
         21, "... and between two trainings from scratch, where it has such", least=1
     )
 
@@ -335,5 +338,5 @@ TOY: tuple[tuple[str, Any], ...] = (
     ("train.global_batch_size", 128),
     ("train.log_every", 1),
     ("distill.warmup_steps", 4),
-    ("distill.absorb_share", 0.3),
+    ("distill.refit_fraction", 0.3),
 )

@@ -90,7 +90,7 @@ def picture(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height w
 
 def sound(path: Path, config: DataConfig) -> tuple[Int16[np.ndarray, "S"], int]:
     """The first ``audio_seconds``, mixed to mono and resampled; of an MP4 its sound track."""
-    wanted = round(config.audio_seconds * config.audio_hertz)
+    wanted = round(config.audio_seconds * config.audio_sample_rate)
     track = _sound_track if path.suffix.lower() == ".mp4" else _recording
     mono = track(path, config)[:wanted]
     if not len(mono):
@@ -117,9 +117,9 @@ def _recording(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
     mono = np.concatenate([np.zeros(0, np.float32), *parts])
     if len(mono) < frames:
         raise Undecodable(f"ends after {len(mono)} of {frames} samples; it may be truncated")
-    if rate != config.audio_hertz:
-        step = np.gcd(rate, config.audio_hertz)
-        mono = resample_poly(mono, config.audio_hertz // step, rate // step)
+    if rate != config.audio_sample_rate:
+        step = np.gcd(rate, config.audio_sample_rate)
+        mono = resample_poly(mono, config.audio_sample_rate // step, rate // step)
     return mono.astype(np.float32)
 
 
@@ -127,7 +127,7 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
     import av
     from av.audio.frame import AudioFrame
 
-    wanted = round(config.audio_seconds * config.audio_hertz)
+    wanted = round(config.audio_seconds * config.audio_sample_rate)
     parts, count = [np.zeros(0, np.float32)], 0
     with path.open("rb") as raw, _opened(raw) as container:
         if not container.streams.audio:
@@ -135,7 +135,7 @@ def _sound_track(path: Path, config: DataConfig) -> Float32[np.ndarray, "S"]:
         stream = container.streams.audio[0]
         _declared(stream.rate or 0, stream.channels)
         _last(float((container.duration or 0) / av.time_base), config)
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=config.audio_hertz)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=config.audio_sample_rate)
 
         def heard() -> Iterator[AudioFrame]:
             for frame in container.decode(stream):
@@ -162,18 +162,18 @@ def table(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames f
             _fits(sum(f.metadata.row_group(i).total_byte_size for i in groups) // 8)
             count, wide = f.metadata.num_rows, f.metadata.num_columns
             _wide(wide, config)
-            pages = f.iter_batches(min(config.frames, max(count, 1)))
+            pages = f.iter_batches(min(config.max_frames, max(count, 1)))
             rows = next((p.to_pandas() for p in pages), pd.DataFrame())
     else:
         rows = pd.read_csv(
-            path, nrows=config.frames, compression=None, float_precision="round_trip"
+            path, nrows=config.max_frames, compression=None, float_precision="round_trip"
         )
         _wide(rows.shape[1], config)
     if not len(rows):
         raise Undecodable("holds no rows")
     numbers = rows.apply(pd.to_numeric, errors="coerce").to_numpy(np.float32)
-    numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.frames]
-    padding = np.full((config.frames - len(numbers), config.frame_features), np.nan, np.float32)
+    numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.max_frames]
+    padding = np.full((config.max_frames - len(numbers), config.frame_features), np.nan, np.float32)
     return np.concatenate([numbers, padding]), len(numbers)
 
 
@@ -236,6 +236,6 @@ def _limit(pixels: int, most: int) -> None:
 
 
 def _last(seconds: float, config: DataConfig) -> None:
-    if seconds > config.media_seconds:
-        most = f"{config.media_seconds:,.0f}"
-        raise Undecodable(f"lasts {seconds:,.0f} s; config.data.media_seconds allows {most}")
+    if seconds > config.max_media_seconds:
+        most = f"{config.max_media_seconds:,.0f}"
+        raise Undecodable(f"lasts {seconds:,.0f} s; config.data.max_media_seconds allows {most}")

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from fusionjax.data.samples import Lesson, Samples, join_targets, unlabelled
+from fusionjax.data.samples import Samples, TrainingData, join_targets, unlabelled
 from fusionjax.data.windows import Windows
-from fusionjax.types import Batch, Feed
+from fusionjax.types import Batch, StepInputs
 
 _PREFETCH = 4  # batches made ahead of the step that uses them
 
@@ -63,11 +63,11 @@ class _Draw:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """Which rows of a step's global batch and anchor are shown; the others are blank."""
+class VisibleRows:
+    """Which rows of a step's global batch and meta set are shown; the others are blank."""
 
     batch: Bool[np.ndarray, "B"]
-    anchor: Bool[np.ndarray, "A"]
+    meta: Bool[np.ndarray, "A"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,17 +76,17 @@ class BatchPlan:
 
     Attributes:
       batch_size: global batch size, in samples.
-      anchor_size: anchor samples beside each batch, where the lesson has an anchor.
-      absorb_start: the step from which batches are drawn from the anchor too.
+      meta_batch_size: meta samples beside each batch, where the training data has a meta set.
+      refit_start: the step from which batches are drawn from the meta set too.
       seed: of the order.
-      due: whether a step looks at its anchor; where not, none is built.
+      is_update_step: whether a step looks at its meta set; where not, none is built.
     """
 
     batch_size: int
-    anchor_size: int
-    absorb_start: int
+    meta_batch_size: int
+    refit_start: int
     seed: int
-    due: Callable[[int], bool] = lambda step: True
+    is_update_step: Callable[[int], bool] = lambda step: True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +97,14 @@ class Replay:
     share: float
 
 
-class Feeds:
+class BatchSource:
     """Random access to this process's rows of every global batch.
 
     The global batch is the same for any number of processes: process p of P makes rows
     p·B/P to (p+1)·B/P of it.
 
     Args:
-      lesson: what to learn from.
+      training_data: what to learn from.
       windows: builds the inputs.
       plan: how many samples are drawn, in what order.
       replay: older samples to mix in, or None.
@@ -113,7 +113,7 @@ class Feeds:
 
     def __init__(
         self,
-        lesson: Lesson,
+        training_data: TrainingData,
         windows: Windows,
         plan: BatchPlan,
         replay: Replay | None = None,
@@ -127,18 +127,18 @@ class Feeds:
         def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
             return None if samples is None else _Draw(samples, count, seed, balance)
 
-        self._whole = _Draw(lesson.whole, plan.batch_size - old, seed, balance)
-        self._base = draw(lesson.base, plan.batch_size - old, seed)
-        self._anchor = draw(lesson.anchor, plan.anchor_size, seed + 2)
+        self._all = _Draw(training_data.all, plan.batch_size - old, seed, balance)
+        self._inner = draw(training_data.inner, plan.batch_size - old, seed)
+        self._meta = draw(training_data.meta, plan.meta_batch_size, seed + 2)
         self._replay = draw(replay.samples if replay and old else None, old, seed + 1)
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length
 
-    def __getitem__(self, step: int) -> Feed:
+    def __getitem__(self, step: int) -> StepInputs:
         return self.showing(step, None)
 
-    def weighing(self, weight: Mapping[int, tuple[float, int]]) -> "Feeds":
+    def weighing(self, weight: Mapping[int, tuple[float, int]]) -> "BatchSource":
         """The same samples in the same order, with other weights.
 
         Args:
@@ -149,31 +149,31 @@ class Feeds:
         other._weight = weight
         return other
 
-    def starting(self, step: int) -> Iterator[Feed]:
+    def starting(self, step: int) -> Iterator[StepInputs]:
         """The feeds from a step on, made in the background."""
-        feeds = iter(
+        stream = iter(
             grain.MapDataset.source(self).to_iter_dataset(
                 grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
             )
         )
-        feeds.set_state({"next_index": step})
-        return feeds
+        stream.set_state({"next_index": step})
+        return stream
 
     def drawn(self, step: int) -> tuple[Samples, Samples | None]:
-        """The samples of a step's global batch, and of its anchor if it looks at one."""
-        early = self._base if step < self._plan.absorb_start else None
-        drawn = (early or self._whole)(step)
+        """The samples of a step's global batch, and of its meta set if it looks at one."""
+        early = self._inner if step < self._plan.refit_start else None
+        drawn = (early or self._all)(step)
         if self._replay is not None:
             drawn = _concatenate(drawn, self._replay(step))
-        if self._anchor is None or not self._plan.due(step):
+        if self._meta is None or not self._plan.is_update_step(step):
             return drawn, None
-        return drawn, self._anchor(step)
+        return drawn, self._meta(step)
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
-        """Which rows of a step's global batch and anchor have non-finite inputs."""
+        """Which rows of a step's global batch and meta set have non-finite inputs."""
         whole = copy.copy(self)
         whole._process = (0, 1)
-        feed = whole[step]
+        step_inputs = whole[step]
         parts = [
             np.any(
                 [
@@ -183,19 +183,19 @@ class Feeds:
                 ],
                 axis=0,
             )
-            for part in (feed.batch, feed.anchor)
+            for part in (step_inputs.batch, step_inputs.meta)
             if part is not None
         ]
         return np.concatenate(parts)
 
-    def showing(self, step: int, shown: Shown | None) -> Feed:
+    def showing(self, step: int, shown: VisibleRows | None) -> StepInputs:
         """A step's feed; of the rows that are not shown, only their place is left."""
-        batch, anchor = self.drawn(step)
-        return Feed(
+        batch, meta = self.drawn(step)
+        return StepInputs(
             self._build(step, batch, None if shown is None else shown.batch),
             None
-            if anchor is None
-            else self._build(step, anchor, None if shown is None else shown.anchor),
+            if meta is None
+            else self._build(step, meta, None if shown is None else shown.meta),
         )
 
     def _build(self, step: int, drawn: Samples, shown: np.ndarray | None) -> Batch:

@@ -108,7 +108,7 @@ def _settings(config: DataConfig) -> str:
     digest = hashlib.sha256(shared.encode())
     if config.source == "folder":  # what its files are decoded to
         sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
-        digest.update(f"{sizes} {config.audio_hertz} {config.media_seconds}".encode())
+        digest.update(f"{sizes} {config.audio_sample_rate} {config.max_media_seconds}".encode())
     return digest.hexdigest()
 
 

@@ -44,83 +44,83 @@ class Samples:
 
 
 @dataclasses.dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What a run learns from: all its samples, cut in time where fusion weights are distilled."""
 
-    whole: Samples
-    base: Samples | None  # labels known before the anchor begins
-    anchor: Samples | None  # strictly later than every base label
+    all: Samples
+    inner: Samples | None  # labels known before the meta set begins
+    meta: Samples | None  # strictly later than every base label
 
     @property
-    def anchor_sessions(self) -> int:
-        """How many sessions the anchor has: its stocks of one day count as one."""
-        return 0 if self.anchor is None else len(np.unique(self.anchor.target_day))
+    def meta_sessions(self) -> int:
+        """How many sessions the meta set has: its stocks of one day count as one."""
+        return 0 if self.meta is None else len(np.unique(self.meta.target_day))
 
-    def only(self, rows: Int64[np.ndarray, "K"]) -> "Lesson":
+    def only(self, rows: Int64[np.ndarray, "K"]) -> "TrainingData":
         """The samples at some rows of the market.
 
         Raises:
-          InputError: none is left before the anchor or in it.
+          InputError: none is left before the meta set or in it.
         """
         parts = [
             None if s is None else s.take(np.isin(s.row, rows))
-            for s in (self.whole, self.base, self.anchor)
+            for s in (self.all, self.inner, self.meta)
         ]
         if any(s is not None and not len(s) for s in parts):
             raise InputError(
-                f"config.train.coreset_share leaves {len(rows)} samples, none of them before or "
-                "none in the anchor; choose a larger share"
+                f"config.train.coreset_fraction leaves {len(rows)} samples, none of them before or "
+                "none in the meta set; choose a larger share"
             )
-        whole, base, anchor = parts
+        whole, inner, meta = parts
         assert whole is not None
-        return Lesson(whole, base, anchor)
+        return TrainingData(whole, inner, meta)
 
 
-def lesson(
+def training_data(
     market: Market,
     config: Config,
     first: np.datetime64,
     last: np.datetime64,
-    anchor_share: float,
-) -> Lesson:
-    """The samples of a period; the latest ``anchor_share`` of its sessions are the anchor.
+    meta_fraction: float,
+) -> TrainingData:
+    """The samples of a period; the latest ``meta_fraction`` of its sessions are the meta set.
 
     Args:
       market: the data.
       config: of the run.
       first: first target day.
       last: last day, of targets and of their labels.
-      anchor_share: 0 makes no cut.
+      meta_fraction: 0 makes no cut.
 
     Raises:
-      InputError: one side of the cut is empty, or a class is missing from the anchor.
+      InputError: one side of the cut is empty, or a class is missing from the meta set.
     """
     whole = between(market, config, first, last)
-    if anchor_share == 0:
-        return Lesson(whole, None, None)
+    if meta_fraction == 0:
+        return TrainingData(whole, None, None)
     days = np.unique(whole.target_day)
-    cut = days[min(round(len(days) * (1 - anchor_share)), len(days) - 1)] if len(days) else last
-    base = between(market, config, first, cut - 1)
-    anchor = whole.take(whole.target_day >= cut)
-    if not len(base) or not len(anchor):
+    cut = days[min(round(len(days) * (1 - meta_fraction)), len(days) - 1)] if len(days) else last
+    inner = between(market, config, first, cut - 1)
+    meta = whole.take(whole.target_day >= cut)
+    if not len(inner) or not len(meta):
         raise InputError(
-            f"config.distill.anchor_share is {anchor_share}: of the {len(days)} sessions from "
-            f"{first} to {last} it leaves {len(base)} samples before the anchor and "
-            f"{len(anchor)} in it; train on a longer period or choose another share"
+            f"config.distill.meta_fraction is {meta_fraction}: of the {len(days)} sessions from "
+            f"{first} to {last} it leaves {len(inner)} samples before the meta set and "
+            f"{len(meta)} in it; train on a longer period or choose another share"
         )
     for name, head in config.targets.items():
         if not head.class_names:
             continue
-        known = anchor.targets.label[name][anchor.targets.mask[name]]
-        missing = set(np.unique(base.targets.label[name])) - set(np.unique(known))
+        known = meta.targets.label[name][meta.targets.mask[name]]
+        missing = set(np.unique(inner.targets.label[name])) - set(np.unique(known))
         if missing and len(known):
             names = ", ".join(head.class_names[int(c)] for c in sorted(missing))
             raise InputError(
-                f"config.distill.anchor_share is {anchor_share}: no sample of class {names} is in "
-                f"the anchor, {cut} to {last}, so its weights cannot be learned; choose a larger "
-                "share"
+                f"config.distill.meta_fraction is {meta_fraction}: no sample of class {names} is "
+                f"in the meta set, {cut} to {last}, so its weights cannot be learned; choose a "
+                "larger share"
             )
-    return Lesson(whole, base, anchor)
+    return TrainingData(whole, inner, meta)
 
 
 def take_targets(targets: Targets, keep: np.ndarray) -> Targets:

@@ -23,8 +23,8 @@ class Scaler:
     """Mean and standard deviation of each channel over the training rows, and of nothing later.
 
     ``trust`` turns a channel that has moved since toward its mean: 1, and 1 where left out, shows
-    it as it is, 0 hides it. A modality of such channels is less loud, which is one of the clues
-    that the distilled fusion weighs it by.
+    it as it is, 0 hides it. A modality of such channels is less loud, which is one of the quality
+    features that the distilled fusion weighs it by.
     """
 
     mean: dict[str, float]
@@ -140,11 +140,11 @@ class Windows:
         return self(np.array([row]), unlabelled(self.config, 1), np.ones(1, np.float32))
 
 
-def blank(config: Config, rows: int) -> Batch:
+def dummy_batch(config: Config, rows: int) -> Batch:
     """A batch that holds nothing, of the shapes and dtypes that ``Windows`` gives: known before
     any data is read."""
     return Batch(
-        inputs={name: m.blank(config, rows) for name, m in config.modalities.items()},
+        inputs={name: m.dummy(config, rows) for name, m in config.modalities.items()},
         present={name: np.zeros(rows, bool) for name in config.modalities},
         targets=unlabelled(config, rows),
         log_scale=np.zeros(rows, np.float32),

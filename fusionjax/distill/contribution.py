@@ -40,8 +40,8 @@ def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
         there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
         return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
 
-    h, shown, energy = (other(x) for x in (encoded.h, encoded.shown, encoded.energy))
-    return dataclasses.replace(encoded, h=h, shown=shown, energy=energy)
+    h, present, energy = (other(x) for x in (encoded.h, encoded.present, encoded.energy))
+    return dataclasses.replace(encoded, h=h, present=present, energy=energy)
 
 
 def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
@@ -108,9 +108,9 @@ def diagnose(
     off, swapped = rise
     size = np.abs(kappa).mean(0)  # [M, D]
     total = size.sum(1)
-    shown = np.asarray(fused.shown)
-    seen = shown.sum(0)
-    weight = np.where(shown, fused.modality, 0).sum(0) / np.where(seen > 0, seen, np.nan)
+    present = np.asarray(fused.present)
+    seen = present.sum(0)
+    weight = np.where(present, fused.modality, 0).sum(0) / np.where(seen > 0, seen, np.nan)
     positive = np.where(np.isfinite(weight), weight, 0)
     p = positive / max(positive.sum(), 1e-12)
     used = max(int((seen > 0).sum()), 2)
@@ -120,7 +120,7 @@ def diagnose(
         same = np.asarray(fused.experts)[..., classes].argmax(-1) == np.asarray(fused.outputs)[
             :, None, classes
         ].argmax(-1)
-        agreement = float(same[shown].mean())
+        agreement = float(same[present].mean())
     return Diagnosis(
         share=total / max(total.sum(), 1e-12),
         worth=off.mean(0),

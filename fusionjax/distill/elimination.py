@@ -1,4 +1,4 @@
-"""Selects modalities and weighs features by their effect on the anchor's loss."""
+"""Selects modalities and weighs features by their effect on the meta set's loss."""
 
 from collections.abc import Callable
 
@@ -9,22 +9,22 @@ from jaxtyping import Array, Float, Int
 
 def eliminate(
     loss_of: Callable[[Float[Array, "M"], Float[Array, "M"]], Float[Array, "N"]],
-    kept: Float[Array, "M"],
+    modality_mask: Float[Array, "M"],
     session: Int[Array, "N"],
     margin: float,
 ) -> tuple[Float[Array, "M"], Float[Array, "M"], Float[Array, "M"]]:
     """Backward elimination: drops the least useful modality until all that remain are needed.
 
-    A modality is needed if three conditions hold. The anchor loss is higher without it, by more
+    A modality is needed if three conditions hold. The meta loss is higher without it, by more
     than ``margin`` standard errors, clustered by session. It is also higher with the modality of
     another sample in its place, since noise may help merely by damping the others. And the later
-    half of the anchor does not contradict by more than a standard error, since what fades out
-    within the anchor will be of no use afterwards. The last modality always stays.
+    half of the meta set does not contradict by more than a standard error, since what fades out
+    within the meta set will be of no use afterwards. The last modality always stays.
 
     Args:
-      loss_of: ``loss_of(used, swapped)``: loss of every anchor sample when only the modalities with
+      loss_of: ``loss_of(used, swapped)``: loss of every meta sample when only the modalities with
         1 in ``used`` are, and those with 1 in ``swapped`` come from another sample.
-      kept: where to start, 1 or 0.
+      modality_mask: where to start, 1 or 0.
       session: which session each sample belongs to, in [0, N), in time order.
       margin: standard errors.
 
@@ -32,33 +32,33 @@ def eliminate(
       The mask of what is kept; each modality's worth when last tested: the rise of the mean loss
       without it or with another sample's, whichever is smaller; and its standard error.
     """
-    count = kept.shape[0]
+    count = modality_mask.shape[0]
     others = 1.0 - jnp.eye(count)
     late = (session > session.max() // 2).astype(jnp.float32)
 
-    def ask(kept: Array) -> tuple[Array, Array, Array, Array]:
+    def ask(modality_mask: Array) -> tuple[Array, Array, Array, Array]:
         none = jnp.zeros(count)
-        now = loss_of(kept, none)[None]
-        without = jax.vmap(loss_of, in_axes=(0, None))(kept[None] * others, none) - now
-        swapped = jax.vmap(loss_of, in_axes=(None, 0))(kept, 1.0 - others) - now
+        now = loss_of(modality_mask, none)[None]
+        without = jax.vmap(loss_of, in_axes=(0, None))(modality_mask[None] * others, none) - now
+        swapped = jax.vmap(loss_of, in_axes=(None, 0))(modality_mask, 1.0 - others) - now
         less = without.mean(1, keepdims=True) < swapped.mean(1, keepdims=True)
         rise = jnp.where(less, without, swapped)
         everyone = jnp.ones(rise.shape[1])
         return *_mean_error(rise, everyone, session), *_mean_error(rise, late, session)
 
     def drop_one(_: Array, carry: tuple) -> tuple:
-        kept, worth, error = carry
-        new_worth, new_error, recent, recent_error = ask(kept)
-        worth = jnp.where(kept > 0, new_worth, worth)
-        error = jnp.where(kept > 0, new_error, error)
+        modality_mask, worth, error = carry
+        new_worth, new_error, recent, recent_error = ask(modality_mask)
+        worth = jnp.where(modality_mask > 0, new_worth, worth)
+        error = jnp.where(modality_mask > 0, new_error, error)
         excess = jnp.minimum(new_worth - margin * new_error, recent + recent_error)
-        excess = jnp.where(kept > 0, excess, jnp.inf)
-        drop = (excess.min() <= 0) & (kept.sum() > 1)
+        excess = jnp.where(modality_mask > 0, excess, jnp.inf)
+        drop = (excess.min() <= 0) & (modality_mask.sum() > 1)
         least = jax.nn.one_hot(excess.argmin(), count)
-        return jnp.where(drop, kept * (1 - least), kept), worth, error
+        return jnp.where(drop, modality_mask * (1 - least), modality_mask), worth, error
 
     zero = jnp.zeros(count)
-    return jax.lax.fori_loop(0, count, drop_one, (kept, zero, zero))
+    return jax.lax.fori_loop(0, count, drop_one, (modality_mask, zero, zero))
 
 
 def _mean_error(
@@ -73,17 +73,17 @@ def _mean_error(
 
 
 def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
-    """Weights from 0 to 1, by how much the anchor's loss would rise without each feature.
+    """Weights from 0 to 1, by how much the meta set's loss would rise without each feature.
 
     ``v / (v + cost/D)``, relative to the modality's best feature. v is the loss rise when a feature
     goes, to second order in its gain: ``E[κ'] + E[κ²]/2``, the squared slope standing for the
     curvature (Fisher; as in optimal brain damage, LeCun et al., 1990). κ' is the slope at the
-    common scale of all features that suits the anchor best: ``E[κ'] = E[κ] - s·E[κ·Σκ]`` with
+    common scale of all features that suits the meta set best: ``E[κ'] = E[κ] - s·E[κ·Σκ]`` with
     ``s = E[Σκ] / E[(Σκ)²]``, one Newton step. A feature by which noise was fitted has v < 0 and
     gets 0; a modality none of whose features has v > 0 keeps them all.
 
     Args:
-      kappa: contributions of the anchor samples, see ``contribution.contributions``.
+      kappa: contributions of the meta samples, see ``contribution.contributions``.
       cost: nats that a modality's features must earn together to have half their weight.
     """
     total = kappa.sum((1, 2), keepdims=True)

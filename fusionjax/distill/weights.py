@@ -26,49 +26,49 @@ def with_fusion(params: Any, **changes: Any) -> Any:
     return {**params, "fusion": {**params["fusion"], **changes}}
 
 
-def anew(phi: Any) -> Any:
-    """φ at its initial value, but for the rater: how it judges samples stays valid."""
+def reset(phi: Any) -> Any:
+    """φ at its initial value, but for the quality head: how it judges samples stays valid."""
     return {k: v if k == "rater" else jnp.zeros_like(v) for k, v in phi.items()}
 
 
-def anchored(config: Config) -> bool:
-    """Whether this run trains fusion weights on an anchor; fine-tuning keeps its parent's."""
-    return FUSIONS[config.model.fusion].learns_weights and config.distill.absorb_share < 1
+def has_meta_set(config: Config) -> bool:
+    """Whether this run trains fusion weights on a meta set; fine-tuning keeps its parent's."""
+    return FUSIONS[config.model.fusion].learns_weights and config.distill.refit_fraction < 1
 
 
-def anchor_share(config: Config) -> float:
-    """Share of the training period's sessions in the anchor; 0 where no weights are learned."""
-    return config.distill.anchor_share if anchored(config) else 0.0
+def meta_fraction(config: Config) -> float:
+    """Share of the training period's sessions in the meta set; 0 where no weights are learned."""
+    return config.distill.meta_fraction if has_meta_set(config) else 0.0
 
 
-def absorb_start(config: Config) -> int:
-    """The step from which the weights are fixed and the anchor is trained on too."""
-    return round(config.train.steps * (1 - config.distill.absorb_share))
+def refit_start(config: Config) -> int:
+    """The step from which the weights are fixed and the meta set is trained on too."""
+    return round(config.train.steps * (1 - config.distill.refit_fraction))
 
 
 def elimination_step(config: Config) -> int:
-    """The step before which modalities are dropped: half-way from the warm-up to the absorption.
+    """The step before which modalities are dropped: half-way from the warm-up to the refit phase.
 
     The weights are updated further afterwards, since the remaining modalities must take over.
     """
-    end = absorb_start(config)
+    end = refit_start(config)
     return (min(config.distill.warmup_steps, end) + end) // 2
 
 
-def turns(config: Config) -> list[int]:
+def loss_changes(config: Config) -> list[int]:
     """The steps at which the training loss changes its meaning: modalities are dropped, and the
-    anchor's rows join the training rows."""
-    return [elimination_step(config), absorb_start(config)]
+    meta set's rows join the training rows."""
+    return [elimination_step(config), refit_start(config)]
 
 
-def due(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
+def is_update_step(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
     """Whether φ is updated in this step: in each step of a burst after the warm-up and of another
-    after the elimination, now and then between them, and never before nor in the absorption."""
+    after the elimination, now and then between them, and never before nor in the refit phase."""
     d = config.distill
     since, after = step - d.warmup_steps, step - elimination_step(config)
-    burst = (since < d.burst_steps) | ((after >= 0) & (after < d.burst_steps))
-    moves = burst | (since % d.every == 0)
-    return (since >= 0) & moves & (step < absorb_start(config))
+    burst = (since < d.initial_update_steps) | ((after >= 0) & (after < d.initial_update_steps))
+    moves = burst | (since % d.update_interval == 0)
+    return (since >= 0) & moves & (step < refit_start(config))
 
 
 def only_learned(grads: Any, config: Config) -> Any:
@@ -81,14 +81,14 @@ def optimiser(config: Config) -> optax.GradientTransformation:
     return optax.adam(config.distill.learning_rate)
 
 
-def penalty(phi: Any, config: Config, anchor_sessions: float) -> Float[Array, ""]:
+def penalty(phi: Any, config: Config, meta_sessions: float) -> Float[Array, ""]:
     """The penalty on modality weights, and a prior that pulls φ toward plain fusion.
 
-    Step 2 of docs/fusion.md. Penalties are in nats of the anchor loss. The prior is Gaussian; its
-    strength falls with the number of *sessions* in the anchor: the stocks of one day share its
+    Step 2 of docs/fusion.md. Penalties are in nats of the meta loss. The prior is Gaussian; its
+    strength falls with the number of *sessions* in the meta set: the stocks of one day share its
     noise and count as one.
     """
     d = config.distill
-    cost = d.modality_cost * jax.nn.sigmoid(phi["modality"]).sum()
+    cost = d.modality_penalty * jax.nn.sigmoid(phi["modality"]).sum()
     prior = (phi["modality"] ** 2).sum() / 8 + (phi["rater"] ** 2).sum() / 2 + phi["joint"] ** 2 / 8
-    return cost + jnp.float32(d.prior / max(anchor_sessions, 1.0)) * prior
+    return cost + jnp.float32(d.prior_strength / max(meta_sessions, 1.0)) * prior

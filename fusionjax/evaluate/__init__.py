@@ -1,1 +1,1 @@
-"""What a forecast is worth: metrics with intervals, beside floors tuned as hard as the model."""
+"""What a forecast is worth: metrics with intervals, beside baselines tuned as hard as the model."""

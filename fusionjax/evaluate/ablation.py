@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.samples import Lesson, Samples, lesson, period
+from fusionjax.data.samples import Samples, TrainingData, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -129,12 +129,14 @@ class Trainings:
         first, last = period(config, config.train.split)
         self._market, self._config, self._mesh, self._folder = market, config, mesh, folder
         self._scored, self._scaler = scored, Scaler.fit(market, last)
-        self._lesson: Lesson = lesson(market, config, first, last, weights.anchor_share(config))
+        self._training_data: TrainingData = training_data(
+            market, config, first, last, weights.meta_fraction(config)
+        )
         self._programs: dict[tuple[str, ...], Program] = {}
 
     def placebo(self, seed: int) -> Content:
         """Content shuffled across training and across scored samples."""
-        parts = (self._lesson.whole.row, self._scored.row)
+        parts = (self._training_data.all.row, self._scored.row)
         return placebo(len(self._market.session), parts, seed)
 
     def alone(self, modality: str, seed: int) -> Prediction:
@@ -159,10 +161,10 @@ class Trainings:
         windows = Windows(self._market, config, self._scaler, content)
         if modalities not in self._programs:
             self._programs[modalities] = make_program(
-                config, self._mesh, windows, self._lesson.anchor_sessions
+                config, self._mesh, windows, self._training_data.meta_sessions
             )
         program = self._programs[modalities]
-        state = fit(Run(config, windows, program, what), self._lesson)
+        state = fit(Run(config, windows, program, what), self._training_data)
         size = config.train.global_batch_size
         made = predict(program, state.ema_params, windows, self._scored.row, size)
         with files.replaced(path) as f:

@@ -1,6 +1,7 @@
-"""The floors that are fitted: linear models, boosted trees; tuned on the model's own folds.
+"""The baselines that are fitted: linear models, boosted trees; tuned on the model's own folds.
 
-Their libraries are imported where a floor is fitted: training and forecasting need features alone.
+Their libraries are imported where a baseline is fitted: training and forecasting need features
+alone.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from fusionjax.evaluate.features import pooled_features
 from fusionjax.heads.base import Head
 from fusionjax.scores.metrics import known
 
-Fold = tuple[Samples, Samples]
+FoldSamples = tuple[Samples, Samples]
 # As many candidates for each as the model's own grid has.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _TREES = tuple(
@@ -26,11 +27,15 @@ _TREES = tuple(
 )
 
 
-class Floors:
-    """Fitted floors for one training set: features are pooled once and shared by all of them."""
+class Baselines:
+    """Fitted baselines for one training set: features are pooled once and shared by all of them."""
 
     def __init__(
-        self, windows: Windows, train: Samples, folds: list[Fold], rows: Int64[np.ndarray, "S"]
+        self,
+        windows: Windows,
+        train: Samples,
+        folds: list[FoldSamples],
+        rows: Int64[np.ndarray, "S"],
     ) -> None:
         self._train, self._folds, self._rows = train, folds, rows
         self._all = np.union1d(train.row, rows)

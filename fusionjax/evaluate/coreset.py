@@ -1,4 +1,4 @@
-"""Training on a chosen share of the samples: which rows ``config.train.coreset_share`` leaves."""
+"""Training on a part of the samples: which rows ``train.coreset_fraction`` leaves."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ RANDOM = "random"
 
 
 def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
-    """Rows of the market that ``config.train.coreset_share`` leaves; None where that is all.
+    """Rows of the market that ``config.train.coreset_fraction`` leaves; None where that is all.
 
     ``config.train.coreset_by`` names the run whose models choose, by the first head with classes.
 
@@ -24,11 +24,11 @@ def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
       InputError: there is no such run, or it knows labels of later than the training split.
     """
     t = config.train
-    if t.coreset_share == 1:
+    if t.coreset_fraction == 1:
         return None
     given = samples.split(market, config, t.split)
     if t.coreset_by == RANDOM:
-        return given.row[draw(len(given), t.coreset_share, config.seed)]
+        return given.row[draw(len(given), t.coreset_fraction, config.seed)]
     run = Path(t.coreset_by)
     info = read_info(run)
     last = config.data.splits[t.split][1]
@@ -41,4 +41,4 @@ def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
     up = Ensemble(run, info.config, market).predict(given.row).value[name][:, 0]
     up = np.where(given.targets.mask[name][:, 0], up, np.nan)
     label = given.targets.label[name][:, 0].astype(np.int64)
-    return given.row[choose(np.stack([1 - up, up], 1), label, t.coreset_share, config.seed)]
+    return given.row[choose(np.stack([1 - up, up], 1), label, t.coreset_fraction, config.seed)]

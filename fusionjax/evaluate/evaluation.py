@@ -74,7 +74,7 @@ def evaluate(
     records: list[Record],
     asked: Asked = Asked(),
 ) -> Evaluation:
-    """Scores runs on ``config.evaluate.split`` beside every floor.
+    """Scores runs on ``config.evaluate.split`` beside every baseline.
 
     Args:
       runs: by name; the first is the one the verdicts are about.
@@ -152,12 +152,12 @@ def publish(made: Evaluation, config: Config, folder: Path, records: Path) -> di
 
 
 def require_answered(scores: Scores, config: Config) -> None:
-    """Raises InputError for a leak alarm that ``config.evaluate.leak_answer`` does not answer."""
+    """Raises InputError for a leak alarm without an ``evaluate.leak_alarm_override``."""
     alarms = [line for line in scores.headline if line.startswith("LEAK ALARM")]
-    if alarms and not config.evaluate.leak_answer.strip():
+    if alarms and not config.evaluate.leak_alarm_override.strip():
         raise InputError(
             f"{alarms[0]}. No result was written; once you know why it is true, say so: "
-            '--config.evaluate.leak_answer="the reason"'
+            '--config.evaluate.leak_alarm_override="the reason"'
         )
 
 

@@ -1,4 +1,5 @@
-"""A run scored beside its floors: every metric with its interval, whole and by part of the period.
+"""A run scored beside the baselines: every metric with its interval, whole and by part of the
+period.
 
 A table a head, at its first horizon.
 """
@@ -38,7 +39,7 @@ class Floor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ForecasterScores:
     """One forecaster's scores on one target."""
 
     name: str
@@ -69,7 +70,7 @@ class TargetTable:
     days: int
     shown: tuple[str, ...]  # metrics that head the table
     compared: str  # the one that decides better or worse
-    rows: list[Row]
+    rows: list[ForecasterScores]
     detectable: dict[str, float]  # the least effect these days can tell from none
     parts: list[Part]
 
@@ -105,11 +106,11 @@ def score_runs(
     config: Config,
     scored: Samples,
 ) -> list[TargetTable]:
-    """Scores runs and every floor on the same samples and the same resampled days.
+    """Scores runs and every baseline on the same samples and the same resampled days.
 
     Args:
       runs: by name; the first is the one the verdicts are about. Its seeds are averaged into one
-        forecast, and their spread is shown too. The floors learn from what it learned from.
+        forecast, and their spread is shown too. The baselines learn from what it learned from.
       said: what each seed of each run says of the samples.
       calibrated: the first run's forecast by target, once more, as calibrated.
       market: the data.
@@ -127,33 +128,35 @@ def score_runs(
         np.datetime64(d, "D") for d in (first.info.trained_from, first.info.trained_until)
     )
     train = between(market, config, *period)
-    learners = baselines.Floors(first.windows, train, folds(market, config, *period), scored.row)
+    learners = baselines.Baselines(first.windows, train, folds(market, config, *period), scored.row)
     made = []
     for target, task in wanted.items():
         known = Scored.of(target, train, market, config)
-        floors = {f"{name}, calibrated": calibrated[target]} if target in calibrated else {}
-        floors |= task.head.rules(known, period[1], scored.row)
-        floors |= learners.fitted(target, task.head)
+        baseline_forecasts = (
+            {f"{name}, calibrated": calibrated[target]} if target in calibrated else {}
+        )
+        baseline_forecasts |= task.head.rules(known, period[1], scored.row)
+        baseline_forecasts |= learners.fitted(target, task.head)
         ours = {run: [task.said(p) for p in each] for run, each in said.items()}
-        made.append(table(task, ours, floors, scored, market, config))
+        made.append(table(task, ours, baseline_forecasts, scored, market, config))
     return made
 
 
 def table(
     task: Task,
     runs: dict[str, list[np.ndarray]],
-    floors: dict[str, np.ndarray],
+    baseline_forecasts: dict[str, np.ndarray],
     scored: Samples,
     market: Market,
     config: Config,
 ) -> TargetTable:
-    """Model rows, then floor rows; those that are ``certain`` give no probability to score."""
+    """Model rows, then baseline rows; those that are ``certain`` give no probability to score."""
     days, horizon = len(np.unique(scored.target_day)), task.head.horizons[0]
     draws = Draws.of_days(days, horizon, config)
-    together = {name: np.mean(each, axis=0) for name, each in runs.items()} | floors
+    together = {name: np.mean(each, axis=0) for name, each in runs.items()} | baseline_forecasts
     compared = task.head.compared
     better_up = compared not in metrics.LOSSES
-    rows: list[Row] = []
+    rows: list[ForecasterScores] = []
     detectable: dict[str, float] = {}
     ours = np.zeros(0)
     everyone = np.ones(len(scored), bool)
@@ -168,7 +171,7 @@ def table(
             verdict = bootstrap.verdict(ours, drawn[compared], better_up)
         seeds = len(runs.get(name, ()))
         rows.append(
-            Row(
+            ForecasterScores(
                 f"{name} ({seeds} seeds averaged)" if seeds > 1 else name,
                 _points(scores, days),
                 {k: bootstrap.interval(d) for k, d in drawn.items()},
@@ -217,13 +220,13 @@ def _points(scores: dict[str, Score], days: int) -> dict[str, float]:
     return {k: metrics.point(s, days) for k, s in scores.items()}
 
 
-def _single_seeds(each: list[dict[str, float]]) -> Row:
+def _single_seeds(each: list[dict[str, float]]) -> ForecasterScores:
     """What one seed alone scores: mean and standard deviation over seeds."""
     values = {k: np.array([e[k] for e in each]) for k in each[0]}
     means = {k: float(v.mean()) for k, v in values.items()}
     stds = {k: float(v.std(ddof=1)) for k, v in values.items()}
     spread = {k: (means[k] - stds[k], means[k] + stds[k]) for k in values}
-    return Row("  one seed alone: mean ± std", means, spread, True, "")
+    return ForecasterScores("  one seed alone: mean ± std", means, spread, True, "")
 
 
 def _parts(

@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data.samples import Samples, between, lesson, period
+from fusionjax.data.samples import Samples, between, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -18,10 +18,12 @@ from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
 
-Fold = tuple[Samples, Samples]  # to train on, to score
+FoldSamples = tuple[Samples, Samples]  # to train on, to score
 
 
-def folds(market: Market, config: Config, first: np.datetime64, last: np.datetime64) -> list[Fold]:
+def folds(
+    market: Market, config: Config, first: np.datetime64, last: np.datetime64
+) -> list[FoldSamples]:
     """The folds of a training period by ``config.selection``.
 
     No label that trains spans a session that scores, whatever the scheme: purged by the longest
@@ -62,7 +64,7 @@ def objective_in_words(config: Config) -> str:
 
 
 class Selection:
-    """One setting to be trained on every fold, any number of seeds; compiled once an anchor."""
+    """One setting to be trained on every fold, any number of seeds; compiled once a meta set."""
 
     def __init__(self, market: Market, config: Config, mesh: Mesh) -> None:
         first, last = period(config, config.train.split)
@@ -85,12 +87,12 @@ class Selection:
     ) -> dict[str, float]:
         market, last = self._market, before.target_day.max()
         windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
-        learnt = lesson(market, config, self._first, last, weights.anchor_share(config))
+        learnt = training_data(market, config, self._first, last, weights.meta_fraction(config))
         learnt = learnt.only(before.row)
-        anchor = learnt.anchor_sessions
-        if anchor not in self._programs:
-            self._programs[anchor] = make_program(config, self._mesh, windows, anchor)
-        program = self._programs[anchor]
+        meta = learnt.meta_sessions
+        if meta not in self._programs:
+            self._programs[meta] = make_program(config, self._mesh, windows, meta)
+        program = self._programs[meta]
         state = fit(Run(config, windows, program, label), learnt)
         size = config.train.global_batch_size
         return score(predict(program, state.ema_params, windows, after.row, size), after, config)

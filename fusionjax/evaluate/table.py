@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fusionjax import files
 from fusionjax.errors import InputError
-from fusionjax.evaluate.scoring import Part, Row, TargetTable
+from fusionjax.evaluate.scoring import ForecasterScores, Part, TargetTable
 from fusionjax.registry import HEADS
 
 _DIGITS = {"pinball": 5, "CRPS": 5}  # of the others three
@@ -55,7 +55,7 @@ Grid = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 
 
 def grids(table: TargetTable) -> list[Grid]:
-    """The table against the floors, every metric of the model, and the parts of the period."""
+    """The table against the baselines, every metric of the model, and the parts of the period."""
     ours = table.rows[0]
     alone = table.rows[1] if len(table.rows) > 1 and table.rows[1].over_seeds else None
     everything = [
@@ -90,7 +90,7 @@ def grids(table: TargetTable) -> list[Grid]:
     return made
 
 
-def _cells(row: Row | Part, columns: tuple[str, ...]) -> list[str]:
+def _cells(row: ForecasterScores | Part, columns: tuple[str, ...]) -> list[str]:
     cells = []
     for column in columns:
         value = row.values.get(column, np.nan)
@@ -100,7 +100,7 @@ def _cells(row: Row | Part, columns: tuple[str, ...]) -> list[str]:
         low, high = row.spread[column]
         digits = _DIGITS.get(column, 3)
         v, a, b = (_short(x, digits) for x in (value, low, high))
-        over_seeds = isinstance(row, Row) and row.over_seeds
+        over_seeds = isinstance(row, ForecasterScores) and row.over_seeds
         cells.append(
             f"{v} ±{_short((high - low) / 2, digits)}" if over_seeds else f"{v} [{a}, {b}]"
         )
@@ -118,7 +118,7 @@ def _title(table: TargetTable) -> str:
 
 
 def for_screen(scores: Scores) -> list[Table]:
-    """The tables for a terminal: against the floors; the rest is in the files."""
+    """The tables for a terminal: against the baselines; the rest is in the files."""
     return [screen(grids(target)[0]) for target in scores.tables]
 
 

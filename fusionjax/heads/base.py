@@ -98,12 +98,12 @@ class Head(abc.ABC):
     Attributes:
       dtype: of its labels.
       title: what its table is a table of.
-      shown: metrics that lead its table.
+      present: metrics that lead its table.
       compared: the one of them that decides better or worse.
       listed: those that the ledger's table has, under names that no other head lists.
-      certain: rules among its floors that make a call and give no probability.
-      learner: the floors that are fitted to its labels: classifiers, whose value is the probability
-        of class 1; regressions; or none.
+      certain: rules among the baselines that make a call and give no probability.
+      learner: the baselines that are fitted to its labels: classifiers, whose value is the
+        probability of class 1; regressions; or none.
       loss_title: of ``sample_loss``, in words; a head without takes no part where updates,
         modalities and drift are judged.
       fold_loss: the one of ``fold_scores`` that a choice of settings minimises, and it in words;

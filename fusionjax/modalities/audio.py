@@ -26,9 +26,9 @@ _COLUMNS = 200  # of a spectrogram for people
 @MODALITIES.register("audio")
 @dataclasses.dataclass(frozen=True)
 class Audio(Media):
-    """The first ``data.audio_seconds``, mono at ``data.audio_hertz``."""
+    """The first ``data.audio_seconds``, mono at ``data.audio_sample_rate``."""
 
-    hertz: int = key(16_000, "samples a second; those of data.audio_hertz")
+    hertz: int = key(16_000, "samples a second; those of data.audio_sample_rate")
     window: int = key(400, "samples a frame")
     hop: int = key(160, "samples from one frame to the next")
     mels: int = key(80, "frequency bands")
@@ -38,7 +38,7 @@ class Audio(Media):
 
     @staticmethod
     def shape(data: DataConfig) -> tuple[int, ...]:
-        return (round(data.audio_seconds * data.audio_hertz),)
+        return (round(data.audio_seconds * data.audio_sample_rate),)
 
     @staticmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
@@ -51,9 +51,9 @@ class Audio(Media):
         (samples,) = self.shape(config.data)
         frames = 1 + (samples - self.window) // self.hop
         need(
-            self.hertz == config.data.audio_hertz,
-            f"modalities.{name}.hertz is {self.hertz}; data.audio_hertz is "
-            f"{config.data.audio_hertz}",
+            self.hertz == config.data.audio_sample_rate,
+            f"modalities.{name}.hertz is {self.hertz}; data.audio_sample_rate is "
+            f"{config.data.audio_sample_rate}",
         )
         need(
             frames >= self.patch,
@@ -83,15 +83,15 @@ class Audio(Media):
 
         from fusionjax.types import Waveform
 
-        if not (settings.audio_time or settings.audio_band):
+        if not (settings.audio_time_mask or settings.audio_frequency_mask):
             return value
         time_key, band_key = jax.random.split(key)
         x = value.samples.astype(jnp.float32)
-        if settings.audio_time:
-            x *= _hole(time_key, len(x), x.shape[1], settings.audio_time)
-        if settings.audio_band:
+        if settings.audio_time_mask:
+            x *= _hole(time_key, len(x), x.shape[1], settings.audio_time_mask)
+        if settings.audio_frequency_mask:
             spectrum = jnp.fft.rfft(x)
-            open_band = _hole(band_key, len(x), spectrum.shape[1], settings.audio_band)
+            open_band = _hole(band_key, len(x), spectrum.shape[1], settings.audio_frequency_mask)
             x = jnp.fft.irfft(spectrum * open_band.astype(spectrum.dtype), x.shape[1])
         samples = jnp.clip(jnp.rint(x), -32768, 32767).astype(value.samples.dtype)
         return Waveform(samples, value.length)

@@ -110,7 +110,7 @@ class Modality(abc.ABC):
         """
 
     @abc.abstractmethod
-    def blank(self, config: Config, rows: int) -> "Input":
+    def dummy(self, config: Config, rows: int) -> "Input":
         """Zeros of the shapes and dtypes that ``reader`` gives, known before any data is read."""
 
     @abc.abstractmethod

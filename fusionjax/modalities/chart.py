@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.store import Market
     from fusionjax.data.windows import Scaler
-    from fusionjax.types import Image
+    from fusionjax.types import ImageInput
 
 
 @MODALITIES.register("chart")
@@ -44,23 +44,23 @@ class Chart(Modality):
         import numpy as np
 
         from fusionjax.data import charts
-        from fusionjax.types import Image
+        from fusionjax.types import ImageInput
 
-        def read(rows: np.ndarray) -> tuple[Image, np.ndarray]:
+        def read(rows: np.ndarray) -> tuple[ImageInput, np.ndarray]:
             at, exists = market.look_back(rows, self.sessions)
             pixels = charts.draw(market.ohlcv[at], exists, self.height)
-            return Image(pixels), np.ones(len(rows), bool)
+            return ImageInput(pixels), np.ones(len(rows), bool)
 
         return read
 
-    def blank(self, config: Config, rows: int) -> "Image":
+    def dummy(self, config: Config, rows: int) -> "ImageInput":
         import numpy as np
 
         from fusionjax.data.charts import PIXELS_PER_SESSION
-        from fusionjax.types import Image
+        from fusionjax.types import ImageInput
 
         width = self.sessions * PIXELS_PER_SESSION
-        return Image(np.zeros((rows, self.height, width), np.uint8))
+        return ImageInput(np.zeros((rows, self.height, width), np.uint8))
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         from fusionjax.data.charts import PIXELS_PER_SESSION
@@ -69,17 +69,19 @@ class Chart(Modality):
         patch = self.patch_height, self.patch_sessions * PIXELS_PER_SESSION
         return ImageEncoder(patch, False, config, deterministic)
 
-    def augment(self, value: "Image", settings: AugmentConfig, key: "jax.Array") -> "Image":
+    def augment(
+        self, value: "ImageInput", settings: AugmentConfig, key: "jax.Array"
+    ) -> "ImageInput":
         """Cut only: shifting or flipping a chart would change its meaning."""
         import jax
 
         from fusionjax.modalities import pixels
-        from fusionjax.types import Image
+        from fusionjax.types import ImageInput
 
         cut_key, _, _ = jax.random.split(key, 3)
-        return Image(pixels.cut_out(value.pixels, settings.image_cutout, cut_key))
+        return ImageInput(pixels.cut_out(value.pixels, settings.image_cutout, cut_key))
 
-    def pooled(self, value: "Image", present: "np.ndarray") -> "np.ndarray":
+    def pooled(self, value: "ImageInput", present: "np.ndarray") -> "np.ndarray":
         from fusionjax.modalities import pixels
 
         return pixels.pooled(value.pixels[:, None], present)
@@ -92,5 +94,5 @@ class Chart(Modality):
 
         return [provenance.bars(market, data, row, self.sessions)]
 
-    def picture(self, value: "Image", market: "Market", row: int) -> Pixels:
+    def picture(self, value: "ImageInput", market: "Market", row: int) -> Pixels:
         return Pixels(value.pixels)

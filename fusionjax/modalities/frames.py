@@ -27,8 +27,8 @@ _PAGE = 256  # items read at once to fit their scale
 @MODALITIES.register("frames")
 @dataclasses.dataclass(frozen=True)
 class Frames(Media):
-    """The first ``data.frames`` rows of ``data.frame_features`` columns, scaled as channels are; a
-    frame that lacks one is masked.
+    """The first ``data.max_frames`` rows of ``data.frame_features`` columns, scaled as channels
+    are; a frame that lacks one is masked.
     """
 
     patch: int = key(8, "frames a token")
@@ -37,7 +37,7 @@ class Frames(Media):
 
     @staticmethod
     def shape(data: DataConfig) -> tuple[int, ...]:
-        return data.frames, data.frame_features
+        return data.max_frames, data.frame_features
 
     @staticmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
@@ -67,10 +67,10 @@ class Frames(Media):
         return dict(zip(_names(media.shape[1]), pairs, strict=True))
 
     def check(self, name: str, config: Config) -> None:
-        frames = config.data.frames
+        frames = config.data.max_frames
         need(
             frames % self.patch == 0,
-            f"modalities.{name}: data.frames {frames} is not a multiple of patch {self.patch}",
+            f"modalities.{name}: data.max_frames {frames} is not a multiple of patch {self.patch}",
         )
 
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:

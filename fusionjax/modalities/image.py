@@ -48,10 +48,10 @@ class Image(Media):
             f"{self.patch}",
         )
 
-    def input(self, content: "np.ndarray", length: "np.ndarray") -> "types.Image":
+    def input(self, content: "np.ndarray", length: "np.ndarray") -> "types.ImageInput":
         from fusionjax import types
 
-        return types.Image(content)
+        return types.ImageInput(content)
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         from fusionjax.models.encoders.image import ImageEncoder
@@ -59,8 +59,8 @@ class Image(Media):
         return ImageEncoder((self.patch, self.patch), True, config, deterministic)
 
     def augment(
-        self, value: "types.Image", settings: AugmentConfig, key: "jax.Array"
-    ) -> "types.Image":
+        self, value: "types.ImageInput", settings: AugmentConfig, key: "jax.Array"
+    ) -> "types.ImageInput":
         """A black box; shifted; left and right exchanged."""
         import jax
 
@@ -70,12 +70,12 @@ class Image(Media):
         cut_key, move_key, flip_key = jax.random.split(key, 3)
         cut = pixels.cut_out(value.pixels, settings.image_cutout, cut_key)
         moved = pixels.moved(cut, settings.image_shift, move_key)
-        return types.Image(pixels.flipped(moved, settings.image_flip, flip_key))
+        return types.ImageInput(pixels.flipped(moved, settings.image_flip, flip_key))
 
-    def pooled(self, value: "types.Image", present: "np.ndarray") -> "np.ndarray":
+    def pooled(self, value: "types.ImageInput", present: "np.ndarray") -> "np.ndarray":
         from fusionjax.modalities import pixels
 
         return pixels.pooled(value.pixels[:, None], present)
 
-    def picture(self, value: "types.Image", market: "Market", row: int) -> Pixels:
+    def picture(self, value: "types.ImageInput", market: "Market", row: int) -> Pixels:
         return Pixels(value.pixels)

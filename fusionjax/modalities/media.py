@@ -86,7 +86,7 @@ class Media(Modality):
 
         return read
 
-    def blank(self, config: Config, rows: int) -> "Input":
+    def dummy(self, config: Config, rows: int) -> "Input":
         import numpy as np
 
         content = np.zeros((rows, *self.shape(config.data)), self.dtype)

@@ -62,7 +62,7 @@ class Numeric(Modality):
 
         return read
 
-    def blank(self, config: Config, rows: int) -> "Series":
+    def dummy(self, config: Config, rows: int) -> "Series":
         import numpy as np
 
         from fusionjax.types import Series

@@ -93,7 +93,7 @@ class Text(Modality):
         begin, end = (int(x[0]) for x in self._between(market, np.array([row])))
         return np.arange(max(begin, end - self.max_documents), end)
 
-    def blank(self, config: Config, rows: int) -> "Documents":
+    def dummy(self, config: Config, rows: int) -> "Documents":
         import numpy as np
 
         from fusionjax.data.text import EMBEDDING_WIDTH, LEXICON

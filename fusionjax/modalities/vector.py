@@ -46,19 +46,19 @@ class Vector(Modality):
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
         raise AssertionError("no market holds vectors")
 
-    def blank(self, config: Config, rows: int) -> "types.Vector":
+    def dummy(self, config: Config, rows: int) -> "types.VectorInput":
         import numpy as np
 
         from fusionjax import types
 
-        return types.Vector(np.zeros((rows, self.features), np.float32))
+        return types.VectorInput(np.zeros((rows, self.features), np.float32))
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         from fusionjax.models.encoders.vector import VectorEncoder
 
         return VectorEncoder(config, deterministic)
 
-    def pooled(self, value: "types.Vector", present: "np.ndarray") -> "np.ndarray":
+    def pooled(self, value: "types.VectorInput", present: "np.ndarray") -> "np.ndarray":
         import numpy as np
 
         return np.where(present[:, None], value.x, np.nan)

@@ -47,8 +47,8 @@ class Forecaster(nn.Module):
         for name in self.config.modalities:
             given = _shown(batch.inputs[name], batch.present[name])
             before = tokens[name] = getattr(self, f"encoders_{name}")(given, before)
-        h, shown, energy = pool(tokens, batch.present)
-        return Encoded(h, shown, energy, self._log_scale(batch))
+        h, is_present, energy = pool(tokens, batch.present)
+        return Encoded(h, is_present, energy, self._log_scale(batch))
 
     def fuse(self, encoded: Encoded) -> Fused:
         """All modalities together."""
@@ -60,10 +60,10 @@ class Forecaster(nn.Module):
         The others get a learned constant, as without prices their volatility is unknown too. If no
         modality declares whether it shows prices, the batch's own scale is used.
         """
-        shown = {name: m.shows_prices for name, m in self.config.modalities.items()}
-        if all(prices is None for prices in shown.values()):
+        shows_prices = {name: m.shows_prices for name, m in self.config.modalities.items()}
+        if all(prices is None for prices in shows_prices.values()):
             return batch.log_scale
-        priced = [batch.present[name] for name, prices in shown.items() if prices]
+        priced = [batch.present[name] for name, prices in shows_prices.items() if prices]
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, self.typical_log_scale)
 
@@ -75,16 +75,16 @@ def pool(
 
     Absent ones give zeros, whatever they hold.
     """
-    pooled, shown, loud = [], [], []
+    pooled, is_present, loud = [], [], []
     for name, t in tokens.items():
         mask = t.mask & present[name][:, None]
         here = mask.any(1)
         x = jnp.where(mask[..., None], t.x.astype(jnp.float32), 0.0)
         mean = x.sum(1) / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(jnp.float32)
         pooled.append(mean.astype(t.x.dtype))
-        shown.append(here)
+        is_present.append(here)
         loud.append(jnp.where(here, t.energy, 0.0))
-    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(shown, 1), jnp.stack(loud, 1)
+    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(is_present, 1), jnp.stack(loud, 1)
 
 
 def _shown(given: Input, present: Bool[Array, "B"]) -> Input:

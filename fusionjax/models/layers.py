@@ -74,7 +74,7 @@ def energy(x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "
     return jnp.log(square.sum((1, 2)) / count + 1e-6)
 
 
-def in_turn(x: Float[Array, "B N D"], before: Tokens | None) -> Float[Array, "B N D"]:
+def order_after(x: Float[Array, "B N D"], before: Tokens | None) -> Float[Array, "B N D"]:
     """Identity that makes XLA compute ``x`` after ``before``, and their gradients in reverse order.
 
     Otherwise the compiler may begin the backward pass with the longest sequence, which needs the
@@ -101,7 +101,7 @@ class Stack(nn.Module):
     ) -> Tokens:
         # An all-true mask is a constant, which XLA would otherwise build on every device for the
         # whole global batch.
-        x, mask = in_turn(x, before), constrain_batch(mask)
+        x, mask = order_after(x, before), constrain_batch(mask)
         loud = energy(x, mask)
         x = nn.Dropout(self.config.dropout, broadcast_dims=(2,), deterministic=self.deterministic)(
             x

@@ -29,6 +29,6 @@ def for_screen(audit: Audit) -> Table:
     made = Table("check", "", "what was seen", "what to do", title=audit.subject)
     for f in worst_first(audit.findings):
         colour = _COLOURS[f.level]
-        done = "accepted by config.data.accepted" if f.code in audit.accepted else f.do
+        done = "accepted by config.data.accepted_findings" if f.code in audit.accepted else f.do
         made.add_row(f.code, f"[{colour}]{f.level}[/]", escape(f.what), escape(done))
     return made

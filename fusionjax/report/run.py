@@ -64,7 +64,7 @@ def write(
     trainings = diagnostics.logs(folder)
     horizon = config.targets["returns"].horizons[0]
     sections = [
-        Section("Scores", "The run beside its floors, on the same samples and resampled days. "
+        Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
         Section("Diagnostics", "What is odd, by stage, with the likely cause and where to look.",
                 _odd(folder)),
@@ -135,11 +135,11 @@ def _verdicts(scores: Scores) -> list[str]:
     """One sentence a target."""
     said = []
     for t in scores.tables:
-        floors = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
-        count = {v: sum(r.verdict == v for r in floors) for v in ("better", "worse")}
+        baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
+        count = {v: sum(r.verdict == v for r in baseline_rows) for v in ("better", "worse")}
         said.append(
             f"{t.target.capitalize()}: by {t.compared} better than {count['better']} of "
-            f"{len(floors)} floors, worse than {count['worse']}"
+            f"{len(baseline_rows)} baselines, worse than {count['worse']}"
         )
     return said
 

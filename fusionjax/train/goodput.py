@@ -13,7 +13,7 @@ import psutil
 from fusionjax import files
 
 # Of the time since the first start: until the program is compiled, reading a checkpoint, waiting
-# for the next batch, updates, writing checkpoints, asking the anchor what modalities are worth
+# for the next batch, updates, writing checkpoints, asking the meta set what modalities are worth
 # (nothing else is evaluated while training), updates that a kill took back or that were looked
 # into, and from the last sign of life to the next start. What no bucket holds is init: imports,
 # data, devices, the first state.

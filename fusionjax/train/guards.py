@@ -38,13 +38,13 @@ def judge(
     moves = finite & ~guard.halted
     log_norm = jnp.log(jnp.maximum(norm, 1e-30))
     takes = moves
-    if config.spike > 0:
+    if config.grad_norm_zscore > 0:
         middle = jnp.median(guard.norms)
         spread = jnp.maximum(_NORMAL * jnp.median(jnp.abs(guard.norms - middle)), _LEAST)
         spiked = (guard.count >= config.window) & (
-            log_norm > middle + np.float32(config.spike) * spread
+            log_norm > middle + np.float32(config.grad_norm_zscore) * spread
         )
-        takes = moves & ~(spiked & (guard.in_row < config.spikes_in_row))
+        takes = moves & ~(spiked & (guard.in_row < config.max_consecutive_skips))
     at = guard.count % config.window
     seen = Guard(
         losses=guard.losses.at[at].set(loss),

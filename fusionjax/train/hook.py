@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from fusionjax.data.pipeline import Feeds
-from fusionjax.data.samples import Lesson
+from fusionjax.data.pipeline import BatchSource
+from fusionjax.data.samples import TrainingData
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.job import Run
 from fusionjax.train.state import TrainState
@@ -17,7 +17,7 @@ class TrainingLoop:
 
     Attributes:
       run: config, data and program.
-      lesson: what is learned from.
+      training_data: what is learned from.
       feeds: the batch of any step; a hook that excludes samples replaces it.
       state: on the devices, perhaps still being computed; ``review`` may replace it.
       goodput: where the time goes.
@@ -29,8 +29,8 @@ class TrainingLoop:
     """
 
     run: Run
-    lesson: Lesson
-    feeds: Feeds
+    training_data: TrainingData
+    batch_source: BatchSource
     state: TrainState
     goodput: Goodput
     folder: Path | None = None

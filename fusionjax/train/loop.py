@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import TrainingData
 from fusionjax.errors import Preempted
 from fusionjax.parallel import processes
 from fusionjax.train import events
@@ -34,7 +34,7 @@ def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]
     config, program, goodput = loop.run.config, loop.run.program, loop.goodput
     with _open(loop, hooks):
         # Seed and step alone decide a batch: who comes back to a step sees the same rows again.
-        batches = loop.feeds.starting(loop.step)
+        batches = loop.batch_source.starting(loop.step)
         while loop.step < loop.last and not loop.stopping:
             # 1. What must have happened by this step: modalities are selected, a trace begins.
             for hook in hooks:
@@ -61,7 +61,7 @@ def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]
             # that stops is left to the next start, which meets it again.
             replaced = [hook.review(loop) for hook in hooks]
             if any(replaced) and (back := int(loop.state.step)) != loop.step:
-                loop.step, batches = back, loop.feeds.starting(back)
+                loop.step, batches = back, loop.batch_source.starting(back)
                 for hook in hooks:
                     hook.rewound(loop)
                 if not loop.stopping:
@@ -84,7 +84,7 @@ def _open(loop: TrainingLoop, hooks: Sequence[Hook]) -> Iterator[None]:
 
 def fit(
     run: Run,
-    lesson: Lesson,
+    training_data: TrainingData,
     output: Output | None = None,
     inherited: Inheritance | None = None,
     stop: Callable[[int], bool] = lambda step: False,
@@ -94,7 +94,7 @@ def fit(
 
     Args:
       run: what to train.
-      lesson: what to learn from.
+      training_data: what to learn from.
       output: where to save; None keeps nothing.
       inherited: from a parent; fresh parameters if None.
       stop: asked after each step; True saves and raises.
@@ -107,7 +107,7 @@ def fit(
       Preempted: ``stop`` said so; the state was saved first.
       InputError: the run folder holds another run, or stays non-finite whatever is tried.
     """
-    loop, rebound = begin(run, lesson, output, inherited)
+    loop, rebound = begin(run, training_data, output, inherited)
     exclusions = Exclusions(loop.folder)
     assembled = [
         Watchdog(),

@@ -15,13 +15,13 @@ import jax
 import numpy as np
 
 from fusionjax import files
-from fusionjax.data.pipeline import Feeds, Shown
+from fusionjax.data.pipeline import BatchSource, VisibleRows
 from fusionjax.parallel import processes
 from fusionjax.parallel.rules import path_name
 from fusionjax.train.job import Run
 from fusionjax.train.state import TrainState
 from fusionjax.train.trace_nonfinite import Site
-from fusionjax.types import Feed
+from fusionjax.types import StepInputs
 
 _SHOWN = 8  # names listed before "and … more"
 
@@ -75,10 +75,13 @@ def _listed(what: str, names: tuple[str, ...]) -> list[str]:
     return [f"{what} {', '.join(names[:_SHOWN])}{more}"] if names else []
 
 
-def debug_step(run: Run, feeds: Feeds, state: TrainState, reference: dict | None = None) -> Finding:
+def debug_step(
+    run: Run, batch_source: BatchSource, state: TrainState, reference: dict | None = None
+) -> Finding:
     """Looks into the step that ``state`` could not make.
 
-    More than ``guard.quarantine`` samples, or half of a batch, are not at fault: it is the model.
+    More than ``guard.max_quarantined`` samples, or half of a batch, are not at fault: it is the
+    model.
 
     Args:
       run: that it is a step of.
@@ -87,15 +90,17 @@ def debug_step(run: Run, feeds: Feeds, state: TrainState, reference: dict | None
       reference: parameters that the run is held to.
     """
     program, seed, step = run.program, run.config.seed, int(state.step)
-    batch, anchor = feeds.drawn(step)
-    rows = np.concatenate([batch.row, np.zeros(0, int) if anchor is None else anchor.row])
+    batch, meta = batch_source.drawn(step)
+    rows = np.concatenate([batch.row, np.zeros(0, int) if meta is None else meta.row])
 
     def made(shown: np.ndarray, state: TrainState = state) -> tuple[dict[str, bool], Any, Any]:
-        feed = feeds.showing(step, Shown(shown[: len(batch)], shown[len(batch) :]))
-        return program.examine(state, feed, seed, reference)
+        step_inputs = batch_source.showing(
+            step, VisibleRows(shown[: len(batch)], shown[len(batch) :])
+        )
+        return program.examine(state, step_inputs, seed, reference)
 
-    sizes = (len(part) // 2 for part in (batch, anchor) if part is not None)
-    most = min(run.config.guard.quarantine, *sizes)
+    sizes = (len(part) // 2 for part in (batch, meta) if part is not None)
+    most = min(run.config.guard.max_quarantined, *sizes)
     every = np.ones(len(rows), bool)
     found, sites, lost = made(every)
     if not any(found.values()):
@@ -103,7 +108,7 @@ def debug_step(run: Run, feeds: Feeds, state: TrainState, reference: dict | None
     none, _, usual = made(~every)
     at = None
     if not any(none.values()):
-        spoilt = feeds.spoilt(step)
+        spoilt = batch_source.spoilt(step)
         if spoilt.sum() > most and not any(made(~spoilt)[0].values()):
             at = np.flatnonzero(spoilt)  # too many to be taken out, but it is not the model
         else:
@@ -125,7 +130,7 @@ def debug_step(run: Run, feeds: Feeds, state: TrainState, reference: dict | None
         tuple(n.removeprefix("gradients/") for n, x in found.items() if x and "gradients/" in n),
         tuple(path_name(p) for (p, _), x in zip(parameters, broken, strict=True) if x),
         samples,
-        () if at is None else _inputs(feeds[step], samples),
+        () if at is None else _inputs(batch_source[step], samples),
     )
 
 
@@ -161,10 +166,10 @@ def _first(sites: list[Site], lost: np.ndarray, backward: bool) -> Site | None:
     return next((sites[i] for i in np.flatnonzero(lost) if sites[i].backward == backward), None)
 
 
-def _inputs(feed: Feed, samples: tuple[int, ...]) -> tuple[str, ...]:
+def _inputs(step_inputs: StepInputs, samples: tuple[int, ...]) -> tuple[str, ...]:
     """What this process's rows of these samples hold that is non-finite."""
     named = []
-    for part in (feed.batch, feed.anchor):
+    for part in (step_inputs.batch, step_inputs.meta):
         if part is None:
             continue
         mine = np.isin(part.sample_id, samples)
@@ -177,14 +182,18 @@ def _inputs(feed: Feed, samples: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def record(folder: Path, finding: Finding, feed: Feed, described: list[dict[str, Any]]) -> Path:
+def record(
+    folder: Path, finding: Finding, step_inputs: StepInputs, described: list[dict[str, Any]]
+) -> Path:
     """Writes a finding and the arrays of the step's feed beside a training; returns where.
 
     Every process dumps its own rows.
     """
     place = folder / "lost" / f"step_{finding.step}"
     arrays = {
-        path_name(path): x for path, x in jax.tree_util.tree_leaves_with_path(feed) if x is not None
+        path_name(path): x
+        for path, x in jax.tree_util.tree_leaves_with_path(step_inputs)
+        if x is not None
     }
     with files.replaced(place / f"feed_{processes.index()}.npz") as f:
         np.savez_compressed(f, **arrays)

@@ -34,7 +34,7 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
         _freeze(frozen),  # and after: no decay either
         _at_rate(),
     )
-    return low_rank(chain, t.rank) if t.rank else chain
+    return low_rank(chain, t.lora_rank) if t.lora_rank else chain
 
 
 def low_rank(

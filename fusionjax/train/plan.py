@@ -19,7 +19,7 @@ import numpy as np
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.windows import blank
+from fusionjax.data.windows import dummy_batch
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel import rules
@@ -34,7 +34,7 @@ TRAFFIC_BAR = 2.0  # bytes between nodes a step, over those of the gradients
 FLAT = 1.05  # the most over the least bytes a device, from few devices to many
 _SMALL = 64e6  # bytes: what is larger must be split, where something splits it
 _LARGEST = 8  # buffers named where a plan does not fit
-_ANCHOR_SESSIONS = 500  # of the lesson; it changes one constant of the program
+_META_SESSIONS = 500  # of the training data; it changes one constant of the program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +116,11 @@ class Plan:
 
 def share_of_moves(config: Config) -> float:
     """In which share of a run's steps the fusion's weights move."""
-    if not weights.anchored(config):
+    if not weights.has_meta_set(config):
         return 0.0
-    due = jax.vmap(lambda step: weights.due(config, step))(jnp.arange(config.train.steps))
+    due = jax.vmap(lambda step: weights.is_update_step(config, step))(
+        jnp.arange(config.train.steps)
+    )
     return float(np.mean(np.asarray(due)))
 
 
@@ -151,7 +153,7 @@ def _replicas(config: Config) -> int:
 
 def state_bytes(config: Config) -> float:
     """Bytes of a checkpoint of this config."""
-    shapes = jax.eval_shape(partial(init_state, config), jnp.uint32(0), blank(config, 1))
+    shapes = jax.eval_shape(partial(init_state, config), jnp.uint32(0), dummy_batch(config, 1))
     return float(sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)))
 
 
@@ -165,7 +167,7 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
     count = _replicas(config) * m.fsdp * m.tensor
     nodes = math.ceil(count / gpu.per_node)
     mesh = make_mesh(m, absent_devices(gpu, nodes)[:count])
-    program = Program(config, mesh, blank(config, 1), _ANCHOR_SESSIONS)
+    program = Program(config, mesh, dummy_batch(config, 1), _META_SESSIONS)
     compiled = program.compiled_step()
     text = compiled.as_text() or ""
     memory: Any = compiled.memory_analysis()

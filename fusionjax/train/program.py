@@ -23,11 +23,16 @@ from fusionjax.parallel.cluster import H100
 from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.parallel.xla_flags import compiler_options
-from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
+from fusionjax.train.inference_fns import (
+    make_diagnosis,
+    make_elimination,
+    make_encode,
+    make_predict,
+)
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_examination, make_step
 from fusionjax.train.trace_nonfinite import Site, trace_nonfinite
-from fusionjax.types import Batch, Encoded, Feed, Forecast
+from fusionjax.types import Batch, Encoded, Forecast, StepInputs
 
 
 class Program:
@@ -37,7 +42,7 @@ class Program:
       config: the seed in it is ignored; seeds are arguments.
       mesh: over which everything is split.
       example: a batch of this process's rows, for its shapes.
-      anchor_sessions: of the lesson; 0 for a program that only predicts.
+      meta_sessions: of the training data; 0 for a program that only predicts.
       parented: whether a step is given the parameters of a parent.
 
     Raises:
@@ -49,13 +54,13 @@ class Program:
         config: Config,
         mesh: Mesh,
         example: Batch,
-        anchor_sessions: int = 0,
+        meta_sessions: int = 0,
         *,
         parented: bool = False,
     ) -> None:
         check_batch(config, mesh)
         self.parented = parented
-        self.mesh, self._config, self._sessions = mesh, config, float(anchor_sessions)
+        self.mesh, self._config, self._sessions = mesh, config, float(meta_sessions)
         self._example = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), example
         )
@@ -115,18 +120,18 @@ class Program:
     @cached_property
     def lowered_step(self) -> Lowered:
         """The step before it is compiled: the same text on every process, or they will hang."""
-        sizes = self._config.train.global_batch_size, anchor_size(self._config.train)
-        batch, anchor = (
+        sizes = self._config.train.global_batch_size, meta_batch_size(self._config.train)
+        batch, meta = (
             jax.tree.map(
                 lambda x, n=n: jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), self._example
             )
             for n in sizes
         )
-        feed = Feed(batch, anchor if weights.anchored(self._config) else None)
+        step_inputs = StepInputs(batch, meta if weights.has_meta_set(self._config) else None)
         seed = jax.ShapeDtypeStruct((), jnp.uint32)
         with jax.set_mesh(self.mesh):
             parent = (self.abstract_state.params,) * self.parented
-            return self._step.lower(self.abstract_state, feed, seed, *parent)
+            return self._step.lower(self.abstract_state, step_inputs, seed, *parent)
 
     @cached_property
     def digest(self) -> str:
@@ -164,21 +169,21 @@ class Program:
             return self._init(jnp.uint32(seed))
 
     def step(
-        self, state: TrainState, feed: Feed, seed: int, parent: dict | None = None
+        self, state: TrainState, step_inputs: StepInputs, seed: int, parent: dict | None = None
     ) -> tuple[TrainState, dict]:
         """One update on this process's rows. ``state`` is donated, ``parent`` is not.
 
-        A feed without an anchor will do where the weights are not due to move.
+        A feed without a meta set will do where the weights are not due to move.
         """
         run = self.compiled_step()
         with jax.set_mesh(self.mesh):
-            sent = rules.to_devices(feed, self.mesh)
-            if sent.anchor is None and weights.anchored(self._config):
-                sent = dataclasses.replace(sent, anchor=self._nothing)
+            sent = rules.to_devices(step_inputs, self.mesh)
+            if sent.meta is None and weights.has_meta_set(self._config):
+                sent = dataclasses.replace(sent, meta=self._nothing)
             return run(state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
 
     def examine(
-        self, state: TrainState, feed: Feed, seed: int, parent: dict | None = None
+        self, state: TrainState, step_inputs: StepInputs, seed: int, parent: dict | None = None
     ) -> tuple[dict[str, bool], list[Site], np.ndarray]:
         """Every intermediate result of an update that is not made; ``state`` stays as it is.
 
@@ -187,10 +192,10 @@ class Program:
           intermediate results, and for each of them the same.
         """
         with jax.set_mesh(self.mesh):
-            sent = rules.to_devices(feed, self.mesh)
+            sent = rules.to_devices(step_inputs, self.mesh)
             args = (state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
-            anchored = feed.anchor is not None
-            if anchored not in self._examined:
+            has_meta_set = step_inputs.meta is not None
+            if has_meta_set not in self._examined:
                 examine = make_examination(self._config, self._sessions)
                 checked, sites = trace_nonfinite(examine, *args)
 
@@ -201,19 +206,19 @@ class Program:
                 platform = self.mesh.devices.flat[0].platform
                 options = compiler_options(platform)
                 whole = rules.replicated(self.mesh)
-                self._examined[anchored] = (
+                self._examined[has_meta_set] = (
                     jax.jit(told, out_shardings=whole, compiler_options=options),
                     sites,
                 )
-            run, sites = self._examined[anchored]
+            run, sites = self._examined[has_meta_set]
             found, lost = jax.device_get(run(*args))
         by_name = jax.tree_util.tree_leaves_with_path(found)
         return {rules.path_name(p): bool(x) for p, x in by_name}, sites, lost
 
     @cached_property
     def _nothing(self) -> Batch:
-        """An anchor of zeros that stays on the devices, for the steps that do not look at it."""
-        rows = anchor_size(self._config.train) // jax.process_count()
+        """A meta set of zeros that stays on the devices, for the steps that do not look at it."""
+        rows = meta_batch_size(self._config.train) // jax.process_count()
         return rules.to_devices(self._zeros(rows), self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
@@ -235,11 +240,11 @@ class Program:
     def eliminate(
         self, state: TrainState, encoded: Encoded, batch: Batch, session: Int64[np.ndarray, "N"]
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Drops the modalities that the anchor does not miss; see ``make_elimination``.
+        """Drops the modalities that the meta set does not miss; see ``make_elimination``.
 
         Args:
           state: of the run; its averaged parameters are asked.
-          encoded: every anchor sample.
+          encoded: every meta sample.
           batch: the same.
           session: of every sample, as a number in [0, N), in time order.
         """
@@ -274,6 +279,6 @@ def flops(compiled: Compiled) -> float:
     return float(counted["flops"])
 
 
-def anchor_size(config: TrainConfig) -> int:
-    """Anchor samples a step: a microbatch, so that memory does not grow."""
+def meta_batch_size(config: TrainConfig) -> int:
+    """Meta set samples a step: a microbatch, so that memory does not grow."""
     return config.global_batch_size // config.grad_accum_steps

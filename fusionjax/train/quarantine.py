@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fusionjax import files
-from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.errors import InputError
 from fusionjax.parallel import processes
 
@@ -82,14 +82,18 @@ class Exclusions:
         if self._folder is not None and processes.first():
             write(self._folder, self._entries)
 
-    def without_excluded(self, lesson: Lesson, step: int) -> Lesson:
-        """The lesson without the samples that were excluded by a step."""
+    def without_excluded(self, training_data: TrainingData, step: int) -> TrainingData:
+        """The training data without the samples that were excluded by a step."""
         excluded = (row for row, e in self._entries.items() if e.weight == 0 and e.since <= step)
         out = np.array([*excluded], int)
 
         def kept(samples: Samples | None) -> Samples | None:
             return None if samples is None else samples.take(~np.isin(samples.row, out))
 
-        whole = kept(lesson.whole)
+        whole = kept(training_data.all)
         assert whole is not None
-        return Lesson(whole, kept(lesson.base), kept(lesson.anchor)) if len(out) else lesson
+        return (
+            TrainingData(whole, kept(training_data.inner), kept(training_data.meta))
+            if len(out)
+            else training_data
+        )

@@ -114,10 +114,10 @@ class Rebound:
         self,
         guard: GuardConfig,
         like: TrainState,
-        turns: list[int],
+        loss_changes: list[int],
         checkpoints: Checkpoints | None,
     ) -> None:
-        self._guard, self._turns, self._checkpoints = guard, turns, checkpoints
+        self._guard, self._loss_changes, self._checkpoints = guard, loss_changes, checkpoints
         self.history = History()
         shares = (math.prod(x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(like))
         size = sum(n * x.dtype.itemsize for n, x in zip(shares, jax.tree.leaves(like), strict=True))
@@ -189,7 +189,7 @@ class Rebound:
             self._protect()
             return GuardDecision()
         best, usual = h.best, h.usual_error()
-        if best and self._guard.rebound and seen.above(best, usual) > self._guard.rebound:
+        if best and self._guard.loss_zscore and seen.above(best, usual) > self._guard.loss_zscore:
             state = self.back(now)
             if state is None:
                 h.best = None  # told once, not at every look from here on
@@ -214,13 +214,13 @@ class Rebound:
           now: guard and counters of the other, as ``guards.counters`` gives them.
         """
         h = self.history
-        if h.best is None or h.rollbacks >= self._guard.rollbacks:
+        if h.best is None or h.rollbacks >= self._guard.max_rollbacks:
             return None
         best = self.copies["best"] if self.in_memory else self._from_disk(h.best.step)
         if best is None:
             return None
         h.rollbacks, h.pending = h.rollbacks + 1, None
-        return self._back(best, now, self._guard.rate)
+        return self._back(best, now, self._guard.lr_backoff)
 
     def _from_disk(self, step: int) -> TrainState | None:
         assert self._checkpoints is not None, "without them no large state is ever the best"
@@ -242,7 +242,7 @@ class Rebound:
         return dataclasses.replace(state, guard=free)
 
     def _turn(self, step: int) -> int:
-        return bisect.bisect_right(self._turns, step)
+        return bisect.bisect_right(self._loss_changes, step)
 
     def _forget(self) -> None:
         self.history.best = self.history.pending = None

@@ -13,7 +13,7 @@ from fusionjax.config import Config
 from fusionjax.data import audit, prepare, samples, store
 from fusionjax.data.audit import Audit
 from fusionjax.data.pipeline import evaluation_batches
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -53,13 +53,13 @@ def make_program(
     config: Config,
     mesh: Mesh,
     windows: Windows,
-    anchor_sessions: int = 0,
+    meta_sessions: int = 0,
     *,
     parented: bool = False,
 ) -> Program:
     """The compiled functions for the shapes that ``windows`` gives."""
     example = next(evaluation_batches(np.zeros(1, int), windows, 1))
-    return Program(config, mesh, example, anchor_sessions, parented=parented)
+    return Program(config, mesh, example, meta_sessions, parented=parented)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,12 +67,12 @@ class Trainer(Run):
     """A run with all that it learns from, ready to train any seed.
 
     Attributes:
-      lesson: what is learned from.
+      training_data: what is learned from.
       info: what its checkpoints say beside the state.
       audit: of the data.
     """
 
-    lesson: Lesson
+    training_data: TrainingData
     info: RunInfo
     audit: Audit
 
@@ -95,32 +95,32 @@ class Trainer(Run):
         market, audited = audited_market(config)
         first, last = config.data.splits[config.train.split]
         days = samples.period(config, config.train.split)
-        chosen = samples.lesson(market, config, *days, weights.anchor_share(config))
+        chosen = samples.training_data(market, config, *days, weights.meta_fraction(config))
         kept = coreset(config, market)
         if kept is not None:
             chosen = chosen.only(kept)
         scaler = Scaler.fit(market, days[1])
         windows = Windows(market, config, scaler)
-        program = make_program(config, mesh, windows, chosen.anchor_sessions)
+        program = make_program(config, mesh, windows, chosen.meta_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
-        return Trainer(config, windows, program, lesson=chosen, info=info, audit=audited)
+        return Trainer(config, windows, program, training_data=chosen, info=info, audit=audited)
 
     def describe(self) -> None:
         """Says what will be trained on what, before the first step."""
         from clu import parameter_overview
 
         mesh = self.program.mesh
-        days, anchor = self.lesson.whole.target_day, self.lesson.anchor
+        days, meta = self.training_data.all.target_day, self.training_data.meta
         count = int(parameter_overview.count_parameters(self.program.abstract_state.params))
         say(
-            f"{self.config.name}: {len(self.lesson.whole):,} samples of {len(self.market.symbols)} "
-            f"symbol(s), targets {days.min()} to {days.max()}; {count:,} parameters; "
-            f"mesh {axes(mesh)}"
+            f"{self.config.name}: {len(self.training_data.all):,} samples of "
+            f"{len(self.market.symbols)} symbol(s), targets {days.min()} to {days.max()}; "
+            f"{count:,} parameters; mesh {axes(mesh)}"
         )
-        if anchor is not None:
+        if meta is not None:
             say(
-                f"fusion weights learn from the anchor: {len(anchor):,} samples from "
-                f"{anchor.target_day.min()} on"
+                f"fusion weights learn from the meta set: {len(meta):,} samples from "
+                f"{meta.target_day.min()} on"
             )
 
     def preflight(self, folder: Path) -> None:
@@ -159,4 +159,4 @@ class Trainer(Run):
         run = self.with_seed(seed, f"seed {seed}")
         info = dataclasses.replace(self.info, config=run.config)
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
-            return fit(run, self.lesson, Output(checkpoints, info, begun), None, stop, hooks)
+            return fit(run, self.training_data, Output(checkpoints, info, begun), None, stop, hooks)

@@ -19,23 +19,23 @@ _FREE = (
     "ladder",
     "drift",
     "toy",
-    # Copied into train.* when they take effect; replay_share is not.
+    # Copied into train.* when they take effect; replay_fraction is not.
     "finetune.split",
     "finetune.steps",
     "finetune.learning_rate",
     "finetune.warmup_steps",
     "finetune.frozen",
-    "finetune.rank",
-    "finetune.gate_sessions",
-    "finetune.every",
-    "finetune.retrain_every",
+    "finetune.lora_rank",
+    "finetune.promotion_sessions",
+    "finetune.update_interval",
+    "finetune.retrain_interval",
     "data.root",
     "data.prepared",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.log_every",
     "train.hang_seconds",
-    "guard.quarantine",
+    "guard.max_quarantined",
 )
 
 

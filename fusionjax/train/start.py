@@ -3,8 +3,8 @@
 import jax
 
 from fusionjax.config import Config
-from fusionjax.data.pipeline import BatchPlan, Feeds, Replay
-from fusionjax.data.samples import Lesson
+from fusionjax.data.pipeline import BatchPlan, BatchSource, Replay
+from fusionjax.data.samples import TrainingData
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
 from fusionjax.parallel import processes
@@ -13,14 +13,14 @@ from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.hook import TrainingLoop
 from fusionjax.train.job import Inheritance, Output, Run
-from fusionjax.train.program import Program, anchor_size
+from fusionjax.train.program import Program, meta_batch_size
 from fusionjax.train.rebound import Rebound
 from fusionjax.train.run_info import require_same_run
 from fusionjax.train.state import TrainState, with_pretrained
 
 
 def begin(
-    run: Run, lesson: Lesson, output: Output | None, inherited: Inheritance | None
+    run: Run, training_data: TrainingData, output: Output | None, inherited: Inheritance | None
 ) -> tuple[TrainingLoop, Rebound]:
     """Compiles the step, makes or restores the state, and the memory of the run's losses.
 
@@ -38,7 +38,7 @@ def begin(
     goodput = Goodput(
         folder if processes.first() else None, None if output is None else output.begun
     )
-    turns = [] if lesson.anchor is None else weights.turns(config)
+    turns = [] if training_data.meta is None else weights.loss_changes(config)
     rebound = Rebound(config.guard, program.abstract_state, turns, checkpoints)
     with processes.Watchdog(config.train.hang_seconds):
         if checkpoints is None or checkpoints.latest() is None:
@@ -48,9 +48,11 @@ def begin(
             state = _restored(checkpoints, program, rebound, goodput)
     with goodput.spent("compile"):
         program.compiled_step()
-    source = feeds(config, lesson, run.windows, None if inherited is None else inherited.replay)
+    source = batch_source(
+        config, training_data, run.windows, None if inherited is None else inherited.replay
+    )
     reference = None if inherited is None else inherited.reference
-    return TrainingLoop(run, lesson, source, state, goodput, folder, reference), rebound
+    return TrainingLoop(run, training_data, source, state, goodput, folder, reference), rebound
 
 
 def _restored(
@@ -79,13 +81,17 @@ def _fresh(run: Run) -> TrainState:
     return state
 
 
-def feeds(config: Config, lesson: Lesson, windows: Windows, replay: Replay | None = None) -> Feeds:
+def batch_source(
+    config: Config, training_data: TrainingData, windows: Windows, replay: Replay | None = None
+) -> BatchSource:
     """What ``fit`` trains on: a function of the config's seed and the step."""
     plan = BatchPlan(
         config.train.global_batch_size,
-        anchor_size(config.train),
-        weights.absorb_start(config),
+        meta_batch_size(config.train),
+        weights.refit_start(config),
         config.seed,
-        due=lambda step: bool(weights.due(config, step)),
+        is_update_step=lambda step: bool(weights.is_update_step(config, step)),
     )
-    return Feeds(lesson, windows, plan, replay, (jax.process_index(), jax.process_count()))
+    return BatchSource(
+        training_data, windows, plan, replay, (jax.process_index(), jax.process_count())
+    )

@@ -43,7 +43,7 @@ class TrainState:
     step: Int[Array, ""]  # completed updates
     params: Any
     opt_state: Any
-    weights_opt_state: Any  # of a fusion's weights that the anchor teaches; () without them
+    weights_opt_state: Any  # of a fusion's weights that the meta set teaches; () without them
     ema_params: Any  # averaged parameters: the teacher, and what evaluate and predict use
     guard: Guard  # what the last updates were like
 

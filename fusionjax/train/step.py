@@ -23,11 +23,11 @@ from fusionjax.train.augment import augment
 from fusionjax.train.loss import Metrics, label_counts, label_means, output_losses, weigh
 from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
-from fusionjax.types import Batch, Encoded, Feed, Fused, Labels
+from fusionjax.types import Batch, Encoded, Fused, Labels, StepInputs
 
 
 def make_step(
-    config: Config, anchor_sessions: float = 0.0
+    config: Config, meta_sessions: float = 0.0
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Builds ``step(state, feed, seed, parent=None) -> (state, metrics)``.
 
@@ -37,34 +37,34 @@ def make_step(
 
     With a fusion that learns weights a step has two parts. Encoders and heads learn from the batch,
     toward labels that the teacher (the averaged heads on the live features) softens; then, when
-    due, the fusion's weights learn from the anchor, through encoders held still.
+    due, the fusion's weights learn from the meta set, through encoders held still.
 
     A fine-tuning may be held to its parent's parameters: by their distance (L2-SP, Li et al.,
-    2018; ``finetune.to_parent``) and by labels mixed with the parent's forecasts (learning without
-    forgetting, Li & Hoiem, 2016; ``finetune.teacher``).
+    2018; ``finetune.l2_sp``) and by labels mixed with the parent's forecasts (learning without
+    forgetting, Li & Hoiem, 2016; ``finetune.distillation_weight``).
 
     Args:
       config: of the run.
-      anchor_sessions: how many sessions the anchor has; says how much it is worth.
+      meta_sessions: how many sessions the meta set has; says how much it is worth.
     """
 
     def step(
-        state: TrainState, feed: Feed, seed: Array, parent: Any = None
+        state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any = None
     ) -> tuple[TrainState, Metrics]:
-        made = _proposed(state, feed, seed, parent, config)
+        made = _proposed(state, step_inputs, seed, parent, config)
         params, opt_state = made.params, made.opt_state
         weights_opt_state = state.weights_opt_state
         finite = _numbers((made.loss, made.norm, made.observed))
-        if weights.anchored(config):
-            assert feed.anchor is not None
+        if weights.has_meta_set(config):
+            assert step_inputs.meta is not None
             # Only φ passes through: all parameters would be copied.
             phi, weights_opt_state = jax.lax.cond(
-                weights.due(config, state.step),
-                partial(_distil, config=config, anchor_sessions=anchor_sessions),
-                lambda params, opt_state, anchor: (weights.get(params), opt_state),
+                weights.is_update_step(config, state.step),
+                partial(_distil, config=config, meta_sessions=meta_sessions),
+                lambda params, opt_state, meta: (weights.get(params), opt_state),
                 params,
                 weights_opt_state,
-                feed.anchor,
+                step_inputs.meta,
             )
             params = weights.put(params, phi)
             finite &= _numbers(phi)
@@ -88,24 +88,26 @@ def make_step(
     return step
 
 
-def make_examination(config: Config, anchor_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
+def make_examination(config: Config, meta_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
     """Builds ``examine(state, feed, seed, parent=None)``: all that an update would be made of.
 
     The loss, its parts and gradients, their norm, what the fusion observed, and what its weights
-    would become where the feed has an anchor.
+    would become where the feed has a meta set.
     """
 
-    def examine(state: TrainState, feed: Feed, seed: Array, parent: Any = None) -> dict[str, Any]:
-        made = _proposed(state, feed, seed, parent, config)
+    def examine(
+        state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any = None
+    ) -> dict[str, Any]:
+        made = _proposed(state, step_inputs, seed, parent, config)
         found = {"loss": made.loss, "parts": made.means, "gradients": made.grads}
         found |= {"norm": made.norm, "observed": made.observed}
-        if feed.anchor is not None:
+        if step_inputs.meta is not None:
             found["weights"], _ = _distil(
                 made.params,
                 state.weights_opt_state,
-                feed.anchor,
+                step_inputs.meta,
                 config=config,
-                anchor_sessions=anchor_sessions,
+                meta_sessions=meta_sessions,
             )
         return found
 
@@ -125,12 +127,14 @@ class _Proposed(NamedTuple):
     learning_rate: Array
 
 
-def _proposed(state: TrainState, feed: Feed, seed: Array, parent: Any, config: Config) -> _Proposed:
+def _proposed(
+    state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any, config: Config
+) -> _Proposed:
     # A function of seed and step, never a carried key: a resumed run draws the same.
     key = jax.random.fold_in(jax.random.key(seed), state.step)
-    loss, means, grads, observed = _gradients(state, feed.batch, key, config, parent)
+    loss, means, grads, observed = _gradients(state, step_inputs.batch, key, config, parent)
     if parent is not None:
-        pull = np.float32(config.finetune.to_parent)
+        pull = np.float32(config.finetune.l2_sp)
         grads = jax.tree.map(lambda g, p, q: g + pull * (p - q), grads, state.params, parent)
     rate = state.guard.rate
     with jax.numpy_dtype_promotion("standard"):  # optax mixes its step counter with floats
@@ -200,9 +204,9 @@ def _loss(
     fusion = FUSIONS[config.model.fusion]
     if (share := fusion.soft_labels(config)) > 0:
         labels = _taught(labels, teachers.ema, encoded, share, config)
-    if teachers.parent is not None and config.finetune.teacher > 0:
+    if teachers.parent is not None and config.finetune.distillation_weight > 0:
         said: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
-        share = config.finetune.teacher
+        share = config.finetune.distillation_weight
         labels = soften(labels, said.outcome, jnp.float32(share), config.targets)
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
     if fused.experts is not None and fusion.experts_learn:
@@ -240,26 +244,26 @@ def _expert_losses(
         return jnp.where(here, weigh(losses, config), 0.0)
 
     assert fused.experts is not None
-    return jax.vmap(one, in_axes=(1, 1))(fused.experts, fused.shown)
+    return jax.vmap(one, in_axes=(1, 1))(fused.experts, fused.present)
 
 
 def _distil(
     params: Any,
     opt_state: Any,
-    anchor: Batch,
+    meta: Batch,
     *,
     config: Config,
-    anchor_sessions: float,
+    meta_sessions: float,
 ) -> tuple[Any, Any]:
-    """φ and its optimiser's state after one move on the anchor, through encoders held still."""
+    """φ and its optimiser's state after one move on the meta set, through encoders held still."""
     still = Forecaster(config)
-    encoded: Any = jax.lax.stop_gradient(still.apply({"params": params}, anchor, method="encode"))
-    total, labels = label_counts(anchor), hard(anchor.targets, config.targets)
+    encoded: Any = jax.lax.stop_gradient(still.apply({"params": params}, meta, method="encode"))
+    total, labels = label_counts(meta), hard(meta.targets, config.targets)
 
     def loss_of(phi: Any) -> Array:
         fused: Any = still.apply({"params": weights.put(params, phi)}, encoded, method="fuse")
-        loss, _ = _objective(fused, labels, anchor, encoded.log_scale, total, config)
-        return loss + weights.penalty(phi, config, anchor_sessions)
+        loss, _ = _objective(fused, labels, meta, encoded.log_scale, total, config)
+        return loss + weights.penalty(phi, config, meta_sessions)
 
     phi = weights.get(params)
     with jax.numpy_dtype_promotion("standard"):

@@ -19,16 +19,16 @@ _KEEP_ALL = -99.0  # standard errors: nothing is ever dropped
 ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("ours", {}),
     (
-        "no anchor: nothing weighted or dropped",
+        "no meta set: nothing weighted or dropped",
         {"distill.learned": (), "distill.elimination_margin": _KEEP_ALL},
     ),
     ("no elimination", {"distill.elimination_margin": _KEEP_ALL}),
     ("no feature weights", {"distill.learned": ("modality", "rater", "joint")}),
-    ("no rater", {"distill.learned": ("modality", "feature", "joint")}),
-    ("no modality weights, no rater", {"distill.learned": ("feature", "joint")}),
+    ("no quality head", {"distill.learned": ("modality", "feature", "joint")}),
+    ("no modality weights, no quality head", {"distill.learned": ("feature", "joint")}),
     ("no weight of the joint path", {"distill.learned": ("modality", "rater", "feature")}),
     ("no soft labels (no teacher)", {"distill.soft_labels": 0.0}),
-    ("no absorption", {"distill.absorb_share": 0.01}),
+    ("no refit", {"distill.refit_fraction": 0.01}),
 )
 
 
@@ -36,6 +36,6 @@ def get_config() -> ConfigDict:
     c = planted.get_config()
     c.name = "ablation"
     c.ladder.fusions = tuple((name, {"model.fusion": "distilled", **x}) for name, x in ROWS)
-    c.ladder.rungs = (MODALITIES[:3], MODALITIES)
+    c.ladder.subsets = (MODALITIES[:3], MODALITIES)
     c.ladder.oracle = ()
     return c

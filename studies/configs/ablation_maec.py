@@ -12,5 +12,5 @@ def get_config() -> ConfigDict:
     c = maec.get_config()
     c.name = "ablation_maec"
     c.ladder.fusions = ablation.get_config().ladder.fusions
-    c.ladder.rungs = (c.ladder.rungs[0], c.ladder.rungs[-1])
+    c.ladder.subsets = (c.ladder.subsets[0], c.ladder.subsets[-1])
     return c

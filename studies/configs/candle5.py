@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     c.modalities[CANDLES] = base.modality("image", sessions=1)
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "candles", "test", 5
     c.ladder.root = "../shared/datasets/candle5"
-    c.ladder.rungs = ((CANDLES,),)
+    c.ladder.subsets = ((CANDLES,),)
     c.ladder.fusions = (("fusionjax", {"model.fusion": "equal"}),)
     c.targets.returns.weight = c.targets.volatility.weight = 0.0
     c.model.width, c.model.layers, c.model.dropout = 64, 2, 0.2

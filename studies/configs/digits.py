@@ -5,7 +5,7 @@
 
 1,280 training, 320 dev and 400 test samples (the published split; dev comes out of training), five
 seeds; digits_junk.py adds views that say nothing. The rows are shuffled, so "later" means
-nothing here and the anchor is a random 40 %.
+nothing here and the meta set is a random 40 %.
 """
 
 from ml_collections import ConfigDict
@@ -19,6 +19,6 @@ def get_config() -> ConfigDict:
     c.name = "digits"
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "digits", "clean", 5
     c.ladder.root = "../shared/datasets/multiview/handwritten.npz"
-    c.ladder.rungs = (VIEWS[:3], VIEWS)
+    c.ladder.subsets = (VIEWS[:3], VIEWS)
     c.ladder.oracle = ()
     return c

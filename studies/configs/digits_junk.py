@@ -12,5 +12,5 @@ from studies.names import JUNK, VIEWS
 def get_config() -> ConfigDict:
     c = digits.get_config()
     c.ladder.variant = "junk"
-    c.ladder.rungs = (VIEWS, VIEWS + JUNK)
+    c.ladder.subsets = (VIEWS, VIEWS + JUNK)
     return c

@@ -1,7 +1,7 @@
 """How soon detectors and update rules notice and survive known changes.
 
     python benchmarks/detectors.py                                    # detectors, simulated
-    python studies/recovery.py --config=studies/configs/drift.py      # update rules
+    python studies/drift_recovery.py --config=studies/configs/drift.py      # update rules
 
 The second plants a clue to the next move into KDD17's prices (2011 and 2012 to learn from, 2013 to
 live through; the change is on 2013-05-01) and lives it under each rule; half an hour.

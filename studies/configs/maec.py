@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     c.modalities.price = base.modality("vector", features=13)  # the rest: from data
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "maec", "maec15", 5
     c.ladder.root = "../shared/datasets/maec"
-    c.ladder.rungs = (
+    c.ladder.subsets = (
         ("price",),
         ("price", "text"),
         ("price", "text", "audio"),
@@ -36,6 +36,6 @@ def get_config() -> ConfigDict:
     c.targets.direction.weight = c.targets.returns.weight = 0.0
     c.model.width, c.model.dropout = 32, 0.3
     c.train.steps, c.train.global_batch_size = 100, 64  # of 100, 200, 400 best on dev for all
-    c.distill.warmup_steps, c.distill.burst_steps = 10, 20
+    c.distill.warmup_steps, c.distill.initial_update_steps = 10, 20
     c.train.learning_rate, c.train.modality_dropout, c.train.ema_decay = 2e-3, 0.0, 0.98
     return c

@@ -1,13 +1,14 @@
 """The modality ladder on a planted market: who gains, who is harmed, with the truth known.
 
     python studies/ladder.py --config=studies/configs/planted.py --split=test --plot
-    python studies/truth.py --config=studies/configs/planted.py    # do the weights mean it?
+    python studies/ground_truth.py --config=studies/configs/planted.py    # do the weights mean it?
 
 Ten seeds, each a market of its own: 2,500 training, 500 dev and 4,000 test samples. The first row
-is ours; rivals train on the same rows, anchor included. All settings were chosen on the dev samples
-of eight to twelve *other* markets (from seed 100, rungs 3 and 6): the rivals' from four to eight
-each in regime full, ours from some seventy over full, weak and noisy_labels, as the method itself
-was made there. planted_regimes.py runs the other regimes. docs/fusion.md has the tables.
+is ours; baseline fusions train on the same rows, meta set included. All settings were chosen on the
+dev samples of eight to twelve *other* markets (from seed 100, subsets 3 and 6): the baseline
+fusions' from four to eight each in regime full, ours from some seventy over full, weak and
+noisy_labels, as the method itself was made there. planted_regimes.py runs the other regimes.
+docs/fusion.md has the tables.
 """
 
 from ml_collections import ConfigDict
@@ -32,7 +33,7 @@ def get_config() -> ConfigDict:
         ("QMF", {"model.fusion": "qmf"}),
         ("modality dropout", {"model.fusion": "concat", "train.modality_dropout": 0.15}),
     )
-    c.ladder.rungs = tuple(MODALITIES[:n] for n in range(2, 7))
+    c.ladder.subsets = tuple(MODALITIES[:n] for n in range(2, 7))
     c.ladder.oracle = MODALITIES[:3]
     c.targets.returns.weight = c.targets.volatility.weight = 0.0
     c.model.width, c.model.dropout = 32, 0.3

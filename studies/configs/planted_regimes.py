@@ -1,4 +1,5 @@
-"""The ladder in the planted market's other regimes, against the best rivals of the full one.
+"""The ladder in the planted market's other regimes, against the best baseline fusion of the full
+one.
 
 python studies/ladder.py --config=studies/configs/planted_regimes.py --split=test
 … --config.ladder.variant=weak     (or drift)
@@ -15,5 +16,5 @@ def get_config() -> ConfigDict:
     c.ladder.variant = "noisy_labels"
     kept = ("distilled", "concat", "softmax gate", "attention gate")
     c.ladder.fusions = tuple(row for row in c.ladder.fusions if row[0] in kept)
-    c.ladder.rungs = tuple(MODALITIES[:n] for n in (2, 3, 6))
+    c.ladder.subsets = tuple(MODALITIES[:n] for n in (2, 3, 6))
     return c

@@ -7,7 +7,7 @@ from jaxtyping import Int64, UInt8
 
 from fusionjax.data.media import require_packages
 from fusionjax.errors import InputError
-from fusionjax.types import Batch, Image
+from fusionjax.types import Batch, ImageInput
 from studies.data.views import Views, targets
 from studies.names import CANDLES
 
@@ -45,7 +45,7 @@ def load(root: Path, seed: int) -> Views:
     count, ends = len(y), len(copies)
     time = np.arange(count)
     batch = Batch(
-        inputs={CANDLES: Image(x)},
+        inputs={CANDLES: ImageInput(x)},
         present={CANDLES: np.ones(count, bool)},
         targets=targets(direction=y),
         log_scale=np.zeros(count, np.float32),

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from fusionjax import files
 from fusionjax.data import calendar, media, schema
 from fusionjax.errors import InputError
-from fusionjax.types import Vector
+from fusionjax.types import VectorInput
 from studies.data.planted import Planted
 from studies.names import NUMERIC
 
@@ -66,7 +66,7 @@ def write(planted: Planted, folder: Path, rows: Int[np.ndarray, "S"]) -> None:
     batch, truth = planted.views.batch, planted.truth
     up = np.asarray(batch.targets.label["direction"])[rows, 0] == 1
     here = {name: np.asarray(batch.present[name])[rows] for name in batch.present}
-    vectors = {name: v.x for name, v in batch.inputs.items() if isinstance(v, Vector)}
+    vectors = {name: v.x for name, v in batch.inputs.items() if isinstance(v, VectorInput)}
     x = {name: np.asarray(v, float)[rows] for name, v in vectors.items()}
     tables = {}
     for name, (kind, suffix, _, encode, _) in _MEDIA.items():

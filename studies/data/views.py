@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from fusionjax.errors import InputError
-from fusionjax.types import Batch, Input, Targets, Vector
+from fusionjax.types import Batch, Input, Targets, VectorInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Views:
     def features(self) -> dict[str, int]:
         """Width of each modality's vector."""
         vectors = self.batch.inputs.items()
-        return {name: v.x.shape[1] for name, v in vectors if isinstance(v, Vector)}
+        return {name: v.x.shape[1] for name, v in vectors if isinstance(v, VectorInput)}
 
 
 def targets(
@@ -110,7 +110,7 @@ def views(
         else:  # absent from all of training: what it holds later cannot be read
             mean, std = np.zeros(x.shape[1]), np.zeros(x.shape[1])
         scaled = np.where(std > 1e-8, (x - mean) / np.where(std > 1e-8, std, 1), 0)
-        inputs[name] = Vector(np.where(here[:, None], scaled, 0).astype(np.float32))
+        inputs[name] = VectorInput(np.where(here[:, None], scaled, 0).astype(np.float32))
         present[name] = here & bool(len(seen))
     count, scale = len(time), labels.log_scale
     nothing = ~np.any(list(present.values()), axis=0)

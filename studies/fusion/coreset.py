@@ -12,13 +12,13 @@ from fusionjax.errors import InputError
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired, title
-from studies.fusion.study import Study
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.schema import StudyConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All, chosen and random samples: scores on one rung, and what the choice gains.
+    """All, chosen and random samples: scores on one subset, and what the choice gains.
 
     Attributes:
       cells: scored models by the samples they were trained on.
@@ -35,7 +35,7 @@ class Comparison:
 def compare(config: StudyConfig, views: list[Views], split: str, share: float) -> Comparison:
     """Trains the ladder's first fusion on all samples, lets it choose, and trains on fewer.
 
-    The last rung's modalities are shown.
+    The last subset's modalities are shown.
 
     Raises:
       InputError: the share is none, or the labels are no classes.
@@ -48,11 +48,11 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
             "chosen by classes, of planted or digits"
         )
     name, changes = config.ladder.fusions[0]
-    config, rung = with_vectors(config, views[0]).override(changes), config.ladder.rungs[-1]
-    study = Study(config, views)
-    fitted = study.fit(rung)
-    made = {"all": score(name, study, fitted, views, rung, split)}
-    logits = study.predict(fitted.state, rung, study.train).outcome["direction"]
+    config, subset = with_vectors(config, views[0]).override(changes), config.ladder.subsets[-1]
+    study = VectorExperiment(config, views)
+    fitted = study.fit(subset)
+    made = {"all": score(name, study, fitted, views, subset, split)}
+    logits = study.predict(fitted.state, subset, study.train).outcome["direction"]
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
     chosen = [
         choose(b, v.batch.targets.label["direction"][study.train, 0].astype(np.int64), share, seed)
@@ -61,9 +61,9 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     drawn = [draw(len(study.train), share, seed) for seed in range(len(views))]
     for how, kept in (("chosen", chosen), ("random", drawn)):
         fewer = [_only(v, k) for v, k in zip(views, kept, strict=True)]
-        study = Study(config, fewer)
-        fitted = study.fit(rung)
-        made[f"{share:.0%} {how}"] = score(name, study, fitted, fewer, rung, split)
+        study = VectorExperiment(config, fewer)
+        fitted = study.fit(subset)
+        made[f"{share:.0%} {how}"] = score(name, study, fitted, fewer, subset, split)
     chance = 100 * (1 - 1 / len(views[0].classes))
     loss = {how: cell.loss[..., 0] for how, cell in made.items()}
     skill = {how: (chance - x.mean()) / (chance - loss["all"].mean()) for how, x in loss.items()}

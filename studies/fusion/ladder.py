@@ -1,6 +1,7 @@
-"""The modality ladder: every fusion, and a floor, with ever more modalities, on the same samples.
+"""The modality ladder: every fusion, and a baseline, with ever more modalities, on the same
+samples.
 
-A fusion does no harm if no rung is worse than the best smaller one beyond the paired interval.
+A fusion does no harm if no subset is worse than the best smaller one beyond the paired interval.
 """
 
 import dataclasses
@@ -15,10 +16,10 @@ from jaxtyping import Float, Int64
 from rich.progress import Progress
 
 from fusionjax.errors import InputError
-from fusionjax.types import Image, Input, Vector
+from fusionjax.types import ImageInput, Input, VectorInput
 from studies.data import candles, digits, maec, planted
 from studies.data.views import Views
-from studies.fusion.study import Fitted, Study
+from studies.fusion.vector_experiment import Fitted, VectorExperiment
 from studies.schema import StudyConfig
 
 _BINS = 10  # of the calibration error
@@ -26,17 +27,18 @@ _BINS = 10  # of the calibration error
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One fusion on one rung. ``loss`` is what is compared; lower is better.
+    """One fusion on one subset. ``loss`` is what is compared; lower is better.
 
     Attributes:
       loss: of every seed and sample: 100 if wrong, or squared errors of log volatility by horizon.
       summary: metric -> (mean over seeds, standard deviation over seeds).
-      weights: mean fusion weight of each modality where present, a row a seed; None for the floor.
+      weights: mean fusion weight of each modality where present, a row a seed; None for the
+      baseline.
       kept: which modalities elimination kept, a row a seed; None for other fusions.
     """
 
     fusion: str
-    rung: tuple[str, ...]
+    subset: tuple[str, ...]
     loss: Float[np.ndarray, "seeds samples K"]
     summary: dict[str, tuple[float, float]]
     weights: Float[np.ndarray, "seeds M"] | None
@@ -54,7 +56,7 @@ def load(config: StudyConfig, progress: Progress) -> list[Views]:
     if c.data == "candles":
         return [candles.load(Path(c.root), s) for s in seeds]
     cache = Path(config.data.prepared) / "text_cache"
-    junk = sum(name.startswith("junk") for name in c.rungs[-1])
+    junk = sum(name.startswith("junk") for name in c.subsets[-1])
     return [
         maec.load(Path(c.root), cache, progress, year=c.variant, junk=junk, seed=s)  # type: ignore[arg-type]
         for s in seeds
@@ -78,14 +80,14 @@ def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
 def climb(
     config: StudyConfig, views: list[Views], split: str, progress: Progress
 ) -> Iterator[Cell]:
-    """Trains and scores every fusion on every rung, and a linear floor at the end.
+    """Trains and scores every fusion on every subset, and a linear baseline at the end.
 
     Raises:
-      InputError: a rung names a modality that the data has not, or the split is none of its own.
+      InputError: a subset names a modality that the data has not, or the split is none of its own.
     """
     config = with_vectors(config, views[0])
-    for rung in config.ladder.rungs:
-        unknown = set(rung) - set(views[0].names)
+    for subset in config.ladder.subsets:
+        unknown = set(subset) - set(views[0].names)
         if unknown:
             raise InputError(
                 f"config.ladder: {', '.join(sorted(unknown))} is no modality of "
@@ -97,35 +99,36 @@ def climb(
             f"{', '.join(views[0].split)}"
         )
     told = config.ladder.oracle
-    if told and told not in config.ladder.rungs[1:]:
+    if told and told not in config.ladder.subsets[1:]:
         raise InputError(
-            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.rungs after the first"
+            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.subsets after the "
+            "first"
         )
-    total = (len(config.ladder.fusions) + 1) * len(config.ladder.rungs)
+    total = (len(config.ladder.fusions) + 1) * len(config.ladder.subsets)
     bar = progress.add_task("ladder", total=total, note="")
     for name, changes in config.ladder.fusions:
-        study = Study(config.override(changes), views)
-        for rung in config.ladder.rungs:
-            progress.update(bar, note=f"{name}, {len(rung)} modalities")
-            yield score(name, study, study.fit(rung), views, rung, split)
+        study = VectorExperiment(config.override(changes), views)
+        for subset in config.ladder.subsets:
+            progress.update(bar, note=f"{name}, {len(subset)} modalities")
+            yield score(name, study, study.fit(subset), views, subset, split)
             progress.advance(bar)
-    for rung in config.ladder.rungs:
-        progress.update(bar, note=f"floor, {len(rung)} modalities")
-        yield _floor(views, rung, split)
+    for subset in config.ladder.subsets:
+        progress.update(bar, note=f"baseline, {len(subset)} modalities")
+        yield _floor(views, subset, split)
         progress.advance(bar)
 
 
 def score(
     name: str,
-    study: Study,
+    study: VectorExperiment,
     fitted: Fitted,
     views: list[Views],
-    rung: tuple[str, ...],
+    subset: tuple[str, ...],
     split: str,
 ) -> Cell:
-    """Scores what ``study.fit`` returned for a rung."""
+    """Scores what ``study.fit`` returned for a subset."""
     rows = views[0].split[split]
-    f = jax.device_get(study.predict(fitted.state, rung, rows))
+    f = jax.device_get(study.predict(fitted.state, subset, rows))
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
     with np.errstate(invalid="ignore"):
         seen = np.isfinite(weight).sum(1)
@@ -135,11 +138,11 @@ def score(
     else:
         log_p = jax.nn.log_softmax(f.outcome["direction"][:, :, 0])
         loss, summary = _direction_scores(np.asarray(log_p), views, rows)
-    return Cell(name, rung, loss, summary, weights, fitted.notes.get("kept"))
+    return Cell(name, subset, loss, summary, weights, fitted.notes.get("kept"))
 
 
-def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
-    """Ridge or logistic regression on all features of the rung, 0 where a modality is absent.
+def _floor(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
+    """Ridge or logistic regression on all features of the subset, 0 where a modality is absent.
 
     Its penalty is chosen on the later parts of growing windows inside the training rows.
     """
@@ -148,7 +151,7 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
 
     said = []
     for v in views:
-        x = np.concatenate([_flat(v.batch.inputs[name]) for name in rung], 1)
+        x = np.concatenate([_flat(v.batch.inputs[name]) for name in subset], 1)
         train, rows, t = v.split["train"], v.split[split], v.batch.targets.label
         folds = TimeSeriesSplit(5)
         if _regresses(views):
@@ -167,15 +170,15 @@ def _floor(views: list[Views], rung: tuple[str, ...], split: str) -> Cell:
     scores = _volatility_scores if _regresses(views) else _direction_scores
     loss, summary = scores(np.stack(said), views, views[0].split[split])
     name = "ridge" if _regresses(views) else "logistic regression"
-    return Cell(name, rung, loss, summary, None, None)
+    return Cell(name, subset, loss, summary, None, None)
 
 
 def _flat(given: Input) -> Float[np.ndarray, "S F"]:
     """A vector as it is, a picture as the mean brightness of 16 × 16 fields."""
-    if isinstance(given, Image):
+    if isinstance(given, ImageInput):
         fields = rearrange(given.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)
         return fields.mean(2) / 255
-    assert isinstance(given, Vector), "studies are of vectors and pictures"
+    assert isinstance(given, VectorInput), "studies are of vectors and pictures"
     return given.x.astype(float)
 
 

@@ -1,4 +1,4 @@
-"""What a ladder says: rung against rung, ours against each row, as table, JSON and plot."""
+"""What a ladder says: subset against subset, ours against each row, as table, JSON and plot."""
 
 import dataclasses
 import json
@@ -51,14 +51,18 @@ def paired(
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class LadderReport:
     """All cells and what they say together."""
 
     title: str
     cells: list[Cell]
-    harm: dict[str, list[Difference | None]]  # by fusion, each rung against its best smaller rung
-    rivals: dict[str, Difference]  # the first fusion against each other one, on the last rung
-    # By fusion: what the last rung gains over the best on the first, as a share of what the best
+    harm: dict[
+        str, list[Difference | None]
+    ]  # by fusion, each subset against its best smaller subset
+    baseline_fusions: dict[
+        str, Difference
+    ]  # the first fusion against each other one, on the last subset
+    # By fusion: what the last subset gains over the best on the first, as a share of what the best
     # gains that is told which modalities are informative. None where that is not known.
     found: dict[str, float | None]
 
@@ -68,8 +72,10 @@ def title(config: StudyConfig) -> str:
     return f"{config.name}_{config.ladder.variant}"
 
 
-def report(config: StudyConfig, cells: Iterable[Cell], views: list[Views], split: str) -> Report:
-    """Compares rung with rung and, on the last one, the first fusion with all other rows.
+def report(
+    config: StudyConfig, cells: Iterable[Cell], views: list[Views], split: str
+) -> LadderReport:
+    """Compares subset with subset and, on the last one, the first fusion with all other rows.
 
     With several horizons the loss is their mean.
     """
@@ -85,23 +91,23 @@ def report(config: StudyConfig, cells: Iterable[Cell], views: list[Views], split
             best = min(losses[:i], key=np.mean)
             harm[name].append(paired(losses[i], best, cluster))
     ours = by[names[0]][-1].loss.mean(-1)
-    rivals = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
-    mean = {(c.fusion, c.rung): float(c.loss.mean()) for c in cells}
-    first, last, told = config.ladder.rungs[0], config.ladder.rungs[-1], config.ladder.oracle
+    baseline_fusions = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
+    mean = {(c.fusion, c.subset): float(c.loss.mean()) for c in cells}
+    first, last, told = config.ladder.subsets[0], config.ladder.subsets[-1], config.ladder.oracle
     found: dict[str, float | None] = dict.fromkeys(names)
     if told:
-        start, best = (min(mean[n, rung] for n in fusions) for rung in (first, told))
+        start, best = (min(mean[n, subset] for n in fusions) for subset in (first, told))
         found = {n: (start - mean[n, last]) / (start - best) for n in names}
-    return Report(f"{title(config)}, {split}", cells, harm, rivals, found)
+    return LadderReport(f"{title(config)}, {split}", cells, harm, baseline_fusions, found)
 
 
-def columns(r: Report) -> tuple[list[str], list[list[str]]]:
-    """The table's header and rows: scores, last rung against best smaller, ours against each."""
+def columns(r: LadderReport) -> tuple[list[str], list[list[str]]]:
+    """The table's header and rows: scores, last subset against best smaller, ours against each."""
     names = list(dict.fromkeys(c.fusion for c in r.cells))
-    rungs = [c.rung for c in r.cells if c.fusion == names[0]]
+    subsets = [c.subset for c in r.cells if c.fusion == names[0]]
     metrics = list(r.cells[0].summary)
-    head = ["fusion", *(_rung(rungs, i) for i in range(len(rungs)))]
-    head += ["harm of the last rung", "ours minus this"]
+    head = ["fusion", *(_subset(subsets, i) for i in range(len(subsets)))]
+    head += ["harm of the last subset", "ours minus this"]
     known = any(share is not None for share in r.found.values())
     head += ["of the oracle's gain"] if known else []
     rows = []
@@ -111,13 +117,13 @@ def columns(r: Report) -> tuple[list[str], list[list[str]]]:
         last = r.harm[name][-1]
         share = r.found[name]
         rows.append(
-            [name, *cells, interval(last), interval(r.rivals.get(name))]
+            [name, *cells, interval(last), interval(r.baseline_fusions.get(name))]
             + ([f"{share:.0%}"] if share is not None else [])
         )
     return head, rows
 
 
-def for_screen(r: Report) -> Table:
+def for_screen(r: LadderReport) -> Table:
     """The table for a terminal."""
     head, rows = columns(r)
     table = Table(title=r.title, title_justify="left", title_style="bold")
@@ -129,7 +135,12 @@ def for_screen(r: Report) -> Table:
 
 
 def save(
-    r: Report, config: StudyConfig, names: tuple[str, ...], folder: Path, split: str, picture: bool
+    r: LadderReport,
+    config: StudyConfig,
+    names: tuple[str, ...],
+    folder: Path,
+    split: str,
+    picture: bool,
 ) -> Path:
     """Writes table (Markdown), numbers (JSON) and picture into a folder of its own in ``folder``.
 
@@ -141,18 +152,18 @@ def save(
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
     ours = [c for c in r.cells if c.kept is not None]
     if ours:
-        text += f"\nweights and share of seeds that keep it\n\n| rung | {' | '.join(names)} |\n"
+        text += f"\nweights and share of seeds that keep it\n\n| subset | {' | '.join(names)} |\n"
         text += f"{'|---' * (len(names) + 1)}|\n"
         for c in ours:
             assert c.kept is not None
             assert c.weights is not None
             cells = [
-                f"{w:.2f} ± {s:.2f}, {k:.0%}" if n in c.rung else "–"
+                f"{w:.2f} ± {s:.2f}, {k:.0%}" if n in c.subset else "–"
                 for n, w, s, k in zip(
                     names, c.weights.mean(0), c.weights.std(0), c.kept.mean(0), strict=True
                 )
             ]
-            text += f"| {len(c.rung)} ({c.fusion}) | {' | '.join(cells)} |\n"
+            text += f"| {len(c.subset)} ({c.fusion}) | {' | '.join(cells)} |\n"
     path = folder / title(config) / f"ladder_{split}.md"
     files.write_text(path, text)
     raw = {
@@ -160,7 +171,7 @@ def save(
         "cells": [
             {
                 "fusion": c.fusion,
-                "rung": c.rung,
+                "subset": c.subset,
                 "summary": c.summary,
                 "weights": None if c.weights is None else c.weights.tolist(),
                 "kept": None if c.kept is None else c.kept.tolist(),
@@ -168,7 +179,7 @@ def save(
             for c in r.cells
         ],
         "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
-        "rivals": {k: dataclasses.asdict(d) for k, d in r.rivals.items()},
+        "baseline_fusions": {k: dataclasses.asdict(d) for k, d in r.baseline_fusions.items()},
         "found": r.found,
     }
     files.write_text(path.with_suffix(".json"), json.dumps(raw))
@@ -177,8 +188,8 @@ def save(
     return path
 
 
-def plot(r: Report, path: Path) -> None:
-    """Draws the loss of every fusion, mean and 95 % interval over seeds, rung by rung.
+def plot(r: LadderReport, path: Path) -> None:
+    """Draws the loss of every fusion, mean and 95 % interval over seeds, subset by subset.
 
     Raises:
       InputError: the extra ``plots`` is not installed.
@@ -190,7 +201,7 @@ def plot(r: Report, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for i, name in enumerate(r.harm):
         cells = [c for c in r.cells if c.fusion == name]
-        by_seed = np.stack([c.loss.mean((1, 2)) for c in cells])  # rungs, seeds
+        by_seed = np.stack([c.loss.mean((1, 2)) for c in cells])  # subsets, seeds
         seeds = by_seed.shape[1]
         half = stats.t.ppf(0.975, max(seeds - 1, 1)) * by_seed.std(1, ddof=1) / np.sqrt(seeds)
         axes.errorbar(
@@ -202,8 +213,8 @@ def plot(r: Report, path: Path) -> None:
             color="black" if i == 0 else f"C{(i - 1) % 10}",
             capsize=2,
         )
-    rungs = [c.rung for c in r.cells if c.fusion == next(iter(r.harm))]
-    axes.set_xticks(range(len(rungs)), [_rung(rungs, i) for i in range(len(rungs))])
+    subsets = [c.subset for c in r.cells if c.fusion == next(iter(r.harm))]
+    axes.set_xticks(range(len(subsets)), [_subset(subsets, i) for i in range(len(subsets))])
     axes.set_ylabel(
         "wrong, % (mean and 95 % interval over seeds)" if _classes(r) else "squared error"
     )
@@ -214,16 +225,16 @@ def plot(r: Report, path: Path) -> None:
     plt.close(figure)
 
 
-def _classes(r: Report) -> bool:
+def _classes(r: LadderReport) -> bool:
     return "accuracy" in r.cells[0].summary
 
 
-def _rung(rungs: list[tuple[str, ...]], i: int) -> str:
+def _subset(subsets: list[tuple[str, ...]], i: int) -> str:
     if i == 0:
-        return ", ".join(rungs[0])
-    added = [n for n in rungs[i] if n not in rungs[i - 1]]
-    gone = [n for n in rungs[i - 1] if n not in rungs[i]]
-    return f"+ {', '.join(added)}" if not gone else ", ".join(rungs[i])
+        return ", ".join(subsets[0])
+    added = [n for n in subsets[i] if n not in subsets[i - 1]]
+    gone = [n for n in subsets[i - 1] if n not in subsets[i]]
+    return f"+ {', '.join(added)}" if not gone else ", ".join(subsets[i])
 
 
 def _score(metric: str, mean: float, std: float) -> str:

@@ -10,7 +10,7 @@ from fusionjax.evaluate import ablation
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired
-from studies.fusion.study import Study
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.schema import StudyConfig
 
 
@@ -57,7 +57,7 @@ def placebo(views: Views, modality: str, seed: int) -> Views:
 def ablate(
     config: StudyConfig, views: list[Views], split: str, placebos: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Asks of a study's first fusion, on its last rung without junk, what each modality is worth.
+    """Asks of a study's first fusion, on its last subset without junk, what each modality is worth.
 
     Args:
       config: of the study.
@@ -77,11 +77,11 @@ def ablate(
     ablation.require_placebos(placebos)
     fusion, changes = config.ladder.fusions[0]
     config = with_vectors(config.override(changes), views[0])
-    rung = tuple(m for m in config.ladder.rungs[-1] if not m.startswith("junk"))
+    subset = tuple(m for m in config.ladder.subsets[-1] if not m.startswith("junk"))
     rows, cluster = views[0].split[split], clusters(config, views[0], split)
-    bar = progress.add_task(fusion, total=1 + len(rung) * (1 + 2 * (len(rung) > 1)), note="")
+    bar = progress.add_task(fusion, total=1 + len(subset) * (1 + 2 * (len(subset) > 1)), note="")
 
-    study = Study(config, views)
+    study = VectorExperiment(config, views)
 
     def scored(shown: list[Views], names: tuple[str, ...], what: str) -> Cell:
         progress.update(bar, note=what)
@@ -93,21 +93,21 @@ def ablate(
     def rise(changed: Cell, real: Cell) -> Difference:
         return paired(changed.loss.mean(-1), real.loss.mean(-1), cluster)
 
-    fitted = study.fit(rung)
-    real = score(fusion, study, fitted, views, rung, split)
+    fitted = study.fit(subset)
+    real = score(fusion, study, fitted, views, subset, split)
     progress.advance(bar)
     by_content, by_training = [], []
-    for name in rung:
+    for name in subset:
         for what, source in contents(views[0], rows).items():
             shown = [replaced(v, name, source) for v in views]
-            changed = score(fusion, study.showing(shown), fitted, shown, rung, split)
+            changed = score(fusion, study.showing(shown), fitted, shown, subset, split)
             by_content.append((name, what, interval(rise(changed, real))))
-        others = tuple(n for n in rung if n != name)
+        others = tuple(n for n in subset if n != name)
         for what, names in (("empty", others), ("alone", (name,))):
             changed = score(fusion, study, fitted, views, names, split)
             by_content.append((name, what, interval(rise(changed, real))))
         shuffled = [placebo(views[k % len(views)], name, k) for k in range(placebos)]
-        noise = scored(shuffled, rung, f"{placebos} placebos of {name}")
+        noise = scored(shuffled, subset, f"{placebos} placebos of {name}")
         mean = np.broadcast_to(noise.loss.mean((0, -1)), real.loss.shape[:2])
         gain = paired(mean, real.loss.mean(-1), cluster)
         least = real.loss.mean()

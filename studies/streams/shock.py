@@ -18,7 +18,7 @@ _LEVEL = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ScenarioScores:
     """What a method's intervals did on the test days, one value a seed."""
 
     method: str
@@ -47,7 +47,7 @@ def simulate(seed: int) -> Float[np.ndarray, "T"]:
     return calm.to_numpy() * np.where(shocked, _FACTOR, 1.0)
 
 
-def study(seeds: Iterable[int]) -> tuple[Row, ...]:
+def study(seeds: Iterable[int]) -> tuple[ScenarioScores, ...]:
     """Coverage and width of four kinds of 90 % intervals around 0.
 
     Split conformal intervals learn from the calibration days; adaptive ones go on learning, with
@@ -86,9 +86,9 @@ def _half_widths(returns: Float[np.ndarray, "T"]) -> dict[str, Float[np.ndarray,
     }
 
 
-def _row(method: str, size: list[np.ndarray], half: list[np.ndarray]) -> Row:
+def _row(method: str, size: list[np.ndarray], half: list[np.ndarray]) -> ScenarioScores:
     hits: list[Bool[np.ndarray, "test"]] = [s <= h for s, h in zip(size, half, strict=True)]
-    return Row(
+    return ScenarioScores(
         method,
         np.array([h.mean() for h in hits]),
         np.array([worst_window_coverage(h) for h in hits]),

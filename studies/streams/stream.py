@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Shaped
 
 from fusionjax import files
-from fusionjax.adapt import finetune, gate
+from fusionjax.adapt import finetune, promotion
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.pipeline import labelled_batches
@@ -104,10 +104,10 @@ class Stream:
         make = _TwoSided if rule == "two-sided adapter" else partial(_Trained, rule=rule)
         serving = make(self, params, seed)
         before, parts = self._old_loss(serving), []
-        for i in range(0, len(self.sessions), self.config.finetune.every):
+        for i in range(0, len(self.sessions), self.config.finetune.update_interval):
             if i:
                 serving.update(i)
-            page = self.sessions[i : i + self.config.finetune.every]
+            page = self.sessions[i : i + self.config.finetune.update_interval]
             parts.append(self.ask(serving, self.asked.take(np.isin(self._decided, page))))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
         first, *others = [said for _, said in parts]
@@ -169,8 +169,8 @@ class _Trained(_Serving):
     def __init__(self, stream: Stream, params: Any, seed: int, *, rule: str) -> None:
         super().__init__(stream, params, seed)
         self._rule, self._retrained = rule, 0
-        share = stream.updating.finetune.replay_share if "replay" in rule else 0.0
-        self._config = stream.updating.override({"finetune.replay_share": share})
+        share = stream.updating.finetune.replay_fraction if "replay" in rule else 0.0
+        self._config = stream.updating.override({"finetune.replay_fraction": share})
 
     def forecast(self, batch: Batch) -> Forecast:
         """By the parameters as they are."""
@@ -179,7 +179,7 @@ class _Trained(_Serving):
     def update(self, at: int) -> None:
         """Learns what matured by the session before the next forecasts, as the rule says."""
         now = self.stream.sessions[at]
-        every = self.stream.config.finetune.retrain_every
+        every = self.stream.config.finetune.retrain_interval
         if self._rule.startswith("retrain") and at // every > self._retrained:
             self._retrained = at // every
             self._retrain(now)
@@ -190,14 +190,16 @@ class _Trained(_Serving):
         s = self.stream
         config = dataclasses.replace(s.config, seed=self.seed)
         first = np.datetime64(s.info.trained_from, "D")
-        lesson = samples.lesson(s.market, config, first, now, weights.anchor_share(config))
+        training_data = samples.training_data(
+            s.market, config, first, now, weights.meta_fraction(config)
+        )
         self.windows = Windows(s.market, config, Scaler.fit(s.market, now))
         program = s.train_program
-        if lesson.anchor is not None:  # how much an anchor is worth is compiled in
-            program = make_program(config, s.mesh, self.windows, lesson.anchor_sessions)
+        if training_data.meta is not None:  # how much a meta set is worth is compiled in
+            program = make_program(config, s.mesh, self.windows, training_data.meta_sessions)
         program.compiled_step()
         begun = time.perf_counter()
-        state = fit(Run(config, self.windows, program, f"retrain, {now}"), lesson)
+        state = fit(Run(config, self.windows, program, f"retrain, {now}"), training_data)
         self.params = jax.block_until_ready(state.ema_params)
         self._spent(begun, config.train.steps, program)
         self.until = now
@@ -205,9 +207,9 @@ class _Trained(_Serving):
 
     def _learn(self, now: Any) -> None:
         s, config = self.stream, dataclasses.replace(self._config, seed=self.seed)
-        shadow: Samples | None = None
+        holdout: Samples | None = None
         if "gate" in self._rule:
-            shadow, now = finetune.shadow_of(s.market, config, str(self.until), now)
+            holdout, now = finetune.holdout_of(s.market, config, str(self.until), now)
             if not len(samples.matured(s.market, config, self.until, now)):
                 return  # all that is new is the gate's
         span = (s.info.trained_from, str(self.until))
@@ -219,12 +221,12 @@ class _Trained(_Serving):
         params = finetune.learn(run, learned, self.params, self.updates)
         self._spent(begun, config.train.steps, program)
         self.updates += 1
-        if shadow is not None:
+        if holdout is not None:
             size = config.train.global_batch_size
             before, after = (
-                predict(program, p, self.windows, shadow.row, size) for p in (self.params, params)
+                predict(program, p, self.windows, holdout.row, size) for p in (self.params, params)
             )
-            if not gate.judge(before, after, shadow, config).promoted:
+            if not promotion.decide(before, after, holdout, config).promoted:
                 self.refused += 1
                 return
         self.params, self.until = params, now
@@ -240,8 +242,10 @@ class _TwoSided(_Serving):
         decided = s.market.session[past.row]
         days = np.unique(decided)
         pages = [
-            self._batch(past.take(np.isin(decided, days[i : i + s.config.finetune.every])))
-            for i in range(0, len(days), s.config.finetune.every)
+            self._batch(
+                past.take(np.isin(decided, days[i : i + s.config.finetune.update_interval]))
+            )
+            for i in range(0, len(days), s.config.finetune.update_interval)
         ]
         self._tasks = Tasks(s.config, s.mesh, params, pages[0])
         meta = self._tasks.start(params)

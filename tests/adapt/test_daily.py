@@ -15,7 +15,7 @@ from parents import MESH, TRAIN, config, telling, trained
 
 from fusionjax import files
 from fusionjax.adapt import daily, finetune
-from fusionjax.adapt.monitor import Monitor
+from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit
 from fusionjax.data.store import Market
@@ -54,8 +54,8 @@ def known_at(market: Market, day: str) -> Market:
 def asked(**changes: object) -> Config:
     return config(
         **{
-            "finetune__every": 3,
-            "finetune__gate_sessions": 5,
+            "finetune__update_interval": 3,
+            "finetune__promotion_sessions": 5,
             "finetune__steps": 3,
             "train__steps": 20,
             "drift__reference_sessions": 150,
@@ -71,11 +71,11 @@ def _programs_are_made_once() -> Iterator[None]:
     made: dict[tuple[str, int, bool], Program] = {}
 
     def once(
-        config: Config, mesh: Mesh, windows: Windows, anchor: int = 0, *, parented: bool = False
+        config: Config, mesh: Mesh, windows: Windows, meta: int = 0, *, parented: bool = False
     ) -> Program:
-        key = config.to_json(), anchor, parented
+        key = config.to_json(), meta, parented
         if key not in made:
-            made[key] = make_program(config, mesh, windows, anchor, parented=parented)
+            made[key] = make_program(config, mesh, windows, meta, parented=parented)
         return made[key]
 
     with pytest.MonkeyPatch.context() as patched:
@@ -159,19 +159,19 @@ def test_a_retrained_run_and_other_detectors_begin_the_watch_anew(
 ) -> None:
     c, info = asked(drift__reference_sessions=40), read_info(seed_folders(parent)[0])
     changed = moved(market, "2020-08-20", 0.5)
-    monitor = Monitor.begin(changed, c, info)
+    monitor = DriftMonitor.begin(changed, c, info)
     seen = monitor.look(changed, c, info, "2020-10-10", any_forecast(market))
     assert seen.robustness["vol20"] < 0.2
     state = json.loads(json.dumps(monitor.to_json()))
     retrained = dataclasses.replace(info, trained_until="2020-10-10")
-    again, anew = Monitor.resumed(state, changed, c, retrained)
+    again, anew = DriftMonitor.resumed(state, changed, c, retrained)
     assert anew == ["the watch begins anew: what serves was trained until 2020-10-10"]
     assert again.to_json()["trained"] == "2020-10-10"
     late = again.look(changed, c, retrained, "2020-10-20", any_forecast(market))
     assert late.robustness["vol20"] > 0.8, "it has learned the new level"
     for key, value in (("detector", "ADWIN"), ("run_length", 700.0), ("reference_sessions", 50)):
         other = asked(**{"drift__reference_sessions": 40, f"drift__{key}": value})
-        again, anew = Monitor.resumed(state, changed, other, info)
+        again, anew = DriftMonitor.resumed(state, changed, other, info)
         assert anew[0].startswith("the watch begins anew: it was begun with detector PageHinkley")
         assert f"{key} {value}" in anew[0]
         inputs = again.to_json()["inputs"]
@@ -186,7 +186,7 @@ def test_what_texts_say_can_alarm_while_their_number_stays(market: Market, paren
     other = market.texts.embedding.copy()
     other[late] += np.float16(0.7)
     changed = dataclasses.replace(market, texts=dataclasses.replace(market.texts, embedding=other))
-    monitor = Monitor.begin(changed, c, info)
+    monitor = DriftMonitor.begin(changed, c, info)
     alarms = monitor.look(changed, c, info, "2020-09-20", any_forecast(market)).alarms
     assert [a.series for a in alarms] == ["content text"]
     assert alarms[0].words.startswith("content text rose by")
@@ -206,10 +206,10 @@ def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
     update = Path(made["serving"])
     watched = json.loads((tmp_path / "one/2020-08-10/drift.json").read_text())["monitor"]
     assert read_info(update).watch == watched
-    by_hand, ungated = tmp_path / "by_hand", asked(finetune__gate_sessions=0)
+    by_hand, ungated = tmp_path / "by_hand", asked(finetune__promotion_sessions=0)
     finetune.finetune(update, ungated, MESH, by_hand, lambda step: False)
     assert read_info(by_hand).watch == watched, "its parent's"
-    monkeypatch.setattr(Monitor, "begin", None)  # it must not start anew
+    monkeypatch.setattr(DriftMonitor, "begin", None)  # it must not start anew
     on("2020-08-11")
     serve(update, tmp_path / "two")
     serve(parent, tmp_path / "one")
@@ -321,7 +321,11 @@ def test_a_refused_update_leaves_the_parent_forecasting(
         return dataclasses.replace(made, new=dataclasses.replace(made.new, targets=wrong))
 
     on("2020-09-20")
-    changes = {"finetune__steps": 60, "finetune__replay_share": 0.0, "finetune__gate_sessions": 15}
+    changes = {
+        "finetune__steps": 60,
+        "finetune__replay_fraction": 0.0,
+        "finetune__promotion_sessions": 15,
+    }
     with monkeypatch.context() as poisoned:
         poisoned.setattr(finetune, "material", flipped)
         made = serve(parent, tmp_path / "service", **changes)
@@ -341,7 +345,11 @@ def test_a_refused_update_leaves_the_parent_forecasting(
 def test_an_alarm_that_comes_too_early_is_owed(
     on: Any, market: Market, parent: Path, tmp_path: Path
 ) -> None:
-    asks = {"drift__action": "finetune", "finetune__every": 1000, "finetune__gate_sessions": 30}
+    asks = {
+        "drift__action": "finetune",
+        "finetune__update_interval": 1000,
+        "finetune__promotion_sessions": 30,
+    }
     wild = moved(market, "2020-08-02", 3.0)
     on("2020-08-29", wild)
     made = serve(parent, tmp_path, **asks)
@@ -378,7 +386,7 @@ def test_an_alarm_leads_to_what_was_asked(
     on: Any, market: Market, parent: Path, tmp_path: Path, action: str
 ) -> None:
     on("2020-09-20", moved(market, "2020-08-20", 1.0))
-    changes = {"drift__action": action, "finetune__every": 1000}
+    changes = {"drift__action": action, "finetune__update_interval": 1000}
     made = serve(parent, tmp_path, **changes)
     told = next(line for line in made["drift"] if line.startswith("input vol20 rose"))
     assert "since 2020-08-20" in told
@@ -399,7 +407,7 @@ def test_an_alarm_leads_to_what_was_asked(
     else:
         assert info.parent is not None
         assert info.scaler.trust == made["robustness"]
-        assert info.config.finetune.replay_share == (0.75 if action == "widen" else 0.5)
+        assert info.config.finetune.replay_fraction == (0.75 if action == "widen" else 0.5)
 
 
 def any_forecast(market: Market) -> Any:
@@ -417,7 +425,7 @@ def any_forecast(market: Market) -> Any:
 def test_a_monitor_goes_on_where_it_was(market: Market, parent: Path) -> None:
     c, info = asked(), read_info(seed_folders(parent)[0])
     changed = moved(market, "2020-08-20", 0.5)
-    once, twice = (Monitor.begin(changed, c, info) for _ in range(2))
+    once, twice = (DriftMonitor.begin(changed, c, info) for _ in range(2))
 
     said = any_forecast(market)
     whole = once.look(changed, c, info, "2020-10-20", said)
@@ -425,14 +433,14 @@ def test_a_monitor_goes_on_where_it_was(market: Market, parent: Path) -> None:
     state = json.loads(json.dumps(twice.to_json(), allow_nan=False))
     # An update was promoted in between: it is its parent's child, and its watch goes on.
     child = dataclasses.replace(info, parent="the run@20", trained_until="2020-08-20")
-    again, anew = Monitor.resumed(state, changed, c, child)
+    again, anew = DriftMonitor.resumed(state, changed, c, child)
     assert anew == []
     second = again.look(changed, c, child, "2020-10-20", said)
     assert first.alarms + second.alarms == whole.alarms
     assert {"input vol20", "content price"} <= {a.series for a in whole.alarms}
     assert again.to_json()["outputs"] is not None, "errors and weights are watched by now"
     assert TRAIN[1] < again.until
-    daily_look = Monitor.begin(changed, c, info)
+    daily_look = DriftMonitor.begin(changed, c, info)
     for day in np.arange("2020-08-01", "2020-10-21", dtype="datetime64[D]").astype(str):
         daily_look.look(changed, c, info, day, said)
     assert daily_look.to_json() == once.to_json(), "day by day it sees what it sees at once"

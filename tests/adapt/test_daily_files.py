@@ -40,7 +40,7 @@ def config(folder: Path) -> Config:
         model__layers=1,
         drift__action="log",
         drift__reference_sessions=100,
-        finetune__every=1000,
+        finetune__update_interval=1000,
     )
 
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy import signal, stats
 
 from fusionjax.adapt import drift, shift
-from fusionjax.adapt.drift import Alarm, Watch
-from fusionjax.adapt.series import Usual
+from fusionjax.adapt.drift import Alarm, DriftDetectors
+from fusionjax.adapt.signals import ReferenceProfile
 from fusionjax.errors import InputError
 
 REFERENCE = np.random.default_rng(0).normal(5.0, 2.0, 400)
 
 
-def watched(watch: Watch, values: np.ndarray, start: int = 0) -> list[Alarm]:
+def watched(watch: DriftDetectors, values: np.ndarray, start: int = 0) -> list[Alarm]:
     return [a for t, x in enumerate(values, start) for a in watch.update({"x": float(x)}, str(t))]
 
 
@@ -47,7 +47,9 @@ def test_a_watch_shares_its_run_length_among_its_series() -> None:
     rng = np.random.default_rng(3)
     first = []
     for _ in range(120):
-        watch = Watch.from_reference({k: rng.normal(size=1000) for k in "abcd"}, run_length=100.0)
+        watch = DriftDetectors.from_reference(
+            {k: rng.normal(size=1000) for k in "abcd"}, run_length=100.0
+        )
         session = 0
         while not watch.update(dict(zip("abcd", rng.normal(size=4), strict=True)), ""):
             session += 1
@@ -61,14 +63,14 @@ def test_a_restored_watch_raises_the_same_alarms(split: int, detector: str, seed
     rng = np.random.default_rng(seed)
     values = rng.normal(5.0, 2.0, 250) + np.repeat([0, 4, -2, 6, 0], 50)
     values[rng.random(250) < 0.1] = np.nan
-    whole = Watch.from_reference({"x": REFERENCE}, detector, 600.0)
+    whole = DriftDetectors.from_reference({"x": REFERENCE}, detector, 600.0)
     wanted = watched(whole, values)
     assert len(wanted) >= 3
-    part = Watch.from_reference({"x": REFERENCE}, detector, 600.0)
+    part = DriftDetectors.from_reference({"x": REFERENCE}, detector, 600.0)
     got = watched(part, values[:split])
     state = json.loads(json.dumps(part.to_json(), allow_nan=False))
     written = json.dumps(state)
-    restored = Watch.from_json(state)
+    restored = DriftDetectors.from_json(state)
     assert got + watched(restored, values[split:], split) == wanted
     assert restored.to_json() == whole.to_json()
     assert json.dumps(state) == written
@@ -76,16 +78,18 @@ def test_a_restored_watch_raises_the_same_alarms(split: int, detector: str, seed
 
 def test_kswin_is_restored_in_the_middle_of_its_window() -> None:
     values = np.random.default_rng(1).normal(5.0, 2.0, 120) + np.repeat([0, 6], 60)
-    whole, part = (Watch.from_reference({"x": REFERENCE}, "KSWIN", 600.0) for _ in range(2))
+    whole, part = (
+        DriftDetectors.from_reference({"x": REFERENCE}, "KSWIN", 600.0) for _ in range(2)
+    )
     wanted = watched(whole, values)
     assert wanted
     got = watched(part, values[:63])
-    assert got + watched(Watch.from_json(part.to_json()), values[63:], 63) == wanted
+    assert got + watched(DriftDetectors.from_json(part.to_json()), values[63:], 63) == wanted
 
 
 @pytest.mark.parametrize("jump", [3.0, -3.0])
 def test_a_step_is_dated_sized_and_then_the_new_level(jump: float) -> None:
-    watch = Watch.from_reference({"x": REFERENCE})
+    watch = DriftDetectors.from_reference({"x": REFERENCE})
     values = 5.0 + 2.0 * stats.norm.ppf(np.random.default_rng(0).uniform(0.2, 0.8, 300))
     values[100:] += 2.0 * jump
     (alarm,) = watched(watch, values)
@@ -111,7 +115,7 @@ def test_the_change_point_is_the_likeliest_of_all_splits() -> None:
 
 def test_a_change_before_the_first_session_is_seen() -> None:
     values = np.random.default_rng(1).normal(7.0, 2.0, 60)
-    alarms = watched(Watch.from_reference({"x": REFERENCE}), values)
+    alarms = watched(DriftDetectors.from_reference({"x": REFERENCE}), values)
     assert alarms
     assert int(alarms[0].since) < 10
 
@@ -121,7 +125,7 @@ def test_the_step_of_a_persistent_series_has_its_size_in_the_reference() -> None
     for _ in range(40):
         # AR(1) with φ = 0.8 and a standard deviation of 1.
         x = signal.lfilter([1], [1, -0.8], rng.normal(size=2300))[100:] * 0.6
-        watch = Watch.from_reference({"x": x[:2000]}, run_length=100_000.0)
+        watch = DriftDetectors.from_reference({"x": x[:2000]}, run_length=100_000.0)
         alarms += watched(watch, x[2000:] + 3.0 * (np.arange(200) >= 100))[:1]
     assert len(alarms) == 40
     assert np.median([int(a.since) for a in alarms]) == 100
@@ -134,8 +138,8 @@ def test_content_that_stays_as_it_was_alarms_no_more_often_than_asked() -> None:
     for _ in range(60):
         x = rng.standard_t(5, size=(2500, 10)) @ rng.normal(size=(10, 100))
         x += rng.normal(size=x.shape)
-        usual, known = Usual.of(x[:500])
-        watch = Watch.from_reference({"x": known}, run_length=500.0)
+        usual, known = ReferenceProfile.of(x[:500])
+        watch = DriftDetectors.from_reference({"x": known}, run_length=500.0)
         alarms = (t for t, v in enumerate(usual.distance(x[500:])) if watch.update({"x": v}, ""))
         first.append(next(alarms, 2000))
     assert 0.75 * 500 < np.mean(first) < 2 * 500
@@ -143,7 +147,7 @@ def test_content_that_stays_as_it_was_alarms_no_more_often_than_asked() -> None:
 
 def test_a_session_is_measured_against_the_others_by_hand() -> None:
     x = np.array([[1.0, 5.0], [2.0, 5.0], [6.0, 5.0], [np.nan, 5.0]])
-    usual, known = Usual.of(x)
+    usual, known = ReferenceProfile.of(x)
     assert usual.mean == [3.0, 5.0]
     np.testing.assert_allclose(usual.std, [math.sqrt(7), 0.0])  # (4 + 1 + 9) / 2
     # 1 against 2 and 6, whose mean is 4 and variance 8; the second feature does not vary.
@@ -157,14 +161,14 @@ def test_whitening_leaves_no_false_alarms_in_a_persistent_series() -> None:
     rng, early = np.random.default_rng(4), 0
     for _ in range(100):
         x = signal.lfilter([1], [1, -0.9], rng.normal(size=1400))[100:]
-        early += bool(watched(Watch.from_reference({"x": x[:1000]}), x[1000:]))
+        early += bool(watched(DriftDetectors.from_reference({"x": x[:1000]}), x[1000:]))
     assert early < 45  # 1 - e^-0.3 = 26 of 100 expected
 
 
 def test_a_missing_value_is_no_observation() -> None:
     values = np.random.default_rng(1).normal(5.0, 2.0, 80) + np.repeat([0, 5], 40)
-    gaps = Watch.from_reference({"x": np.append(REFERENCE, np.nan)})
-    plain = Watch.from_reference({"x": REFERENCE})
+    gaps = DriftDetectors.from_reference({"x": np.append(REFERENCE, np.nan)})
+    plain = DriftDetectors.from_reference({"x": REFERENCE})
     got = [
         a
         for t, x in enumerate(values)
@@ -187,15 +191,15 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match=r"'Page'.*PageHinkley, ADWIN, KSWIN"):
         drift.sensitivity("Page", 1000.0)
     with pytest.raises(InputError, match="every 30,000 sessions.*KSWIN reaches 66 to"):
-        Watch.from_reference({str(i): REFERENCE for i in range(30)}, "KSWIN", 1000.0)
+        DriftDetectors.from_reference({str(i): REFERENCE for i in range(30)}, "KSWIN", 1000.0)
     with pytest.raises(InputError, match="every 10 sessions"):
         drift.sensitivity("PageHinkley", 10.0)
     with pytest.raises(InputError, match="no series"):
-        Watch.from_reference({})
+        DriftDetectors.from_reference({})
     for bad in (np.full(50, 0.1), np.arange(5.0), np.append(REFERENCE, np.inf)):
         with pytest.raises(InputError, match="reference of 'x'"):
-            Watch.from_reference({"x": bad})
-    watch = Watch.from_reference({"x": REFERENCE})
+            DriftDetectors.from_reference({"x": bad})
+    watch = DriftDetectors.from_reference({"x": REFERENCE})
     before = watch.to_json()
     for values in ({"x": 5.0, "y": 1.0}, {"x": math.inf}):
         with pytest.raises(InputError, match="2020-01-02"):

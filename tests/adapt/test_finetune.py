@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import Config, MeshConfig
 from fusionjax.data.pipeline import Replay
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import TrainingData
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import read_info, seed_folders
 from fusionjax.parallel.mesh import make_mesh
@@ -38,7 +38,7 @@ def config(prepared: Path, **changes: object) -> Config:
         model__layers=1,
         finetune__steps=3,
         finetune__warmup_steps=1,
-        **{"finetune__gate_sessions": 0, **changes},
+        **{"finetune__promotion_sessions": 0, **changes},
     )
 
 
@@ -96,12 +96,14 @@ def test_only_rows_after_the_parents_last_label_are_new(
 ) -> None:
     seen = {}
 
-    def spy(lesson: Lesson, windows: object, plan: object, replay: Replay, *_: object) -> object:
-        assert lesson.anchor is None
-        seen["new"], seen["old"] = lesson.whole, replay.samples
+    def spy(
+        training_data: TrainingData, windows: object, plan: object, replay: Replay, *_: object
+    ) -> object:
+        assert training_data.meta is None
+        seen["new"], seen["old"] = training_data.all, replay.samples
         raise LookupError
 
-    monkeypatch.setattr("fusionjax.train.start.Feeds", spy)
+    monkeypatch.setattr("fusionjax.train.start.BatchSource", spy)
     with pytest.raises(LookupError):
         finetune(parent, config(prepared), MESH, tmp_path / "x", lambda step: False)
     known_until, new = np.datetime64("2014-12-31"), seen["new"]

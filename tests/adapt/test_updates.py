@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parents import MESH, TRAIN, config, telling, trained
 
-from fusionjax.adapt import finetune, gate, replay
+from fusionjax.adapt import finetune, promotion, replay
 from fusionjax.config import Config, MeshConfig
 from fusionjax.data import samples
 from fusionjax.data.samples import Samples
@@ -102,7 +102,7 @@ def test_a_half_life_keeps_the_recent_ones(market: Market) -> None:
 
 
 def learned_by(market: Market, c: Config, parent: Path, **poison: Any) -> tuple[Any, Any, Samples]:
-    """The parent's parameters, an update's, and the shadow window that neither saw."""
+    """The parent's parameters, an update's, and the promotion holdout that neither saw."""
     c = finetune.as_training(c)
     shown = Windows(poison.get("prices", market), c, Scaler.fit(market, np.datetime64(TRAIN[1])),
                     poison.get("content"))  # fmt: skip
@@ -111,29 +111,29 @@ def learned_by(market: Market, c: Config, parent: Path, **poison: Any) -> tuple[
         params = checkpoints.averaged(program.abstract_state.ema_params)
     until = np.datetime64("2020-10-20")
     after = samples.matured(market, c, np.datetime64(TRAIN[1]), until)
-    shadow, last = gate.cut(after, c)
+    holdout, last = promotion.holdout(after, c)
     material = finetune.material(poison.get("prices", market), c, TRAIN, last)
     if "labels" in poison:
         new = material.new
         label = new.targets.label | {"direction": 1 - new.targets.label["direction"]}
         flipped = dataclasses.replace(new.targets, label=label)
         material = dataclasses.replace(material, new=dataclasses.replace(new, targets=flipped))
-    return params, finetune.learn(Run(c, shown, program), material, params, 0), shadow
+    return params, finetune.learn(Run(c, shown, program), material, params, 0), holdout
 
 
-def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> gate.Verdict:
-    params, update, shadow = learned_by(market, c, parent, **poison)
+def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> promotion.PromotionDecision:
+    params, update, holdout = learned_by(market, c, parent, **poison)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
     program = make_program(c, MESH, windows)
-    said = (predict(program, p, windows, shadow.row, 64) for p in (params, update))
-    return gate.judge(*said, shadow, c)
+    said = (predict(program, p, windows, holdout.row, 64) for p in (params, update))
+    return promotion.decide(*said, holdout, c)
 
 
 @pytest.mark.slow
 def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
     market: Market, parent: Path
 ) -> None:
-    c = config(finetune__steps=40, finetune__replay_share=0.0)
+    c = config(finetune__steps=40, finetune__replay_fraction=0.0)
     honest = verdict(market, c, parent)
     assert honest.promoted, honest.why
     assert honest.samples == 40
@@ -151,12 +151,12 @@ def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
 
 def test_a_forecast_that_is_no_number_is_refused(market: Market, parent: Path) -> None:
     c = config()
-    params, _, shadow = learned_by(market, c, parent)
+    params, _, holdout = learned_by(market, c, parent)
     broken = jax.tree.map(lambda x: np.full_like(x, np.nan), params)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
     program = make_program(c, MESH, windows)
-    said = (predict(program, p, windows, shadow.row, 64) for p in (params, broken))
-    made = gate.judge(*said, shadow, c)
+    said = (predict(program, p, windows, holdout.row, 64) for p in (params, broken))
+    made = promotion.decide(*said, holdout, c)
     assert not made.promoted
     assert "non-finite" in made.why
 
@@ -169,15 +169,15 @@ def distance(a: Any, b: Any) -> float:
 @pytest.mark.slow
 def test_an_update_is_held_to_its_parent_as_hard_as_asked(market: Market, parent: Path) -> None:
     free = learned_by(market, config(), parent)
-    pulled = learned_by(market, config(finetune__to_parent=100.0), parent)
-    taught = learned_by(market, config(finetune__teacher=0.9), parent, labels="flipped")
+    pulled = learned_by(market, config(finetune__l2_sp=100.0), parent)
+    taught = learned_by(market, config(finetune__distillation_weight=0.9), parent, labels="flipped")
     misled = learned_by(market, config(), parent, labels="flipped")
     assert distance(*pulled[:2]) < 0.7 * distance(*free[:2])
     assert distance(*taught[:2]) < 0.9 * distance(*misled[:2])
 
 
 def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent: Path) -> None:
-    params, update, _ = learned_by(market, config(finetune__rank=2), parent)
+    params, update, _ = learned_by(market, config(finetune__lora_rank=2), parent)
     of_any = learned_by(market, config(), parent)[1]
 
     def ranks(new: Any) -> set[int]:
@@ -200,7 +200,7 @@ def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent:
 @pytest.mark.slow
 def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: Path) -> None:
     c = finetune.as_training(
-        config(finetune__rank=2, finetune__to_parent=0.1, finetune__teacher=0.2)
+        config(finetune__lora_rank=2, finetune__l2_sp=0.1, finetune__distillation_weight=0.2)
     )
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))
     material = finetune.material(market, c, TRAIN, np.datetime64("2020-09-01"))

@@ -22,9 +22,9 @@ def config(prepared: Path) -> Config:
         model__layers=1,
         train__steps=100,
         distill__warmup_steps=20,
-        distill__burst_steps=5,
-        distill__every=4,
-        distill__absorb_share=0.3,
+        distill__initial_update_steps=5,
+        distill__update_interval=4,
+        distill__refit_fraction=0.3,
     )
 
 
@@ -34,7 +34,7 @@ def measure(config: Config, other: Config, pairs: int) -> cost.Cost:
         return cost.measure(config, other, mesh, pairs, progress)
 
 
-def by_name(made: cost.Cost) -> dict[str, cost.Row]:
+def by_name(made: cost.Cost) -> dict[str, cost.Measurement]:
     return {row.what: row for row in made.rows}
 
 
@@ -56,7 +56,7 @@ def test_the_distilled_fusion_is_dearer_than_equal_weight(prepared: Path, tmp_pa
     c = config(prepared)
     made = measure(c, variant(c, ["model.fusion=equal"]), 2)
     rows = by_name(made)
-    assert list(rows)[:4] == [cost.RUN, cost.REST, cost.MOVE, cost.BETWEEN]
+    assert list(rows)[:4] == [cost.RUN, cost.WITHOUT_UPDATE, cost.WITH_UPDATE, cost.BETWEEN_UPDATES]
     assert rows["FLOPs of a step"].ratio > 1
     assert rows["memory of a step"].ratio > 1
     # Steps 20 to 69: bursts at 20 to 24 and 45 to 49, each fourth step of the others.
@@ -84,7 +84,7 @@ def test_the_pipeline_is_timed_beside_the_step_it_feeds(prepared: Path) -> None:
     ("interval", "said"), [((1.0, 1.1), "yes"), ((1.2, 1.3), "no"), ((1.0, 1.2), "not told")]
 )
 def test_a_bar_is_reached_by_the_whole_interval(interval: tuple[float, float], said: str) -> None:
-    row = cost.Row("step", sum(interval) / 2, interval, 1.15, 1.0, 1.0, "seconds")
+    row = cost.Measurement("step", sum(interval) / 2, interval, 1.15, 1.0, 1.0, "seconds")
     assert row.reached == said
 
 

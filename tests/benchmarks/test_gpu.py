@@ -15,7 +15,7 @@ import gpu
 import gpu_kit
 from fusionjax.errors import InputError
 from gpu_items import page, runner
-from gpu_items.runner import ITEMS, Item, Outcome, Report, Runner
+from gpu_items.runner import ITEMS, GpuReport, Item, ItemOutcome, Runner
 
 ATTENTION = next(item for item in ITEMS if item.name == "attention")
 MADE_UP = {
@@ -101,14 +101,14 @@ def test_goals_are_judged_on_a_gpu_alone() -> None:
         {"what": "b", "values": [0.5], "unit": "", "at_most": None, "at_least": 0.98},
         {"what": "c", "missing": "not run: torch is missing"},
     ]
-    done = Outcome(ATTENTION, "done", "", 1.0, [{"note": "", **row} for row in rows])
+    done = ItemOutcome(ATTENTION, "done", "", 1.0, [{"note": "", **row} for row in rows])
     machine = {"card": "NVIDIA H100", "driver": "1", "python": "3", "cpus": 16, "versions": {}}
-    real = page.text(Report(False, "command", "today", machine, [done]))
+    real = page.text(GpuReport(False, "command", "today", machine, [done]))
     assert "| 5 attention | a | 1.2 | 1 to 3 | 3 | s | ≤ 1.2 | yes |" in real
     assert "| 5 attention | b | 0.5 |  | 1 |  | ≥ 0.98 | NO |" in real
     assert "| c | – | – | – | – | – | – | not run: torch is missing |" in real
     assert "rehears" not in real
-    mock = page.text(Report(True, "command", "today", machine, [done]))
+    mock = page.text(GpuReport(True, "command", "today", machine, [done]))
     assert "| rehearsal 1.2 | rehearsal 1 to 3 | 3 | s | ≤ 1.2 | not judged |" in mock
 
 

@@ -275,7 +275,7 @@ def test_what_forbids_training_can_be_accepted_by_name(config: Config) -> None:
         InputError, match="copied bars: 1 pairs .* keep one of each pair; or accept"
     ):
         found.require_fit()
-    known = audit(copied(market()), config.override({"data.accepted": ("copied bars",)}))
+    known = audit(copied(market()), config.override({"data.accepted_findings": ("copied bars",)}))
     known.require_fit()
     assert known.verdict == "fit to train on"
 

@@ -90,7 +90,7 @@ def change(root: Path, row: int, **cells: object) -> None:
 
 def config(root: Path, tmp_path: Path) -> Config:
     c = seeing(MODALITIES)
-    c.data.image_size, c.data.audio_hertz, c.data.audio_seconds = (4, 8), 8000, 1.0
+    c.data.image_size, c.data.audio_sample_rate, c.data.audio_seconds = (4, 8), 8000, 1.0
     c.data.splits.train = c.data.splits.dev = ("2024-05-01", "2024-05-24")
     return small(
         c,
@@ -520,7 +520,7 @@ def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
         rows.append(("AA", f"{day}T10:00:00Z", f"{day}T10:00:00Z", "praat", f"{i}.csv"))
     manifest(root / "frames", rows)
     c = seeing({"voice": {"kind": "frames", "sessions": 1, "patch": 3}})
-    c.data.frames, c.data.frame_features = 6, 2
+    c.data.max_frames, c.data.frame_features = 6, 2
     c.data.splits.train = c.data.splits.dev = ("2024-05-01", "2024-05-24")
     made_config = small(c, tmp_path / "prepared", data__source="folder", data__root=str(root))
     _, market = made(made_config)

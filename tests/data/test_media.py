@@ -24,7 +24,7 @@ from fusionjax.data import media
 def config(**changes: object) -> DataConfig:
     c = base.get_config().data
     c.image_size, c.video_size, c.video_frames = (4, 6), (16, 32), 4
-    c.audio_hertz, c.audio_seconds = 8000, 1.0
+    c.audio_sample_rate, c.audio_seconds = 8000, 1.0
     c.update(changes)
     raw = {k: tuple(v) if isinstance(v, list) else v for k, v in c.to_dict().items()}
     return DataConfig(**raw)
@@ -130,7 +130,7 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
         ("image", "text.png", "cannot be decoded"),
         ("image", "cut.png", "cannot be decoded"),
         ("image", "absent.png", "missing"),
-        ("audio", "long.wav", "lasts 20 s; config.data.media_seconds allows 10"),
+        ("audio", "long.wav", "lasts 20 s; config.data.max_media_seconds allows 10"),
         ("audio", "wide.wav", "declares 40 channels"),
         ("audio", "fast.wav", "declares 1 channels at 4,000,000 Hz"),
         ("audio", "empty.wav", "holds no sound"),
@@ -138,11 +138,11 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
         ("video", "cut.mp4", "cannot be decoded"),
         ("video", "playlist.mp4", "cannot be decoded"),
     ):
-        decode = media.decoder(kind, config(media_seconds=10.0))
+        decode = media.decoder(kind, config(max_media_seconds=10.0))
         with pytest.raises(media.Undecodable, match=why):
             decode(tmp_path / name)
     with pytest.raises(media.Undecodable, match="lasts 3 s"):
-        media.decoder("video", config(media_seconds=2.0))(tmp_path / "ten_hours.mp4")
+        media.decoder("video", config(max_media_seconds=2.0))(tmp_path / "ten_hours.mp4")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -228,19 +228,19 @@ def test_feature_frames_keep_their_numbers_and_mark_dirt(tmp_path: Path, suffix:
     table = pd.DataFrame({"pitch": ["201.5", "--undefined--", "90"], "jitter": [0.1, 0.2, np.inf]})
     path = tmp_path / f"a.{suffix}"
     table.to_parquet(path) if suffix == "parquet" else table.to_csv(path, index=False)
-    x, length = media.decoder("frames", config(frames=4, frame_features=2))(path)
+    x, length = media.decoder("frames", config(max_frames=4, frame_features=2))(path)
     nan = np.float32(np.nan)
     expected = np.array([[201.5, 0.1], [nan, 0.2], [90, nan], [nan, nan]], np.float32)
     np.testing.assert_array_equal(x, expected)
     assert length == 3
-    longer, length = media.decoder("frames", config(frames=2, frame_features=2))(path)
+    longer, length = media.decoder("frames", config(max_frames=2, frame_features=2))(path)
     np.testing.assert_array_equal(longer, expected[:2])
     assert length == 2
     with pytest.raises(media.Undecodable, match="has 2 columns; config.data.frame_features is 29"):
-        media.decoder("frames", config(frames=4, frame_features=29))(path)
+        media.decoder("frames", config(max_frames=4, frame_features=29))(path)
     path.write_bytes(b"PAR1" if suffix == "parquet" else b"a,b\n")
     with pytest.raises(media.Undecodable, match="cannot be decoded|holds no rows"):
-        media.decoder("frames", config(frames=4, frame_features=2))(path)
+        media.decoder("frames", config(max_frames=4, frame_features=2))(path)
 
 
 def test_a_table_that_unpacks_to_far_more_is_not_read(tmp_path: Path) -> None:

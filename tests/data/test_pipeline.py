@@ -10,47 +10,47 @@ from test_windows import config_of_all_kinds
 from fusionjax.data import samples
 from fusionjax.data.pipeline import (
     BatchPlan,
-    Feeds,
+    BatchSource,
     Replay,
-    Shown,
+    VisibleRows,
     evaluation_batches,
     labelled_batches,
 )
-from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.types import Feed
+from fusionjax.types import StepInputs
 
-ABSORB = 6  # the step from which the anchor is trained on
+REFIT = 6  # the step from which the meta set is trained on
 
 
-def setting(anchor_share: float = 0.0) -> tuple[Lesson, Windows]:
+def setting(meta_fraction: float = 0.0) -> tuple[TrainingData, Windows]:
     market = tiny_market()
     config = config_of_all_kinds()
     days = np.datetime64("2020-01-01"), np.datetime64("2020-02-09")
-    return samples.lesson(market, config, *days, anchor_share), Windows(
+    return samples.training_data(market, config, *days, meta_fraction), Windows(
         market, config, Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
     )
 
 
 def training_feeds(
-    lesson: Lesson, windows: Windows, *, start: int, **arguments: object
-) -> Iterator[Feed]:
+    training_data: TrainingData, windows: Windows, *, start: int, **arguments: object
+) -> Iterator[StepInputs]:
     of_feeds = {k: arguments.pop(k) for k in ("replay", "process") if k in arguments}
     plan = BatchPlan(**arguments)  # type: ignore[arg-type]
-    return Feeds(lesson, windows, plan, **of_feeds).starting(start)  # type: ignore[arg-type]
+    return BatchSource(training_data, windows, plan, **of_feeds).starting(start)  # type: ignore[arg-type]
 
 
 def ids(
-    count: int, lesson: Lesson | None = None, **changes: object
+    count: int, training_data: TrainingData | None = None, **changes: object
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows of the batches and, where there is one, of the anchors."""
+    """Rows of the batches and, where there is one, of the meta sets."""
     plain, windows = setting()
-    arguments = {"batch_size": 8, "anchor_size": 4, "absorb_start": ABSORB, "seed": 1, "start": 0}
+    arguments = {"batch_size": 8, "meta_batch_size": 4, "refit_start": REFIT, "seed": 1, "start": 0}
     arguments |= {"windows": windows} | changes
-    feeds = training_feeds(lesson or plain, **arguments)  # type: ignore[arg-type]
-    taken = [next(feeds) for _ in range(count)]
-    anchors = [f.anchor.sample_id for f in taken if f.anchor is not None]
-    return np.stack([f.batch.sample_id for f in taken]), np.stack(anchors) if anchors else None
+    batch_source = training_feeds(training_data or plain, **arguments)  # type: ignore[arg-type]
+    taken = [next(batch_source) for _ in range(count)]
+    meta_sets = [f.meta.sample_id for f in taken if f.meta is not None]
+    return np.stack([f.batch.sample_id for f in taken]), np.stack(meta_sets) if meta_sets else None
 
 
 def batches(count: int, **changes: object) -> np.ndarray:
@@ -58,7 +58,7 @@ def batches(count: int, **changes: object) -> np.ndarray:
 
 
 def test_every_epoch_is_a_new_permutation_of_all_samples() -> None:
-    s = setting()[0].whole
+    s = setting()[0].all
     n = len(s)
     assert n == 68
     drawn = batches(17).ravel()  # 17 · 8 = 2 epochs
@@ -71,7 +71,7 @@ def test_a_resumed_run_sees_the_next_batch() -> None:
     np.testing.assert_array_equal(batches(6)[4:], batches(2, start=4))
 
 
-def test_a_resumed_run_sees_the_next_anchor_and_the_rows_that_are_due() -> None:
+def test_a_resumed_run_sees_the_next_meta_set_and_the_rows_that_are_due() -> None:
     cut, _ = setting(0.4)
     for whole, later in zip(ids(9, cut), ids(4, cut, start=5), strict=True):
         assert whole is not None
@@ -93,48 +93,48 @@ def test_the_global_batch_is_the_same_for_any_number_of_processes() -> None:
             np.testing.assert_array_equal(joined, whole[i])
 
 
-def test_the_anchor_stays_unseen_until_the_weights_are_settled() -> None:
+def test_the_meta_set_stays_unseen_until_the_weights_are_settled() -> None:
     cut, _ = setting(0.4)
-    assert cut.base is not None
-    assert cut.anchor is not None
-    base, anchor = set(cut.base.row.tolist()), set(cut.anchor.row.tolist())
-    assert not base & anchor
-    drawn, beside = ids(ABSORB + 12, cut)
-    early, late = set(drawn[:ABSORB].ravel().tolist()), set(drawn[ABSORB:].ravel().tolist())
-    assert early <= base
-    assert late & anchor
-    assert late & base
+    assert cut.inner is not None
+    assert cut.meta is not None
+    inner, meta = set(cut.inner.row.tolist()), set(cut.meta.row.tolist())
+    assert not inner & meta
+    drawn, beside = ids(REFIT + 12, cut)
+    early, late = set(drawn[:REFIT].ravel().tolist()), set(drawn[REFIT:].ravel().tolist())
+    assert early <= inner
+    assert late & meta
+    assert late & inner
     assert beside is not None
-    assert beside.shape == (ABSORB + 12, 4)
-    assert set(beside.ravel().tolist()) == anchor, "all of it and nothing else, at every step"
+    assert beside.shape == (REFIT + 12, 4)
+    assert set(beside.ravel().tolist()) == meta, "all of it and nothing else, at every step"
 
 
-def test_nobody_sees_the_anchor_where_it_is_never_absorbed() -> None:
+def test_nobody_sees_the_meta_set_where_there_is_no_refit() -> None:
     cut, _ = setting(0.4)
-    assert cut.anchor is not None
-    drawn, _ = ids(30, cut, absorb_start=30)
-    assert not set(drawn.ravel().tolist()) & set(cut.anchor.row.tolist())
+    assert cut.meta is not None
+    drawn, _ = ids(30, cut, refit_start=30)
+    assert not set(drawn.ravel().tolist()) & set(cut.meta.row.tolist())
 
 
-def test_every_row_before_the_anchor_is_drawn_equally_often() -> None:
+def test_every_row_before_the_meta_set_is_drawn_equally_often() -> None:
     cut, _ = setting(0.5)
-    assert cut.base is not None
-    size = len(cut.base)
+    assert cut.inner is not None
+    size = len(cut.inner)
     steps = 2 * size // 8 + 1
-    drawn = batches(steps, lesson=cut, absorb_start=steps).ravel()
-    np.testing.assert_array_equal(np.sort(drawn[:size]), np.sort(cut.base.row))
-    np.testing.assert_array_equal(np.sort(drawn[size : 2 * size]), np.sort(cut.base.row))
+    drawn = batches(steps, training_data=cut, refit_start=steps).ravel()
+    np.testing.assert_array_equal(np.sort(drawn[:size]), np.sort(cut.inner.row))
+    np.testing.assert_array_equal(np.sort(drawn[size : 2 * size]), np.sort(cut.inner.row))
 
 
-def test_labels_before_the_anchor_are_those_known_by_then() -> None:
+def test_labels_before_the_meta_set_are_those_known_by_then() -> None:
     cut, windows = setting(0.4)
-    assert cut.base is not None
-    feeds = training_feeds(
-        cut, windows, batch_size=16, anchor_size=4, absorb_start=3, seed=0, start=0
+    assert cut.inner is not None
+    batch_source = training_feeds(
+        cut, windows, batch_size=16, meta_batch_size=4, refit_start=3, seed=0, start=0
     )
     for step in range(6):
-        batch = next(feeds).batch
-        source = cut.base if step < 3 else cut.whole
+        batch = next(batch_source).batch
+        source = cut.inner if step < 3 else cut.all
         at = np.searchsorted(source.row, batch.sample_id)
         np.testing.assert_array_equal(
             batch.targets.mask["returns"], source.targets.mask["returns"][at]
@@ -142,45 +142,45 @@ def test_labels_before_the_anchor_are_those_known_by_then() -> None:
 
 
 def test_replay_takes_its_share_of_every_batch() -> None:
-    lesson, windows = setting()
-    s = lesson.whole
+    training_data, windows = setting()
+    s = training_data.all
     old = s.take(np.arange(10))
     new_rows = set(s.row[10:].tolist())
-    feeds = training_feeds(
-        dataclasses.replace(lesson, whole=s.take(np.arange(10, len(s)))),
+    batch_source = training_feeds(
+        dataclasses.replace(training_data, all=s.take(np.arange(10, len(s)))),
         windows,
         batch_size=8,
-        anchor_size=8,
-        absorb_start=0,
+        meta_batch_size=8,
+        refit_start=0,
         seed=0,
         start=0,
         replay=Replay(old, 0.25),
     )
     for _ in range(12):
-        feed = next(feeds)
-        assert feed.anchor is None
-        drawn = feed.batch.sample_id.tolist()
+        step_inputs = next(batch_source)
+        assert step_inputs.meta is None
+        drawn = step_inputs.batch.sample_id.tolist()
         assert sum(row in new_rows for row in drawn) == 6
         assert sum(row in set(old.row.tolist()) for row in drawn) == 2
 
 
-def test_an_anchor_is_built_only_where_it_is_due_and_is_the_same() -> None:
+def test_a_meta_set_is_built_only_where_it_is_due_and_is_the_same() -> None:
     cut, windows = setting(0.4)
-    sizes = {"batch_size": 8, "anchor_size": 4, "absorb_start": ABSORB, "seed": 1, "start": 0}
+    sizes = {"batch_size": 8, "meta_batch_size": 4, "refit_start": REFIT, "seed": 1, "start": 0}
     always = training_feeds(cut, windows, **sizes)  # type: ignore[arg-type]
-    odd = training_feeds(cut, windows, due=lambda step: step % 2 == 1, **sizes)  # type: ignore[arg-type]
+    odd = training_feeds(cut, windows, is_update_step=lambda step: step % 2 == 1, **sizes)  # type: ignore[arg-type]
     for step in range(6):
         wanted, got = next(always), next(odd)
         np.testing.assert_array_equal(got.batch.sample_id, wanted.batch.sample_id)
-        assert (got.anchor is None) == (step % 2 == 0)
-        if got.anchor is not None:
-            assert wanted.anchor is not None
-            np.testing.assert_array_equal(got.anchor.sample_id, wanted.anchor.sample_id)
+        assert (got.meta is None) == (step % 2 == 0)
+        if got.meta is not None:
+            assert wanted.meta is not None
+            np.testing.assert_array_equal(got.meta.sample_id, wanted.meta.sample_id)
 
 
 def first(count: int) -> tuple[Samples, Windows]:
-    lesson, windows = setting()
-    return lesson.whole.take(np.arange(count)), windows
+    training_data, windows = setting()
+    return training_data.all.take(np.arange(count)), windows
 
 
 def test_evaluation_covers_every_row_once_and_pads_with_weight_zero() -> None:
@@ -204,36 +204,36 @@ def test_labelled_batches_do_the_same_with_labels() -> None:
 
 
 def test_batches_carry_their_labels() -> None:
-    lesson, windows = setting()
-    feed = next(
+    training_data, windows = setting()
+    step_inputs = next(
         training_feeds(
-            lesson, windows, batch_size=16, anchor_size=1, absorb_start=0, seed=0, start=0
+            training_data, windows, batch_size=16, meta_batch_size=1, refit_start=0, seed=0, start=0
         )
     )
-    at = np.searchsorted(lesson.whole.row, feed.batch.sample_id)
+    at = np.searchsorted(training_data.all.row, step_inputs.batch.sample_id)
     np.testing.assert_array_equal(
-        feed.batch.targets.label["returns"], lesson.whole.targets.label["returns"][at]
+        step_inputs.batch.targets.label["returns"], training_data.all.targets.label["returns"][at]
     )
 
 
 def test_a_weighted_epoch_holds_each_sample_as_often_as_its_weight_says() -> None:
-    lesson, windows = setting()
-    rows = lesson.whole.row
+    training_data, windows = setting()
+    rows = training_data.all.row
     weight = np.ones(rows.max() + 1)
     weight[rows[:10]] = 3.0
     windows.balance = weight
-    drawn = batches(17, lesson=lesson, windows=windows).ravel()  # 2 epochs of 68
+    drawn = batches(17, training_data=training_data, windows=windows).ravel()  # 2 epochs of 68
     per_unit = 2 * 68 / weight[rows].sum()
     counts = np.array([(drawn == r).sum() for r in rows])
     assert (np.abs(counts - per_unit * weight[rows]) <= 2).all(), "each is rounded once an epoch"
     assert len(drawn) == counts.sum()
-    again = batches(17, lesson=lesson, windows=windows).ravel()
+    again = batches(17, training_data=training_data, windows=windows).ravel()
     np.testing.assert_array_equal(drawn, again)
 
 
 def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
-    lesson, windows = setting()
-    plain = Feeds(lesson, windows, BatchPlan(8, 1, absorb_start=0, seed=1))
+    training_data, windows = setting()
+    plain = BatchSource(training_data, windows, BatchPlan(8, 1, refit_start=0, seed=1))
     row = int(plain[3].batch.sample_id[2])
     weighed = plain.weighing({row: (0.0, 3), int(plain[3].batch.sample_id[4]): (0.25, 0)})
     np.testing.assert_array_equal(weighed[2].batch.weight[plain[2].batch.sample_id == row], 1)
@@ -250,14 +250,14 @@ def test_a_sample_of_weight_zero_keeps_its_place_and_shows_nothing() -> None:
 
 def test_rows_that_are_not_shown_are_blank() -> None:
     cut, windows = setting(0.4)
-    feeds = Feeds(cut, windows, BatchPlan(8, 4, absorb_start=ABSORB, seed=1))
-    shown = Shown(np.arange(8) == 5, np.zeros(4, bool))
-    feed = feeds.showing(2, shown)
-    assert feed.batch.weight.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
-    assert feed.anchor is not None
-    assert not feed.anchor.weight.any()
-    whole = feeds[2]
+    batch_source = BatchSource(cut, windows, BatchPlan(8, 4, refit_start=REFIT, seed=1))
+    shown = VisibleRows(np.arange(8) == 5, np.zeros(4, bool))
+    step_inputs = batch_source.showing(2, shown)
+    assert step_inputs.batch.weight.tolist() == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert step_inputs.meta is not None
+    assert not step_inputs.meta.weight.any()
+    whole = batch_source[2]
     np.testing.assert_array_equal(
-        feed.batch.inputs["text"].mask[5], whole.batch.inputs["text"].mask[5]
+        step_inputs.batch.inputs["text"].mask[5], whole.batch.inputs["text"].mask[5]
     )
-    assert not feed.batch.inputs["text"].mask[:5].any()
+    assert not step_inputs.batch.inputs["text"].mask[:5].any()

@@ -137,52 +137,52 @@ def ends(market: Market, s: samples.Samples, horizons: tuple[int, ...]) -> np.nd
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
-def test_the_anchor_is_later_than_every_label_before_it(share: float) -> None:
+def test_the_meta_set_is_later_than_every_label_before_it(share: float) -> None:
     market = tiny_market(days=60)
     config = small(demo.get_config(), Path(), **TASK)
-    cut = samples.lesson(market, config, FIRST, LAST, share)
-    assert cut.base is not None
-    assert cut.anchor is not None
-    begin = cut.anchor.target_day.min()
+    cut = samples.training_data(market, config, FIRST, LAST, share)
+    assert cut.inner is not None
+    assert cut.meta is not None
+    begin = cut.meta.target_day.min()
     for mask, horizons in (
-        (cut.base.targets.mask["direction"], (1, 2)),
-        (cut.base.targets.mask["returns"], (1, 3)),
-        (cut.base.targets.mask["volatility"], (2,)),
+        (cut.inner.targets.mask["direction"], (1, 2)),
+        (cut.inner.targets.mask["returns"], (1, 3)),
+        (cut.inner.targets.mask["volatility"], (2,)),
     ):
-        known = ends(market, cut.base, horizons)[mask]
-        assert known.max() < begin, "a base label is known only inside the anchor"
+        known = ends(market, cut.inner, horizons)[mask]
+        assert known.max() < begin, "a base label is known only inside the meta set"
         assert known.max() == begin - 1, "no label is given up that need not be"
-    # Labels are cut there, samples are not: the day before the anchor is still a sample.
-    assert cut.base.target_day.max() == begin - 1
-    assert not cut.base.targets.mask["returns"][cut.base.target_day == begin - 1, 1].any()
+    # Labels are cut there, samples are not: the day before the meta set is still a sample.
+    assert cut.inner.target_day.max() == begin - 1
+    assert not cut.inner.targets.mask["returns"][cut.inner.target_day == begin - 1, 1].any()
 
 
-def test_the_anchor_is_the_latest_share_of_the_sessions() -> None:
+def test_the_meta_set_is_the_latest_share_of_the_sessions() -> None:
     market = tiny_market(days=60, symbols=("AA", "BB", "CC"))
     config = small(demo.get_config(), Path(), **TASK)
-    cut = samples.lesson(market, config, FIRST, LAST, 0.4)
-    assert cut.base is not None
-    assert cut.anchor is not None
-    days = np.unique(cut.whole.target_day)
+    cut = samples.training_data(market, config, FIRST, LAST, 0.4)
+    assert cut.inner is not None
+    assert cut.meta is not None
+    days = np.unique(cut.all.target_day)
     assert len(days) == 54
-    assert cut.anchor_sessions == 54 - round(0.6 * 54) == 22, "three stocks, and each day once"
-    assert len(cut.anchor) == 3 * 22
-    np.testing.assert_array_equal(np.unique(cut.anchor.target_day), days[-22:])
+    assert cut.meta_sessions == 54 - round(0.6 * 54) == 22, "three stocks, and each day once"
+    assert len(cut.meta) == 3 * 22
+    np.testing.assert_array_equal(np.unique(cut.meta.target_day), days[-22:])
     np.testing.assert_array_equal(
-        np.sort(np.concatenate([cut.base.row, cut.anchor.row])), np.sort(cut.whole.row)
+        np.sort(np.concatenate([cut.inner.row, cut.meta.row])), np.sort(cut.all.row)
     )
-    # The anchor's own labels are what they are in the whole.
-    at = np.searchsorted(cut.whole.row, cut.anchor.row)
+    # The meta set's own labels are what they are in the whole.
+    at = np.searchsorted(cut.all.row, cut.meta.row)
     np.testing.assert_array_equal(
-        cut.anchor.targets.mask["returns"], cut.whole.targets.mask["returns"][at]
+        cut.meta.targets.mask["returns"], cut.all.targets.mask["returns"][at]
     )
 
 
 def test_a_share_of_nothing_makes_no_cut() -> None:
     market = tiny_market(days=60)
-    cut = samples.lesson(market, small(demo.get_config(), Path()), FIRST, LAST, 0.0)
-    assert (cut.base, cut.anchor, cut.anchor_sessions) == (None, None, 0)
-    assert len(cut.whole) == 2 * 54
+    cut = samples.training_data(market, small(demo.get_config(), Path()), FIRST, LAST, 0.0)
+    assert (cut.inner, cut.meta, cut.meta_sessions) == (None, None, 0)
+    assert len(cut.all) == 2 * 54
 
 
 def test_too_short_a_period_is_refused_with_the_numbers() -> None:
@@ -191,23 +191,23 @@ def test_too_short_a_period_is_refused_with_the_numbers() -> None:
     one_day = np.datetime64("2020-01-07")
     with pytest.raises(
         InputError,
-        match=r"anchor_share is 0.4: of the 1 sessions from 2020-01-07 to 2020-01-07 it leaves 0 "
-        r"samples before the anchor and 2 in it; train on a longer period",
+        match=r"meta_fraction is 0.4: of the 1 sessions from 2020-01-07 to 2020-01-07 it leaves 0 "
+        r"samples before the meta set and 2 in it; train on a longer period",
     ):
-        samples.lesson(market, config, one_day, one_day, 0.4)
+        samples.training_data(market, config, one_day, one_day, 0.4)
     with pytest.raises(InputError, match=r"of the 0 sessions .* leaves 0 samples before .* 0 in"):
-        samples.lesson(market, config, FIRST, FIRST, 0.4)
+        samples.training_data(market, config, FIRST, FIRST, 0.4)
 
 
-def test_a_class_that_the_anchor_lacks_is_named() -> None:
+def test_a_class_that_the_meta_set_lacks_is_named() -> None:
     market = tiny_market(days=60, symbols=("AA",))
     config = small(demo.get_config(), Path(), **TASK)
     rising = market.adj_close.copy()
     rising[-30:] = rising[-31] * 1.01 ** np.arange(1, 31)
     market = dataclasses.replace(market, adj_close=rising)
     with pytest.raises(
-        InputError, match=r"no sample of class down is in the anchor, 2020-02-\d\d to 2020-02-29"
+        InputError, match=r"no sample of class down is in the meta set, 2020-02-\d\d to 2020-02-29"
     ):
-        samples.lesson(market, config, FIRST, LAST, 0.4)
-    cut = samples.lesson(market, config, FIRST, LAST, 0.8)  # reaches further back
-    assert cut.anchor is not None
+        samples.training_data(market, config, FIRST, LAST, 0.4)
+    cut = samples.training_data(market, config, FIRST, LAST, 0.8)  # reaches further back
+    assert cut.meta is not None

@@ -12,7 +12,7 @@ from configs import acl18, demo, planted_folder
 from fusionjax.config import Config
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
-from fusionjax.data.windows import Scaler, Windows, blank
+from fusionjax.data.windows import Scaler, Windows, dummy_batch
 from fusionjax.errors import InputError
 from fusionjax.train.run import open_market
 from fusionjax.types import Batch
@@ -127,4 +127,4 @@ def test_a_blank_batch_has_the_shapes_and_types_of_a_real_one(prepared: Path) ->
         windows = Windows(market, config, Scaler.fit(market, market.session.max()))
         real = windows(np.arange(3), unlabelled(config, 3), np.ones(3, np.float32))
         shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
-        assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), blank(config, 3))
+        assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), dummy_batch(config, 3))

@@ -50,12 +50,12 @@ def test_removals_by_hand() -> None:
 
 def test_indicators_by_hand() -> None:
     kappa = np.array([[[1.0, 3.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]])
-    shown = np.array([[True, True], [True, False]])
+    present = np.array([[True, True], [True, False]])
     experts = np.zeros((2, 2, 2))
     experts[:, 0, 1] = experts[0, 1, 0] = 1.0  # the first says class 1, the second class 0
     outputs = np.array([[0.0, 1.0], [0.0, 1.0]])
     fused = Fused(
-        outputs, np.array([[1.5, 0.5], [0.5, 0.0]]), np.ones((2, 2)), shown, experts, None
+        outputs, np.array([[1.5, 0.5], [0.5, 0.0]]), np.ones((2, 2)), present, experts, None
     )
     rise = np.array([[4.0, 0.0], [2.0, 0.0]])
     d = diagnose(kappa, (rise, rise / 2), fused, slice(2))

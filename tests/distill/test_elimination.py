@@ -99,7 +99,7 @@ def test_samples_of_one_session_count_as_one() -> None:
     assert (by_day, by_sample) == ([0, 1, 1], [1, 1, 1])
 
 
-def test_what_fades_out_inside_the_anchor_goes() -> None:
+def test_what_fades_out_inside_the_meta_set_goes() -> None:
     fading = worth([2.0, 2.0, -0.1, -0.1], [0.1] * 4, [0.1] * 4)  # useful on the whole, not lately
     assert eliminate(fading, ALL, EACH, 0.0)[0].tolist() == [0, 1, 1]
     unsure = worth([2.0, 2.0, 0.5, -0.6], [0.1] * 4, [0.1] * 4)  # lately -0.05 ± 0.39

@@ -16,14 +16,14 @@ def config(**changes: object) -> Config:
     return small(
         seeing(TINY),
         Path(),
-        distill__modality_cost=0.1,
-        distill__prior=4.0,
+        distill__modality_penalty=0.1,
+        distill__prior_strength=4.0,
         **changes,
     )
 
 
 def phi(**changes: object) -> dict[str, Any]:
-    """Of two modalities with three clues."""
+    """Of two modalities with three quality features."""
     start = {
         "modality": np.zeros(2),
         "rater": np.zeros((2, 3)),
@@ -77,22 +77,22 @@ def test_only_what_is_to_be_learned_has_a_gradient() -> None:
 
 
 def test_what_is_weighed_anew_keeps_its_rater() -> None:
-    new = weights.anew(phi(modality=[1, 2], rater=np.full((2, 3), 3.0), joint=4.0))
+    new = weights.reset(phi(modality=[1, 2], rater=np.full((2, 3), 3.0), joint=4.0))
     assert new["rater"].tolist() == [[3.0] * 3] * 2
     assert not new["modality"].any()
     assert not new["joint"].any()
 
 
 @pytest.mark.parametrize(("warmup", "before"), [(0, 7), (10, 12), (14, 14), (100, 14)])
-def test_modalities_are_dropped_before_the_anchor_is_absorbed(warmup: int, before: int) -> None:
+def test_modalities_are_dropped_before_the_refit_phase_begins(warmup: int, before: int) -> None:
     c = config(train__steps=20, distill__warmup_steps=warmup)
-    assert weights.elimination_step(c) == before <= weights.absorb_start(c) == 14
+    assert weights.elimination_step(c) == before <= weights.refit_start(c) == 14
 
 
-def test_who_has_an_anchor() -> None:
-    assert weights.anchored(config())
-    assert not weights.anchored(config(distill__absorb_share=1.0))
-    assert not weights.anchored(config(model__fusion="concat"))
+def test_who_has_a_meta_set() -> None:
+    assert weights.has_meta_set(config())
+    assert not weights.has_meta_set(config(distill__refit_fraction=1.0))
+    assert not weights.has_meta_set(config(model__fusion="concat"))
 
 
 def test_the_weights_are_taken_out_and_put_back() -> None:

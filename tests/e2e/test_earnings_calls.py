@@ -64,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config(root: Path) -> Config:
     c = seeing(MODALITIES)
-    c.data.audio_hertz, c.data.audio_seconds = 11_025, 4.0
+    c.data.audio_sample_rate, c.data.audio_seconds = 11_025, 4.0
     c.data.splits.train = ("2016-03-01", "2017-06-30")
     c.data.splits.dev = ("2017-07-03", "2017-12-29")
     return small(

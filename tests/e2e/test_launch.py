@@ -32,11 +32,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_run_is_scored_beside_its_floors(folder: Path) -> None:
+def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
     fast = ["--config.evaluate.bootstrap_samples=200"]
     said = launch(folder, "evaluate", "demo", *fast, "--run=runs/demo")
     table = (folder / "runs/demo/scores_dev.md").read_text()
-    for floor in (
+    for baseline in (
         "majority",
         "momentum",
         "reversal of the stock's",
@@ -50,7 +50,7 @@ def test_the_run_is_scored_beside_its_floors(folder: Path) -> None:
         "GARCH",
         "historical quantiles, scaled",
     ):
-        assert f"| {floor}" in table
+        assert f"| {baseline}" in table
     assert "2017-01-03 to 2018-12-31" in said
     assert "IN SAMPLE" not in said
     scores = json.loads((folder / "runs/demo/scores_dev.json").read_text())
@@ -108,9 +108,9 @@ def test_a_training_and_a_forecast_import_what_they_need(folder: Path, tmp_path:
         ENVIRONMENT,
     )
     assert [x.status for x in (train, predict, first)] == [0, 0, 0], (train.said, predict.said)
-    floors = {"arch", "matplotlib", "lightgbm", "sklearn", "scipy.stats"}
+    optional = {"arch", "matplotlib", "lightgbm", "sklearn", "scipy.stats"}
     for got in (train, predict, first):
-        assert not (floors | {"river", "plotly"}) & got.modules
+        assert not (optional | {"river", "plotly"}) & got.modules
     assert not {"scipy", "exchange_calendars"} & train.modules
     assert not {"exchange_calendars", "tensorboardX", "clu"} & predict.modules
     # Measured: 2,254 and 2,604; with all of the above 3,570 each.
@@ -365,7 +365,7 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
         assert f'<section id="{section}">' in shown
     assert shown.count("js-plotly-plot") >= 30, "ten figures, and one for each of twenty cases"
     assert "runs/demo (2 seeds averaged)" in shown
-    assert re.search(r"Direction: by MCC better than \d of 7 floors", shown)
+    assert re.search(r"Direction: by MCC better than \d of 7 baselines", shown)
     # On a phone nothing but tables, which scroll by themselves, is wider than the screen.
     told = "<script>setTimeout(() => {document.title = document.body.scrollWidth}, 3000)</script>"
     phone = folder / "phone.html"

@@ -35,8 +35,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "train.global_batch_size": 32,
             "train.log_every": 1,
             "distill.warmup_steps": 2,
-            "distill.burst_steps": 2,
-            "distill.absorb_share": 0.5,
+            "distill.initial_update_steps": 2,
+            "distill.refit_fraction": 0.5,
         }
     )
 
@@ -45,14 +45,14 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def test_five_modalities_from_files_to_forecasts(config: Config, tmp_path: Path) -> None:
     trainer = Trainer.from_config(config, make_mesh(config.mesh, jax.devices()[:1]))
     assert trainer.market.media.keys() == {"image", "audio", "video"}
-    feed = next(feeds_of(trainer, 0))
-    assert set(feed.batch.inputs) == {"numeric", "text", "image", "audio", "video"}
-    assert 0.4 < feed.batch.present["text"].mean() < 1, "three in ten posts are missing"
-    assert feed.batch.present["video"].all()
+    step_inputs = next(feeds_of(trainer, 0))
+    assert set(step_inputs.batch.inputs) == {"numeric", "text", "image", "audio", "video"}
+    assert 0.4 < step_inputs.batch.present["text"].mean() < 1, "three in ten posts are missing"
+    assert step_inputs.batch.present["video"].all()
     state = trainer.train(0, tmp_path / "seed_0")
     assert int(state.step) == 12
     assert (tmp_path / "seed_0" / "fusion.json").exists()
-    rows = trainer.lesson.whole.row[:40]
+    rows = trainer.training_data.all.row[:40]
     said = predict(trainer.program, state.ema_params, trainer.windows, rows, 32)
     assert np.isfinite(said.value["direction"]).all()
     without = predict(
@@ -107,5 +107,5 @@ def test_the_audit_speaks_before_training_and_refuses_what_is_not_fit(
     train = (f"--config.data.root={root}", *flags[1:2], *SMALL, "--config.train.steps=1")
     said = launch(tmp_path, "train", "planted_folder", *train, status=2)
     assert "copied bars: 1 pairs of symbols share 20 or more equal bars: PLANT and TWIN" in said
-    assert "--config.data.accepted=\"('copied bars',)\"" in said
+    assert "--config.data.accepted_findings=\"('copied bars',)\"" in said
     assert not (tmp_path / "runs").exists()

@@ -42,26 +42,28 @@ def test_one_seed_one_choice() -> None:
     assert set(same) != set(choose(belief, label, 0.3, 2))
 
 
-def test_training_rows_are_thinned_before_and_in_the_anchor(prepared: Path) -> None:
-    c = small(seeing(SP500), prepared, train__coreset_share=0.5, train__coreset_by="random")
+def test_training_rows_are_thinned_before_and_in_the_meta_set(prepared: Path) -> None:
+    c = small(seeing(SP500), prepared, train__coreset_fraction=0.5, train__coreset_by="random")
     trainer = Trainer.from_config(c, make_mesh(c.mesh), coreset.rows)
-    lesson = trainer.lesson
+    training_data = trainer.training_data
     every = samples.split(trainer.market, c, "train")
-    assert len(lesson.whole) == round(0.5 * len(every))
-    assert set(lesson.whole.row) < set(every.row)
-    if lesson.base is not None and lesson.anchor is not None:
-        assert set(lesson.base.row) | set(lesson.anchor.row) <= set(lesson.whole.row)
-        assert lesson.base.target_day.max() < lesson.anchor.target_day.min()
+    assert len(training_data.all) == round(0.5 * len(every))
+    assert set(training_data.all.row) < set(every.row)
+    if training_data.inner is not None and training_data.meta is not None:
+        assert set(training_data.inner.row) | set(training_data.meta.row) <= set(
+            training_data.all.row
+        )
+        assert training_data.inner.target_day.max() < training_data.meta.target_day.min()
 
 
 def test_a_share_that_leaves_nothing_is_refused(prepared: Path) -> None:
-    c = small(seeing(SP500), prepared, train__coreset_share=1e-9, train__coreset_by="random")
-    with pytest.raises(InputError, match="train.coreset_share leaves 1 samples, none of them"):
+    c = small(seeing(SP500), prepared, train__coreset_fraction=1e-9, train__coreset_by="random")
+    with pytest.raises(InputError, match="train.coreset_fraction leaves 1 samples, none of them"):
         Trainer.from_config(c, make_mesh(c.mesh), coreset.rows)
 
 
 def test_a_folder_without_a_run_cannot_choose(prepared: Path, tmp_path: Path) -> None:
     by = str(tmp_path / "no_run")
-    c = small(seeing(SP500), prepared, train__coreset_share=0.5, train__coreset_by=by)
+    c = small(seeing(SP500), prepared, train__coreset_fraction=0.5, train__coreset_by=by)
     with pytest.raises(InputError, match="no run here"):
         coreset.rows(c, open_market(c))

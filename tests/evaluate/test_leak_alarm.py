@@ -82,7 +82,7 @@ def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
         for fold in selection.folds(market, config, *PERIOD)
     ]
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
-    floors = baselines.Floors(windows, train, folds, dev.row)
+    floors = baselines.Baselines(windows, train, folds, dev.row)
     up = floors.fitted("direction", config.targets["direction"])["logistic regression"]
     task = scoring.tasks(dev, market, config)["direction"]
     made = scoring.table(task, {"logistic": [up]}, {}, dev, market, config)

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 from conftest import tiny_market
-from test_floors import config
+from test_baselines import config
 
 from fusionjax.data import samples
 from fusionjax.errors import InputError
 from fusionjax.evaluate import scoring, table
 from fusionjax.evaluate.scoring import TargetTable
 
-CALLS = "always up"  # a floor that gives no probability; here it tosses a coin
+CALLS = "always up"  # a baseline that gives no probability; here it tosses a coin
 
 
 def made(days: int, right: float, seeds: int = 3) -> TargetTable:
@@ -27,8 +27,8 @@ def made(days: int, right: float, seeds: int = 3) -> TargetTable:
         hit = np.random.default_rng(seed).uniform(size=len(scored)) < right
         each.append(np.where(hit, label, 1 - label).astype(float))
     task = scoring.tasks(scored, market, c)["direction"]
-    floors = {CALLS: np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
-    return scoring.table(task, {"ours": each}, floors, scored, market, c)
+    baseline_forecasts = {CALLS: np.random.default_rng(9).integers(0, 2, len(scored)).astype(float)}
+    return scoring.table(task, {"ours": each}, baseline_forecasts, scored, market, c)
 
 
 def test_rows_of_a_good_run() -> None:
@@ -94,5 +94,7 @@ def test_a_result_too_good_to_be_true_is_none_until_somebody_says_why() -> None:
     scores = table.Scores("x", ["head", *alarms], [leaky])
     with pytest.raises(InputError, match="No result was written; once you know why it is true"):
         require_answered(scores, c)
-    require_answered(scores, c.override({"evaluate.leak_answer": "a toy whose answer is known"}))
+    require_answered(
+        scores, c.override({"evaluate.leak_alarm_override": "a toy whose answer is known"})
+    )
     require_answered(table.Scores("x", ["head"], [fair]), c)

@@ -22,11 +22,11 @@ def _config() -> DataConfig:
     raw = base.get_config().data.to_dict()
     small = {
         "image_size": (4, 6),
-        "audio_hertz": 8000,
+        "audio_sample_rate": 8000,
         "audio_seconds": 0.2,
         "video_frames": 3,
         "video_size": (8, 8),
-        "frames": 4,
+        "max_frames": 4,
         "frame_features": 3,
     }
     return DataConfig(**raw | small)

@@ -11,11 +11,11 @@ from scipy.signal import stft
 from fusionjax.config import ModelConfig
 from fusionjax.modalities.audio import Audio
 from fusionjax.modalities.base import Modality
-from fusionjax.modalities.image import Image as Picture
+from fusionjax.modalities.image import ImageInput as Picture
 from fusionjax.modalities.numeric import Numeric
 from fusionjax.modalities.video import Video
 from fusionjax.models.encoders.audio import log_mel, mel_filters
-from fusionjax.types import Clip, Image, Series, Tokens, Waveform
+from fusionjax.types import Clip, ImageInput, Series, Tokens, Waveform
 
 MODEL = ModelConfig(
     width=8,
@@ -135,11 +135,11 @@ def test_tubelets_are_cut_in_time_and_space() -> None:
 def test_pictures_are_cut_into_square_patches() -> None:
     spec = Picture("image", sessions=1, patch=4)
     pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 12)).astype(np.uint8)
-    tokens = run(spec, Image(pixels))
+    tokens = run(spec, ImageInput(pixels))
     assert tokens.x.shape == (2, 6, 8)
     changed = pixels.copy()
     changed[0, :4, :4] = 255 - changed[0, :4, :4]
-    other = run(spec, Image(changed))
+    other = run(spec, ImageInput(changed))
     np.testing.assert_array_equal(other.x[1], tokens.x[1])
     assert np.abs(other.x[0, 0] - tokens.x[0, 0]).max() > 0.05
 
@@ -156,7 +156,7 @@ def test_neighbours_are_merged_as_far_as_a_patch_goes(
     patch: int, size: int, kernels: dict[str, tuple[int, int]]
 ) -> None:
     spec = Picture("image", sessions=1, patch=patch)
-    params = parameters(spec, Image(np.zeros((1, size, size), np.uint8)))
+    params = parameters(spec, ImageInput(np.zeros((1, size, size), np.uint8)))
     found = {k: v["kernel"].shape for k, v in params.items() if k.startswith(("stem", "embed"))}
     assert found == kernels
 

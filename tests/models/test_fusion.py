@@ -41,13 +41,13 @@ PRESENT = {"a": np.array([True, True, False]), "b": np.array([True, False, False
 SHOWN = np.array([[1, 1, 1], [1, 1, 0], [0, 0, 1], [0, 0, 0]], bool)
 
 
-def encoded(shown: np.ndarray = SHOWN, absent: float = 0.0) -> Encoded:
+def encoded(present: np.ndarray = SHOWN, absent: float = 0.0) -> Encoded:
     """Vectors that are ``absent`` where a modality is not there."""
-    rows, count = shown.shape
+    rows, count = present.shape
     return Encoded(
-        np.where(shown[..., None], normal(0, rows, count, 8), np.float32(absent)),
-        shown,
-        np.where(shown, normal(1, rows, count), np.float32(absent)),
+        np.where(present[..., None], normal(0, rows, count, 8), np.float32(absent)),
+        present,
+        np.where(present, normal(1, rows, count), np.float32(absent)),
         np.full(rows, np.log(0.01), np.float32),
     )
 
@@ -85,11 +85,11 @@ pooled = jax.jit(pool)
 
 
 def test_pool_takes_the_mean_of_real_tokens_only() -> None:
-    h, shown, loud = pooled(tokens(), PRESENT)
+    h, present, loud = pooled(tokens(), PRESENT)
     np.testing.assert_allclose(h[0, 0], tokens()["a"].x[0, :2].mean(0), rtol=1e-6)
     np.testing.assert_allclose(h[1, 0], tokens()["a"].x[1, 0], rtol=1e-6)
     assert not h[2].any()
-    assert shown.tolist() == [[True, True], [True, False], [False, False]]
+    assert present.tolist() == [[True, True], [True, False], [False, False]]
     assert loud.tolist() == [[0.5, -0.5], [1.5, 0], [0, 0]]
 
 
@@ -151,7 +151,7 @@ def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
     c = config(name)
     said = run(c, moved(start(c)), encoded())
     assert (said.experts is not None) == (name in LATE)
-    assert (said.clues is not None) == (name == "distilled")
+    assert (said.quality is not None) == (name == "distilled")
     if said.experts is not None:
         assert not said.experts[~SHOWN].any()
 
@@ -235,7 +235,7 @@ def weights_of(params: dict[str, Any], **values: object) -> dict[str, Any]:
 
 
 def test_distilled_weights_by_hand() -> None:
-    """2σ(ln 3) = 1.5; a clue one standard deviation above its mean adds the rater's ln 3."""
+    """2σ(ln 3) = 1.5; a feature one deviation above its mean adds the quality head's ln 3."""
     c = config("distilled")
     params, e = start(c), encoded()
     three = np.log(3.0)
@@ -244,10 +244,10 @@ def test_distilled_weights_by_hand() -> None:
     assert said.modality[3].tolist() == [0, 0, 0]
     first = np.zeros((3, 3), np.float32)
     first[0, 0] = 1
-    clues = (e.energy[0, 0] - 2) * first
-    seen = params | {"clue_mean": clues, "clue_std": np.full((3, 3), 2, np.float32)}
-    rater = three * first
-    said = run(c, weights_of(seen, rater=rater), e)
+    quality = (e.energy[0, 0] - 2) * first
+    seen = params | {"clue_mean": quality, "clue_std": np.full((3, 3), 2, np.float32)}
+    quality_head = three * first
+    said = run(c, weights_of(seen, rater=quality_head), e)
     np.testing.assert_allclose(said.modality[0], [1.5, 1, 1], rtol=1e-6)
 
 
@@ -281,7 +281,7 @@ def test_distilled_scales_its_joint_path() -> None:
 @pytest.mark.parametrize("dropped", [0, 1, 2])
 @pytest.mark.parametrize("taught", [False, True], ids=["at its start", "taught"])
 def test_a_dropped_modality_counts_as_absent_exactly(dropped: int, taught: bool) -> None:
-    """For outputs and weights; a taught rater must not read the dropped one through a clue."""
+    """For outputs and weights; a taught quality head must not read what was dropped."""
     c = config("distilled")
     params = moved(start(c))
     if not taught:
@@ -289,7 +289,7 @@ def test_a_dropped_modality_counts_as_absent_exactly(dropped: int, taught: bool)
     others = np.arange(3) != dropped
     without = run(c, params | {"kept": others.astype(np.float32)}, encoded())
     absent = SHOWN & others[None]
-    wanted = run(c, params, dataclasses.replace(encoded(), shown=absent))
+    wanted = run(c, params, dataclasses.replace(encoded(), present=absent))
     np.testing.assert_array_equal(without.modality, wanted.modality)
     np.testing.assert_array_equal(without.outputs, wanted.outputs)
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from fusionjax.config import Config
 from fusionjax.data import samples, text
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import TrainingData
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.loop import fit
@@ -110,9 +110,9 @@ def trained(c: Config, devices: int) -> tuple[dict, dict]:
     """The text encoder before and after three steps on a mesh of so many devices."""
     market = tiny_market()
     windows = Windows(market, c, Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0}))
-    lesson = Lesson(samples.split(market, c, "train"), None, None)
+    training_data = TrainingData(samples.split(market, c, "train"), None, None)
     program = make_program(c, make_mesh(c.mesh, jax.devices()[:devices]), windows)
-    after = fit(c, program, lesson, windows).params["encoders_text"]["bert"]
+    after = fit(c, program, training_data, windows).params["encoders_text"]["bert"]
     return text.pretrained_weights(), jax.device_get(after)
 
 

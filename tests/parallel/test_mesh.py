@@ -43,20 +43,20 @@ def test_twenty_steps_give_the_same_losses_on_1_8_and_64_devices(
     """From 3 to 13 the fusion's weights learn; on the way it is asked what modalities are worth."""
     losses, worth, weight = {}, {}, {}
     for n, trainer in trainers.items():
-        anchor = trainer.lesson.anchor
-        assert anchor is not None
-        anchor = anchor.take(np.arange(256))
-        _, session = np.unique(anchor.target_day, return_inverse=True)
+        meta = trainer.training_data.meta
+        assert meta is not None
+        meta = meta.take(np.arange(256))
+        _, session = np.unique(meta.target_day, return_inverse=True)
         state = trainer.program.init(3)
-        feeds = feeds_of(trainer, 3)
+        batch_source = feeds_of(trainer, 3)
         curve = []
         for step in range(20):
             if step == weights.elimination_step(trainer.config):
-                asked = labelled_batches(anchor, trainer.windows, 64)
+                asked = labelled_batches(meta, trainer.windows, 64)
                 encoded = trainer.program.encode(state.ema_params, asked)
                 state, said = trainer.program.eliminate(state, *encoded, session)
                 worth[n] = np.stack([said["worth"], said["error"]])
-            state, metrics = trainer.program.step(state, next(feeds), 3)
+            state, metrics = trainer.program.step(state, next(batch_source), 3)
             curve.append(metrics["loss"])
         losses[n] = np.array(jax.device_get(curve))
         weight[n] = np.array(weights.get(state.params)["modality"])

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 from fusionjax.errors import InputError
-from fusionjax.types import Image
+from fusionjax.types import ImageInput
 from studies.data import candles
 
 CANDLE5 = ROOT.parent / "shared" / "datasets" / "candle5"
@@ -17,7 +17,7 @@ CANDLE5 = ROOT.parent / "shared" / "datasets" / "candle5"
 def pixels(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     views = candles.load(CANDLE5, seed)
     image = views.batch.inputs["chart"]
-    assert isinstance(image, Image)
+    assert isinstance(image, ImageInput)
     return np.asarray(image.pixels), views.batch.targets.label["direction"][:, 0], views.split
 
 

@@ -14,7 +14,7 @@ from studies.schema import StudyConfig
 
 @pytest.mark.nightly
 def test_chosen_beats_random_on_a_planted_market() -> None:
-    changes = {"train.steps": 400, "ladder.seeds": 2, "ladder.rungs": (MODALITIES[:3],)}
+    changes = {"train.steps": 400, "ladder.seeds": 2, "ladder.subsets": (MODALITIES[:3],)}
     c = StudyConfig.of(planted_config.get_config()).override(changes)
     views = [plant(REGIMES["full"], s, train=2000, dev=60, test=1500).views for s in (300, 301)]
     made = coreset.compare(c, views, "test", 0.3)

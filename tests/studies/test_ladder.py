@@ -14,7 +14,7 @@ from studies.configs import planted as planted_config
 from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.data.views import Views
 from studies.fusion import ladder, ladder_table
-from studies.fusion.study import Study
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.schema import StudyConfig
 
 
@@ -46,13 +46,15 @@ def test_calibration_error_by_hand() -> None:
     np.testing.assert_allclose(ladder.calibration_error(confidence, right), 5.0)
 
 
-def test_the_anchor_is_later_than_every_label_it_is_kept_from() -> None:
+def test_the_meta_set_is_later_than_every_label_it_is_kept_from() -> None:
     views = markets(1)
-    study = Study(ladder.with_vectors(config(**{"model.fusion": "distilled"}), views[0]), views)
-    begin = views[0].time[study.anchor].min()
-    assert views[0].known[study.base].max() <= begin
-    assert set(study.base) | set(study.anchor) <= set(views[0].split["train"])
-    assert views[0].time[study.anchor].max() < views[0].time[views[0].split["dev"]].min()
+    study = VectorExperiment(
+        ladder.with_vectors(config(**{"model.fusion": "distilled"}), views[0]), views
+    )
+    begin = views[0].time[study.meta].min()
+    assert views[0].known[study.inner].max() <= begin
+    assert set(study.inner) | set(study.meta) <= set(views[0].split["train"])
+    assert views[0].time[study.meta].max() < views[0].time[views[0].split["dev"]].min()
 
 
 @pytest.mark.nightly
@@ -61,7 +63,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     c = config(
         **{
             "ladder.seeds": 2,
-            "ladder.rungs": (MODALITIES[:2], MODALITIES),
+            "ladder.subsets": (MODALITIES[:2], MODALITIES),
             "ladder.oracle": (),
             "ladder.fusions": (
                 ("distilled", {"model.fusion": "distilled"}),
@@ -71,7 +73,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     with Progress() as progress:
         cells = list(ladder.climb(c, views, "test", progress))
-    assert [(x.fusion, len(x.rung)) for x in cells] == [
+    assert [(x.fusion, len(x.subset)) for x in cells] == [
         ("distilled", 2),
         ("distilled", 6),
         ("concat", 2),
@@ -85,7 +87,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert kept[:, 0].all(), "numeric is informative"
     assert not kept[:, 5].any(), "the shortcut has faded"
     assert cells[0].kept is not None
-    assert not cells[0].kept[:, 2:].any(), "what a rung does not show cannot be kept"
+    assert not cells[0].kept[:, 2:].any(), "what a subset does not show cannot be kept"
     made = ladder_table.report(c, cells, views, "test")
     path = ladder_table.save(made, c, views[0].names, tmp_path, "test", True)
     text = path.read_text()
@@ -101,7 +103,7 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:
-    c = config(**{"ladder.fusions": (), "ladder.rungs": (MODALITIES[:2],), "ladder.oracle": ()})
+    c = config(**{"ladder.fusions": (), "ladder.subsets": (MODALITIES[:2],), "ladder.oracle": ()})
     views = markets()
     with Progress() as progress:
         (cell,) = ladder.climb(c, views, "test", progress)
@@ -116,7 +118,7 @@ def test_unknown_names_are_refused() -> None:
     with Progress() as progress:
         with pytest.raises(InputError, match="ladder.variant .*is 'fulll'; expected full, weak"):
             ladder.load(config(**{"ladder.variant": "fulll"}), progress)
-        wrong = config(**{"ladder.rungs": (("numeric", "smell"),), "ladder.seeds": 1})
+        wrong = config(**{"ladder.subsets": (("numeric", "smell"),), "ladder.seeds": 1})
         with pytest.raises(InputError, match="smell is no modality of planted; it has numeric"):
             next(ladder.climb(wrong, ladder.load(wrong, progress), "dev", progress))
         told = config(**{"ladder.oracle": ("numeric", "audio"), "ladder.seeds": 1})
@@ -126,7 +128,7 @@ def test_unknown_names_are_refused() -> None:
 
 @pytest.mark.shared_data
 @pytest.mark.nightly
-def test_pictures_climb_a_ladder_of_one_rung() -> None:
+def test_pictures_climb_a_ladder_of_one_subset() -> None:
     c = StudyConfig.of(candle5.get_config()).override(
         {
             "ladder.root": str(ROOT.parent / "shared" / "datasets" / "candle5"),
@@ -139,8 +141,8 @@ def test_pictures_climb_a_ladder_of_one_rung() -> None:
     )
     with Progress() as progress:
         views = ladder.load(c, progress)
-        ours, floor = ladder.climb(c, views, "test", progress)
+        ours, baseline = ladder.climb(c, views, "test", progress)
         with pytest.raises(InputError, match="candles has no split dev; it has train, test"):
             next(ladder.climb(c, views, "dev", progress))
     assert ours.summary["accuracy"][0] > 38, "more than the third that chance has"
-    assert floor.summary["accuracy"][0] > 60
+    assert baseline.summary["accuracy"][0] > 60

@@ -1,4 +1,4 @@
-"""MAEC: the published split and floors, features by hand, and nothing from after the call."""
+"""MAEC: the published split and baselines, features by hand, and nothing from after the call."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_split_order_and_maturity(root: Path) -> None:
 
 
 @pytest.mark.shared_data
-def test_published_floors(root: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_published_baselines(root: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     """PEV is the mean label of the calls before; published to three digits. Then the ridge."""
     loaded = load(root)
     label = loaded.batch.targets.label["volatility"].astype(float)

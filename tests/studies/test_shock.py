@@ -10,37 +10,41 @@ BEGIN = 1100  # the first test day
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, shock.Row]:
+def rows() -> dict[str, shock.ScenarioScores]:
     return {row.method: row for row in shock.study(range(20))}
 
 
-def test_static_intervals_fail_as_published(rows: dict[str, shock.Row]) -> None:
+def test_static_intervals_fail_as_published(rows: dict[str, shock.ScenarioScores]) -> None:
     static = rows["split conformal"]
     np.testing.assert_allclose(static.coverage.mean(), 0.842, atol=0.005)
     np.testing.assert_allclose(static.worst.mean(), 0.508, atol=0.01)
 
 
-def test_ours_reaches_the_published_bars(rows: dict[str, shock.Row]) -> None:
+def test_ours_reaches_the_published_bars(rows: dict[str, shock.ScenarioScores]) -> None:
     ours = rows["adaptive, normalised"]
     assert round(ours.coverage.mean(), 3) >= 0.9
     assert ours.worst.mean() >= 0.868
     assert ours.coverage.std() < 0.002
 
 
-def test_volatility_and_adaptation_each_earn_their_place(rows: dict[str, shock.Row]) -> None:
+def test_volatility_and_adaptation_each_earn_their_place(
+    rows: dict[str, shock.ScenarioScores],
+) -> None:
     ours = rows["adaptive, normalised"]
     for method in ("split conformal", "split conformal, normalised", "adaptive"):
         assert stats.ttest_rel(ours.worst, rows[method].worst).statistic > 4
 
 
-def test_ours_is_not_bought_with_width(rows: dict[str, shock.Row]) -> None:
+def test_ours_is_not_bought_with_width(rows: dict[str, shock.ScenarioScores]) -> None:
     """It covers more than relative split conformal intervals do and is hardly wider."""
     width = rows["adaptive, normalised"].width / rows["split conformal, normalised"].width
     assert width.mean() < 1.1
 
 
 def test_a_row_reads_as_mean_and_deviation() -> None:
-    row = shock.Row("x", np.array([0.8, 1.0]), np.array([0.5, 0.5]), np.array([3.0, 4.0]))
+    row = shock.ScenarioScores(
+        "x", np.array([0.8, 1.0]), np.array([0.5, 0.5]), np.array([3.0, 4.0])
+    )
     assert str(row) == "x | 0.900 ± 0.100 | 0.500 ± 0.000 | 3.500 ± 0.500"
 
 

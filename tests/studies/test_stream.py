@@ -18,7 +18,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import seed_folders
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
-from fusionjax.train.probe import make_predict
+from fusionjax.train.inference_fns import make_predict
 from fusionjax.train.run import make_program
 from studies.streams import double_adapt
 from studies.streams.stream import Stream
@@ -43,7 +43,7 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
-    c = config(finetune__every=10, finetune__retrain_every=20, train__steps=20)
+    c = config(finetune__update_interval=10, finetune__retrain_interval=20, train__steps=20)
     whole = Stream(market, c, MESH, parent)
     said = whole.live(rule, seed_folders(parent)[0])
     cut = whole.sessions[34]
@@ -66,7 +66,7 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
 @pytest.mark.slow
 def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> None:
     turned = telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")), "2020-08-20")
-    c = config(finetune__every=5, finetune__steps=12, finetune__learning_rate=1e-2)
+    c = config(finetune__update_interval=5, finetune__steps=12, finetune__learning_rate=1e-2)
     folder = trained(turned, c, tmp_path / "run")
     stream = Stream(turned, c, MESH, folder)
     late = stream.asked.target_day > np.datetime64("2020-10-01")

@@ -12,7 +12,7 @@ from commands import SMALL, launch
 def test_a_stream_is_lived_under_the_rules_that_are_asked_for(tmp_path: Path) -> None:
     launch(tmp_path, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
     flags = ["--from=runs/demo", "--rule=never update", "--rule=incremental"]
-    quick = ["--config.finetune.split=dev", "--config.finetune.every=100", *SMALL]
+    quick = ["--config.finetune.split=dev", "--config.finetune.update_interval=100", *SMALL]
     quick.append("--config.evaluate.bootstrap_samples=200")
     launch(tmp_path, "studies/stream", "demo", *flags, *quick)
     table = (tmp_path / "runs/demo/stream/dev.md").read_text()
@@ -37,7 +37,7 @@ def test_a_planted_market_is_a_market_folder(tmp_path: Path) -> None:
 def test_a_ladder_is_climbed_and_written_down(tmp_path: Path) -> None:
     few = [
         "--config.ladder.seeds=2",
-        "--config.ladder.rungs=(('numeric',), ('numeric', 'text'))",
+        "--config.ladder.subsets=(('numeric',), ('numeric', 'text'))",
         "--config.ladder.fusions=(('equal', {'model.fusion': 'equal'}),)",
         "--config.ladder.oracle=()",
         "--config.train.steps=40",

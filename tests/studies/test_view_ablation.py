@@ -16,7 +16,7 @@ def config() -> StudyConfig:
     c = StudyConfig.of(planted_config.get_config())
     return c.override(
         {
-            "ladder.rungs": (("numeric",), ("numeric", "video")),
+            "ladder.subsets": (("numeric",), ("numeric", "video")),
             "ladder.fusions": (("equal", {"model.fusion": "equal"}),),
             "ladder.seeds": 4,
             "model.width": 16,

@@ -13,7 +13,7 @@ from test_loss import example
 
 from fusionjax.config import Config
 from fusionjax.data import samples
-from fusionjax.data.samples import Lesson
+from fusionjax.data.samples import TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
@@ -23,7 +23,7 @@ from fusionjax.train.augment import augment, hide_modalities
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
-from fusionjax.types import Batch, Clip, Documents, Image, Series, Waveform
+from fusionjax.types import Batch, Clip, Documents, ImageInput, Series, Waveform
 
 KEY = jax.random.key(3)
 MODALITIES = {
@@ -46,7 +46,7 @@ MODALITIES = {
 def config(**changes: object) -> Config:
     c = seeing(MODALITIES)
     c.data.image_size, c.data.video_size, c.data.video_frames = (12, 16), (8, 8), 2
-    c.data.audio_hertz, c.data.audio_seconds = 8000, 1.0
+    c.data.audio_sample_rate, c.data.audio_seconds = 8000, 1.0
     c.train.modality_dropout = 0.0
     return small(c, Path()).override({f"augment.{k}": v for k, v in changes.items()})
 
@@ -67,8 +67,8 @@ def batch(rows: int = 64) -> Batch:
             np.full((rows, 4), 7, np.int32),
             texts,
         ),
-        "chart": Image(rng.integers(1, 255, (rows, 20, 24), np.uint8)),
-        "image": Image(rng.integers(1, 255, (rows, 12, 16), np.uint8)),
+        "chart": ImageInput(rng.integers(1, 255, (rows, 20, 24), np.uint8)),
+        "image": ImageInput(rng.integers(1, 255, (rows, 12, 16), np.uint8)),
         "audio": Waveform(
             rng.integers(-9000, 9000, (rows, 8000), np.int16), np.full(rows, 8000, np.int32)
         ),
@@ -245,7 +245,7 @@ def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
         train__log_every=100,
     )
     windows = Windows(market, c, Scaler.fit(market, np.datetime64("2021-05-30")))
-    lesson = Lesson(samples.split(market, c, "train"), None, None)
+    training_data = TrainingData(samples.split(market, c, "train"), None, None)
     later = samples.split(market, c, "dev")
 
     def accuracy(permute: float) -> float:
@@ -253,7 +253,7 @@ def test_a_shortcut_that_is_permuted_is_not_learned() -> None:
         changes = {"augment.numeric_permute": permute, "augment.numeric_groups": (("hint",),)}
         changed = c.override(changes)
         program = make_program(changed, make_mesh(c.mesh, jax.devices()[:1]), windows)
-        params = fit(Run(changed, windows, program), lesson).ema_params
+        params = fit(Run(changed, windows, program), training_data).ema_params
         up = predict(program, params, windows, later.row, 256).value["direction"][:, 0]
         return float(((up > 0.5) == later.targets.label["direction"][:, 0]).mean())
 

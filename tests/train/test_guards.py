@@ -44,17 +44,17 @@ def test_a_spike_is_skipped_once_there_is_a_yardstick() -> None:
 
 
 def test_what_is_skipped_in_a_row_is_capped_and_a_new_level_is_learned() -> None:
-    seen = told(config(spikes_in_row=2, window=8), [1] * 8 + [100] * 12)
+    seen = told(config(max_consecutive_skips=2, window=8), [1] * 8 + [100] * 12)
     taken = [takes for _, takes, _ in seen[8:]]
     # Two of three are skipped until most of the window is of the new level.
     assert taken == [False, False, True, False, True, True, True, True, True, True, True, True]
 
 
 def test_nothing_is_skipped_where_the_threshold_is_zero() -> None:
-    assert all(takes for _, takes, _ in told(config(spike=0.0), [1] * 8 + [1e9]))
+    assert all(takes for _, takes, _ in told(config(grad_norm_zscore=0.0), [1] * 8 + [1e9]))
 
 
-def test_a_lost_number_stops_everything_until_the_host_frees_it() -> None:
+def test_a_nonfinite_value_stops_everything_until_the_host_frees_it() -> None:
     seen = told(config(), [1, 1, np.nan, 1], [1, 2, 3, 4])
     assert [moves for moves, _, _ in seen] == [True, True, False, False]
     guard: Guard = seen[-1][2]
@@ -79,9 +79,9 @@ def test_counters_follow_the_steps_and_the_rest_the_updates() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("rate", 1.0, r"guard.rate is 1.0; expected in \(0, 1\)"),
+        ("lr_backoff", 1.0, r"guard.lr_backoff is 1.0; expected in \(0, 1\)"),
         ("window", -1, "guard.window is -1; expected at least 0"),
-        ("spikes_in_row", 0, "guard.spikes_in_row is 0; expected at least 1"),
+        ("max_consecutive_skips", 0, "guard.max_consecutive_skips is 0; expected at least 1"),
     ],
 )
 def test_thresholds_that_make_no_sense_are_refused(key: str, value: object, said: str) -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import SP500, seeing, small
-from test_lost_numbers import first_seen_at, nan_price, planted
+from test_nonfinite import first_seen_at, nan_price, planted
 
 from fusionjax.config import MeshConfig
 from fusionjax.errors import Preempted
@@ -27,7 +27,7 @@ def trainer(prepared: Path) -> Trainer:
     config = small(
         seeing({"price": SP500["price"]}), prepared,
         model__layers=1, model__fusion="equal", train__steps=STEPS, train__checkpoint_every=EVERY,
-        train__log_every=1, guard__window=2, guard__spike=0.0,
+        train__log_every=1, guard__window=2, guard__grad_norm_zscore=0.0,
     )  # fmt: skip
     return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
 
@@ -74,7 +74,7 @@ class Validation(Hook):
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
         if loop.step % self.every == 0:
-            run, rows = loop.run, loop.lesson.whole.row[:8]
+            run, rows = loop.run, loop.training_data.all.row[:8]
             self.up[loop.step] = predict(
                 run.program, loop.state.ema_params, run.windows, rows, 64
             ).value["direction"]
@@ -198,5 +198,5 @@ def test_hooks_are_closed_in_reverse_whatever_ends_the_training(trainer: Trainer
 
     calls: list[tuple[str, int]] = []
     with pytest.raises(LookupError, match="mine"):
-        fit(trainer, trainer.lesson, hooks=[Named(calls), Broken(calls)])
+        fit(trainer, trainer.training_data, hooks=[Named(calls), Broken(calls)])
     assert calls[-2:] == [("closed", 1), ("the first one closed", 1)]

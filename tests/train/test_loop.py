@@ -49,7 +49,7 @@ def one(prepared: Path) -> Trainer:
 
 def test_stopping_and_going_on_changes_no_bit(one: Trainer, tmp_path: Path) -> None:
     whole = one.train(0, tmp_path / "whole")
-    for stop in (2, 4):  # before modalities are dropped, before the anchor is absorbed
+    for stop in (2, 4):  # before modalities are dropped, before the meta set is refit on
         with pytest.raises(Preempted, match=rf"step {stop} of 6; the state is saved"):
             one.train(0, tmp_path / "parts", at(stop))
     same(one.train(0, tmp_path / "parts"), whole)
@@ -111,7 +111,7 @@ def test_a_run_moves_from_64_to_16_to_8_devices_and_to_1(
         jax.tree.leaves(whole.params),
         strict=True,
     ):
-        # A standard deviation is a small difference of large sums, and what the rater reads.
+        # A standard deviation is a small difference of large sums, and what the quality head reads.
         near = 2e-4 if re.search("clue_std|weights/rater", path_name(path)) else 1e-5
         np.testing.assert_allclose(np.asarray(x), np.asarray(y), atol=near)
     logs = (tmp_path / run / "metrics.jsonl" for run in ("whole", "moved"))
@@ -163,8 +163,8 @@ def test_frozen_groups_keep_every_bit(prepared: Path) -> None:
     t = trainer(prepared, train__frozen=("encoders_price/.*",))
     before = jax.device_get(t.program.init(0).params)
     state = t.program.init(0)
-    for feed, _ in zip(feeds_of(t, 0), range(3), strict=False):
-        state, _ = t.program.step(state, feed, 0)
+    for step_inputs, _ in zip(feeds_of(t, 0), range(3), strict=False):
+        state, _ = t.program.step(state, step_inputs, 0)
     after = jax.device_get(state.params)
     for x, y in zip(
         jax.tree.leaves(before["encoders_price"]),
@@ -175,9 +175,9 @@ def test_frozen_groups_keep_every_bit(prepared: Path) -> None:
     readout = (p["fusion"]["readout"]["kernel"] for p in (before, after))
     assert (next(readout) != next(readout)).any()
     wrong = trainer(prepared, train__frozen=("encoder/.*",))
-    state, feed = wrong.program.init(0), next(feeds_of(wrong, 0))
+    state, step_inputs = wrong.program.init(0), next(feeds_of(wrong, 0))
     with pytest.raises(InputError, match=r"'encoder/.*' matches no parameter; top-level groups"):
-        wrong.program.step(state, feed, 0)
+        wrong.program.step(state, step_inputs, 0)
 
 
 def test_it_can_learn_a_few_samples_by_heart(prepared: Path) -> None:
@@ -189,13 +189,13 @@ def test_it_can_learn_a_few_samples_by_heart(prepared: Path) -> None:
         train__steps=300,
         train__learning_rate=5e-3,
         train__weight_decay=0.0,
-        distill__absorb_share=1.0,  # no anchor: every row is learned from the start
+        distill__refit_fraction=1.0,  # no meta set: every row is learned from the start
         data__splits={"train": ("2000-01-03", "2000-02-28"), "dev": ("2001-01-01", "2001-02-01")},
     )
-    assert len(t.lesson.whole) < 45
+    assert len(t.training_data.all) < 45
     state = t.program.init(0)
-    for feed, _ in zip(feeds_of(t, 0), range(300), strict=False):
-        state, metrics = t.program.step(state, feed, 0)
+    for step_inputs, _ in zip(feeds_of(t, 0), range(300), strict=False):
+        state, metrics = t.program.step(state, step_inputs, 0)
     assert float(metrics["loss_direction"]) < 0.05
     assert float(metrics["loss_volatility"]) < 0.01
 
@@ -223,14 +223,14 @@ def test_metrics_are_read_only_after_the_next_step_was_sent_off(
 
 def test_nothing_is_compiled_after_the_first_step(one: Trainer) -> None:
     state = one.program.init(0)
-    feeds = feeds_of(one, 0)
-    state, _ = one.program.step(state, next(feeds), 0)
+    batch_source = feeds_of(one, 0)
+    state, _ = one.program.step(state, next(batch_source), 0)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda name, *_, **__: compiled.append(name) if "backend_compile" in name else None
     )
     for _ in range(3):
-        state, _ = one.program.step(state, next(feeds), 0)
+        state, _ = one.program.step(state, next(batch_source), 0)
     jax.block_until_ready(state)
     assert not compiled
     jax.jit(lambda x: x * 3 + 1)(jax.numpy.ones(7)).block_until_ready()

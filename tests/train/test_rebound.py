@@ -27,7 +27,7 @@ def trainer(prepared: Path, **changes: object) -> Trainer:
         seeing({"price": SP500["price"]}), prepared,
         **{"model__layers": 1, "model__fusion": "equal", "train__steps": STEPS,
            "train__checkpoint_every": 8, "train__learning_rate": 3e-3,
-           "guard__window": WINDOW, "guard__spike": 0.0}
+           "guard__window": WINDOW, "guard__grad_norm_zscore": 0.0}
         | changes,
     )  # fmt: skip
     return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
@@ -151,7 +151,7 @@ def test_after_so_many_times_it_is_only_told(sound: Trainer) -> None:
 
 def test_nothing_is_compared_over_a_turn(sound: Trainer) -> None:
     told = _Told(sound, np.repeat([1.0, 0.5, 0.5, 3.0, 3.0, 3.0], WINDOW))
-    told.rebound._turns = [12]  # what the loss means changes here
+    told.rebound._loss_changes = [12]  # what the loss means changes here
     for step in range(WINDOW, 6 * WINDOW + 1, WINDOW):
         told.rebound.hold(step, told.marked(step))
         assert not told.rebound.look().acts
@@ -160,7 +160,7 @@ def test_nothing_is_compared_over_a_turn(sound: Trainer) -> None:
 def test_no_way_leads_to_before_the_fusion_was_settled(sound: Trainer) -> None:
     """What it dropped would be back, for good: it is settled once."""
     told = _Told(sound, np.repeat([1.0, 0.5, 0.5, 0.9, 0.9, 0.9, 2.0], WINDOW))
-    told.rebound._turns = [14]
+    told.rebound._loss_changes = [14]
     for step in (4, 8, 12):
         told.rebound.hold(step, told.marked(step))
         assert not told.rebound.look().acts
@@ -232,14 +232,14 @@ def spoil(monkeypatch: pytest.MonkeyPatch, t: Trainer, first: int, last: int) ->
     """Some steps learn at a thousand times the rate."""
     step = t.program.step
 
-    def wild(state: TrainState, feed: Any, *args: Any) -> Any:
+    def wild(state: TrainState, step_inputs: Any, *args: Any) -> Any:
         wrong = first <= int(state.step) < last
         before = state.guard.rate
         if wrong:
             rate = before * np.float32(1e3)
             guard = dataclasses.replace(state.guard, rate=rate)
             state = dataclasses.replace(state, guard=guard)
-        state, said = step(state, feed, *args)
+        state, said = step(state, step_inputs, *args)
         if wrong:
             guard = dataclasses.replace(state.guard, rate=state.guard.rate / np.float32(1e3))
             state = dataclasses.replace(state, guard=guard)

@@ -1,4 +1,4 @@
-"""One update: what training rows move, what the anchor moves, and when."""
+"""One update: what training rows move, what the meta set moves, and when."""
 
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from conftest import seeing, small
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.registry import FUSIONS
-from fusionjax.train.probe import make_elimination, make_encode
+from fusionjax.train.inference_fns import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_step
-from fusionjax.types import Batch, Feed, Targets, Vector
+from fusionjax.types import Batch, StepInputs, Targets, VectorInput
 
 SIZES = {"a": 4, "b": 3}
 
@@ -28,7 +28,7 @@ def config(**changes: object) -> Config:
 
 SEED = np.uint32(0)
 # Weights stay before step 3, move in 3 and 4, and stay from 5 on. One program for all.
-TAUGHT = config(distill__warmup_steps=3, distill__absorb_share=0.2)
+TAUGHT = config(distill__warmup_steps=3, distill__refit_fraction=0.2)
 
 
 def batch(seed: int, rows: int = 16) -> Batch:
@@ -40,7 +40,7 @@ def batch(seed: int, rows: int = 16) -> Batch:
     up = x["a"][:, :1] + rng.normal(size=(rows, 1)) > 0
     on = np.ones((rows, 1), bool)
     return Batch(
-        inputs={name: Vector(v) for name, v in x.items()},
+        inputs={name: VectorInput(v) for name, v in x.items()},
         present=there,
         targets=Targets(
             {
@@ -77,10 +77,10 @@ def step() -> Any:
 
 @pytest.fixture(scope="module")
 def states(step: Any) -> list[TrainState]:
-    """A run on ever new rows, before each step and after the last. The anchor never changes."""
+    """A run on ever new rows, before each step and after the last. The meta set never changes."""
     made = [start(TAUGHT)]
     for i in range(6):
-        state, _ = step(made[-1], Feed(batch(i), batch(99)), SEED)
+        state, _ = step(made[-1], StepInputs(batch(i), batch(99)), SEED)
         made.append(state)
     return made
 
@@ -104,10 +104,13 @@ def test_every_fusion_learns(name: str) -> None:
         train__grad_accum_steps=2,
         train__modality_dropout=0.2,
     )
-    learn, feed = compiled(c), Feed(batch(1), batch(2) if name == "distilled" else None)
+    learn, step_inputs = (
+        compiled(c),
+        StepInputs(batch(1), batch(2) if name == "distilled" else None),
+    )
     started = state = start(c)
     for _ in range(3):
-        state, metrics = learn(state, feed, SEED)
+        state, metrics = learn(state, step_inputs, SEED)
     assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, metrics)))
     for part in ("encoders_a", "encoders_b", "fusion"):
         assert not same(started.params[part], state.params[part]), part
@@ -125,11 +128,13 @@ def test_training_rows_never_move_the_weights(states: list[TrainState]) -> None:
         assert not same(state.params["fusion"][part], started.params["fusion"][part])
 
 
-def test_the_anchor_moves_the_weights_and_nothing_else(step: Any, states: list[TrainState]) -> None:
+def test_the_meta_set_moves_the_weights_and_nothing_else(
+    step: Any, states: list[TrainState]
+) -> None:
     """Neither its labels nor its inputs reach an encoder, a head or the optimiser of either."""
-    before, anchor = states[4], batch(50)
+    before, meta = states[4], batch(50)
     a, b, other = (
-        step(before, Feed(batch(4), x), SEED) for x in (anchor, other_labels(anchor), batch(51))
+        step(before, StepInputs(batch(4), x), SEED) for x in (meta, other_labels(meta), batch(51))
     )
     for name, phi in weights.get(a[0].params).items():
         assert not same(phi, weights.get(before.params)[name]), f"{name} moves"
@@ -139,7 +144,7 @@ def test_the_anchor_moves_the_weights_and_nothing_else(step: Any, states: list[T
         assert same(a[1], x[1]), "the training loss of this step too"
 
 
-def test_the_weights_are_fixed_once_the_anchor_is_absorbed(states: list[TrainState]) -> None:
+def test_the_weights_are_fixed_once_the_refit_phase_begins(states: list[TrainState]) -> None:
     taught, settled, done = (s.params for s in states[4:])
     assert not same(weights.get(taught), weights.get(settled))
     assert same(weights.get(settled), weights.get(done))
@@ -150,17 +155,19 @@ def test_what_is_due_when_by_hand() -> None:
     c = config(
         train__steps=20,
         distill__warmup_steps=3,
-        distill__burst_steps=2,
-        distill__every=4,
-        distill__absorb_share=0.3,
+        distill__initial_update_steps=2,
+        distill__update_interval=4,
+        distill__refit_fraction=0.3,
     )
-    assert (weights.elimination_step(c), weights.absorb_start(c)) == (8, 14)
-    due = jax.jit(partial(weights.due, c))
+    assert (weights.elimination_step(c), weights.refit_start(c)) == (8, 14)
+    due = jax.jit(partial(weights.is_update_step, c))
     moves = [s for s in range(20) if due(np.int32(s))]
     assert moves == [3, 4, 7, 8, 9, 11]  # bursts from 3 and 8, every fourth from 3
 
 
-def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]) -> None:
+def test_quality_features_are_followed_where_a_modality_is_present(
+    states: list[TrainState],
+) -> None:
     """After the first step the running means hold 0.9 of what the batch says."""
     started, fusion = states[0].params, states[1].params["fusion"]
     fusion = jax.device_get(fusion)
@@ -174,17 +181,17 @@ def test_clues_are_followed_where_a_modality_is_present(states: list[TrainState]
     np.testing.assert_allclose(fusion["clue_mean"][:, 2], 0.9 * np.log(1e-4), rtol=1e-5)
 
 
-def ask(c: Config, state: TrainState, anchor: Batch, session: np.ndarray) -> tuple[Any, Any]:
-    encoded = jax.jit(make_encode(c))(state.ema_params, anchor)
-    return jax.device_get(jax.jit(make_elimination(c))(state, encoded, anchor, session))
+def ask(c: Config, state: TrainState, meta: Batch, session: np.ndarray) -> tuple[Any, Any]:
+    encoded = jax.jit(make_encode(c))(state.ema_params, meta)
+    return jax.device_get(jax.jit(make_elimination(c))(state, encoded, meta, session))
 
 
 def test_elimination_changes_both_copies_and_drops_what_nobody_saw(
     states: list[TrainState],
 ) -> None:
-    anchor = batch(99)
-    anchor = anchor.replace(present=anchor.present | {"b": np.zeros(16, bool)})
-    new, said = ask(TAUGHT, states[5], anchor, np.arange(16))
+    meta = batch(99)
+    meta = meta.replace(present=meta.present | {"b": np.zeros(16, bool)})
+    new, said = ask(TAUGHT, states[5], meta, np.arange(16))
     assert said["kept"].tolist() == [1, 0]
     assert (said["worth"][1], said["error"][1]) == (0, 0)
     for tree in (new.params, new.ema_params):
@@ -202,7 +209,7 @@ def test_a_dropped_modality_stays_dropped(step: Any, states: list[TrainState]) -
     dropped = states[5].params | {"fusion": fusion}
     state, _ = step(
         states[5].replace(params=dropped, ema_params=dropped),
-        Feed(batch(5), batch(99)),
+        StepInputs(batch(5), batch(99)),
         SEED,
     )
     for tree in (state.params, state.ema_params):
@@ -217,13 +224,13 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
         targets__returns__weight=0.0,
         targets__volatility__weight=0.0,
         distill__warmup_steps=50,
-        distill__absorb_share=0.3,
+        distill__refit_fraction=0.3,
         distill__elimination_margin=1.0,
     )
     learn = compiled(c, sessions=1000.0)
     state = start(c)
     for i in range(weights.elimination_step(c)):
-        state, _ = learn(state, Feed(batch(i, 64), batch(5000 + i, 64)), SEED)
+        state, _ = learn(state, StepInputs(batch(i, 64), batch(5000 + i, 64)), SEED)
     a, b = jax.nn.sigmoid(weights.get(state.params)["modality"]).tolist()
     assert a > 1.5 * b
     state, said = ask(c, state, batch(9999, 256), np.arange(256))

@@ -44,7 +44,7 @@ class Audit:
             first = self.refusals[0]
             raise InputError(
                 f"{self.subject}: {first.code}: {first.what}. {first.do}; or accept it as it is: "
-                f"--config.data.accepted=\"('{first.code}',)\""
+                f"--config.data.accepted_findings=\"('{first.code}',)\""
             )
 
     def save(self, folder: Path) -> Path:
@@ -65,7 +65,8 @@ def audit(market: Market, config: Config) -> Audit:
 
     Args:
       market: the set.
-      config: its splits, targets and channels; ``data.accepted`` names findings that are known.
+      config: its splits, targets and channels; ``data.accepted_findings`` names findings that are
+      known.
     """
     tables: dict[str, pd.DataFrame] = {}
     findings = [
@@ -74,4 +75,4 @@ def audit(market: Market, config: Config) -> Audit:
         *labels.look(market, config, tables),
     ]
     subject = f"{config.data.source} {market.fingerprint[:12]}"
-    return Audit(subject, findings, tables, config.data.accepted)
+    return Audit(subject, findings, tables, config.data.accepted_findings)

@@ -8,7 +8,7 @@ from fusionjax.config import ModelConfig
 from fusionjax.models.encoders.patches import positions
 from fusionjax.models.layers import Stack, dense
 from fusionjax.parallel.rules import constrain_batch
-from fusionjax.types import Image, Tokens
+from fusionjax.types import ImageInput, Tokens
 
 _STEM = (16, 32, 64)  # features of 2, 4 and 8 pixels a side
 
@@ -28,7 +28,7 @@ class ImageEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, image: Image, before: Tokens | None = None) -> Tokens:
+    def __call__(self, image: ImageInput, before: Tokens | None = None) -> Tokens:
         c, (height, width) = self.config, self.patch
         x = (image.pixels.astype(jnp.float32) / 127.5 - 1.0)[..., None]
         for i, features in enumerate(_STEM if self.merges else ()):

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from fusionjax.config import ModelConfig
-from fusionjax.models.layers import RMSNorm, dense, energy, in_turn
-from fusionjax.types import Tokens, Vector
+from fusionjax.models.layers import RMSNorm, dense, energy, order_after
+from fusionjax.types import Tokens, VectorInput
 
 
 class VectorEncoder(nn.Module):
@@ -19,7 +19,7 @@ class VectorEncoder(nn.Module):
     deterministic: bool
 
     @nn.compact
-    def __call__(self, vector: Vector, before: Tokens | None = None) -> Tokens:
+    def __call__(self, vector: VectorInput, before: Tokens | None = None) -> Tokens:
         c = self.config
         x = vector.x.astype(jnp.dtype(c.compute_dtype))
         mask = jnp.ones((len(x), 1), bool)
@@ -27,6 +27,6 @@ class VectorEncoder(nn.Module):
             x = jnp.pad(x, ((0, 0), (0, c.width - x.shape[1])))[:, None]
             return Tokens(x, mask, energy(x, mask))
         x = nn.Dropout(c.dropout, deterministic=self.deterministic)(x)
-        x = in_turn(dense(c, c.mlp_ratio * c.width, "embed")(x)[:, None], before)
+        x = order_after(dense(c, c.mlp_ratio * c.width, "embed")(x)[:, None], before)
         y = RMSNorm(name="norm")(dense(c, c.width, "mlp_out")(nn.gelu(x)))
         return Tokens(y, mask, energy(x, mask))

@@ -20,5 +20,5 @@ class AttentionGate(Fusion):
         key = dense(c, c.width, "key")(h).astype(jnp.float32)
         query = self.param("query", nn.initializers.normal(1.0), (c.width,), jnp.float32)
         logits = jnp.tanh(key) @ query / np.float32(np.sqrt(c.width))
-        weight = share(logits, e.shown)
-        return self._fused(e, self._mix(h, weight, e.shown), weight)
+        weight = share(logits, e.present)
+        return self._fused(e, self._mix(h, weight, e.present), weight)

@@ -28,7 +28,7 @@ class Fusion(nn.Module):
 
     Attributes:
       experts_learn: whether each expert has a loss of its own.
-      learns_weights: whether ``params["fusion"]["weights"]`` learn from the anchor alone, and
+      learns_weights: whether ``params["fusion"]["weights"]`` learn from the meta set alone, and
         modalities that it does not miss are dropped half-way (``distill.weights``).
       frozen: patterns of parameters that the optimiser never moves.
     """
@@ -76,7 +76,7 @@ class Fusion(nn.Module):
         h = RMSNorm(name="norm")(e.h)
         if e.gain is not None:
             h = h * e.gain.astype(h.dtype)
-        return jnp.where(e.shown[..., None], h, jnp.zeros((), h.dtype))
+        return jnp.where(e.present[..., None], h, jnp.zeros((), h.dtype))
 
     def _drop(self, x: Array) -> Array:
         return nn.Dropout(self.config.model.dropout, deterministic=self.deterministic)(x)
@@ -88,10 +88,10 @@ class Fusion(nn.Module):
             output_size(self.config.targets), name="readout", kernel_init=nn.initializers.zeros
         )(z)
 
-    def _mix(self, h: Array, weight: Array, shown: Array) -> Float[Array, "B O"]:
+    def _mix(self, h: Array, weight: Array, present: Array) -> Float[Array, "B O"]:
         """Weighted mean over the present modalities, feature mixing, heads."""
         c = self.config.model
-        count = jnp.maximum(shown.sum(-1, keepdims=True), 1).astype(h.dtype)
+        count = jnp.maximum(present.sum(-1, keepdims=True), 1).astype(h.dtype)
         mean = (h * weight[..., None].astype(h.dtype)).sum(1) / count
         y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(mean)
         return self._readout(mean + dense(c, c.width, "mlp_out", bias=False)(nn.gelu(y)))
@@ -102,7 +102,7 @@ class Fusion(nn.Module):
         y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(h.reshape(len(h), -1))
         return self._readout(nn.gelu(y))
 
-    def _experts(self, h: Float[Array, "B M D"], shown: Array) -> Float[Array, "B M O"]:
+    def _experts(self, h: Float[Array, "B M D"], present: Array) -> Float[Array, "B M O"]:
         """A linear head a modality; zero where it is absent."""
         size = output_size(self.config.targets)
         kernel = self.param(
@@ -110,7 +110,7 @@ class Fusion(nn.Module):
         )
         bias = self.param("expert_bias", nn.initializers.zeros, (h.shape[1], size), jnp.float32)
         said = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias[None]
-        return jnp.where(shown[..., None], said, 0.0)
+        return jnp.where(present[..., None], said, 0.0)
 
     def _entropy(self, experts: Float[Array, "B M O"]) -> Float[Array, "B M"]:
         """Of the classes that they forecast, as a share of the most there can be."""
@@ -121,13 +121,13 @@ class Fusion(nn.Module):
         self, e: Encoded, outputs: Array, weight: Array, experts: Array | None = None
     ) -> Fused:
         feature = jnp.ones(e.h.shape[1:], jnp.float32)
-        return Fused(outputs, weight, feature, e.shown, experts, None)
+        return Fused(outputs, weight, feature, e.present, experts, None)
 
 
-def share(logits: Float[Array, "B M"], shown: Bool[Array, "B M"]) -> Float[Array, "B M"]:
+def share(logits: Float[Array, "B M"], present: Bool[Array, "B M"]) -> Float[Array, "B M"]:
     """A softmax over the present modalities, times their number: 1 is an equal share."""
-    part = nn.softmax(jnp.where(shown, logits, -1e9), axis=-1)
-    return jnp.where(shown, part * shown.sum(-1, keepdims=True).astype(part.dtype), 0.0)
+    part = nn.softmax(jnp.where(present, logits, -1e9), axis=-1)
+    return jnp.where(present, part * present.sum(-1, keepdims=True).astype(part.dtype), 0.0)
 
 
 def mean(experts: Float[Array, "B M O"], weight: Float[Array, "B M"]) -> Float[Array, "B O"]:

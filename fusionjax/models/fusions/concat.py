@@ -15,4 +15,4 @@ class Concat(Fusion):
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
-        return self._fused(e, self._joint(h), e.shown.astype(jnp.float32))
+        return self._fused(e, self._joint(h), e.present.astype(jnp.float32))

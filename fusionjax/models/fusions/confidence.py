@@ -17,8 +17,8 @@ class Confidence(Fusion):
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
-        experts = self._experts(h, e.shown)
+        experts = self._experts(h, e.present)
         best = jax.nn.softmax(class_logits(experts, self.config)).max(-1)
-        sure = e.shown & (best >= self.config.model.confidence_threshold)
-        weight = jnp.where(sure.any(1, keepdims=True), sure, e.shown).astype(jnp.float32)
+        sure = e.present & (best >= self.config.model.confidence_threshold)
+        weight = jnp.where(sure.any(1, keepdims=True), sure, e.present).astype(jnp.float32)
         return self._fused(e, mean(experts, weight), weight, experts)

@@ -13,30 +13,30 @@ from fusionjax.models.fusions.base import Fusion, mean
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused
 
-CLUES = ("typicality", "entropy", "disagreement")
+QUALITY_FEATURES = ("typicality", "entropy", "disagreement")
 _APART = 1e-4  # added to squared differences before the log: smaller ones count as agreement
-_DECAY = 0.98  # of the running mean and spread of the clues
+_DECAY = 0.98  # of the running mean and spread of the quality features
 
 
 class Weights(nn.Module):
-    """The weights φ, which learn from the anchor alone. Initially every weight is 1.
+    """The weights φ, which learn from the meta set alone. Initially every weight is 1.
 
-    Parameters: β [M] (modality), r [M, X] (rater), b_j (joint). The weight of modality m in sample
-    b is ``2σ(β_m + r_m·clues[b,m])``, that of the joint path ``2σ(b_j)``.
+    Parameters: β [M] (modality), r [M, X] (quality head), b_j (joint). The weight of modality m in
+    sample b is ``2σ(β_m + r_m·quality[b,m])``, that of the joint path ``2σ(b_j)``.
     """
 
     @nn.compact
     def __call__(
-        self, clues: Float[Array, "B M X"], shown: Bool[Array, "B M"]
+        self, quality: Float[Array, "B M X"], present: Bool[Array, "B M"]
     ) -> tuple[Float[Array, "B M"], Float[Array, ""]]:
-        count = clues.shape[1]
+        count = quality.shape[1]
 
         def phi(name: str, shape: tuple[int, ...]) -> Array:
             return self.param(name, nn.initializers.zeros, shape, jnp.float32)
 
-        beta, rater = phi("modality", (count,)), phi("rater", (count, len(CLUES)))
-        logit = beta[None] + jnp.einsum("bmx,mx->bm", clues, rater)
-        weight = jnp.where(shown, 2 * jax.nn.sigmoid(logit), 0.0)
+        beta, quality_head = phi("modality", (count,)), phi("rater", (count, len(QUALITY_FEATURES)))
+        logit = beta[None] + jnp.einsum("bmx,mx->bm", quality, quality_head)
+        weight = jnp.where(present, 2 * jax.nn.sigmoid(logit), 0.0)
         return weight, 2 * jax.nn.sigmoid(phi("joint", ()))
 
 
@@ -50,7 +50,7 @@ class Distilled(Fusion):
     """
 
     learns_weights = True
-    # Not updated by training rows: φ learns from the anchor, the rest are running statistics and
+    # Not updated by training rows: φ learns from the meta set, the rest are running statistics and
     # the outcome of the elimination.
     frozen = ("fusion/weights/.*", "fusion/(kept|feature)", "fusion/(presence|clue_(mean|std))")
 
@@ -58,28 +58,28 @@ class Distilled(Fusion):
     def __call__(self, e: Encoded) -> Fused:
         m = e.h.shape[1]
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        kept = self.param("kept", ones, (m,), jnp.float32)
-        centre = self.param("clue_mean", zeros, (m, len(CLUES)), jnp.float32)
-        spread = self.param("clue_std", ones, (m, len(CLUES)), jnp.float32)
+        modality_mask = self.param("kept", ones, (m,), jnp.float32)
+        centre = self.param("clue_mean", zeros, (m, len(QUALITY_FEATURES)), jnp.float32)
+        spread = self.param("clue_std", ones, (m, len(QUALITY_FEATURES)), jnp.float32)
         share = self.param("presence", ones, (m,), jnp.float32)
         feature = self.param("feature", ones, e.h.shape[1:], jnp.float32)
         h = self._normed(e) * feature[None].astype(e.h.dtype)
-        experts = self._experts(h, e.shown)
+        experts = self._experts(h, e.present)
         # In training no gradient flows from the fused loss into the experts; diagnoses do
         # differentiate through them.
         said = experts if self.deterministic else jax.lax.stop_gradient(experts)
-        used = e.shown & (kept > 0)[None]
-        clues = jax.lax.stop_gradient(self._clues(e, said, used))
-        read = jnp.clip((clues - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
-        weight, joint = Weights(name="weights")(jnp.where(e.shown[..., None], read, 0.0), used)
+        used = e.present & (modality_mask > 0)[None]
+        quality = jax.lax.stop_gradient(self._quality(e, said, used))
+        read = jnp.clip((quality - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
+        weight, joint = Weights(name="weights")(jnp.where(e.present[..., None], read, 0.0), used)
         late = (weight[..., None] * said).sum(1)
         # Divided by the mean number of kept modalities a sample has, not by this sample's: a
         # missing one contributes nothing, and the scale of the others stays.
         late = late / jnp.maximum(share.sum(), 1.0)
         outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
-        return Fused(outputs, weight, feature, e.shown, experts, clues)
+        return Fused(outputs, weight, feature, e.present, experts, quality)
 
-    def _clues(
+    def _quality(
         self, e: Encoded, said: Float[Array, "B M O"], used: Bool[Array, "B M"]
     ) -> Float[Array, "B M X"]:
         """Log energy of the input, entropy of its expert, distance from the mean of those used."""
@@ -93,13 +93,14 @@ class Distilled(Fusion):
 
     @staticmethod
     def observe(params: Any, fused: Fused) -> tuple[Array, Array, Array, Array]:
-        """Rows; count, sum and sum of squares of each clue where its modality is present.
+        """Rows; count, sum and sum of squares of each quality feature where its modality is
+        present.
 
         About the running mean: a variance from sums of large squares would be rounding error.
         """
-        assert fused.clues is not None
-        here = fused.shown.astype(jnp.float32)[..., None]
-        apart = (fused.clues - params["fusion"]["clue_mean"][None]) * here
+        assert fused.quality is not None
+        here = fused.present.astype(jnp.float32)[..., None]
+        apart = (fused.quality - params["fusion"]["clue_mean"][None]) * here
         rows = jnp.full((), here.shape[0], jnp.float32)
         return rows, here.sum(0), apart.sum(0), (apart**2).sum(0)
 
@@ -107,8 +108,9 @@ class Distilled(Fusion):
     def after_step(
         params: Any, observed: tuple[Array, Array, Array, Array], step: Array, config: Config
     ) -> Any:
-        """Running mean and standard deviation of the clues, from which the rater reads."""
-        if config.distill.absorb_share >= 1:
+        """Running mean and standard deviation of the quality features, which the quality head
+        reads in these units."""
+        if config.distill.refit_fraction >= 1:
             return params  # fine-tuning keeps its parent's statistics, as it keeps the weights
         rows, count, total, squares = observed
         centre = total / jnp.maximum(count, 1)

@@ -14,5 +14,5 @@ class EqualWeight(Fusion):
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
-        h, weight = self._normed(e), e.shown.astype(jnp.float32)
-        return self._fused(e, self._mix(h, weight, e.shown), weight)
+        h, weight = self._normed(e), e.present.astype(jnp.float32)
+        return self._fused(e, self._mix(h, weight, e.present), weight)

@@ -14,6 +14,6 @@ class Late(Fusion):
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
-        h, weight = self._normed(e), e.shown.astype(jnp.float32)
-        experts = self._experts(h, e.shown)
+        h, weight = self._normed(e), e.present.astype(jnp.float32)
+        experts = self._experts(h, e.present)
         return self._fused(e, mean(experts, weight), weight, experts)

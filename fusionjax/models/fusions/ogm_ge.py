@@ -22,8 +22,8 @@ class OnTheFly(Fusion):
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
-        h, weight = self._normed(e), e.shown.astype(jnp.float32)
-        experts = self._experts(h, e.shown)
+        h, weight = self._normed(e), e.present.astype(jnp.float32)
+        experts = self._experts(h, e.present)
         return self._fused(e, experts.sum(1), weight, experts)
 
     @staticmethod
@@ -38,7 +38,7 @@ class OnTheFly(Fusion):
         right = jax.nn.softmax(class_logits(fused.experts, config))
         label = batch.targets.label[config.classifier[0]]
         score = jnp.take_along_axis(right, label[:, :1, None], axis=-1)[..., 0]
-        here = fused.shown.astype(jnp.float32) * batch.weight[:, None]
+        here = fused.present.astype(jnp.float32) * batch.weight[:, None]
         score = (score * here).sum(0) / jnp.maximum(here.sum(0), 1)
         count = score.shape[0]
         rest = (score.sum() - score) / max(count - 1, 1)

@@ -19,9 +19,9 @@ class QualityAware(Fusion):
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
-        experts = self._experts(h, e.shown)
+        experts = self._experts(h, e.present)
         score = jax.nn.logsumexp(class_logits(experts, self.config), axis=-1)
-        weight = jnp.where(e.shown, jax.lax.stop_gradient(nn.softplus(score)), 0.0)
+        weight = jnp.where(e.present, jax.lax.stop_gradient(nn.softplus(score)), 0.0)
         return self._fused(e, (experts * weight[..., None]).sum(1), weight, experts)
 
     @staticmethod
@@ -35,7 +35,7 @@ class QualityAware(Fusion):
         """
         assert fused.experts is not None
         score = jax.nn.logsumexp(class_logits(fused.experts, config), axis=-1).T
-        here = fused.shown.T & (batch.weight > 0)[None]
+        here = fused.present.T & (batch.weight > 0)[None]
         other = here & here[:, ::-1]
         harder = jax.lax.stop_gradient(alone - alone[:, ::-1])
         wrong = jnp.maximum(0.0, jnp.sign(harder) * (score - score[:, ::-1]) + jnp.abs(harder))

@@ -20,5 +20,5 @@ class SoftmaxGate(Fusion):
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
         logits = dense(self.config.model, h.shape[1], "gate")(h.reshape(len(h), -1))
-        weight = share(logits.astype(jnp.float32), e.shown)
-        return self._fused(e, self._mix(h, weight, e.shown), weight)
+        weight = share(logits.astype(jnp.float32), e.present)
+        return self._fused(e, self._mix(h, weight, e.present), weight)

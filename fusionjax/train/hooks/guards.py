@@ -34,7 +34,7 @@ class Guards(Hook):
             out = self._exclusions.excluded
             text = f"{out} sample(s) taken out, {count - out} weighed anew"
             events.tell("S1", f"{text}; launch/samples.py lists them", loop.folder)
-        loop.feeds = loop.feeds.weighing(self._exclusions.weights)
+        loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
         on_record = [] if loop.folder is None else events.told(loop.folder)
         skipped = (row["skipped"] for row in on_record if row.get("code") == "G1")
         self._skipped = max(skipped, default=0)
@@ -91,7 +91,7 @@ class Guards(Hook):
             f"{far:.1f} standard errors above {best.loss:.4f} ± {best.error:.4f}"
         )
         if back is None:
-            times = loop.run.config.guard.rollbacks
+            times = loop.run.config.guard.max_rollbacks
             more = f"it went back {times} times already and now goes on as it is"
             events.tell("G3", f"{text}; {more}", loop.folder, step=seen.step)
             return loop.state
@@ -118,8 +118,8 @@ class Guards(Hook):
         if back is None:
             raise InputError(
                 f"training cannot go on: {finding}. It went back "
-                f"{self._rebound.history.rollbacks} of {loop.run.config.guard.rollbacks} times and "
-                "has no sound state left to go back to; the last checkpoint stands. Lower "
+                f"{self._rebound.history.rollbacks} of {loop.run.config.guard.max_rollbacks} times "
+                "and has no sound state left to go back to; the last checkpoint stands. Lower "
                 "train.learning_rate"
             )
         best = self._rebound.history.best
@@ -130,25 +130,28 @@ class Guards(Hook):
 
     def _debugged(self, loop: TrainingLoop) -> tuple[Finding, list[dict[str, Any]]]:
         """What is wrong with the step, and where the samples that break it come from; on record."""
-        finding = debug_step(loop.run, loop.feeds, loop.state, loop.reference)
+        finding = debug_step(loop.run, loop.batch_source, loop.state, loop.reference)
         described = [loop.run.windows.describe(row) for row in finding.samples]
         text = str(finding)
         if loop.folder is not None:
-            place = record(loop.folder, finding, loop.feeds[finding.step], described)
+            place = record(loop.folder, finding, loop.batch_source[finding.step], described)
             text += f". Arrays and names are in {place}"
         events.tell("N1", text, loop.folder, step=finding.step)
         return finding, described
 
     def _exclude(self, loop: TrainingLoop, finding: Finding, described: list[dict]) -> None:
-        most, out = loop.run.config.guard.quarantine, self._exclusions.excluded + len(described)
+        most, out = (
+            loop.run.config.guard.max_quarantined,
+            self._exclusions.excluded + len(described),
+        )
         if out > most:
             raise InputError(
                 f"training cannot go on: {finding}. {out} samples would be taken out, "
-                f"guard.quarantine allows {most}; look at "
+                f"guard.max_quarantined allows {most}; look at "
                 + ", ".join(provenance.named(d) for d in described[:8])
             )
         self._exclusions.add(described, finding.step, str(finding))
-        loop.feeds = loop.feeds.weighing(self._exclusions.weights)
+        loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
         names = ", ".join(provenance.named(d) for d in described)
         text = f"{len(described)} sample(s) taken out: {names}; launch/samples.py shows them"
         events.tell("N2", text, loop.folder, step=finding.step, samples=list(finding.samples))

@@ -1,4 +1,4 @@
-"""Half-way: which modalities the anchor does not miss, and what is odd about the fusion."""
+"""Half-way: which modalities the meta set does not miss, and what is odd about the fusion."""
 
 import dataclasses
 import json
@@ -11,23 +11,23 @@ from jaxtyping import Bool
 
 from fusionjax import files
 from fusionjax.data.pipeline import labelled_batches
-from fusionjax.data.samples import Lesson, Samples
+from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import anomalies
 from fusionjax.parallel import processes
 from fusionjax.train import events
 from fusionjax.train.hook import Hook, TrainingLoop
-from fusionjax.train.program import anchor_size
+from fusionjax.train.program import meta_batch_size
 from fusionjax.train.quarantine import Exclusions
 from fusionjax.train.rebound import Rebound
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded
 
-_MOST_ROWS = 8192  # of the training and of the anchor rows that a diagnosis looks at
+_MOST_ROWS = 8192  # of the training and of the meta rows that a diagnosis looks at
 
 
 class ModalitySelection(Hook):
-    """Selects once in a run, where fusion weights are learned from an anchor.
+    """Selects once in a run, where fusion weights are learned from a meta set.
 
     Args:
       rebound: there is no way back to before it.
@@ -39,48 +39,48 @@ class ModalitySelection(Hook):
 
     def opened(self, loop: TrainingLoop) -> None:
         """Knows the step that it is due at."""
-        anchored = loop.lesson.anchor is not None
-        self._due = weights.elimination_step(loop.run.config) if anchored else None
+        has_meta_set = loop.training_data.meta is not None
+        self._due = weights.elimination_step(loop.run.config) if has_meta_set else None
 
     def before_step(self, loop: TrainingLoop) -> None:
-        """Selects at that step: while the encoders have not seen the anchor."""
+        """Selects at that step: while the encoders have not seen the meta set."""
         if loop.step != self._due:
             return
         self._due = None  # once, also where this step has to be made again
-        lesson = self._exclusions.without_excluded(loop.lesson, loop.step)
+        training_data = self._exclusions.without_excluded(loop.training_data, loop.step)
         with loop.goodput.spent("settle"):
-            loop.state = select(loop, lesson)
+            loop.state = select(loop, training_data)
         self._rebound.settled(loop.step, loop.state)
 
 
-def select(loop: TrainingLoop, lesson: Lesson) -> TrainState:
-    """Drops what the anchor does not miss, and says what is odd about the fusion.
+def select(loop: TrainingLoop, training_data: TrainingData) -> TrainState:
+    """Drops what the meta set does not miss, and says what is odd about the fusion.
 
     Indicators before and after go to ``fusion.json`` in the run's folder.
     """
-    assert lesson.base is not None
-    assert lesson.anchor is not None
+    assert training_data.inner is not None
+    assert training_data.meta is not None
     program, state, windows = loop.run.program, loop.state, loop.run.windows
-    names, size = tuple(loop.run.config.modalities), anchor_size(loop.run.config.train)
-    base, anchor = (_thinned(s) for s in (lesson.base, lesson.anchor))
+    names, size = tuple(loop.run.config.modalities), meta_batch_size(loop.run.config.train)
+    inner, meta = (_thinned(s) for s in (training_data.inner, training_data.meta))
     before, later = (
-        program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (base, anchor)
+        program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (inner, meta)
     )
     later, broken = _sound(later)
-    asked, anchor = anchor, anchor.take(~broken)
+    asked, meta = meta, meta.take(~broken)
     seen = {
         "training": program.diagnose(state.ema_params, *before),
         "anchor": program.diagnose(state.ema_params, *later),
     }
-    _, session = np.unique(anchor.target_day, return_inverse=True)
+    _, session = np.unique(meta.target_day, return_inverse=True)
     state, outcome = program.eliminate(state, *later, session)
     seen["settled"] = program.diagnose(state.ema_params, *later)
     odd = anomalies(names, seen["training"], seen["anchor"], seen["settled"])
     if broken.any():
         rows = asked.row[broken][:8].tolist()
-        first = f"{broken.sum()} anchor samples are non-finite once encoded and were not asked"
+        first = f"{broken.sum()} meta samples are non-finite once encoded and were not asked"
         odd = [f"{first}: {rows}", *odd]
-    _tell(loop, names, outcome, f"{len(anchor):,}", odd)
+    _tell(loop, names, outcome, f"{len(meta):,}", odd)
     if loop.folder is not None:
         indicators = {name: dataclasses.asdict(d) for name, d in seen.items()}
         _record(loop.folder, {"modalities": names, **indicators, **outcome, "anomalies": odd})

@@ -34,7 +34,7 @@ _ROLLING, _BACK = 10, 0.9  # sessions; share of the old advantage that counts as
 
 
 @dataclasses.dataclass(frozen=True)
-class Recovery:
+class DriftRecovery:
     """One rule after one change.
 
     Attributes:
@@ -84,7 +84,7 @@ def study(
     mesh: Mesh,
     channel: str,
     change: np.datetime64,
-) -> Iterator[Recovery]:
+) -> Iterator[DriftRecovery]:
     """Trains on each planted market, lives ``finetune.split`` under each rule and looks back.
 
     Args:
@@ -108,13 +108,15 @@ def study(
     for kind in KINDS:
         made = planted(market, kind, channel, change, config.seed)
         windows = Windows(made, config, Scaler.fit(made, last))
-        lesson = samples.lesson(made, config, first, last, weights.anchor_share(config))
-        program = make_program(config, mesh, windows, lesson.anchor_sessions)
+        training_data = samples.training_data(
+            made, config, first, last, weights.meta_fraction(config)
+        )
+        program = make_program(config, mesh, windows, training_data.meta_sessions)
         info = RunInfo(config, f"{made.fingerprint} {kind}", windows.scaler, *span, parent=None)
         with tempfile.TemporaryDirectory() as folder:
             seed = Path(folder) / f"seed_{config.seed}"
             with Checkpoints(seed, create=True) as checkpoints:
-                fit(Run(config, windows, program, kind), lesson, Output(checkpoints, info))
+                fit(Run(config, windows, program, kind), training_data, Output(checkpoints, info))
             stream = Stream(made, config, mesh, Path(folder))
             for rule in RULES:
                 up = stream.live(rule, seed).said.value["direction"][:, 0]
@@ -127,7 +129,7 @@ def looked_back(
     accuracy: Float[np.ndarray, "days"],
     sessions: np.ndarray,
     change: np.datetime64,
-) -> Recovery:
+) -> DriftRecovery:
     """The recovery of one daily series of accuracies."""
     at = int(np.searchsorted(sessions, change))
     before = float(np.nanmean(accuracy[:at]))
@@ -139,7 +141,7 @@ def looked_back(
     if len(lost):
         again = np.flatnonzero(rolling[lost[0] :] >= wanted)
         back = float(lost[0] + again[0] + _ROLLING) if len(again) else float("nan")
-    return Recovery(
+    return DriftRecovery(
         kind, rule, before, float(rolling.min()), back, float(np.nanmean(accuracy[-20:]))
     )
 

@@ -1,7 +1,8 @@
 """Do the weights of config.ladder's first fusion mean what they say, where the truth is known?
 
-python studies/truth.py --config=studies/configs/planted.py
-python studies/truth.py --config=studies/configs/digits.py --config.ladder.variant=wrong_labels
+python studies/ground_truth.py --config=studies/configs/planted.py
+python studies/ground_truth.py --config=studies/configs/digits.py
+--config.ladder.variant=wrong_labels
 """
 
 from fusionjax import app
@@ -10,9 +11,9 @@ from studies.schema import StudyConfig
 
 def main(config: StudyConfig) -> None:
     from fusionjax.train.telemetry import CONSOLE
-    from studies.fusion import truth
+    from studies.fusion import ground_truth
 
-    CONSOLE.print(truth.for_screen(truth.findings(config), config))
+    CONSOLE.print(ground_truth.for_screen(ground_truth.findings(config), config))
 
 
 if __name__ == "__main__":

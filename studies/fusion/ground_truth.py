@@ -17,12 +17,12 @@ from studies.data import digits, planted
 from studies.data.planted import MODALITIES, Planted
 from studies.data.views import Views
 from studies.fusion.ladder import with_vectors
-from studies.fusion.study import Study
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.schema import StudyConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class GroundTruthCheck:
     """One question to the weights, answered by every seed."""
 
     question: str
@@ -30,7 +30,7 @@ class Finding:
     values: Float[np.ndarray, "seeds"]
 
 
-def findings(config: StudyConfig) -> list[Finding]:
+def findings(config: StudyConfig) -> list[GroundTruthCheck]:
     """Trains ours, the first of ``config.ladder.fusions``, on all modalities; asks its weights.
 
     A planted market answers for modalities, samples and labels, and, with vectors that go to the
@@ -51,7 +51,7 @@ def findings(config: StudyConfig) -> list[Finding]:
             for variant in ("wrong_labels", "clean")
         )
         wrong = [_labels(a) != _labels(b) for a, b in zip(spoilt, clean, strict=True)]
-        study = Study(with_vectors(config, spoilt[0]), spoilt)
+        study = VectorExperiment(with_vectors(config, spoilt[0]), spoilt)
         state, _ = study.fit(spoilt[0].names)
         belief = _belief(study.predict(state, spoilt[0].names, study.train), spoilt)
         return [_wrong_labels(belief, [w[study.train] for w in wrong])]
@@ -61,9 +61,9 @@ def findings(config: StudyConfig) -> list[Finding]:
     )
 
 
-def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
+def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTruthCheck]:
     views = [m.views for m in markets]
-    study = Study(with_vectors(config, views[0]), views)
+    study = VectorExperiment(with_vectors(config, views[0]), views)
     state, notes = study.fit(MODALITIES)
     rows = views[0].split["test"]
     weight = np.asarray(study.predict(state, MODALITIES, rows).modality_weight)  # seeds, rows, M
@@ -72,16 +72,16 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
     relevance = [list(m.truth.relevance.values()) for m in markets]
     chart = MODALITIES.index("chart")
     found = [
-        Finding(
+        GroundTruthCheck(
             "modality weights against relevance, Spearman",
             "at least .9",
             np.array([spearmanr(a, b)[0] for a, b in zip(mean, relevance, strict=True)]),
         ),
-        Finding("weight of the shortcut", "0", mean[:, MODALITIES.index("source")]),
+        GroundTruthCheck("weight of the shortcut", "0", mean[:, MODALITIES.index("source")]),
     ]
     if np.asarray(notes["kept"])[:, chart].all():
         found.append(
-            Finding(
+            GroundTruthCheck(
                 "corrupted charts by low weight, AUC",
                 "at least .95",
                 np.array(
@@ -99,15 +99,15 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
         ceiling = _wrong_labels(true, flipped)
         found += [
             _wrong_labels(belief, flipped),
-            Finding("the same by the true probability: the ceiling", "", ceiling.values),
+            GroundTruthCheck("the same by the true probability: the ceiling", "", ceiling.values),
         ]
     return found
 
 
-def _of_features(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
+def _of_features(config: StudyConfig, markets: list[Planted]) -> list[GroundTruthCheck]:
     """Of the modalities that hold both informative features and noise."""
     views = [m.views for m in markets]
-    study = Study(with_vectors(config.override({"model.layers": 0}), views[0]), views)
+    study = VectorExperiment(with_vectors(config.override({"model.layers": 0}), views[0]), views)
     state, _ = study.fit(MODALITIES)
     feature = np.asarray(state.ema_params["fusion"]["feature"])  # seeds, M, D
     areas = []
@@ -115,7 +115,9 @@ def _of_features(config: StudyConfig, markets: list[Planted]) -> list[Finding]:
         told = {n: x for n, x in market.truth.informative.items() if x.any() and not x.all()}
         said = [weight[MODALITIES.index(n), : len(x)] for n, x in told.items()]
         areas.append(roc_auc_score(np.concatenate(list(told.values())), np.concatenate(said)))
-    return [Finding("features, informative from noise, AUC", "at least .95", np.array(areas))]
+    return [
+        GroundTruthCheck("features, informative from noise, AUC", "at least .95", np.array(areas))
+    ]
 
 
 def _labels(views: Views) -> np.ndarray:
@@ -135,12 +137,14 @@ def _belief(said: Forecast, views: list[Views]) -> list[Float[np.ndarray, "N"]]:
 
 def _wrong_labels(
     belief: list[Float[np.ndarray, "N"]], wrong: list[Bool[np.ndarray, "N"]]
-) -> Finding:
+) -> GroundTruthCheck:
     areas = [roc_auc_score(w, -b) for w, b in zip(wrong, belief, strict=True)]
-    return Finding("wrong training labels by low belief, AUC", "at least .95", np.array(areas))
+    return GroundTruthCheck(
+        "wrong training labels by low belief, AUC", "at least .95", np.array(areas)
+    )
 
 
-def for_screen(found: list[Finding], config: StudyConfig) -> Table:
+def for_screen(found: list[GroundTruthCheck], config: StudyConfig) -> Table:
     """The table for a terminal."""
     c = config.ladder
     title = f"{config.name}, {c.variant}, {c.seeds} seeds from {c.first_seed}"

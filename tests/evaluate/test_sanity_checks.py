@@ -1,4 +1,4 @@
-"""The debug ladder: a sound set-up passes, a broken one is stopped at the gate that shows it."""
+"""The sanity checks: a sound set-up passes, a broken one is stopped at the gate that shows it."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from conftest import TINY, seeing, small, tiny_market
 from fusionjax.config import Config
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import gates
+from fusionjax.evaluate import sanity_checks
 from fusionjax.parallel.mesh import make_mesh
 
 
@@ -35,18 +35,18 @@ def market() -> Market:
 @pytest.mark.nightly
 def test_a_sound_set_up_is_ready(market: Market) -> None:
     c = config()
-    passed = list(gates.climb(market, c, make_mesh(c.mesh, jax.devices()[:1])))
+    passed = list(sanity_checks.run(market, c, make_mesh(c.mesh, jax.devices()[:1])))
     assert [g.name for g in passed] == ["toy", "by heart", "small scale"]
     assert all(g.passed for g in passed), passed
     assert "of 256 real samples" not in passed[0].figure
     assert "on 256 real samples" in passed[1].figure
-    gates.require_passed(passed)
+    sanity_checks.require_passed(passed)
 
 
 @pytest.mark.slow
 def test_what_learns_nothing_stops_at_the_first_gate(market: Market) -> None:
     c = config().override({"train.learning_rate": 1e-9})
-    tried = list(gates.climb(market, c, make_mesh(c.mesh, jax.devices()[:1])))
+    tried = list(sanity_checks.run(market, c, make_mesh(c.mesh, jax.devices()[:1])))
     assert [g.passed for g in tried] == [False], "nothing above a closed gate is tried"
     with pytest.raises(InputError, match=r"gate toy failed: \d\d.\d% .* inputs do not reach"):
-        gates.require_passed(tried)
+        sanity_checks.require_passed(tried)

@@ -6,7 +6,7 @@ from conftest import ROOT
 
 from fusionjax.errors import InputError
 from studies.configs import digits, maec, planted
-from studies.fusion import truth
+from studies.fusion import ground_truth
 from studies.schema import StudyConfig
 
 
@@ -17,23 +17,23 @@ def config(module: object, **changes: object) -> StudyConfig:
 
 def test_data_without_a_truth_is_refused() -> None:
     with pytest.raises(InputError, match="no truth is known of maec maec15; choose planted"):
-        truth.findings(config(maec))
+        ground_truth.findings(config(maec))
     with pytest.raises(InputError, match="no truth is known of digits clean"):
-        truth.findings(config(digits))
+        ground_truth.findings(config(digits))
     with pytest.raises(InputError, match="is 'fulll'; expected full, weak"):
-        truth.findings(config(planted, **{"ladder.variant": "fulll"}))
+        ground_truth.findings(config(planted, **{"ladder.variant": "fulll"}))
 
 
 @pytest.mark.nightly
 def test_a_planted_market_answers_for_everything() -> None:
     c = config(planted)
-    findings = truth.findings(c)
+    findings = ground_truth.findings(c)
     found = {f.question: f.values for f in findings}
     assert all(v.shape == (2,) for v in found.values())
     assert found["weight of the shortcut"].max() < 0.2
     assert found["modality weights against relevance, Spearman"].mean() > 0.6
     assert found["features, informative from noise, AUC"].min() > 0.6
-    table = truth.for_screen(findings, c)
+    table = ground_truth.for_screen(findings, c)
     assert table.title == "planted, full, 2 seeds from 300"
     assert table.row_count == len(found)
 
@@ -43,5 +43,5 @@ def test_a_planted_market_answers_for_everything() -> None:
 def test_wrong_labels_of_digits_are_found() -> None:
     root = str(ROOT.parent / "shared" / "datasets" / "multiview" / "handwritten.npz")
     c = config(digits, **{"ladder.variant": "wrong_labels", "ladder.root": root})
-    (labels,) = truth.findings(c)
+    (labels,) = ground_truth.findings(c)
     assert np.all(labels.values > 0.95)

@@ -70,34 +70,39 @@ def make_diagnosis(
 def make_elimination(
     config: Config,
 ) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
-    """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole anchor.
+    """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole meta set.
 
-    Drops from the state, exactly, the modalities that the anchor does not miss, weighs the features
-    of the others, and tells what each was worth (``worth``), its standard error (``error``) and
-    what stayed (``kept``), each [M].
+    Drops from the state, exactly, the modalities that the meta set does not miss, weighs the
+    features of the others, and tells what each was worth (``worth``), its standard error
+    (``error``) and what stayed (``kept``), each [M].
     """
 
     def run(
         state: TrainState, encoded: Encoded, batch: Batch, session: Array
     ) -> tuple[TrainState, dict[str, Float[Array, "M"]]]:
-        def loss_of(kept: Array, swapped: Array) -> Array:
-            params = weights.with_fusion(state.ema_params, kept=kept)
+        def loss_of(modality_mask: Array, swapped: Array) -> Array:
+            params = weights.with_fusion(state.ema_params, kept=modality_mask)
             return sample_losses(config, params, swap(encoded, swapped), batch)[0]
 
-        seen = jnp.where(encoded.shown.any(0), state.ema_params["fusion"]["kept"], 0.0)
-        kept, worth, error = eliminate(loss_of, seen, session, config.distill.elimination_margin)
+        seen = jnp.where(encoded.present.any(0), state.ema_params["fusion"]["kept"], 0.0)
+        modality_mask, worth, error = eliminate(
+            loss_of, seen, session, config.distill.elimination_margin
+        )
         # While asking, what is left out leaves the others as loud as they were; then they take over
         # and are weighed anew: a run goes on as one that never saw what was dropped.
-        settled = {"kept": kept, "presence": state.ema_params["fusion"]["presence"] * kept}
+        settled = {
+            "kept": modality_mask,
+            "presence": state.ema_params["fusion"]["presence"] * modality_mask,
+        }
         if "feature" in config.distill.learned:
             left = weights.with_fusion(state.ema_params, **settled)
             kappa = contributions(lambda e: sample_losses(config, left, e, batch)[0], encoded)
-            settled["feature"] = feature_weights(kappa, config.distill.feature_cost)
+            settled["feature"] = feature_weights(kappa, config.distill.feature_penalty)
         params, ema = (
-            weights.with_fusion(p, **settled, weights=weights.anew(weights.get(p)))
+            weights.with_fusion(p, **settled, weights=weights.reset(weights.get(p)))
             for p in (state.params, state.ema_params)
         )
         new = dataclasses.replace(state, params=params, ema_params=ema)
-        return new, {"kept": kept, "worth": worth, "error": error}
+        return new, {"kept": modality_mask, "worth": worth, "error": error}
 
     return run

@@ -84,7 +84,7 @@ def test_what_grows_is_told_from_what_wobbles(tmp_path: Path) -> None:
 def test_the_table_of_rebounds_pairs_seeds() -> None:
     cells = {"no guard": (1.0, 1.2, 1.1), "guard": (0.9, 1.1, 1.0)}
     found = [
-        rebounds.Outcome(policy, accident, seed, loss, loss, int(policy == "guard"))
+        rebounds.RunOutcome(policy, accident, seed, loss, loss, int(policy == "guard"))
         for accident in rebounds.ACCIDENTS
         for policy, losses in cells.items()
         for seed, loss in enumerate(losses)

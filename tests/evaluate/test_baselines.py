@@ -1,4 +1,4 @@
-"""Floors: rules by hand, learners that find a planted signal, folds that never look ahead."""
+"""Baselines: rules by hand, learners that find a planted signal, folds that never look ahead."""
 
 import dataclasses
 from pathlib import Path
@@ -70,12 +70,12 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
     c = config()
     train, dev = (samples.split(market, c, n) for n in ("train", "dev"))
     windows = Windows(market, c, SCALER)
-    floors = baselines.Floors(windows, train, selection.folds(market, c, *PERIOD), dev.row)
-    for name, up in floors.fitted("direction", c.targets["direction"]).items():
+    fitted = baselines.Baselines(windows, train, selection.folds(market, c, *PERIOD), dev.row)
+    for name, up in fitted.fitted("direction", c.targets["direction"]).items():
         right = ((up > 0.5) == (dev.targets.label["direction"][:, 0] == 1)).mean()
         assert right > 0.65, f"{name} found {right:.2f}"
     assert all(
-        np.isfinite(v).all() for v in floors.fitted("volatility", c.targets["volatility"]).values()
+        np.isfinite(v).all() for v in fitted.fitted("volatility", c.targets["volatility"]).values()
     )
 
 

@@ -15,10 +15,15 @@ from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
 from fusionjax.models.heads import class_outputs
 from fusionjax.registry import FUSIONS
-from fusionjax.train.probe import make_diagnosis, make_elimination, make_encode, make_predict
+from fusionjax.train.inference_fns import (
+    make_diagnosis,
+    make_elimination,
+    make_encode,
+    make_predict,
+)
 from fusionjax.train.state import TrainState, init_state
 from fusionjax.train.step import make_step
-from fusionjax.types import Batch, Feed, Forecast, Fused
+from fusionjax.types import Batch, Forecast, Fused, StepInputs
 from studies.data.views import Views
 
 _CHUNK = 20  # steps a call
@@ -31,7 +36,7 @@ class Fitted(NamedTuple):
     notes: dict[str, Any]
 
 
-class Study:
+class VectorExperiment:
     """One config's fusion on views, all seeds at once on one device.
 
     The step is the one that every other training uses; only the feeding differs, as all rows lie
@@ -46,12 +51,12 @@ class Study:
         self._learns = FUSIONS[config.model.fusion].learns_weights
         self._show(views)
         train = first.split["train"]
-        cut = len(train) - round(len(train) * config.distill.anchor_share)
-        self.anchor = train[cut:]
-        begin = first.time[self.anchor[0]]
-        self.base = train[:cut][first.known[train[:cut]] <= begin]
+        cut = len(train) - round(len(train) * config.distill.meta_fraction)
+        self.meta = train[cut:]
+        begin = first.time[self.meta[0]]
+        self.inner = train[:cut][first.known[train[:cut]] <= begin]
         self.train = train
-        sessions, self.anchor_session = np.unique(first.time[self.anchor], return_inverse=True)
+        sessions, self.meta_session = np.unique(first.time[self.meta], return_inverse=True)
         step = make_step(config, float(len(sessions)))
         axes: Any = TrainState(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
         self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
@@ -62,7 +67,7 @@ class Study:
             jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
         )
 
-    def showing(self, views: list[Views]) -> "Study":
+    def showing(self, views: list[Views]) -> "VectorExperiment":
         """The same programs on other content: the splits must be those of the first views."""
         other = copy.copy(self)
         other._show(views)
@@ -79,32 +84,32 @@ class Study:
             key = jax.random.fold_in(jax.random.key(seed + np.uint32(1000 * salt)), step)
             return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
 
-        def feed(data: Batch, seed: Array, step: Array) -> Feed:
+        def step_inputs(data: Batch, seed: Array, step: Array) -> StepInputs:
             whole = pick(self.train, seed, step, 1)
             rows = whole
-            anchor = None
+            meta = None
             if self._learns:
-                absorbing = step >= weights.absorb_start(self.config)
-                rows = jnp.where(absorbing, whole, pick(self.base, seed, step, 2))
-                later = pick(self.anchor, seed, step, 3)
-                anchor = jax.tree.map(lambda x: x[later], data)
-            return Feed(jax.tree.map(lambda x: x[rows], data), anchor)
+                refitting = step >= weights.refit_start(self.config)
+                rows = jnp.where(refitting, whole, pick(self.inner, seed, step, 2))
+                later = pick(self.meta, seed, step, 3)
+                meta = jax.tree.map(lambda x: x[later], data)
+            return StepInputs(jax.tree.map(lambda x: x[rows], data), meta)
 
         def one(state: TrainState, _: None) -> tuple[TrainState, dict]:
-            feeds = jax.vmap(feed, in_axes=(0, 0, None))(data, seeds, state.step)
-            return self._step(state, feeds, seeds)
+            batch_source = jax.vmap(step_inputs, in_axes=(0, 0, None))(data, seeds, state.step)
+            return self._step(state, batch_source, seeds)
 
         return jax.lax.scan(one, state, None, length=_CHUNK)
 
     def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
-        anchor = jax.tree.map(lambda x: x[self.anchor], data)
-        encoded = make_encode(self.config)(state.ema_params, anchor)
-        session = jnp.asarray(self.anchor_session)
-        return make_elimination(self.config)(state, encoded, anchor, session)
+        meta = jax.tree.map(lambda x: x[self.meta], data)
+        encoded = make_encode(self.config)(state.ema_params, meta)
+        session = jnp.asarray(self.meta_session)
+        return make_elimination(self.config)(state, encoded, meta, session)
 
-    def fit(self, rung: tuple[str, ...]) -> Fitted:
-        """Trains all seeds with the modalities of ``rung``; the others are absent."""
-        data = self.rows(rung)
+    def fit(self, subset: tuple[str, ...]) -> Fitted:
+        """Trains all seeds with the modalities of ``subset``; the others are absent."""
+        data = self.rows(subset)
         example = jax.tree.map(lambda x: x[:, :2], data)
         state = self._init(self._seeds, example)
         notes: dict[str, Any] = {}
@@ -119,10 +124,10 @@ class Study:
         return Fitted(state, notes)
 
     def diagnose(
-        self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray
+        self, state: TrainState, subset: tuple[str, ...], rows: np.ndarray
     ) -> list[Diagnosis]:
         """The fusion's indicators for every seed on some rows."""
-        data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
+        data = jax.tree.map(lambda x: x[:, rows], self.rows(subset))
 
         def one(params: Any, batch: Batch) -> tuple[Array, tuple[Array, Array], Fused]:
             encoded = make_encode(self.config)(params, batch)
@@ -139,12 +144,12 @@ class Study:
             for i in range(len(kappa))
         ]
 
-    def rows(self, rung: tuple[str, ...]) -> Batch:
-        """The data with only ``rung`` present."""
-        present = {k: v & (k in rung) for k, v in self._data.present.items()}
+    def rows(self, subset: tuple[str, ...]) -> Batch:
+        """The data with only ``subset`` present."""
+        present = {k: v & (k in subset) for k, v in self._data.present.items()}
         return dataclasses.replace(self._data, present=present)
 
-    def predict(self, state: TrainState, rung: tuple[str, ...], rows: np.ndarray) -> Forecast:
+    def predict(self, state: TrainState, subset: tuple[str, ...], rows: np.ndarray) -> Forecast:
         """Forecasts of every seed for some rows."""
-        data = jax.tree.map(lambda x: x[:, rows], self.rows(rung))
+        data = jax.tree.map(lambda x: x[:, rows], self.rows(subset))
         return self._predict(state.ema_params, data)

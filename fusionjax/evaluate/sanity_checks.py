@@ -1,4 +1,4 @@
-"""The debug ladder: what must work before a long training is worth its cost, step by step.
+"""The sanity checks: what must work before a long training is worth its cost, step by step.
 
 A known answer is learned, a few real samples are learned by heart, a small training reacts to its
 settings as one should. The gates run on the config's own data, windows, encoders and mesh.
@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config
-from fusionjax.data.samples import Lesson, Samples, period, split
+from fusionjax.data.samples import Samples, TrainingData, period, split
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
@@ -34,7 +34,7 @@ _WORSE = 0.05  # of the objective: so much may be lost to another rate
 _ALONE = {
     "train.balance": "",
     "distill.soft_labels": 0.0,
-    "distill.absorb_share": 1.0,  # the fusion's weights stay; they are not what is tested
+    "distill.refit_fraction": 1.0,  # the fusion's weights stay; they are not what is tested
 }
 # Nothing that stands in the way of learning by heart.
 _PLAIN = {
@@ -46,7 +46,7 @@ _PLAIN = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Gate:
+class SanityCheck:
     """One step of the ladder and how it came out."""
 
     name: str
@@ -55,23 +55,23 @@ class Gate:
     means: str  # what a failure usually means
 
 
-def climb(market: Market, config: Config, mesh: Mesh) -> Iterator[Gate]:
+def run(market: Market, config: Config, mesh: Mesh) -> Iterator[SanityCheck]:
     """Yields each gate as it is tried; ends after the first that fails."""
-    for gate in (_toy, _by_heart, _small):
-        made = gate(market, config, mesh)
+    for check in (_toy, _by_heart, _small):
+        made = check(market, config, mesh)
         yield made
         if not made.passed:
             return
 
 
-def require_passed(gates: list[Gate]) -> None:
+def require_passed(checks: list[SanityCheck]) -> None:
     """Raises InputError for a gate that failed."""
-    for gate in gates:
-        if not gate.passed:
-            raise InputError(f"gate {gate.name} failed: {gate.figure}. {gate.means}")
+    for check in checks:
+        if not check.passed:
+            raise InputError(f"gate {check.name} failed: {check.figure}. {check.means}")
 
 
-def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
+def _toy(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     """The label is whether an input is above its median: then it must be learned."""
     samples = split(market, config, config.train.split)
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_TOY]
@@ -89,7 +89,7 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
     held = np.arange(len(samples)) % 4 == 0
     loss = _losses(samples.take(~held), samples.take(held), config, windows, mesh, _TOY_STEPS)
     right = float((loss < np.log(2)).mean())
-    return Gate(
+    return SanityCheck(
         "toy",
         right >= _TOLD,
         f"{right:.1%} of {held.sum()} other samples right where the answer is an input "
@@ -99,7 +99,7 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> Gate:
     )
 
 
-def _by_heart(market: Market, config: Config, mesh: Mesh) -> Gate:
+def _by_heart(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     """A few real samples, with their real labels, must be learned by heart."""
     samples = split(market, config, config.train.split)
     samples = samples.take(samples.targets.mask[config.classifier[0]][:, 0])
@@ -109,7 +109,7 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> Gate:
                dataclasses.fields(config.augment)}  # fmt: skip
     plain = config.override(_PLAIN | {f"augment.{name}": none for name, none in augment.items()})
     loss = _losses(samples, samples, plain, _windows(market, config), mesh, _HEART_STEPS).mean()
-    return Gate(
+    return SanityCheck(
         "by heart",
         bool(loss < _KNOWN),
         f"log loss {loss:.4f} on {len(samples)} real samples after {_HEART_STEPS} steps "
@@ -119,7 +119,7 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> Gate:
     )
 
 
-def _small(market: Market, config: Config, mesh: Mesh) -> Gate:
+def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     """A short training on one fold: finite, and no other learning rate is far better."""
     small = config.override(
         {
@@ -137,7 +137,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> Gate:
     best = min(found, key=lambda k: found[k] if np.isfinite(found[k]) else np.inf)
     told = ", ".join(f"{v:.4f} at × {k:g}" for k, v in found.items())
     fine = bool(np.isfinite(list(found.values())).all())
-    return Gate(
+    return SanityCheck(
         "small scale",
         fine and found[1.0] <= found[best] * (1 + _WORSE),
         f"objective by learning rate, {small.train.steps} steps: {told}",
@@ -169,6 +169,6 @@ def _losses(
     )
     program = make_program(c, mesh, windows)
     run = Run(c, windows, program, f"{len(learned)} samples")
-    state = fit(run, Lesson(learned, None, None))
+    state = fit(run, TrainingData(learned, None, None))
     said = predict(program, state.ema_params, windows, asked.row, c.train.global_batch_size)
     return losses.sample_losses(said, asked, c)[head.loss_title]

@@ -1,6 +1,6 @@
 """How soon each update rule is itself again after a change that is known, planted in real prices.
 
-python studies/recovery.py --config=studies/configs/drift.py
+python studies/drift_recovery.py --config=studies/configs/drift.py
 """
 
 from fusionjax import app
@@ -13,10 +13,10 @@ def main(config: Config) -> None:
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.train.run import audited_market
     from fusionjax.train.telemetry import say
-    from studies.streams import recovery
+    from studies.streams import drift_recovery
 
     mesh, (market, _) = make_mesh(config.mesh), audited_market(config)
-    for found in recovery.study(market, config, mesh, "gap", np.datetime64("2013-05-01")):
+    for found in drift_recovery.study(market, config, mesh, "gap", np.datetime64("2013-05-01")):
         say(str(found))
 
 

@@ -9,7 +9,7 @@ from fusionjax.distill.contribution import Diagnosis, anomalies
 from studies.configs import planted as planted_config
 from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.fusion.ladder import with_vectors
-from studies.fusion.study import Study
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.schema import StudyConfig
 
 VIEWS = [plant(REGIMES["full"], s, dev=200, test=1500).views for s in (200, 201)]
@@ -18,7 +18,7 @@ VIEWS = [plant(REGIMES["full"], s, dev=200, test=1500).views for s in (200, 201)
 def diagnoses(fusion: str) -> list[tuple[Diagnosis, Diagnosis]]:
     """Of both markets: on training rows and on later ones."""
     config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
-    study = Study(config.override({"model.fusion": fusion, "train.steps": 300}), VIEWS)
+    study = VectorExperiment(config.override({"model.fusion": fusion, "train.steps": 300}), VIEWS)
     state, _ = study.fit(MODALITIES)
     training, later = (
         study.diagnose(state, MODALITIES, VIEWS[0].split[name]) for name in ("train", "test")
@@ -46,7 +46,7 @@ def test_equal_weight_is_told_what_is_wrong_with_it_and_ours_is_not() -> None:
 @pytest.mark.slow
 def test_contributions_tell_features_from_noise_where_encoders_leave_them_as_they_are() -> None:
     config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
-    study = Study(config.override({"model.layers": 0, "train.steps": 300}), VIEWS)
+    study = VectorExperiment(config.override({"model.layers": 0, "train.steps": 300}), VIEWS)
     state, _ = study.fit(MODALITIES)
     feature = np.asarray(jax.device_get(state.ema_params["fusion"]["feature"]))
     for weight in feature:

@@ -53,7 +53,7 @@ def inputs(
 
 
 @dataclasses.dataclass(frozen=True)
-class Usual:
+class ReferenceProfile:
     """A modality's content over the sessions of a reference: of each pooled feature, the mean and
     standard deviation of the sessions' means; 0 where it does not vary, which is then left out."""
 
@@ -61,7 +61,7 @@ class Usual:
     std: list[float]
 
     @staticmethod
-    def of(x: Float[np.ndarray, "days F"]) -> tuple["Usual", Float[np.ndarray, "days"]]:
+    def of(x: Float[np.ndarray, "days F"]) -> tuple["ReferenceProfile", Float[np.ndarray, "days"]]:
         """What is usual, and how far from it each session of the reference itself was.
 
         Each is measured against the others, as a later session is against all: it would look
@@ -77,7 +77,7 @@ class Usual:
         own = off * count / (count - 1)
         others = np.sqrt(np.maximum(squares - off * own, 0) / (count - 2))
         far = _distance(own, np.where(std > 0, np.maximum(others, _STILL * std), 0))
-        return Usual(mean.tolist(), std.tolist()), far
+        return ReferenceProfile(mean.tolist(), std.tolist()), far
 
     def distance(self, x: Float[np.ndarray, "days F"]) -> Float[np.ndarray, "days"]:
         """How far later sessions are from it; NaN where one has no content."""

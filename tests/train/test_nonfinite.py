@@ -38,7 +38,7 @@ def trainer(prepared: Path, further: dict[str, dict] | None = None, **changes: o
         seeing({"price": SP500["price"]} | (further or {})), prepared,
         **{"model__layers": 1, "model__fusion": "equal", "train__steps": STEPS,
            "train__checkpoint_every": 4, "train__log_every": 1,
-           "guard__window": 2, "guard__spike": 0.0}
+           "guard__window": 2, "guard__grad_norm_zscore": 0.0}
         | changes,
     )  # fmt: skip
     return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
@@ -50,9 +50,9 @@ def sound(prepared: Path) -> Trainer:
 
 
 def drawn(t: Trainer, step: int) -> np.ndarray:
-    from fusionjax.train.start import feeds
+    from fusionjax.train.start import batch_source
 
-    return feeds(t.config, t.lesson, t.windows)[step].batch.sample_id
+    return batch_source(t.config, t.training_data, t.windows)[step].batch.sample_id
 
 
 def first_seen_at(t: Trainer, step: int, count: int = 1) -> list[int]:
@@ -203,7 +203,7 @@ def test_a_head_that_breaks_on_a_sample_is_named(
     assert found["samples"] == rows
     assert found["inputs"] == []
     assert found["forward"]["operation"] == ("log" if kind == "log of a negative" else "div")
-    assert "test_lost_numbers.py" in found["forward"]["source"]
+    assert "test_nonfinite.py" in found["forward"]["source"]
 
 
 @pytest.mark.slow
@@ -239,7 +239,9 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     """It reads the parameters that the same step has just made."""
     both = {"chart": CHART}
     t = trainer(prepared, both, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
-    due = max(s for s in range(weights.elimination_step(t.config)) if weights.due(t.config, s))
+    due = max(
+        s for s in range(weights.elimination_step(t.config)) if weights.is_update_step(t.config, s)
+    )
     schedule = optim.schedule
     monkeypatch.setattr(
         optim, "schedule",
@@ -251,7 +253,7 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
         model__fusion="distilled",
         distill__warmup_steps=2,
         guard__window=4,
-        guard__rollbacks=0,
+        guard__max_rollbacks=0,
     )
     with pytest.raises(InputError, match=f"training cannot go on: step {due} is non-finite"):
         t.train(0, tmp_path / "run")
@@ -276,12 +278,12 @@ def test_a_head_that_breaks_on_everything_from_the_start_is_named(
         trainer(prepared).train(0, tmp_path / "run")
     found = finding(tmp_path / "run", 0)
     assert (found["cause"], found["forward"]["operation"]) == ("model", "log")
-    assert "test_lost_numbers.py" in found["forward"]["source"]
+    assert "test_nonfinite.py" in found["forward"]["source"]
 
 
 def allowing(count: int, t: Trainer) -> Trainer:
     """The same program, where so many samples may be taken out."""
-    return dataclasses.replace(t, config=t.config.override({"guard.quarantine": count}))
+    return dataclasses.replace(t, config=t.config.override({"guard.max_quarantined": count}))
 
 
 def test_more_spoilt_samples_than_may_be_taken_out_are_not_the_models_fault(
@@ -290,7 +292,9 @@ def test_more_spoilt_samples_than_may_be_taken_out_are_not_the_models_fault(
     t = allowing(4, sound)
     rows = first_seen_at(t, BAD, 9)
     planted(monkeypatch, rows, nan_price)
-    with pytest.raises(InputError, match="9 samples would be taken out, guard.quarantine allows 4"):
+    with pytest.raises(
+        InputError, match="9 samples would be taken out, guard.max_quarantined allows 4"
+    ):
         t.train(0, tmp_path / "run")
     found = finding(tmp_path / "run")
     assert (found["cause"], sorted(found["samples"])) == ("samples", sorted(rows))
@@ -302,11 +306,13 @@ def test_a_number_lost_by_chance_is_told_and_nobody_is_blamed(
 ) -> None:
     step, calls = sound.program.step, []
 
-    def struck(state: Any, feed: Any, *args: Any) -> Any:
+    def struck(state: Any, step_inputs: Any, *args: Any) -> Any:
         calls.append(int(state.step))
         if calls.count(BAD) == 1 and calls[-1] == BAD:  # a cosmic ray, once
-            feed = dataclasses.replace(feed, batch=nan_price(feed.batch, np.ones(64, bool)))
-        return step(state, feed, *args)
+            step_inputs = dataclasses.replace(
+                step_inputs, batch=nan_price(step_inputs.batch, np.ones(64, bool))
+            )
+        return step(state, step_inputs, *args)
 
     plain = sound.train(0, tmp_path / "plain")
     monkeypatch.setattr(sound.program, "step", struck)
@@ -323,13 +329,15 @@ def test_too_many_broken_samples_are_refused_by_name(
     planted(monkeypatch, first_seen_at(t, BAD, 1), nan_price)
     t.train(0, tmp_path / "one")
     planted(monkeypatch, first_seen_at(t, BAD + 2, 1), nan_price)
-    with pytest.raises(InputError, match="2 samples would be taken out, guard.quarantine allows 1"):
+    with pytest.raises(
+        InputError, match="2 samples would be taken out, guard.max_quarantined allows 1"
+    ):
         t.train(0, tmp_path / "two")
 
 
 def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Trainer) -> None:
     """One such sample would make every answer non-finite, and nothing would ever be dropped."""
-    batch = next(labelled_batches(sound.lesson.whole.take(np.arange(6)), sound.windows, 6))
+    batch = next(labelled_batches(sound.training_data.all.take(np.arange(6)), sound.windows, 6))
     h = np.ones((6, 2, 4), np.float32)
     h[4, 1, 2] = np.inf
     encoded = Encoded(h, np.ones((6, 2), bool), h[..., 0], h[:, 0, 0])
@@ -342,11 +350,11 @@ def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Train
 def test_what_was_skipped_before_a_restart_is_not_told_again(
     sound: Trainer, tmp_path: Path
 ) -> None:
-    from fusionjax.train.start import feeds
+    from fusionjax.train.start import batch_source
 
     t = sound
-    source, state = feeds(t.config, t.lesson, t.windows), t.program.init(0)
-    loop = TrainingLoop(t, t.lesson, source, state, Goodput(tmp_path), tmp_path)
+    source, state = batch_source(t.config, t.training_data, t.windows), t.program.init(0)
+    loop = TrainingLoop(t, t.training_data, source, state, Goodput(tmp_path), tmp_path)
     for skipped, told in ((0, 0), (3, 1), (3, 1), (4, 2)):  # each by a process of its own
         rebound = Rebound(t.config.guard, t.program.abstract_state, [], None)
         started = Guards(rebound, quarantine.Exclusions(tmp_path))

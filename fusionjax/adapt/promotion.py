@@ -12,7 +12,7 @@ from fusionjax.evaluate.inference import Prediction
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class PromotionDecision:
     """What the gate says, with its evidence.
 
     Attributes:
@@ -32,9 +32,9 @@ class Verdict:
     rise: dict[str, tuple[float, float, float]]
 
 
-def cut(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
-    """The shadow window: samples of the newest ``finetune.gate_sessions`` target days, and the last
-    day before them. Days count where the first head that judges has a label.
+def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
+    """The promotion holdout: samples of the newest ``finetune.promotion_sessions`` target days, and
+    the last day before them. Days count where the first head that judges has a label.
 
     Raises:
       InputError: none has.
@@ -44,28 +44,30 @@ def cut(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     if not len(days):
         raise InputError(
             f"no label of {name} has matured since the parent's training; wait for one, or set "
-            "finetune.gate_sessions to 0"
+            "finetune.promotion_sessions to 0"
         )
-    first = days[-min(config.finetune.gate_sessions, len(days))]
+    first = days[-min(config.finetune.promotion_sessions, len(days))]
     return samples.take(samples.target_day >= first), first - 1
 
 
-def judge(parent: Prediction, update: Prediction, shadow: Samples, config: Config) -> Verdict:
+def decide(
+    parent: Prediction, update: Prediction, holdout: Samples, config: Config
+) -> PromotionDecision:
     """Promotes unless a loss is higher beyond the paired interval, or a forecast is non-finite."""
-    days = str(shadow.target_day.min()), str(shadow.target_day.max())
+    days = str(holdout.target_day.min()), str(holdout.target_day.max())
     forecast = update.value | {"modality_weight": update.modality_weight}
     broken = [name for name, x in forecast.items() if not np.isfinite(x).all()]
     if broken:
         why = f"refused: {', '.join(broken)} of the update hold non-finite values"
-        return Verdict(False, why, len(shadow), *days, {})
-    before, after = (losses.sample_losses(said, shadow, config) for said in (parent, update))
+        return PromotionDecision(False, why, len(holdout), *days, {})
+    before, after = (losses.sample_losses(said, holdout, config) for said in (parent, update))
     blind = [k for k, v in before.items() if not np.isfinite(v).any()]
     if blind:
         why = f"refused: no label of the window has matured for the {' and the '.join(blind)}"
-        return Verdict(False, why, len(shadow), *days, {})
-    rise = losses.rise([after], [before], shadow, config)
+        return PromotionDecision(False, why, len(holdout), *days, {})
+    rise = losses.rise([after], [before], holdout, config)
     worse = [k for k, (_, low, _) in rise.items() if low > 0]
     said = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())
     heads = "refused: worse" if worse else "promoted: not worse"
     why = f"{heads} than the parent beyond noise; rise of {'; of '.join(said)}"
-    return Verdict(not worse, why, len(shadow), *days, rise)
+    return PromotionDecision(not worse, why, len(holdout), *days, rise)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import tiny_market
 
-from studies.streams.recovery import KINDS, looked_back, planted
+from studies.streams.drift_recovery import KINDS, looked_back, planted
 
 CHANGE = np.datetime64("2020-06-01")
 

@@ -1,0 +1,28 @@
+"""What a model sees as flat numbers: for models that take no sequences, and for drift."""
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from fusionjax.data.pipeline import evaluation_batches
+from fusionjax.data.windows import Windows
+
+_BATCH = 1024
+
+
+def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
+    """A flat view of what the model sees, as each modality sums it up. Missing values are NaN."""
+    return np.concatenate([*pooled_by_modality(windows, rows).values()], axis=1)
+
+
+def pooled_by_modality(
+    windows: Windows, rows: Int64[np.ndarray, "S"]
+) -> dict[str, Float[np.ndarray, "S _F"]]:
+    """``pooled_features``, each modality's by its name."""
+    parts = [
+        {
+            name: m.pooled(batch.inputs[name], batch.present[name]).astype(np.float64)
+            for name, m in windows.config.modalities.items()
+        }
+        for batch in evaluation_batches(rows, windows, _BATCH)
+    ]
+    return {name: np.concatenate([p[name] for p in parts])[: len(rows)] for name in parts[0]}
