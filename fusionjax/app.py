@@ -42,7 +42,7 @@ _COMPILE_CACHE = flags.DEFINE_string(
 )
 NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
 LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
-_UNKNOWN = re.compile(r"Key [\"'](\w+)[\"'] does not exist")  # as ml_collections says it
+_NAME_ALONE = re.compile(r"\W*(\w+)\W*")  # of an unknown key that resembles no other
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
 
 
@@ -140,8 +140,8 @@ def _guarded(work: Callable[[], T]) -> T:
             message = f"{e.filename or 'a file'}: {e.strerror}; mend that and run the command again"
         elif _from_flags(e):
             message = f"--config: {' '.join(str(e.args[0]).split())}"
-            unknown = _UNKNOWN.search(message)
-            message += now_called(unknown.group(1)) if unknown else ""
+            if name := _NAME_ALONE.fullmatch(str(e.args[0])):
+                message = f"--config has no key {name[1]}{now_called(name[1])}; see docs/config.md"
         else:
             raise
     print(f"error: {message}", file=sys.stderr)

@@ -31,6 +31,7 @@ MISTAKES = [
     ("train", ["--config=nosuch.py"], "nosuch.py"),
     ("train", [DEMO, "--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
     ("train", [DEMO, "--config.guard.spike=3"], "guard.spike is now guard.grad_norm_zscore"),
+    ("train", [DEMO, "--config.guard.what=3"], "--config has no key what; see docs/config.md"),
     ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
     ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
     ("predict", [DEMO], "--run.* must have a value"),
