@@ -40,6 +40,7 @@ from fusionjax.scores import metrics
 from fusionjax.scores.bootstrap import ByDay, Score
 from fusionjax.train.loop import fit
 from fusionjax.train.run import Trainer, open_market
+from fusionjax.train.run_info import require_same_run
 from fusionjax.types import Encoded, Fused, Tokens
 
 MESH = make_mesh(MeshConfig(1, 1, 1), jax.devices()[:1])
@@ -336,6 +337,15 @@ def test_it_is_watched_for_drift(prepared: Path, market: Market) -> None:
     assert np.isfinite(found["label: span"]).all()
     scaler = Scaler.fit(market, np.datetime64("2012-12-31"))
     assert signals.content(market, c, scaler, days)["averages"].shape == (len(days), 2)
+
+
+@pytest.mark.slow
+def test_a_run_is_not_resumed_with_its_heads_in_another_order(run: Path) -> None:
+    info = read_info(run)
+    turned = dict(reversed(info.config.targets.items()))
+    other = dataclasses.replace(info, config=dataclasses.replace(info.config, targets=turned))
+    with pytest.raises(InputError, match="targets: was in the order direction, .*, now span, vol"):
+        require_same_run(info, other, run)
 
 
 @pytest.mark.slow
