@@ -1,4 +1,4 @@
-"""Registries of classes that a config names: those of this package, and a user's own."""
+"""Registries of what a config names: modules of this package, and a user's own entries."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Classes by name. Built-in ones are imported on first use.
+    """Classes or objects by name. Built-in ones are imported on first use.
 
     Args:
       key: config key that holds a name.
@@ -20,19 +20,19 @@ class Registry(Generic[T]):
 
     def __init__(self, key: str, home: str = "", built_in: tuple[str, ...] = ()) -> None:
         self._key, self._home, self.built_in = key, home, built_in
-        self._classes: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that registers a class under ``name``."""
+        """A decorator that registers its argument under ``name``."""
 
-        def add(cls: T) -> T:
-            self._classes[name] = cls
-            return cls
+        def add(entry: T) -> T:
+            self._entries[name] = entry
+            return entry
 
         return add
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self.built_in, *self._classes)))
+        return iter(dict.fromkeys((*self.built_in, *self._entries)))
 
     def require(self, name: Any, key: str = "") -> None:
         """Checks that a name is registered; imports nothing.
@@ -52,9 +52,9 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         self.require(name)
-        if name not in self._classes:
+        if name not in self._entries:
             importlib.import_module(f"{self._home}.{name}")
-        return self._classes[name]
+        return self._entries[name]
 
 
 # Subclasses of ``modalities.base.Modality``; a module for each name.
@@ -62,6 +62,10 @@ MODALITIES: Registry[Any] = Registry(
     "modalities",
     "fusionjax.modalities",
     ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
+)
+# Instances of ``data.sources.Source``; a module for each name.
+SOURCES: Registry[Any] = Registry(
+    "data.source", "fusionjax.data.sources", ("sp500", "acl18", "kdd17", "folder")
 )
 # Subclasses of ``heads.base.Head``; a module for each name. Every config has all built-in ones.
 HEADS: Registry[Any] = Registry(

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from rich.progress import Progress
@@ -12,16 +11,10 @@ from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, join, media, parts, text
 from fusionjax.data.parts import Digests
-from fusionjax.data.sources import Raw, acl18, folder, kdd17, sp500
+from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import MODALITIES, SOURCES
 
-_SOURCES: dict[str, ModuleType] = {
-    "sp500": sp500,
-    "acl18": acl18,
-    "kdd17": kdd17,
-    "folder": folder,
-}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
 _FORMAT = 4
 
@@ -40,25 +33,21 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     Raises:
       InputError: unknown source, or raw data that breaks the schema.
     """
-    source = _SOURCES.get(config.source)
-    if source is None:
-        raise InputError(
-            f"config.data.source is {config.source!r}; expected one of {', '.join(_SOURCES)}"
-        )
+    source = SOURCES[config.source]
     root, home = Path(config.root), Path(config.prepared)
     settings = _settings(config)
     fingerprint = _fingerprint(settings, root, source.files(root))
-    folder_path = home / f"{config.source}-{fingerprint[:12]}"
-    if _read_set(folder_path) is None:
+    folder = home / f"{config.source}-{fingerprint[:12]}"
+    if _read_set(folder) is None:
         with files.locked(home):
-            if _read_set(folder_path) is None:  # no other process built it meanwhile
+            if _read_set(folder) is None:  # no other process built it meanwhile
                 raw = source.read(root, config.calendar)
                 manifest = _extend(raw, config, settings, progress)
                 manifest |= {"source": config.source, "fingerprint": fingerprint}
                 if _fingerprint(settings, root, source.files(root)) != fingerprint:
                     raise InputError(f"{root}: its files changed while they were read; run again")
-                files.write_text(folder_path / "manifest.json", json.dumps(manifest, indent=2))
-    return folder_path
+                files.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
+    return folder
 
 
 def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
@@ -123,15 +112,15 @@ def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_set(folder_path: Path) -> tuple[dict, list[Digests]] | None:
+def _read_set(folder: Path) -> tuple[dict, list[Digests]] | None:
     """The manifest of a set and the digests of its parts; None unless all are complete."""
     try:
-        manifest = json.loads((folder_path / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text())
     except (OSError, json.JSONDecodeError):
         return None
     if "parts" not in manifest:  # a set of an older format
         return None
-    digests = [parts.digests(folder_path.parent / "parts" / name) for name in manifest["parts"]]
+    digests = [parts.digests(folder.parent / "parts" / name) for name in manifest["parts"]]
     complete = [r for r in digests if r is not None]
     return (manifest, complete) if len(complete) == len(digests) else None
 

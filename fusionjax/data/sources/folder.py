@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, media, schema
-from fusionjax.data.sources import Raw
+from fusionjax.data.sources import Raw, Source
 from fusionjax.errors import InputError
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
@@ -155,3 +155,6 @@ def _each_symbol(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     if repeated.any():
         raise InputError(f"{where}: row {table['item'][repeated].iloc[0]}: names a symbol twice")
     return table
+
+
+SOURCES.register("folder")(Source(files, read))
