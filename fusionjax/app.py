@@ -38,10 +38,12 @@ _COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     "runs/compiled",
     "Folder of compiled programs, at most 1 GiB: a second start compiles nothing. Empty: none. "
-    "JAX_COMPILATION_CACHE_DIR in the environment goes first",
+    "JAX_COMPILATION_CACHE_DIR in the environment takes precedence",
 )
 NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
-LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
+LEDGER = flags.DEFINE_string(
+    "ledger_dir", "runs/ledger", "Folder of the ledger, the records of all runs"
+)
 # The message of ml_collections about an unknown key that resembles no other.
 _NAME_ALONE = re.compile(r"\W*(\w+)\W*")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes all devices

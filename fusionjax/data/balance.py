@@ -32,7 +32,7 @@ def _as_of(
 
 
 def of_rows(market: Market, config: Config) -> Float64[np.ndarray, "R"] | None:
-    """How often each row of the market is drawn, relative to the mean; None for uniformly.
+    """How often each row of the market is drawn, relative to the mean; None: uniformly.
 
     Balances symbols, sectors or sources. A row's weight by source is the mean weight of the sources
     of its items, 1 if it has none: texts by one busy account are drawn less.

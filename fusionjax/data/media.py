@@ -21,9 +21,9 @@ from fusionjax.registry import MODALITIES
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-_PIXELS = 50_000_000  # of a picture; more is refused: it may be a decompression bomb
+_PIXELS = 50_000_000  # of a picture; larger ones may be decompression bombs
 _FRAME_PIXELS = 17_000_000  # of a video's frame, 4096 × 4096; a decoder keeps 16 such and more
-_SCANS = 100  # of a JPEG: a scan of a few bytes makes the decoder draw it all again
+_SCANS = 100  # of a JPEG: each scan, even of a few bytes, decodes the whole picture again
 # A container's header may differ from the stream in it: the decoder must know the limit too.
 _BOUNDS = {"max_pixels": str(_FRAME_PIXELS), "max_streams": "10", "threads": "1"}
 _BLOCK_BYTES = 64_000_000  # of one FFmpeg allocation: a frame, or a stream's index

@@ -136,7 +136,7 @@ def write(
     features = None if texts is None else _text_features(texts, config, progress)
     try:
         return _write_tables(_Destination(part, root, config, progress), tables, features, known)
-    except (OSError, RuntimeError) as e:  # the record writer raises no OSError
+    except (OSError, RuntimeError) as e:  # the record writer raises RuntimeError
         reason = str(e).strip().partition("\n")[0]
         raise InputError(
             f"{part}: cannot be written ({reason}); make room there or set config.data.prepared, "

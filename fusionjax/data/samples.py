@@ -1,4 +1,4 @@
-"""Samples and their labels: one a bar, stamped with the session it predicts."""
+"""Samples and their labels: one sample a bar, dated by the session that it predicts."""
 
 import dataclasses
 
@@ -13,11 +13,11 @@ from fusionjax.types import Targets
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Rows of a ``Market`` to forecast from, with what came after each."""
+    """Rows of a ``Market`` to forecast from, with their labels."""
 
     row: Int64[np.ndarray, "S"]  # last bar known at the decision time
     target_day: Shaped[np.ndarray, "S"]  # datetime64[D], the session after it
-    targets: Targets  # arrays of numpy
+    targets: Targets  # NumPy arrays
     subset: Bool[np.ndarray, "S"]  # the target is in the published sub-protocol
 
     def __len__(self) -> int:

@@ -33,7 +33,7 @@ class Texts:
     lexicon: Float[np.ndarray, "K X"]
     tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
     record: Int64[np.ndarray, "K"]  # its number in ``records``, which hold the text itself
-    records: tuple[Any, ...]  # one source of records a part; numbered through
+    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
 
     def read(self, at: Int64[np.ndarray, "B"]) -> list[str]:
         """The original texts, for display."""
@@ -58,7 +58,7 @@ class Media:
     path: Shaped[np.ndarray, "K"]  # of the file, relative to the raw data
     shape: tuple[int, ...]
     dtype: np.dtype
-    records: tuple[Any, ...]  # one source of records a part; numbered through
+    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
 
     def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
         """The content of some items."""
@@ -107,8 +107,8 @@ class Market:
     first_row: Int64[np.ndarray, "R"]  # the symbol's first row
     texts: Texts | None
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
-    notes: tuple[str, ...] = ()  # what was left out when it was prepared, and why
-    misaligned: tuple[str, ...] = ()  # events whose items do not pair up
+    notes: tuple[str, ...] = ()  # what was left out when the set was prepared, and why
+    misaligned: tuple[str, ...] = ()  # events with unequal numbers of items
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
 
     @functools.cached_property

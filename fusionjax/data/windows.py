@@ -15,7 +15,7 @@ from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
 from fusionjax.types import Batch, Targets
 
-CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes alike
+CLIP = 8.0  # standard deviations: bars have extreme values, genuine and erroneous
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Windows:
         )
 
     def describe(self, row: int) -> dict[str, Any]:
-        """Where a sample comes from."""
+        """Where a sample comes from; see ``provenance.describe``."""
         return provenance.describe(self.market, self.config, row)
 
     def require(self, row: int) -> int:

@@ -13,7 +13,7 @@ _LONG_GAP, _MISSING = 5, 0.01  # missing sessions: in a row, as a share of the s
 _FROZEN_RUN = 5  # bars in a row that repeat the one before
 _COPIED = 20  # equal bars that two symbols may not share
 _RATIOS = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 10, 20, 25, 50, 100, 1000])
-_CLEAR_RATIO = 5.0  # a price move of this factor is never genuine
+_CLEAR_RATIO = 5.0  # a move by this factor stops training: no ordinary day explains it
 _WILD = 8.0  # robust standard deviations
 _SHIFTED = 0.3  # Kolmogorov-Smirnov distance of a channel between training and later
 
