@@ -1,7 +1,7 @@
-"""What all entry points share: flags, the config, virtual devices, and errors said in one line.
+"""Shared by all commands: flags, the config, virtual devices, and errors as one message.
 
-A command imports what it works with inside ``main``, not above its flags: JAX, pandas and SciPy
-take seconds, and neither ``--help`` nor an answer to a mistyped flag needs them.
+A command imports JAX, pandas and SciPy inside ``main``: they take seconds, and neither ``--help``
+nor the message about a mistyped flag needs them.
 """
 
 import errno
@@ -26,7 +26,7 @@ T = TypeVar("T")
 EXIT_BAD_INPUT = 2
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings, e.g. configs/demo.py. Override any key: --config.train.steps=100"
@@ -38,12 +38,15 @@ _COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     "runs/compiled",
     "Folder of compiled programs, at most 1 GiB: a second start compiles nothing. Empty: none. "
-    "JAX_COMPILATION_CACHE_DIR in the environment goes first",
+    "JAX_COMPILATION_CACHE_DIR in the environment takes precedence",
 )
 NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
-LEDGER = flags.DEFINE_string("ledger_dir", "runs/ledger", "Folder of the records of what was run")
-_NAME_ALONE = re.compile(r"\W*(\w+)\W*")  # of an unknown key that resembles no other
-_DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes what there is
+LEDGER = flags.DEFINE_string(
+    "ledger_dir", "runs/ledger", "Folder of the ledger, the records of all runs"
+)
+# The message of ml_collections about an unknown key that resembles no other.
+_NAME_ALONE = re.compile(r"\W*(\w+)\W*")
+_DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes all devices
 
 
 def run(
@@ -55,29 +58,28 @@ def run(
 ) -> None:
     """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
 
-    With ``many_processes`` it first meets the processes that the environment describes. Without
-    ``needs_config`` a command may come without one: ``main`` then gets None. A study's config has
-    sections of its own: ``schema``.
+    With ``many_processes`` it first joins the processes that the environment describes. Without
+    ``needs_config``, ``main`` gets None if --config is not given. ``schema`` is the config's class:
+    a study's has more sections.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
-    _guarded(requirements.check)
-    shared = (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER)  # listed by --help, beside the script's
-    for own in shared:
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[own.name])
+    _reporting(requirements.check)
+    for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER):  # listed by --help
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
     app.run(
-        lambda argv: _guarded(lambda: main(_config(needs_config, many_processes, schema))),
+        lambda argv: _reporting(lambda: main(_config(needs_config, many_processes, schema))),
         flags_parser=_parse,
     )
 
 
-def given(config: Config, changes: dict[str, Any]) -> Config:
-    """The config with the settings that a command's short flags gave; None was not given."""
+def with_flags(config: Config, changes: dict[str, Any]) -> Config:
+    """The config overridden by values of a command's own flags, by dotted key; None is skipped."""
     return config.override({k: v for k, v in changes.items() if v is not None})
 
 
 def config_flag() -> str:
-    """The ``--config=…`` of this command, for telling the user the next one."""
+    """The ``--config=…`` of this command, for messages that suggest the next one."""
     return f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
 
 
@@ -87,15 +89,15 @@ def _parse(argv: list[str]) -> list[str]:
             rest = flags.FLAGS(argv)
         except SystemExit as e:
             if e.code == 1 and [*_modules(e)][-1] == "absl.app":
-                sys.exit(0)  # absl calls it a failure that it was asked for --help
+                sys.exit(0)  # absl exits with 1 after --help
             raise
         if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # Orbax and tfds narrate at INFO: --verbosity=0
+            logging.set_verbosity(logging.WARNING)  # Orbax and tfds log much at INFO, --verbosity=0
         if len(rest) > 1:
             raise InputError(f"unexpected argument {rest[1]!r}; flags start with --")
         return rest
 
-    return _guarded(parse)
+    return _reporting(parse)
 
 
 def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config | None:
@@ -112,8 +114,8 @@ def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config 
     from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
 
     if _CPU_MESH.value:
-        asked = config_flags.get_override_values(flags.FLAGS["config"])
-        toy = {key: value for key, value in config.toy if key not in asked}
+        overridden = config_flags.get_override_values(flags.FLAGS["config"])
+        toy = {key: value for key, value in config.toy if key not in overridden}
         config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
         devices = device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES
         shared = (processes.described() or (0, 1))[1] if many_processes else 1
@@ -123,7 +125,7 @@ def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config 
     return config
 
 
-def _guarded(work: Callable[[], T]) -> T:
+def _reporting(work: Callable[[], T]) -> T:
     try:
         return work()
     except Preempted as e:
@@ -134,9 +136,9 @@ def _guarded(work: Callable[[], T]) -> T:
     except flags.Error as e:
         message = f"{e}; --help lists the flags"
     except (AttributeError, KeyError, TypeError, OSError) as e:
-        # What ml_collections raises for an unknown key or a missing config file; a bug of ours
-        # elsewhere must keep its traceback.
-        if isinstance(e, OSError) and e.errno in _OF_THE_DISK:
+        # ml_collections raises these for an unknown key or a missing config file. Elsewhere they
+        # are bugs and must keep their traceback.
+        if isinstance(e, OSError) and e.errno in _DISK_ERRORS:
             message = f"{e.filename or 'a file'}: {e.strerror}; mend that and run the command again"
         elif _from_flags(e):
             message = f"--config: {' '.join(str(e.args[0]).split())}"
@@ -153,7 +155,7 @@ def _from_flags(error: BaseException) -> bool:
 
 
 def _modules(error: BaseException) -> Iterator[str]:
-    """Those that an error came through, from the outermost to where it was raised."""
+    """Names of the modules in an error's traceback, outermost first."""
     trace = error.__traceback__
     while trace is not None:
         yield trace.tb_frame.f_globals.get("__name__", "")

@@ -1,4 +1,4 @@
-"""How a command ends other than well: by a user's mistake, or stopped on request."""
+"""Exceptions that end a command in an expected way, and helpers for their messages."""
 
 import difflib
 import importlib.util
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class InputError(Exception):
-    """Bad input. The message names the file and row (or key), what was expected, and the remedy.
+    """Bad input. The message names file and row (or key), what was expected, and the remedy.
 
     Entry points print it without a traceback and exit with status 2; anything else is a bug and
     keeps its traceback.
@@ -14,14 +14,14 @@ class InputError(Exception):
 
 
 class Preempted(Exception):
-    """Asked to stop by a signal; the state is saved and the same command goes on from there."""
+    """Stopped by a signal. The state is saved; the same command continues from it."""
 
 
 def require_extra(extra: str, *packages: str) -> None:
-    """Asks for packages that an extra of pyproject.toml brings, before any work is done.
+    """Checks, before any work, that packages of an extra of pyproject.toml are installed.
 
     Raises:
-      InputError: one is not installed; says how to install it.
+      InputError: one is missing; the message says how to install it.
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
@@ -31,6 +31,6 @@ def require_extra(extra: str, *packages: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one that looks like it, if any does."""
+    """``; did you mean ...?`` with the known name closest to ``name``; empty if none is close."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that one process at a time works in."""
+"""Atomic writes, append-only logs, and folder locks between processes."""
 
 import contextlib
 import fcntl
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 @contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes ``path``'s place when the block ends well, and vanishes if not."""
+    """A temporary file that replaces ``path`` if the block succeeds, and is deleted otherwise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as f:
         try:
@@ -27,39 +27,39 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces ``path`` by ``text``."""
+    """Writes a text file atomically."""
     with replaced(path) as f:
         f.write(text.encode())
 
 
 @contextmanager
-def spared(path: Path) -> Iterator[None]:
-    """A log that cannot be written, as the disk is full, ends no work; it is said instead."""
+def best_effort(path: Path) -> Iterator[None]:
+    """Reports an OSError of the block on stderr: a log on a full disk must not end work."""
     try:
         yield
     except OSError as e:
-        _say(path, e)
+        _report(path, e)
 
 
-def _say(path: Path, e: OSError) -> None:
+def _report(path: Path, e: OSError) -> None:
     print(f"{path}: cannot be written ({e.strerror or e})", file=sys.stderr)
 
 
 def add_json_line(path: Path, row: dict[str, Any]) -> bool:
-    """Adds a row to a log, on a line of its own where a kill cut the last one; whether it could."""
+    """Appends a row to a log, on a new line even if the last one was cut off; False on an error."""
     try:
         with path.open("ab+") as f:
             cut = f.tell() > 0 and os.pread(f.fileno(), 1, f.tell() - 1) != b"\n"
             f.write(b"\n" * cut + json.dumps(row).encode() + b"\n")
     except OSError as e:
-        _say(path, e)
+        _report(path, e)
         return False
     return True
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log. What is no row is left out: a line that is being written, that a kill cut
-    short, that a disk spoiled."""
+    """The rows of a log. Lines that are not JSON objects are skipped: a line may be unfinished, cut
+    off by a kill, or damaged."""
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):
             row = json.loads(line)
@@ -69,10 +69,10 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Lets one process at a time work in ``folder``; the system frees a dead one's lock.
+    """Holds a lock on ``folder``; the system frees it when the process dies.
 
     Raises:
-      BlockingIOError: another works there and ``wait`` is not wanted.
+      BlockingIOError: another process holds the lock and ``wait`` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as f:

@@ -1,4 +1,4 @@
-"""What was run, with what, and what came of it: one file a record, so many may write at once."""
+"""The record of all runs and their results: one file a record, for concurrent writers."""
 
 import dataclasses
 import datetime
@@ -19,7 +19,7 @@ from fusionjax.config.renamed import KEYS
 from fusionjax.errors import InputError
 from fusionjax.registry import HEADS
 
-_SETTINGS = 8  # shown beside the scores
+_SETTINGS = 8  # columns in a wide table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Record:
     """One training, fine-tuning, evaluation or sweep point.
 
     Attributes:
-      id: orders records by the time they were made.
+      id: begins with the time, so that ids sort by it.
       kind: train, finetune, evaluate or sweep.
-      name: of the config.
-      run: the run folder, or what the point belongs to.
-      parent: the run it started from; empty for none.
-      code: the commit, with + where files were changed, or the package's version.
+      name: the config's.
+      run: the run folder, or the sweep of a point.
+      parent: the run that this one started from, or empty.
+      code: the commit, with + if files were changed, or the package's version.
       data: fingerprint of the prepared set.
-      seeds: that were trained or scored.
-      split: that was scored or trained on; with the period's ends.
+      seeds: those trained or scored.
+      split: name, first and last day of the split scored or trained on.
       metrics: by name.
-      daily: net returns of each scored day, for what many trials do to a Sharpe ratio.
-      cost: seconds, and whatever else it took.
-      forced: a locked split was scored again.
-      config: the whole of it, by dotted key.
+      daily: net return by scored day, to correct Sharpe ratios for many trials.
+      cost: seconds and other costs, by name.
+      forced: whether a locked split was scored again.
+      config: all settings, by dotted key.
     """
 
     id: str
@@ -60,13 +60,13 @@ class Record:
 
     @property
     def made(self) -> str:
-        """When, UTC, to the minute."""
+        """Time of the record, UTC, to the minute."""
         return f"{self.id[:4]}-{self.id[4:6]}-{self.id[6:8]} {self.id[9:11]}:{self.id[11:13]}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What a record is of; see ``Record``."""
+    """The run that a record describes; see ``Record``."""
 
     run: str
     data: str
@@ -77,7 +77,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of it; see ``Record``."""
+    """The results of a run; see ``Record``."""
 
     metrics: dict[str, float]
     cost: dict[str, float]
@@ -86,7 +86,7 @@ class Result:
 
 
 def record(kind: str, config: Config, subject: Subject, result: Result) -> Record:
-    """A record of now."""
+    """A record with the current time."""
     now = datetime.datetime.now(datetime.UTC)
     return Record(
         id=f"{now:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}",
@@ -113,7 +113,7 @@ def flat(config: Config) -> dict[str, Any]:
 
 
 def append(folder: Path, entry: Record) -> None:
-    """Writes a record; it appears whole or not at all."""
+    """Writes a record atomically."""
     files.write_text(folder / f"{entry.id}.json", json.dumps(dataclasses.asdict(entry)))
 
 
@@ -121,21 +121,21 @@ def read(folder: Path) -> list[Record]:
     """All records, oldest first.
 
     Raises:
-      InputError: a file is none of ours.
+      InputError: a file is not a ledger record.
     """
-    found = []
+    records = []
     for path in sorted(folder.glob("*.json")):
         try:
             raw = json.loads(path.read_text())
             for key in ("seeds", "split"):
                 raw[key] = tuple(raw[key])
             raw["config"] = {KEYS.get(k, k): v for k, v in raw["config"].items()}
-            found.append(Record(**raw))
+            records.append(Record(**raw))
         except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
             raise InputError(
-                f"{path}: no record of the ledger ({e}); move it out of {folder}"
+                f"{path}: is not a ledger record ({e}); move it out of {folder}"
             ) from e
-    return found
+    return records
 
 
 def scored_before(records: list[Record], config: Config, split: str) -> list[Record]:
@@ -163,13 +163,13 @@ def require_unread(records: list[Record], config: Config, split: str) -> None:
 
 
 def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
-    """A row a record, newest first: what it was, its main scores and its cost.
+    """One row a record, newest first: time, kind, run, split, main scores and cost.
 
     A wide one also has code, data, and the first eight settings in which the records differ.
     """
-    listed = [f"{name}: {metric}" for name in HEADS for metric in HEADS[name].listed]
-    listed.append("objective")
-    apart = dict(itertools.islice(differences(records).items(), _SETTINGS)) if wide else {}
+    metrics = [f"{name}: {metric}" for name in HEADS for metric in HEADS[name].listed]
+    metrics.append("objective")
+    settings = dict(itertools.islice(differences(records).items(), _SETTINGS)) if wide else {}
     rows = []
     for i, r in enumerate(records):
         rows.append(
@@ -178,13 +178,13 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
                 "kind": r.kind,
                 "run": r.run,
                 "split": r.split[0] + " (forced)" * r.forced,
-                **{k.partition(": ")[2] or k: r.metrics[k] for k in listed if k in r.metrics},
+                **{k.partition(": ")[2] or k: r.metrics[k] for k in metrics if k in r.metrics},
                 "seconds": r.cost.get("seconds"),
             }
         )
         if wide:
             rows[-1] |= {"seeds": len(r.seeds), "code": r.code, "data": r.data[:12]}
-        rows[-1] |= {key: str(values[i]) for key, values in apart.items()}
+        rows[-1] |= {key: str(values[i]) for key, values in settings.items()}
     return pd.DataFrame(rows[::-1]).set_index("made")
 
 
@@ -197,15 +197,15 @@ def differences(records: list[Record]) -> dict[str, list[Any]]:
 
 @functools.cache
 def _code_version() -> str:
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", "errors.py")  # a repository of ours, not one around us
+        git("ls-files", "--error-unmatch", "errors.py")  # not another repository around us
         return git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*")
     except (OSError, subprocess.SubprocessError):
         pass  # no git, or installed from a wheel

@@ -1,4 +1,4 @@
-"""What is found by its name in a config: what this package brings, and what a user adds to it."""
+"""Registries of what a config names: modules of this package, and a user's own entries."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -10,39 +10,39 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Classes by name. One that the package brings is imported when it is first asked for.
+    """Classes or objects by name. Built-in ones are imported on first use.
 
     Args:
-      key: config key that holds such a name.
+      key: config key that holds a name.
       home: package with a module for each of ``built_in``, which registers that name.
-      built_in: names that the package brings.
+      built_in: names of this package.
     """
 
     def __init__(self, key: str, home: str = "", built_in: tuple[str, ...] = ()) -> None:
         self._key, self._home, self.built_in = key, home, built_in
-        self._found: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that makes a class known by ``name``."""
+        """A decorator that registers its argument under ``name``."""
 
-        def put(found: T) -> T:
-            self._found[name] = found
-            return found
+        def add(entry: T) -> T:
+            self._entries[name] = entry
+            return entry
 
-        return put
+        return add
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self.built_in, *self._found)))
+        return iter(dict.fromkeys((*self.built_in, *self._entries)))
 
     def require(self, name: Any, key: str = "") -> None:
-        """Refuses a name that nothing is registered by, and imports nothing.
+        """Checks that a name is registered; imports nothing.
 
         Args:
-          name: what a config says.
-          key: where, if not under the one key of this registry.
+          name: value in a config.
+          key: its config key, if not that of this registry.
 
         Raises:
-          InputError: with the names that there are.
+          InputError: it is not; the message lists the registered names.
         """
         if name not in [*self]:
             raise InputError(
@@ -52,26 +52,26 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         self.require(name)
-        if name not in self._found:
+        if name not in self._entries:
             importlib.import_module(f"{self._home}.{name}")
-        return self._found[name]
+        return self._entries[name]
 
 
-# Of ``modalities.base.Modality``; a name each, and its file.
+# Subclasses of ``modalities.base.Modality``; a module for each name.
 MODALITIES: Registry[Any] = Registry(
     "modalities",
     "fusionjax.modalities",
     ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
 )
-# Of ``data.sources.Source``; a name each, and its file.
+# Instances of ``data.sources.Source``; a module for each name.
 SOURCES: Registry[Any] = Registry(
     "data.source", "fusionjax.data.sources", ("sp500", "acl18", "kdd17", "folder")
 )
-# Of ``heads.base.Head``; a name each, and its file. All of these are in every config.
+# Subclasses of ``heads.base.Head``; a module for each name. Every config has all built-in ones.
 HEADS: Registry[Any] = Registry(
     "targets", "fusionjax.heads", ("direction", "returns", "volatility")
 )
-# Of ``models.fusions.base.Fusion``; a name each, and its file.
+# Subclasses of ``models.fusions.base.Fusion``; a module for each name.
 FUSIONS: Registry[Any] = Registry(
     "model.fusion",
     "fusionjax.models.fusions",

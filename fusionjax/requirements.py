@@ -1,6 +1,6 @@
-"""What the package runs on, read from metadata: before JAX is imported, and before pip installs.
+"""Checks the versions of Python and JAX from package metadata, before JAX is imported.
 
-``python -m fusionjax.requirements``, as make runs it before it installs, asks of the Python alone.
+``python -m fusionjax.requirements`` checks Python only; make runs it before it installs.
 """
 
 import re
@@ -9,25 +9,25 @@ from importlib import metadata
 
 from fusionjax.errors import InputError
 
-# From and below, as pyproject.toml has them.
+# Lowest supported and first unsupported version, as in pyproject.toml.
 PYTHON = ((3, 11), (3, 15))
 JAX = ((0, 10, 2), (0, 13))
-# Parts of one release: JAX itself accepts some other pairs, but nothing here was run on them.
+# Must be of JAX's own release: JAX accepts some other pairs, but they are not tested here.
 OF_JAX = ("jaxlib", *(f"jax-cuda{n}-{part}" for n in (12, 13) for part in ("plugin", "pjrt")))
 
 
 def check() -> None:
-    """Whether this Python and the installed JAX are supported.
+    """Checks that this Python and the installed JAX are supported.
 
     Raises:
-      InputError: as of ``check_python`` and ``check_jax``.
+      InputError: see ``check_python`` and ``check_jax``.
     """
     check_python(sys.version_info[:3])
     check_jax({name: _version(name) for name in ("jax", *OF_JAX)})
 
 
 def check_python(version: tuple[int, ...]) -> None:
-    """Whether this version of Python, as (3, 11, 7), is supported.
+    """Checks that a version of Python, such as (3, 11, 7), is supported.
 
     Raises:
       InputError: it is not.
@@ -41,27 +41,27 @@ def check_python(version: tuple[int, ...]) -> None:
 
 
 def check_jax(versions: dict[str, str]) -> None:
-    """Whether these versions of JAX and its parts, by the package's name, are supported.
+    """Checks that the versions of JAX and its parts are supported.
 
     Args:
-      versions: of ``jax`` and ``OF_JAX``; an empty text or no entry where one is not installed.
+      versions: by package, of ``jax`` and ``OF_JAX``; empty or absent if not installed.
 
     Raises:
       InputError: JAX or jaxlib is not installed, is out of range, or a part is of another release.
     """
     oldest, below = map(_dotted, JAX)
-    wanted = f'pip install "jax>={oldest},<{below}"'
+    install = f'pip install "jax>={oldest},<{below}"'
     jax = versions.get("jax")
     if not jax:
-        raise InputError(f"jax is not installed: {wanted}")
+        raise InputError(f"jax is not installed: {install}")
     if not JAX[0] <= _numbers(jax) < JAX[1]:
-        raise InputError(f"jax {jax} is not supported, only {oldest} to below {below}: {wanted}")
+        raise InputError(f"jax {jax} is not supported, only {oldest} to below {below}: {install}")
     for part in OF_JAX:
-        found = versions.get(part)
-        if not found and part == "jaxlib":
+        other = versions.get(part)
+        if not other and part == "jaxlib":
             raise InputError(f"jaxlib is not installed: pip install jaxlib=={jax}")
-        if found and found != jax:
-            raise InputError(f"{part} {found} does not match jax {jax}: pip install {part}=={jax}")
+        if other and other != jax:
+            raise InputError(f"{part} {other} does not match jax {jax}: pip install {part}=={jax}")
 
 
 def _version(package: str) -> str:

@@ -31,7 +31,7 @@ def main(config: Config) -> None:
     from fusionjax.train.run import open_market
     from fusionjax.train.telemetry import CONSOLE, say
 
-    config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
+    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     run, split = Path(_RUN.value), config.evaluate.split
     config = merged(config, read_info(run).config)
     records, forced = ledger.read(Path(app.LEDGER.value)), _FORCE.value

@@ -17,7 +17,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned 
 
 
 def main(config: Config) -> None:
-    config, parent = app.given(config, {"data.root": _DATA.value}), Path(_FROM.value)
+    config, parent = app.with_flags(config, {"data.root": _DATA.value}), Path(_FROM.value)
     from fusionjax import ledger
     from fusionjax.adapt.finetune import finetune
     from fusionjax.evaluate.inference import read_info, seed_folders

@@ -47,7 +47,7 @@ def main(config: Config | None) -> None:
     from fusionjax.report import run as run_page
     from fusionjax.train.run import open_market
 
-    config = app.given(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
+    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     folder = Path(_RUN.value)
     info = read_info(folder)
     config = merged(config, info.config)

@@ -28,7 +28,7 @@ def main(config: Config) -> None:
     from fusionjax.train.loop import StopOnSignal
     from fusionjax.train.telemetry import say
 
-    config = app.given(config, {"data.root": _DATA.value})
+    config = app.with_flags(config, {"data.root": _DATA.value})
     parent = Path(_FROM.value)
     service = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_serving")
     made = daily.serve(parent, config, make_mesh(config.mesh), service, StopOnSignal())

@@ -27,7 +27,7 @@ def main(config: Config) -> None:
     from studies.streams import stream_table
     from studies.streams.stream import Stream
 
-    config, parent = app.given(config, {"data.root": _DATA.value}), Path(_FROM.value)
+    config, parent = app.with_flags(config, {"data.root": _DATA.value}), Path(_FROM.value)
     mesh, folder = make_mesh(config.mesh), parent / "stream"
     stream = Stream(audited_market(config)[0], config, mesh, parent)
     lived: dict[str, list] = {}

@@ -58,7 +58,7 @@ def test_records_come_in_the_order_of_time(config: Config, tmp_path: Path) -> No
 def test_a_stranger_among_the_records_is_named(config: Config, tmp_path: Path, text: str) -> None:
     ledger.append(tmp_path, entry(config))
     (tmp_path / "20200101.json").write_bytes(text.encode("latin1"))
-    with pytest.raises(InputError, match=r"20200101.json: no record of the ledger .* move it out"):
+    with pytest.raises(InputError, match=r"20200101.json: is not a ledger record .* move it out"):
         ledger.read(tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""Raw tables in, batches out: validate, join in time, store each row once, window on the fly."""
+"""From raw tables to batches: checks, point-in-time join, storage, audit, windows."""

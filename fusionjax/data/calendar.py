@@ -1,4 +1,4 @@
-"""Sessions of an exchange and the moment each one's decision is taken."""
+"""Sessions of an exchange and their decision times."""
 
 import datetime
 import functools
@@ -37,23 +37,23 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
       datetime64[s] in UTC, one a session.
 
     Raises:
-      InputError: unknown calendar, one that does not reach so far, or a date on which the exchange
-        was closed.
+      InputError: unknown calendar, dates outside its range, or a date on which the exchange was
+        closed.
     """
     last = sessions[-1]
-    # Not beyond the last bar: some exchanges' holidays are recorded to the end of this year only.
-    # Some days back: the library makes no calendar of one day, or without any session.
+    # Ends with the last bar: some calendars have no holidays beyond this year. Begins some days
+    # earlier: the library refuses a calendar of one day, or without any session.
     first = min(sessions[0], last - np.timedelta64(_LONGEST_CLOSURE, "D"))
     closes = _exchange(calendar, start=str(first), end=str(last)).closes
-    known = closes.index.values.astype("datetime64[D]")
-    at = np.searchsorted(known, sessions)
-    closed = (at >= len(known)) | (known[np.minimum(at, len(known) - 1)] != sessions)
+    days = closes.index.values.astype("datetime64[D]")
+    position = np.searchsorted(days, sessions)
+    closed = (position >= len(days)) | (days[np.minimum(position, len(days) - 1)] != sessions)
     if closed.any():
         raise InputError(
             f"{sessions[closed][0]}: a bar on a day when {calendar} was closed "
             f"({closed.sum()} such days); check the dates or config.data.calendar"
         )
-    utc = pd.DatetimeIndex(closes.iloc[at]).tz_convert("UTC").tz_localize(None)
+    utc = pd.DatetimeIndex(closes.iloc[position]).tz_convert("UTC").tz_localize(None)
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
 
 
@@ -67,7 +67,7 @@ def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
             f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
             "exchange (XNYS is New York)"
         ) from e
-    except ValueError as e:  # its holidays are recorded from some year on
+    except ValueError as e:  # the dates are outside its range
         raise InputError(
             f"config.data.calendar: {e}; drop the bars outside, change it or install a newer "
             "exchange_calendars"
@@ -75,7 +75,7 @@ def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
 
 
 def seconds(times: pd.Series) -> np.ndarray:
-    """Zoned times as datetime64[s] UTC, a fraction as the next whole second: never too early."""
+    """Zoned times as datetime64[s] in UTC, rounded up to whole seconds: never too early."""
     utc = times.dt.ceil("s").dt.tz_convert("UTC").dt.tz_localize(None)
     return utc.to_numpy().astype("datetime64[s]")
 

@@ -45,7 +45,7 @@ def price_channels(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def market_channels(bars: pd.DataFrame, ret: pd.Series, sectors: pd.Series) -> pd.DataFrame:
-    """What the whole universe did on each session, beside each stock's row.
+    """Features of the whole market on each session, one row for each row of ``bars``.
 
     ``market_ret`` mean log return over the symbols that traded · ``market_dispersion`` its
     cross-sectional standard deviation · ``market_breadth`` share that rose, less a half ·

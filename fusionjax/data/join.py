@@ -1,4 +1,4 @@
-"""The point-in-time join: each item meets the first decision of its symbol that may know it."""
+"""The point-in-time join: each item gets the first decision of its symbol that may use it."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ _PRICES = ("open", "high", "low", "close", "adj_close", "volume")
 def place(
     raw: Raw, root: Path, decisions: Shaped[np.ndarray, "R"]
 ) -> tuple[Tables, tuple[str, ...]]:
-    """Bars with their decisions, and items with the session that may first use them.
+    """Adds decision times to bars, and to items the first session that may use them.
 
     Args:
       raw: checked tables.
@@ -25,7 +25,7 @@ def place(
       decisions: datetime64[s] of each bar's decision, UTC.
 
     Returns:
-      The rows of a set, and how many items came after their symbol's last decision.
+      The rows of a set, and notes on items that came after their symbol's last decision.
     """
     bars = raw.bars
     session = bars["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
@@ -39,31 +39,31 @@ def place(
     notes = []
 
     def joined(items: pd.DataFrame, what: str) -> pd.DataFrame:
-        known, late = _join(items, bars, session, decisions)
+        usable, late = _join(items, bars, session, decisions)
         if late:
             notes.append(f"{late} {what} after the last decision of their symbol: not used")
-        return known
+        return usable
 
     documents = pd.DataFrame()
     if raw.documents is not None:
-        documents = _texts(joined(raw.documents, "texts"), ("symbol", "author", "text"))
+        documents = _with_text(joined(raw.documents, "texts"), ("symbol", "author", "text"))
     media = {}
     for kind, items in raw.media.items():
         table = joined(items, f"items of {kind}")
         if len(table):
-            content = {path: _content(root / path) for path in table["path"].unique()}
+            content = {path: _file_hash(root / path) for path in table["path"].unique()}
             table = table.assign(content=table["path"].map(content))
-            media[kind] = _texts(table, ("symbol", "source", "path", "content"))
+            media[kind] = _with_text(table, ("symbol", "source", "path", "content"))
     return Tables.of(placed, documents, media), tuple(notes)
 
 
-def _texts(items: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Times, and the columns of text; an empty cell is an empty text."""
+def _with_text(items: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Times and the named text columns; an empty cell becomes an empty text."""
     times = ["session", "event_time", "available_time"]
     return items[times].assign(**{c: items[c].fillna("").astype(str) for c in columns})
 
 
-def _content(path: Path) -> str:
+def _file_hash(path: Path) -> str:
     """A hash of a file's bytes; empty where there is no such file."""
     if not path.is_file():
         return ""
@@ -80,16 +80,16 @@ def _join(
     """Gives each item the first session of its symbol that decides at or after available_time.
 
     Returns:
-      The items that have one, and how many have none yet.
+      The items that have one, and the number of those that have none yet.
     """
     event, available = (calendar.seconds(items[c]) for c in ("event_time", "available_time"))
     first, in_time = np.zeros(len(items), np.int64), np.zeros(len(items), bool)
     rows_of = bars.groupby("symbol").indices
     for symbol, rows in items.groupby("symbol").indices.items():
-        own = rows_of[symbol]
-        at = calendar.first_session_after(available[rows], decisions[own])
-        in_time[rows] = at < len(own)
-        first[rows] = session[own[np.minimum(at, len(own) - 1)]]
+        bar_rows = rows_of[symbol]
+        position = calendar.first_session_after(available[rows], decisions[bar_rows])
+        in_time[rows] = position < len(bar_rows)
+        first[rows] = session[bar_rows[np.minimum(position, len(bar_rows) - 1)]]
     placed = items.assign(
         event_time=event.astype(np.int64),
         available_time=available.astype(np.int64),

@@ -1,9 +1,6 @@
-"""Names that config files list, apart from the modules that make what they name.
+"""Channel names for config files, which are read before NumPy and pandas are imported."""
 
-A config file is read before anything heavy is imported.
-"""
-
-# Channels that features.py computes of each symbol's own bars, and of the whole market.
+# Channels that features.py computes from each symbol's own bars, and from the whole market.
 PRICE_CHANNELS = (
     "ret",
     "gap",

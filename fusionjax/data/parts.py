@@ -1,4 +1,4 @@
-"""Parts of a prepared set: each written once, never touched again, shared by the sets that grow."""
+"""Parts of a prepared set: written once, never changed, shared by the sets that grow from them."""
 
 import contextlib
 import dataclasses
@@ -30,11 +30,11 @@ _ITEM = ["symbol", "session", "event_time", "available_time", "source", "path", 
 _DIGESTS = "digests.npz"  # written last: a part without it was interrupted
 
 
-Digests = dict[str, UInt64[np.ndarray, "_"]]  # of rows, by table
+Digests = dict[str, UInt64[np.ndarray, "_"]]  # row hashes, by table
 
 
 @dataclasses.dataclass(frozen=True)
-class _Target:
+class _Destination:
     """Where a part goes, where its raw files are, and how they are decoded."""
 
     part: Path
@@ -54,37 +54,37 @@ class Tables:
 
     @staticmethod
     def of(bars: pd.DataFrame, documents: pd.DataFrame, media: dict[str, pd.DataFrame]) -> "Tables":
-        """All rows that there are."""
+        """Tables of these rows, with their digests."""
         tables = {"bars": bars, "documents": documents, **media}
         return Tables(bars, documents, media, {name: _digest(t) for name, t in tables.items()})
 
     def without(self, known: Digests) -> "Tables":
-        """The rows that are not among known digests."""
-        none = np.zeros(0, np.uint64)
-        return self._take(lambda name, own: np.flatnonzero(~np.isin(own, known.get(name, none))))
+        """The rows whose digests are not ``known``."""
+        empty = np.zeros(0, np.uint64)
+        return self._take(lambda name, own: np.flatnonzero(~np.isin(own, known.get(name, empty))))
 
     def in_order(self) -> "Tables":
         """The rows in the order of their digests, whatever the order of the raw files."""
         return self._take(lambda name, own: np.argsort(own))
 
     def _take(self, rows: Callable[[str, np.ndarray], np.ndarray]) -> "Tables":
-        at = {name: rows(name, own) for name, own in self.digests.items()}
+        at = {name: rows(name, digests) for name, digests in self.digests.items()}
         return Tables(
             self.bars.iloc[at["bars"]],
             self.documents.iloc[at["documents"]],
             {kind: table.iloc[at[kind]] for kind, table in self.media.items()},
-            {name: own[at[name]] for name, own in self.digests.items()},
+            {name: digests[at[name]] for name, digests in self.digests.items()},
         )
 
 
 def _digest(table: pd.DataFrame) -> UInt64[np.ndarray, "_"]:
-    row = pd.util.hash_pandas_object(table, index=False)
-    again = row.groupby(row).cumcount().to_numpy(np.uint64)
-    return row.to_numpy(np.uint64) + again * np.uint64(0x9E3779B97F4A7C15)
+    row_hash = pd.util.hash_pandas_object(table, index=False)
+    occurrence = row_hash.groupby(row_hash).cumcount().to_numpy(np.uint64)
+    return row_hash.to_numpy(np.uint64) + occurrence * np.uint64(0x9E3779B97F4A7C15)
 
 
 def name(tables: Tables, settings: str) -> str:
-    """Of the part that would hold these rows: a hash of them."""
+    """Name of the part that holds these rows: a hash of their digests and the settings."""
     digest = hashlib.sha256(settings.encode())
     for key, rows in sorted(tables.digests.items()):
         digest.update(key.encode() + np.sort(rows).tobytes())
@@ -92,13 +92,13 @@ def name(tables: Tables, settings: str) -> str:
 
 
 def digests(part: Path) -> Digests | None:
-    """Of the rows that a part holds; None where it is not whole."""
+    """The digests stored in a part; None if it is incomplete or damaged."""
     try:
         with (part / _DIGESTS).open("rb") as raw, np.load(raw, allow_pickle=False) as f:
-            held = {key: f[key] for key in f.files}
+            stored = {key: f[key] for key in f.files}
     except Exception:  # a damaged zip file may raise an error of any class
         return None
-    return held if all(x.dtype == np.uint64 and x.ndim == 1 for x in held.values()) else None
+    return stored if all(x.dtype == np.uint64 and x.ndim == 1 for x in stored.values()) else None
 
 
 def write(
@@ -109,49 +109,51 @@ def write(
     known: set[str],
     progress: Progress,
 ) -> Digests:
-    """Writes the rows as records; what an interrupted call finished is kept.
+    """Writes the rows as records; an interrupted call is continued.
 
     Args:
       part: the folder.
       tables: its rows.
       root: of the raw files.
       config: what files are decoded to, and where embeddings are cached.
-      known: kinds of media that earlier parts hold.
+      known: kinds of media that earlier parts have.
       progress: shows how far it is.
 
     Returns:
-      The digests of the rows it holds: all but those whose files could not be used.
+      The digests of the rows written: all except those whose files could not be used.
 
     Raises:
-      InputError: of a kind that no earlier part holds, no file can be used; or the disk is full.
+      InputError: the disk is full, or no file of a kind can be used and no earlier part has one.
     """
-    held = digests(part)
-    if held is not None:
-        return held
-    tables = tables.in_order()  # that of an interrupted call, whose records are kept
-    for cut in part.rglob("incomplete.*"):  # what tfds had begun
-        shutil.rmtree(cut)
-    # As objects: an array of text would make each as wide as the longest.
+    stored = digests(part)
+    if stored is not None:
+        return stored
+    tables = tables.in_order()  # as an interrupted call had them: its finished records are kept
+    for unfinished in part.rglob("incomplete.*"):  # by tfds
+        shutil.rmtree(unfinished)
+    # An array of fixed-width strings would make each text as wide as the longest.
     texts = tables.documents["text"].to_numpy(object) if len(tables.documents) else None
-    read = None if texts is None else _read_texts(texts, config, progress)
+    features = None if texts is None else _text_features(texts, config, progress)
     try:
-        return _write_tables(_Target(part, root, config, progress), tables, read, known)
-    except (OSError, RuntimeError) as e:  # the record writer raises no OSError
-        why = str(e).strip().partition("\n")[0]
+        return _write_tables(_Destination(part, root, config, progress), tables, features, known)
+    except (OSError, RuntimeError) as e:  # the record writer raises RuntimeError
+        reason = str(e).strip().partition("\n")[0]
         raise InputError(
-            f"{part}: cannot be written ({why}); make room there or set config.data.prepared, then "
-            "run the same command: what is finished is kept"
+            f"{part}: cannot be written ({reason}); make room there or set config.data.prepared, "
+            "then run the same command: what is finished is kept"
         ) from e
 
 
-def _read_texts(texts: np.ndarray, config: DataConfig, progress: Progress) -> dict[str, np.ndarray]:
-    """What is kept of each text beside itself."""
+def _text_features(
+    texts: np.ndarray, config: DataConfig, progress: Progress
+) -> dict[str, np.ndarray]:
+    """Embedding, lexicon scores and tokens of each text."""
     embedding, lexicon = text.featurise(texts, Path(config.prepared) / "text_cache", progress)
     return {"embedding": embedding, "lexicon": lexicon, "tokens": text.tokenise(texts)}
 
 
 def _write_tables(
-    to: _Target, tables: Tables, read: dict[str, np.ndarray] | None, known: set[str]
+    to: _Destination, tables: Tables, features: dict[str, np.ndarray] | None, known: set[str]
 ) -> Digests:
     from fusionjax.data.builder.bars import bars_dataset_builder
     from fusionjax.data.builder.documents import documents_dataset_builder
@@ -165,54 +167,54 @@ def _write_tables(
                 file_format="array_record",
             )
         )
-    if read is not None:
+    if features is not None:
         _write(
             documents_dataset_builder.Builder(
-                rows=_document_rows(tables.documents, read),
-                **{name: x.shape[1] for name, x in read.items()},
+                rows=_document_rows(tables.documents, features),
+                **{name: x.shape[1] for name, x in features.items()},
                 data_dir=to.part,
                 file_format="array_record",
             )
         )
-    kept = dict(tables.digests)
+    written = dict(tables.digests)
     for kind, items in tables.media.items():
         if len(items):
-            listed = _write_media(to, kind, items, kind not in known)
-            used = (listed["record"] >= 0).to_numpy()
-            kept[kind] = kept[kind][used]  # the others are tried again
+            table = _write_media(to, kind, items, kind not in known)
+            used = (table["record"] >= 0).to_numpy()
+            written[kind] = written[kind][used]  # the others are tried again with the next part
     with files.replaced(to.part / _DIGESTS) as f:
-        np.savez(f, **kept)  # type: ignore[arg-type]
-    return kept
+        np.savez(f, **written)  # type: ignore[arg-type]
+    return written
 
 
 def set_aside(part: Path, kind: str) -> dict[str, str]:
-    """The files of a part that could not be used, and why."""
-    listed = part / kind / "items.parquet"
-    if not listed.exists():
+    """The files of one kind in a part that could not be used, and why."""
+    path = part / kind / "items.parquet"
+    if not path.exists():
         return {}
-    table = pd.read_parquet(listed)
-    bad = table[table["record"] < 0].drop_duplicates("path")
-    return dict(zip(bad["path"], bad["why"], strict=True))
+    table = pd.read_parquet(path)
+    unusable = table[table["record"] < 0].drop_duplicates("path")
+    return dict(zip(unusable["path"], unusable["why"], strict=True))
 
 
-def _write_media(to: _Target, kind: str, items: pd.DataFrame, needed: bool) -> pd.DataFrame:
-    """Decodes the files of one kind, once each, into records and a table of what each is.
+def _write_media(to: _Destination, kind: str, items: pd.DataFrame, needed: bool) -> pd.DataFrame:
+    """Decodes each file of one kind once into a record, and lists the items.
 
     Returns:
-      The table: each item's record and length, or -1 and why its file was set aside.
+      The list: each item's record and length, or record -1 and why its file cannot be used.
     """
     from fusionjax.data.builder.media import media_dataset_builder
 
     folder, root = to.part / kind, to.root
-    listed = folder / "items.parquet"
-    if listed.exists():
-        return pd.read_parquet(listed)
-    # It is written last: what lies there without it was interrupted.
+    table_path = folder / "items.parquet"
+    if table_path.exists():
+        return pd.read_parquet(table_path)
+    # The table is written last: without it the folder was left by an interrupted call.
     shutil.rmtree(folder, ignore_errors=True)
     decode = media.decoder(kind, to.config)
     paths = items["path"].drop_duplicates()
     lengths: dict[str, int] = {}
-    bad: dict[str, str] = {}
+    unusable: dict[str, str] = {}
 
     def rows() -> Iterator[dict]:
         bar = to.progress.add_task(f"decoding {kind}", total=len(paths), note="")
@@ -221,7 +223,7 @@ def _write_media(to: _Target, kind: str, items: pd.DataFrame, needed: bool) -> p
             try:
                 data, lengths[path] = decode(root / path)
             except media.Undecodable as e:
-                bad[path] = str(e)
+                unusable[path] = str(e)
                 continue
             yield {"data": data}
 
@@ -238,17 +240,17 @@ def _write_media(to: _Target, kind: str, items: pd.DataFrame, needed: bool) -> p
             )
         )
     elif needed:
-        path, why = next(iter(bad.items()))
+        path, why = next(iter(unusable.items()))
         raise InputError(
             f"{root}: none of the {len(paths)} files of kind {kind} can be used; {path}: {why}"
         )
-    record = {path: i for i, path in enumerate(lengths)}
+    record_of = {path: i for i, path in enumerate(lengths)}
     table = items[_ITEM].assign(
-        record=[record.get(path, -1) for path in items["path"]],
+        record=[record_of.get(path, -1) for path in items["path"]],
         length=[lengths.get(path, 0) for path in items["path"]],
-        why=[bad.get(path, "") for path in items["path"]],
+        why=[unusable.get(path, "") for path in items["path"]],
     )
-    with files.replaced(listed) as f:
+    with files.replaced(table_path) as f:
         table.to_parquet(f, index=False)
     return table
 
@@ -256,7 +258,7 @@ def _write_media(to: _Target, kind: str, items: pd.DataFrame, needed: bool) -> p
 def _write(builder: "GeneratorBasedBuilder") -> None:
     import tensorflow_datasets as tfds
 
-    # tfds draws its own bars on stderr, which would tear ours.
+    # tfds draws progress bars of its own on stderr, across ours.
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         tfds.disable_progress_bar()
         builder.download_and_prepare()
@@ -271,8 +273,8 @@ def _bar_rows(bars: pd.DataFrame) -> Iterator[dict]:
         yield {**dict(zip(fields, cells, strict=True)), "ohlcv": ohlcv, "channels": values}
 
 
-def _document_rows(documents: pd.DataFrame, read: dict[str, np.ndarray]) -> Iterator[dict]:
+def _document_rows(documents: pd.DataFrame, features: dict[str, np.ndarray]) -> Iterator[dict]:
     names = ("symbol", "session", "event_time", "available_time", "author", "text")
     columns = [documents[name] for name in names]
-    for cells in zip(*columns, *read.values(), strict=True):
-        yield dict(zip((*names, *read), cells, strict=True))
+    for cells in zip(*columns, *features.values(), strict=True):
+        yield dict(zip((*names, *features), cells, strict=True))

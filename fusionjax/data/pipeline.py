@@ -40,17 +40,12 @@ class _Stream:
     def __call__(self, start: int, stop: int) -> Int64[np.ndarray, "B"]:
         at = np.arange(start, stop)
         epochs = at // self._size
-        return (
-            np.concatenate(
-                [self._permutation(int(e))[at[epochs == e] % self._size] for e in np.unique(epochs)]
-            )
-            if len(at)
-            else at
-        )
+        drawn = [self._permutation(int(e))[at[epochs == e] % self._size] for e in np.unique(epochs)]
+        return np.concatenate(drawn) if drawn else at
 
 
-class _Draw:
-    """A fixed number of samples a step, from a stream of its own."""
+class _Sampler:
+    """Draws ``count`` samples a step from a shuffled stream."""
 
     def __init__(
         self, samples: Samples, count: int, seed: int, weight: Float64[np.ndarray, "R"] | None
@@ -64,7 +59,7 @@ class _Draw:
 
 @dataclasses.dataclass(frozen=True)
 class VisibleRows:
-    """Which rows of a step's global batch and meta set are shown; the others are blank."""
+    """Which rows of a step's global batch and meta set are visible; the others are zeros."""
 
     batch: Bool[np.ndarray, "B"]
     meta: Bool[np.ndarray, "A"]
@@ -72,14 +67,14 @@ class VisibleRows:
 
 @dataclasses.dataclass(frozen=True)
 class BatchPlan:
-    """What every step draws.
+    """How many samples every step draws, and in what order.
 
     Attributes:
       batch_size: global batch size, in samples.
       meta_batch_size: meta samples beside each batch, where the training data has a meta set.
       refit_start: the step from which batches are drawn from the meta set too.
       seed: of the order.
-      is_update_step: whether a step looks at its meta set; where not, none is built.
+      is_update_step: whether a step needs its meta batch; the others get none.
     """
 
     batch_size: int
@@ -104,7 +99,7 @@ class BatchSource:
     p·B/P to (p+1)·B/P of it.
 
     Args:
-      training_data: what to learn from.
+      training_data: samples to draw from.
       windows: builds the inputs.
       plan: how many samples are drawn, in what order.
       replay: older samples to mix in, or None.
@@ -119,18 +114,18 @@ class BatchSource:
         replay: Replay | None = None,
         process: tuple[int, int] = (0, 1),
     ) -> None:
-        old = 0 if replay is None else round(plan.batch_size * replay.share)
+        replayed = 0 if replay is None else round(plan.batch_size * replay.share)
         self._windows, self._process, self._plan = windows, process, plan
         self._weight: Mapping[int, tuple[float, int]] = {}
         balance, seed = windows.balance, plan.seed
 
-        def draw(samples: Samples | None, count: int, seed: int) -> _Draw | None:
-            return None if samples is None else _Draw(samples, count, seed, balance)
+        def sampler(samples: Samples | None, count: int, seed: int) -> _Sampler | None:
+            return None if samples is None else _Sampler(samples, count, seed, balance)
 
-        self._all = _Draw(training_data.all, plan.batch_size - old, seed, balance)
-        self._inner = draw(training_data.inner, plan.batch_size - old, seed)
-        self._meta = draw(training_data.meta, plan.meta_batch_size, seed + 2)
-        self._replay = draw(replay.samples if replay and old else None, old, seed + 1)
+        self._all = _Sampler(training_data.all, plan.batch_size - replayed, seed, balance)
+        self._inner = sampler(training_data.inner, plan.batch_size - replayed, seed)
+        self._meta = sampler(training_data.meta, plan.meta_batch_size, seed + 2)
+        self._replay = sampler(replay.samples if replay and replayed else None, replayed, seed + 1)
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length
@@ -142,15 +137,15 @@ class BatchSource:
         """The same samples in the same order, with other weights.
 
         Args:
-          weight: by row of the market, what a sample counts and from which step on; 1 where not
-            named. One of weight 0 is drawn like any other, but what it holds is not seen.
+          weight: by row of the market, a sample's weight and the first step that it holds for;
+            1 if not listed. A sample of weight 0 is still drawn, but all its values are zeros.
         """
         other = copy.copy(self)
         other._weight = weight
         return other
 
     def starting(self, step: int) -> Iterator[StepInputs]:
-        """The feeds from a step on, made in the background."""
+        """Step inputs from ``step`` on, built in a background thread."""
         stream = iter(
             grain.MapDataset.source(self).to_iter_dataset(
                 grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
@@ -160,20 +155,20 @@ class BatchSource:
         return stream
 
     def drawn(self, step: int) -> tuple[Samples, Samples | None]:
-        """The samples of a step's global batch, and of its meta set if it looks at one."""
-        early = self._inner if step < self._plan.refit_start else None
-        drawn = (early or self._all)(step)
+        """The samples of a step's global batch, and of its meta batch, if it has one."""
+        inner = self._inner if step < self._plan.refit_start else None
+        samples = (inner or self._all)(step)
         if self._replay is not None:
-            drawn = _concatenate(drawn, self._replay(step))
+            samples = _concatenate(samples, self._replay(step))
         if self._meta is None or not self._plan.is_update_step(step):
-            return drawn, None
-        return drawn, self._meta(step)
+            return samples, None
+        return samples, self._meta(step)
 
     def spoilt(self, step: int) -> Bool[np.ndarray, "N"]:
-        """Which rows of a step's global batch and meta set have non-finite inputs."""
-        whole = copy.copy(self)
-        whole._process = (0, 1)
-        step_inputs = whole[step]
+        """Which rows of a step's global batch and then its meta batch have non-finite inputs."""
+        all_rows = copy.copy(self)
+        all_rows._process = (0, 1)
+        step_inputs = all_rows[step]
         parts = [
             np.any(
                 [
@@ -189,7 +184,7 @@ class BatchSource:
         return np.concatenate(parts)
 
     def showing(self, step: int, shown: VisibleRows | None) -> StepInputs:
-        """A step's feed; of the rows that are not shown, only their place is left."""
+        """A step's inputs; rows that are not ``shown`` are zeros."""
         batch, meta = self.drawn(step)
         return StepInputs(
             self._build(step, batch, None if shown is None else shown.batch),
@@ -201,25 +196,25 @@ class BatchSource:
     def _build(self, step: int, drawn: Samples, shown: np.ndarray | None) -> Batch:
         index, count = self._process
         size = len(drawn)
-        at = np.arange(index * size // count, (index + 1) * size // count)
-        mine = drawn.take(at)
-        weight = np.ones(len(mine), np.float32)
+        positions = np.arange(index * size // count, (index + 1) * size // count)
+        own = drawn.take(positions)
+        weight = np.ones(len(own), np.float32)
         if self._weight:
-            told = [self._weight.get(row, (1.0, 0)) for row in mine.row.tolist()]
-            weight = np.array([w if step >= since else 1.0 for w, since in told], np.float32)
+            weights = [self._weight.get(row, (1.0, 0)) for row in own.row.tolist()]
+            weight = np.array([w if step >= since else 1.0 for w, since in weights], np.float32)
         if shown is not None:
-            weight = weight * shown[at].astype(np.float32)
-        batch = self._windows(mine.row, mine.targets, weight)
+            weight = weight * shown[positions].astype(np.float32)
+        batch = self._windows(own.row, own.targets, weight)
         return batch if weight.all() else self._without_content(batch)
 
     def _without_content(self, batch: Batch) -> Batch:
-        """A weight of 0 does not silence what is non-finite: the row itself has to go."""
+        """Zeroes the values of rows with weight 0: 0 times a non-finite value is not 0."""
         hidden = batch.weight == 0
 
-        def wiped(x: np.ndarray) -> np.ndarray:
+        def zeroed(x: np.ndarray) -> np.ndarray:
             return np.where(hidden.reshape(-1, *(1,) * (x.ndim - 1)), x.dtype.type(0), x)
 
-        return dataclasses.replace(jax.tree.map(wiped, batch), sample_id=batch.sample_id)
+        return dataclasses.replace(jax.tree.map(zeroed, batch), sample_id=batch.sample_id)
 
 
 def labelled_batches(samples: Samples, windows: Windows, batch_size: int) -> Iterator[Batch]:
@@ -241,7 +236,7 @@ def evaluation_batches(
 def _pages(
     count: int, size: int
 ) -> Iterator[tuple[Int64[np.ndarray, "B"], Float32[np.ndarray, "B"]]]:
-    """Positions 0 to ``count``, ``size`` at a time; the last is repeated, with weight 0."""
+    """Positions 0 to ``count``, ``size`` at a time; padding repeats the last with weight 0."""
     for start in range(0, count, size):
         at = np.arange(start, start + size)
         yield np.minimum(at, count - 1), (at < count).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Raw files to a prepared set: validated, joined in time, one record a row, with a fingerprint."""
+"""Turns raw files into a prepared set: validates, joins in time, writes one record a row."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ _FORMAT = 4
 def prepare(config: DataConfig, progress: Progress) -> Path:
     """Builds the prepared set of ``config`` unless there is one.
 
-    A set is a manifest that lists parts. Its name holds a hash of the raw files' content and of
-    the settings that shape the rows, so changed data never meets an old set; it appears whole or
-    not at all, as the manifest is written last. Where all rows of an earlier set are still there
-    as they were, its parts are shared and only what is new is written.
+    A set is a manifest that lists parts. Its name contains a hash of the raw files' content and
+    of the settings that shape the rows, so changed data gives a new set. The manifest is written
+    last, so a set is complete or absent. If all rows of an earlier set are unchanged, its parts
+    are shared and only the new rows are written.
 
     Returns:
       The folder, for ``store.load``.
@@ -37,44 +37,44 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     root, home = Path(config.root), Path(config.prepared)
     settings = _settings(config)
     fingerprint = _fingerprint(settings, root, source.files(root))
-    made = home / f"{config.source}-{fingerprint[:12]}"
-    if _held(made) is None:
+    folder = home / f"{config.source}-{fingerprint[:12]}"
+    if _read_set(folder) is None:
         with files.locked(home):
-            if _held(made) is None:  # not made by another process since
+            if _read_set(folder) is None:  # no other process built it meanwhile
                 raw = source.read(root, config.calendar)
-                manifest = _grow(raw, config, settings, progress)
+                manifest = _extend(raw, config, settings, progress)
                 manifest |= {"source": config.source, "fingerprint": fingerprint}
                 if _fingerprint(settings, root, source.files(root)) != fingerprint:
                     raise InputError(f"{root}: its files changed while they were read; run again")
-                files.write_text(made / "manifest.json", json.dumps(manifest, indent=2))
-    return made
+                files.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
+    return folder
 
 
-def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
-    """Adds what is new to the largest set that fits; returns the manifest of the grown one."""
+def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
+    """Writes the rows that the largest usable earlier set lacks; returns the new manifest."""
     root, home = Path(config.root), Path(config.prepared)
     sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
     days, day = np.unique(sessions, return_inverse=True)
     decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
     tables, late = join.place(raw, root, decisions[day])
-    parent, held = _grown_from(home, settings, tables.digests)
-    new = tables.without(held)
-    chain, added, aside = parent.get("parts", []), {}, []
+    parent, parent_digests = _largest_subset(home, settings, tables.digests)
+    new = tables.without(parent_digests)
+    part_names, added, unusable = parent.get("parts", []), {}, []
     if any(len(rows) for rows in new.digests.values()):
         part = home / "parts" / parts.name(new, settings)
-        known = {kind for kind, rows in held.items() if len(rows)}
+        known = {kind for kind, rows in parent_digests.items() if len(rows)}
         added = parts.write(part, new, root, config, known, progress)
-        chain = [*chain, part.name]
-        aside = [
+        part_names = [*part_names, part.name]
+        unusable = [
             f"{kind} {name}: {why}"
             for kind in new.media
             for name, why in parts.set_aside(part, kind).items()
         ]
-    items = {k: len(held.get(k, ())) + len(added.get(k, ())) for k in tables.media}
+    items = {k: len(parent_digests.get(k, ())) + len(added.get(k, ())) for k in tables.media}
     manifest = {
         "settings": settings,
         "grown_from": parent.get("fingerprint"),
-        "parts": chain,
+        "parts": part_names,
         "channels": list(raw.channels),
         "rows": len(raw.bars),
         "symbols": raw.bars["symbol"].nunique(),
@@ -82,7 +82,7 @@ def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> di
         "last": str(days[-1]),
         "documents": len(tables.documents),
         "media": {kind: count for kind, count in items.items() if count},
-        "notes": [*raw.notes, *late, *aside],
+        "notes": [*raw.notes, *late, *unusable],
         "misaligned": list(raw.misaligned),
         "sectors": raw.sectors,
     }
@@ -92,10 +92,10 @@ def _grow(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> di
 
 
 def _settings(config: DataConfig) -> str:
-    """A hash of what shapes the rows beside the raw files."""
+    """A hash of the settings that shape the rows."""
     shared = f"{_FORMAT} {config.source} {config.calendar} {config.decision_delay_minutes}"
     digest = hashlib.sha256(shared.encode())
-    if config.source == "folder":  # what its files are decoded to
+    if config.source == "folder":  # shapes and rates of its decoded files
         sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
         digest.update(f"{sizes} {config.audio_sample_rate} {config.max_media_seconds}".encode())
     return digest.hexdigest()
@@ -112,31 +112,31 @@ def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _held(made: Path) -> tuple[dict, list[Digests]] | None:
-    """The manifest of a set and the rows of its parts; None where it is not there with them all."""
+def _read_set(folder: Path) -> tuple[dict, list[Digests]] | None:
+    """The manifest of a set and the digests of its parts; None unless all are complete."""
     try:
-        manifest = json.loads((made / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text())
     except (OSError, json.JSONDecodeError):
         return None
     if "parts" not in manifest:  # a set of an older format
         return None
-    rows = [parts.digests(made.parent / "parts" / name) for name in manifest["parts"]]
-    whole = [r for r in rows if r is not None]
-    return (manifest, whole) if len(whole) == len(rows) else None
+    digests = [parts.digests(folder.parent / "parts" / name) for name in manifest["parts"]]
+    complete = [r for r in digests if r is not None]
+    return (manifest, complete) if len(complete) == len(digests) else None
 
 
-def _grown_from(home: Path, settings: str, wanted: Digests) -> tuple[dict, Digests]:
-    """The largest earlier set of which every row is wanted, and its rows; or nothing."""
+def _largest_subset(home: Path, settings: str, wanted: Digests) -> tuple[dict, Digests]:
+    """Manifest and digests of the largest earlier set whose rows are all ``wanted``; else empty."""
     best: tuple[int, dict, Digests] = (0, {}, {})
     for path in sorted(home.glob("*/manifest.json")):
-        found = _held(path.parent)
-        if found is None or found[0].get("settings") != settings:
+        stored = _read_set(path.parent)
+        if stored is None or stored[0].get("settings") != settings:
             continue
-        manifest, chain = found
-        names = {name for digests in chain for name in digests}
-        held = {n: np.concatenate([d[n] for d in chain if n in d]) for n in names}
-        count = sum(map(len, held.values()))
-        within = all(np.isin(rows, wanted.get(n, [])).all() for n, rows in held.items())
-        if within and count > best[0]:
-            best = (count, manifest, held)
+        manifest, by_part = stored
+        names = {name for digests in by_part for name in digests}
+        joined = {n: np.concatenate([d[n] for d in by_part if n in d]) for n in names}
+        count = sum(map(len, joined.values()))
+        is_subset = all(np.isin(rows, wanted.get(n, [])).all() for n, rows in joined.items())
+        if is_subset and count > best[0]:
+            best = (count, manifest, joined)
     return best[1], best[2]

@@ -1,4 +1,4 @@
-"""Where a sample comes from, for people: its stock, its day, the files and texts it is made of."""
+"""Describes a sample for people: its stock, its day, its files and texts."""
 
 import datetime
 from typing import Any
@@ -10,12 +10,12 @@ from fusionjax.data.store import Market
 
 
 def describe(market: Market, config: Config, row: int) -> dict[str, Any]:
-    """What a sample is made of.
+    """Symbol, session, decision time and sources of a sample.
 
     Args:
       market: the data.
-      config: which modalities look how far back.
-      row: its ``sample_id``.
+      config: of the run; its modalities give the sources.
+      row: the ``sample_id``.
     """
     return {
         "sample_id": row,
@@ -29,12 +29,12 @@ def describe(market: Market, config: Config, row: int) -> dict[str, Any]:
 
 
 def named(sample: dict[str, Any]) -> str:
-    """In a few words."""
+    """A short name of a described sample: id, symbol and session."""
     return f"{sample['sample_id']} ({sample['symbol']} {sample['session']})"
 
 
 def bars(market: Market, data: DataConfig, row: int, sessions: int) -> str:
-    """The bars that a look-back of so many sessions reaches."""
+    """In words, the bars that a look-back of ``sessions`` reads."""
     oldest = market.oldest(np.array([row]), sessions)[0]
     symbol = market.symbols[market.symbol[row]]
     return (
@@ -44,5 +44,5 @@ def bars(market: Market, data: DataConfig, row: int, sessions: int) -> str:
 
 
 def moment(seconds: np.int64) -> str:
-    """Seconds since 1970-01-01 UTC as people write it."""
+    """Seconds since 1970-01-01 UTC in ISO 8601."""
     return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC).isoformat()

@@ -1,4 +1,4 @@
-"""Samples and their labels: one a bar, stamped with the session it predicts."""
+"""Samples and their labels: one sample a bar, dated by the session that it predicts."""
 
 import dataclasses
 
@@ -13,18 +13,18 @@ from fusionjax.types import Targets
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Rows of a ``Market`` to forecast from, with what came after each."""
+    """Rows of a ``Market`` to forecast from, with their labels."""
 
     row: Int64[np.ndarray, "S"]  # last bar known at the decision time
     target_day: Shaped[np.ndarray, "S"]  # datetime64[D], the session after it
-    targets: Targets  # arrays of numpy
+    targets: Targets  # NumPy arrays
     subset: Bool[np.ndarray, "S"]  # the target is in the published sub-protocol
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, keep: np.ndarray) -> "Samples":
-        """The samples at a mask or at positions."""
+        """The samples that a mask or an array of positions selects."""
         return Samples(
             self.row[keep],
             self.target_day[keep],
@@ -33,47 +33,47 @@ class Samples:
         )
 
     def and_unlabelled(self, config: Config, rows: Int64[np.ndarray, "K"]) -> "Samples":
-        """These samples, then some whose future is unknown."""
-        more, none = len(rows), unlabelled(config, len(rows))
+        """These samples, then one for each of ``rows``, whose labels are unknown and masked."""
+        count, masked = len(rows), unlabelled(config, len(rows))
         return Samples(
             np.concatenate([self.row, rows]),
-            np.concatenate([self.target_day, np.full(more, np.datetime64("NaT", "D"))]),
-            join_targets(self.targets, none),
-            np.concatenate([self.subset, np.zeros(more, bool)]),
+            np.concatenate([self.target_day, np.full(count, np.datetime64("NaT", "D"))]),
+            join_targets(self.targets, masked),
+            np.concatenate([self.subset, np.zeros(count, bool)]),
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a run learns from: all its samples, cut in time where fusion weights are distilled."""
+    """The samples of a training period, split in time where fusion weights are learned."""
 
     all: Samples
     inner: Samples | None  # labels known before the meta set begins
-    meta: Samples | None  # strictly later than every base label
+    meta: Samples | None  # strictly later than every inner label
 
     @property
     def meta_sessions(self) -> int:
-        """How many sessions the meta set has: its stocks of one day count as one."""
+        """Distinct target days of the meta set: the stocks of one day count once."""
         return 0 if self.meta is None else len(np.unique(self.meta.target_day))
 
     def only(self, rows: Int64[np.ndarray, "K"]) -> "TrainingData":
-        """The samples at some rows of the market.
+        """The samples among ``rows`` of the market.
 
         Raises:
-          InputError: none is left before the meta set or in it.
+          InputError: the inner set or the meta set would be empty.
         """
         parts = [
-            None if s is None else s.take(np.isin(s.row, rows))
-            for s in (self.all, self.inner, self.meta)
+            None if samples is None else samples.take(np.isin(samples.row, rows))
+            for samples in (self.all, self.inner, self.meta)
         ]
-        if any(s is not None and not len(s) for s in parts):
+        if any(samples is not None and not len(samples) for samples in parts):
             raise InputError(
-                f"config.train.coreset_fraction leaves {len(rows)} samples, none of them before or "
-                "none in the meta set; choose a larger share"
+                f"config.train.coreset_fraction leaves {len(rows)} samples, but none before the "
+                "meta set or none in it; choose a larger share"
             )
-        whole, inner, meta = parts
-        assert whole is not None
-        return TrainingData(whole, inner, meta)
+        all_samples, inner, meta = parts
+        assert all_samples is not None
+        return TrainingData(all_samples, inner, meta)
 
 
 def training_data(
@@ -90,18 +90,18 @@ def training_data(
       config: of the run.
       first: first target day.
       last: last day, of targets and of their labels.
-      meta_fraction: 0 makes no cut.
+      meta_fraction: share of the sessions; 0 for no meta set.
 
     Raises:
-      InputError: one side of the cut is empty, or a class is missing from the meta set.
+      InputError: the inner or the meta set is empty, or the meta set lacks a class.
     """
-    whole = between(market, config, first, last)
+    samples = between(market, config, first, last)
     if meta_fraction == 0:
-        return TrainingData(whole, None, None)
-    days = np.unique(whole.target_day)
-    cut = days[min(round(len(days) * (1 - meta_fraction)), len(days) - 1)] if len(days) else last
-    inner = between(market, config, first, cut - 1)
-    meta = whole.take(whole.target_day >= cut)
+        return TrainingData(samples, None, None)
+    days = np.unique(samples.target_day)
+    start = days[min(round(len(days) * (1 - meta_fraction)), len(days) - 1)] if len(days) else last
+    inner = between(market, config, first, start - 1)
+    meta = samples.take(samples.target_day >= start)
     if not len(inner) or not len(meta):
         raise InputError(
             f"config.distill.meta_fraction is {meta_fraction}: of the {len(days)} sessions from "
@@ -117,20 +117,20 @@ def training_data(
             names = ", ".join(head.class_names[int(c)] for c in sorted(missing))
             raise InputError(
                 f"config.distill.meta_fraction is {meta_fraction}: no sample of class {names} is "
-                f"in the meta set, {cut} to {last}, so its weights cannot be learned; choose a "
-                "larger share"
+                f"in the meta set, {start} to {last}, so its weights cannot be learned; "
+                "choose a larger share"
             )
-    return TrainingData(whole, inner, meta)
+    return TrainingData(samples, inner, meta)
 
 
 def take_targets(targets: Targets, keep: np.ndarray) -> Targets:
-    """Rows of every label array."""
+    """The labels and masks that a mask or an array of positions selects."""
     label, mask = ({k: v[keep] for k, v in side.items()} for side in (targets.label, targets.mask))
     return Targets(label, mask)
 
 
 def join_targets(a: Targets, b: Targets) -> Targets:
-    """The rows of the first, then those of the second."""
+    """The labels and masks of ``a``, then those of ``b``."""
     label, mask = (
         {k: np.concatenate([v, right[k]]) for k, v in left.items()}
         for left, right in ((a.label, b.label), (a.mask, b.mask))
@@ -167,8 +167,8 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
     that day is not after ``last`` (label_end <= last), so nothing of a later split leaks in.
     """
     rows = np.arange(len(market.session))
-    ahead = np.minimum(rows + 1, len(rows) - 1)
-    target_day = market.session[ahead]
+    next_row = np.minimum(rows + 1, len(rows) - 1)
+    target_day = market.session[next_row]
     keep = (rows < market.last_row) & (target_day >= first) & (target_day <= last)
     # The first bar of a symbol has no return, so `min_history` returns need one bar more.
     keep &= rows - market.first_row >= config.data.min_history
@@ -179,17 +179,17 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
 
 
 def matured(market: Market, config: Config, after: np.datetime64, until: np.datetime64) -> Samples:
-    """The samples with a label that became known after one day and by another; only those labels.
+    """Samples with a label that became known after ``after`` and by ``until``; others are masked.
 
-    So that of a stream every label is new once, whatever its horizon.
+    Successive periods return every label once, whatever its horizon.
     """
-    now = between(market, config, market.session.min(), until)
-    end = np.minimum(now.row + config.longest_horizon, market.last_row[now.row])
-    now = now.take(market.session[end] > after)
-    then = _targets(market, config, now.row, after)
-    mask = {name: m & ~then.mask[name] for name, m in now.targets.mask.items()}
+    samples = between(market, config, market.session.min(), until)
+    end = np.minimum(samples.row + config.longest_horizon, market.last_row[samples.row])
+    samples = samples.take(market.session[end] > after)
+    earlier = _targets(market, config, samples.row, after)
+    mask = {name: m & ~earlier.mask[name] for name, m in samples.targets.mask.items()}
     keep = np.asarray(np.concatenate(list(mask.values()), 1).any(1))
-    return dataclasses.replace(now, targets=Targets(now.targets.label, mask)).take(keep)
+    return dataclasses.replace(samples, targets=Targets(samples.targets.label, mask)).take(keep)
 
 
 def unlabelled(config: Config, count: int) -> Targets:
@@ -213,7 +213,7 @@ def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime
 def growth(
     market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
 ) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
-    """Price ratio over the horizon, and whether its end is known by ``last`` (1 if not)."""
+    """Price ratio over the horizon (1 where unknown), and whether it is known by ``last``."""
     end = np.minimum(rows + horizon, market.last_row[rows])
     known = (rows + horizon <= market.last_row[rows]) & (market.session[end] <= last)
     ratio = market.adj_close[end] / market.adj_close[rows]

@@ -1,4 +1,4 @@
-"""What raw tables must look like, and the message when they do not."""
+"""Checks raw tables; a violation is one message with file, row and remedy."""
 
 from numbers import Number
 from pathlib import Path
@@ -15,9 +15,9 @@ BARS = ("symbol", "date", "open", "high", "low", "close", "adj_close", "volume")
 DOCUMENTS = ("symbol", "event_time", "available_time", "author", "text")
 _SLACK = 1.001  # printed prices are rounded
 _PRICES = ["open", "high", "low", "close", "adj_close"]
-# Prices, volumes and channels are stored as float32, which has not much more room than this.
+# Prices, volumes and channels are stored as float32, whose range is little wider.
 _LEAST, _MOST = 1e-30, 1e30
-_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # what calendars reach
+_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # range of the calendars
 RESERVED = frozenset({"session", "decision_time", "subset"})  # columns that join.place adds to bars
 _NAME = 1000  # characters of a symbol, an author, ...; an array of names is as wide as the longest
 
@@ -26,7 +26,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """Reads a parquet, CSV or JSON-lines file.
 
     Raises:
-      InputError: the file is missing, truncated or not what its name says.
+      InputError: the file is missing, damaged or not of the type that its suffix says.
     """
     if not path.parent.is_dir():
         raise InputError(f"{path.parent}: no such folder; set config.data.root to the raw data")
@@ -34,7 +34,7 @@ def read_table(path: Path) -> pd.DataFrame:
         found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
         raise InputError(f"{path}: missing; the folder holds {found}")
     if not path.is_file():  # reading a pipe would block
-        raise InputError(f"{path}: is no regular file; put the table itself there")
+        raise InputError(f"{path}: is not a regular file; put the table itself there")
     try:
         return tables.read(path)
     except Exception as e:  # a damaged file may raise an error of any class
@@ -58,8 +58,8 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object
 def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     """Validates daily bars and returns them with ``date`` as datetime64, sorted by symbol and date.
 
-    Within a symbol the file's dates must rise strictly: a file out of order is more often a bad
-    merge than a choice.
+    Within a symbol dates must rise strictly: a file out of order is usually the result of a bad
+    merge.
 
     Args:
       bars: columns ``BARS``; prices in currency, volume in shares.
@@ -72,18 +72,18 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
     if bars.empty:
         raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
     bars = bars.reset_index(drop=True)
-    number = bars["date"].map(lambda cell: isinstance(cell, Number)) & bars["date"].notna()
-    _refuse(bars, number, where, "date is a number; write YYYY-MM-DD")
+    is_number = bars["date"].map(lambda cell: isinstance(cell, Number)) & bars["date"].notna()
+    _refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
     try:
         dates = _times(bars, "date", bars["date"], where, format="ISO8601").astype("datetime64[s]")
     except (ValueError, TypeError, OverflowError) as e:
         reason = str(e).splitlines()[0]
         raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({reason})") from e
     bars = bars.assign(date=dates)
-    _refuse(bars, dates.isna(), where, "a bar needs a date")
+    _refuse(bars, dates.isna(), where, "date is missing; drop the row or repair it")
     _refuse(bars, (dates < _FIRST) | (dates > _LAST), where, "expected a day from 1800 to 2199")
     bars = bars.assign(symbol=names(bars, "symbol", where))
-    _refuse(bars, dates.dt.normalize() != dates, where, "one bar a session: a time of day is extra")
+    _refuse(bars, dates.dt.normalize() != dates, where, "date has a time of day; write YYYY-MM-DD")
     for column in [*_PRICES, "volume"]:
         if not pd.api.types.is_numeric_dtype(bars[column]):
             raise InputError(
@@ -99,10 +99,10 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
             "zero; drop the row or repair it",
         )
     bars = bars.astype(dict.fromkeys([*_PRICES, "volume"], float))
-    ends = bars[["open", "close"]]
+    both = bars[["open", "close"]]
     _refuse(
         bars,
-        (bars["low"] > ends.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < ends.max(axis=1)),
+        (bars["low"] > both.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < both.max(axis=1)),
         where,
         "open and close must lie between low and high",
     )
@@ -122,7 +122,7 @@ def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
 
 
 def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
-    """Validates texts: all are stamped, none available before it happened or after now.
+    """Validates texts: both times present, available neither before the event nor after now.
 
     Args:
       documents: columns ``DOCUMENTS``; both times are UTC timestamps.
@@ -164,13 +164,13 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
 
 
 def check_items(items: pd.DataFrame, where: object) -> None:
-    """Validates stamped items as texts are, now; they need no author and no text."""
+    """Validates items as ``check_documents`` does, as of now; author and text may be missing."""
     blank = {c: "" for c in ("author", "text") if c not in items}
     check_documents(items.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
 
 
 def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
-    """A column of true and false; an empty cell is false.
+    """A column of booleans; an empty cell is false.
 
     Raises:
       InputError: naming the first row that holds something else.
@@ -181,43 +181,43 @@ def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
 
 
 def names(table: pd.DataFrame, column: str, where: object) -> pd.Series:
-    """A column of names: text, and no longer than a name is.
+    """A column of names: texts of at most 1,000 characters.
 
     Raises:
       InputError: naming the first row that holds something else.
     """
     cells = table[column]
     _refuse(table, ~_is_text(cells), where, f"{column} must be text")
-    long = np.fromiter(map(len, cells), int, len(cells)) > _NAME
-    _refuse(table, long, where, f"{column} has more than {_NAME:,} characters")
-    return cells.astype(str)  # a column without rows is of any type
+    too_long = np.fromiter(map(len, cells), int, len(cells)) > _NAME
+    _refuse(table, too_long, where, f"{column} has more than {_NAME:,} characters")
+    return cells.astype(str)  # an empty column may have any type
 
 
 def labels(table: pd.DataFrame, column: str, where: object) -> pd.Series:
-    """A column of names or numbers as names; an empty cell is an empty text.
+    """A column of names or numbers, as names; an empty cell becomes an empty text.
 
     Raises:
       InputError: naming the first row that holds something else.
     """
     cells = table[column].astype(object)
     cells = cells.mask(cells.isna(), "")
-    number = cells.map(lambda cell: isinstance(cell, Number)).astype(bool)
-    text = cells.mask(number, cells[number].map(str))
+    is_number = cells.map(lambda cell: isinstance(cell, Number)).astype(bool)
+    text = cells.mask(is_number, cells[is_number].map(str))
     return names(table.assign(**{column: text}), column, where)
 
 
 def check_ids(items: pd.DataFrame, where: object) -> None:
     """Raises InputError naming the first row without an ``id``, or whose id another row has."""
     _refuse(items, items["id"].isna(), where, "id is missing; fill all or drop the column")
-    again = labels(items, "id", where).duplicated()
-    _refuse(items, again, where, "this id appeared before; ids must differ")
+    repeated = labels(items, "id", where).duplicated()
+    _refuse(items, repeated, where, "this id appeared before; ids must differ")
 
 
 def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 
-    Parquet may hold timestamps with a zone; text is ISO 8601 with an offset, or a date alone, which
-    counts as over at the end of that day in the exchange's zone.
+    Accepts timestamps with a zone (Parquet), ISO 8601 text with an offset, and a date alone, which
+    means the end of that day in the exchange's zone.
 
     Raises:
       InputError: naming the row: a time without a zone, none at all, one in the future.
@@ -232,26 +232,26 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
         _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
         try:
             text = table[column].astype(str)
-        except ValueError as e:  # bytes that are no text
+        except ValueError as e:  # bytes that are not text
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
-        dated = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
-        zoned = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$") & text.str.contains(":")
+        is_date = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
+        is_zoned = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$") & text.str.contains(":")
         _refuse(
             table,
-            ~dated & ~zoned,
+            ~is_date & ~is_zoned,
             where,
             f"{column} has no time zone; write an offset, as in 2024-05-01T09:30:00-04:00, or a "
             "date alone",
         )
         try:
-            day = _times(table, column, text.where(dated), where, format="%Y-%m-%d")
-            at = _times(table, column, text.where(zoned), where, format="ISO8601", utc=True)
+            day = _times(table, column, text.where(is_date), where, format="%Y-%m-%d")
+            instant = _times(table, column, text.where(is_zoned), where, format="ISO8601", utc=True)
         except ValueError as e:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
-        beyond = (day < _FIRST) | (day > _LAST)
-        _refuse(table, beyond, where, f"{column}: expected a day from 1800 to 2199")
-        ends = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
-        table[column] = at.where(zoned, ends)
+        out_of_range = (day < _FIRST) | (day > _LAST)
+        _refuse(table, out_of_range, where, f"{column}: expected a day from 1800 to 2199")
+        day_end = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
+        table[column] = instant.where(is_zoned, day_end)
     check_items(table, where)
     return table
 
@@ -265,7 +265,7 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
     cells = table[column]
     if pd.api.types.is_numeric_dtype(cells):
         values = cells.astype(float)
-    else:  # times have numbers too, and are none
+    else:  # not times, which convert to numbers too
         values = pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
     wrong = ~(values.abs() <= _MOST) & cells.notna()
     _refuse(table, wrong, where, f"{column} is not a number, or infinite; empty it")
@@ -273,7 +273,7 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
 
 
 def inside(where: Path, row: int, cell: object) -> Path:
-    """The file that a manifest names, refused unless it lies in the manifest's own folder.
+    """Path of a file that a manifest names; it must lie in the manifest's folder.
 
     Raises:
       InputError: naming the row.
@@ -283,9 +283,9 @@ def inside(where: Path, row: int, cell: object) -> Path:
         path = (home / cell).resolve()  # type: ignore[operator]
         if path.is_relative_to(home):
             str(path).encode()
-            path.is_file()  # asks the system, for which a name may be too long
+            path.is_file()  # fails if the name is too long for the file system
     except (TypeError, ValueError, OSError, RuntimeError) as e:
-        raise InputError(f"{where}: row {row}: path {cell!r} is no file name ({e})") from e
+        raise InputError(f"{where}: row {row}: path {cell!r} is not a file name ({e})") from e
     if not path.is_relative_to(home):
         raise InputError(f"{where}: row {row}: path {cell!r} leaves {home}; name a file inside it")
     return path
@@ -295,21 +295,21 @@ def lies_in(folder: Path, path: Path) -> bool:
     """Whether ``path``, its links followed, is in ``folder``, which may be a link itself."""
     try:
         return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a link that leads to itself
+    except (OSError, RuntimeError):  # a link to itself
         return False
 
 
 def _times(
     table: pd.DataFrame, column: str, cells: pd.Series, where: object, **how: Any
 ) -> pd.Series:
-    """``pd.to_datetime``, which in pandas 2 has room for the years 1678 to 2261 only."""
+    """``pd.to_datetime``; pandas 2 supports the years 1678 to 2261 only, others are refused."""
     try:
         return pd.to_datetime(cells, **how)
     except pd.errors.OutOfBoundsDatetime:
-        known = pd.to_datetime(cells, errors="coerce", **how)
-        beyond = known.isna() & cells.notna()
-        _refuse(table, beyond, where, f"{column}: expected a day from 1800 to 2199")
-        return known
+        times = pd.to_datetime(cells, errors="coerce", **how)
+        out_of_range = times.isna() & cells.notna()
+        _refuse(table, out_of_range, where, f"{column}: expected a day from 1800 to 2199")
+        return times
 
 
 def _is_text(column: pd.Series) -> np.ndarray:
@@ -319,13 +319,13 @@ def _is_text(column: pd.Series) -> np.ndarray:
 def _is_unicode(cell: object) -> bool:
     try:
         return isinstance(cell, str) and cell.encode() is not None
-    except UnicodeEncodeError:  # half of a pair, which JSON can say
+    except UnicodeEncodeError:  # an unpaired surrogate, which JSON allows
         return False
 
 
 def _refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
     rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
-        shown = table.iloc[rows[0]].to_dict()
-        cells = ", ".join(f"{k}={v}" for k, v in shown.items() if k != "text")
+        row = table.iloc[rows[0]].to_dict()
+        cells = ", ".join(f"{k}={v}" for k, v in row.items() if k != "text")
         raise InputError(f"{where}: row {rows[0]} ({cells}): {why}. {len(rows)} such rows")

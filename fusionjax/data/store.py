@@ -32,19 +32,19 @@ class Texts:
     embedding: Float16[np.ndarray, "K E"]
     lexicon: Float[np.ndarray, "K X"]
     tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
-    record: Int64[np.ndarray, "K"]  # where each text itself lies
-    records: tuple[Any, ...]  # of each part, one after the other
+    record: Int64[np.ndarray, "K"]  # its number in ``records``, which hold the text itself
+    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
 
     def read(self, at: Int64[np.ndarray, "B"]) -> list[str]:
-        """Some texts as they were written, for people."""
-        return [row["text"].decode() for row in _fetched(self.records, self.record[at])]
+        """The original texts, for display."""
+        return [row["text"].decode() for row in _fetch(self.records, self.record[at])]
 
 
 @dataclasses.dataclass(frozen=True)
 class Media:
     """All items of one kind, ordered by the bar that may first use them, then by time.
 
-    The files' content stays on disk until a batch wants it.
+    The files' content stays on disk until ``read``.
     """
 
     bar: Int64[np.ndarray, "K"]
@@ -52,22 +52,22 @@ class Media:
     available_time: Int64[np.ndarray, "K"]
     author: Int32[np.ndarray, "K"]  # stable 32-bit hash of the source's name
     names: dict[int, str]  # of the sources, by hash
-    record: Int64[np.ndarray, "K"]  # of which file; several symbols may share one
-    length: Int64[np.ndarray, "K"]  # what is not padding
+    record: Int64[np.ndarray, "K"]  # its number in ``records``; several symbols may share one
+    length: Int64[np.ndarray, "K"]  # of the content before padding
     content: Shaped[np.ndarray, "K"]  # a hash of the file's bytes
-    path: Shaped[np.ndarray, "K"]  # of the file, inside its folder
+    path: Shaped[np.ndarray, "K"]  # of the file, relative to the raw data
     shape: tuple[int, ...]
     dtype: np.dtype
-    records: tuple[Any, ...]  # of each part, one after the other
+    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
 
     def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
         """The content of some items."""
         record, back = np.unique(self.record[at], return_inverse=True)
-        return np.stack([row["data"] for row in _fetched(self.records, record)])[back]
+        return np.stack([row["data"] for row in _fetch(self.records, record)])[back]
 
 
-def _fetched(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[str, Any]]:
-    """Records by their number, over parts that lie one after the other.
+def _fetch(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[str, Any]]:
+    """Records by their number, counted through all parts.
 
     Raises:
       InputError: a file is damaged.
@@ -76,16 +76,16 @@ def _fetched(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[
     part = np.searchsorted(ends, at, side="right")
     rows: list[dict[str, Any]] = [{}] * len(at)
     for p in np.unique(part):
-        asked = np.flatnonzero(part == p)
-        inside = (at[asked] - ends[p] + len(records[p])).tolist()
+        positions = np.flatnonzero(part == p)
+        inside = (at[positions] - ends[p] + len(records[p])).tolist()
         try:
-            got = records[p].__getitems__(inside)
+            fetched = records[p].__getitems__(inside)
         except (OSError, ValueError, RuntimeError, IndexError) as e:
             raise InputError(
                 f"a record file of the prepared set is damaged ({str(e).splitlines()[0]}); delete "
                 "the set's folder and prepare again"
             ) from e
-        for i, row in zip(asked.tolist(), got, strict=True):
+        for i, row in zip(positions.tolist(), fetched, strict=True):
             rows[i] = row
     return rows
 
@@ -107,8 +107,8 @@ class Market:
     first_row: Int64[np.ndarray, "R"]  # the symbol's first row
     texts: Texts | None
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
-    notes: tuple[str, ...] = ()  # what was left out when it was prepared, and why
-    misaligned: tuple[str, ...] = ()  # events whose items do not pair up
+    notes: tuple[str, ...] = ()  # what was left out when the set was prepared, and why
+    misaligned: tuple[str, ...] = ()  # events with unequal numbers of items
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
 
     @functools.cached_property
@@ -124,18 +124,18 @@ class Market:
     def look_back(
         self, rows: Int64[np.ndarray, "B"], sessions: int
     ) -> tuple[Int64[np.ndarray, "B T"], Bool[np.ndarray, "B T"]]:
-        """The last sessions' rows, oldest first, and which of them the symbol has; the others are
-        its first."""
+        """Rows of the last ``sessions``, oldest first, and whether each exists; the symbol's first
+        row where it does not."""
         at = rows[:, None] + np.arange(1 - sessions, 1)
         first = self.first_row[rows][:, None]
         return np.maximum(at, first), at >= first
 
     def oldest(self, rows: Int64[np.ndarray, "B"], sessions: int) -> Int64[np.ndarray, "B"]:
-        """The first row that a look-back of so many sessions reaches from each row."""
+        """The oldest row that ``look_back`` reaches from each row."""
         return np.maximum(rows - sessions + 1, self.first_row[rows])
 
     def columns(self, names: tuple[str, ...]) -> list[int]:
-        """Positions of channels.
+        """Positions of channels in ``channels``.
 
         Raises:
           InputError: a channel is not in this set.
@@ -153,7 +153,7 @@ def load(folder: Path) -> Market:
     """Reads a prepared set.
 
     Raises:
-      InputError: the folder is not one, or a record file is damaged.
+      InputError: the folder is not a prepared set, or a record file is damaged.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
@@ -162,16 +162,16 @@ def load(folder: Path) -> Market:
             f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
             "with the same config"
         ) from e
-    chain = [folder.parent / "parts" / name for name in manifest.get("parts", ())]
-    digests = [parts.digests(part) for part in chain]
-    lost = [part for part, rows in zip(chain, digests, strict=True) if rows is None]
-    if lost or not chain:
+    folders = [folder.parent / "parts" / name for name in manifest.get("parts", ())]
+    digests = [parts.digests(part) for part in folders]
+    missing = [part for part, rows in zip(folders, digests, strict=True) if rows is None]
+    if missing or not folders:
         raise InputError(
-            f"{folder}: its part {lost[0].name if lost else ''} is missing or was not finished; "
-            "run launch/prepare.py with the same config"
+            f"{folder}: its part {missing[0].name if missing else ''} is missing or was not "
+            "finished; run launch/prepare.py with the same config"
         )
-    held = {part: rows for part, rows in zip(chain, digests, strict=True) if rows is not None}
-    bars = _read(held, "bars")
+    stored = {part: rows for part, rows in zip(folders, digests, strict=True) if rows is not None}
+    bars = _read_table(stored, "bars")
     if len(bars["session"]) != manifest["rows"]:
         raise InputError(
             f"{folder}: its parts hold {len(bars['session'])} bars, its manifest says "
@@ -183,20 +183,18 @@ def load(folder: Path) -> Market:
 
     def row_of(names: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "K"]:
         """The bar of each symbol and session."""
-        held, wanted = (
-            _key(symbol, bars["session"]),
-            _key(np.searchsorted(symbols, names), session),
-        )
-        at = np.searchsorted(held, wanted)
-        assert (held[np.minimum(at, len(held) - 1)] == wanted).all(), "an item without its bar"
+        bar_keys = _sort_key(symbol, bars["session"])
+        keys = _sort_key(np.searchsorted(symbols, names), session)
+        at = np.searchsorted(bar_keys, keys)
+        assert (bar_keys[np.minimum(at, len(bar_keys) - 1)] == keys).all(), "an item has no bar"
         return at
 
     texts = None
     if manifest["documents"]:
-        d = _read(held, "documents")
+        d = _read_table(stored, "documents")
         bar = row_of(d["symbol"].astype(str), d["session"])
         at = np.lexsort((d["digest"], d["available_time"], bar))
-        author, names = _hashed(d["author"][at].astype(str))
+        author, names = _hash_names(d["author"][at].astype(str))
         texts = Texts(
             bar[at],
             d["event_time"][at],
@@ -207,7 +205,7 @@ def load(folder: Path) -> Market:
             d["lexicon"][at],
             d["tokens"][at],
             at,
-            tuple(_rows(part / "documents") for part in held if (part / "documents").exists()),
+            tuple(_records(part / "documents") for part in stored if (part / "documents").exists()),
         )
     return Market(
         fingerprint=manifest["fingerprint"],
@@ -222,38 +220,38 @@ def load(folder: Path) -> Market:
         channels=bars["channels"],
         first_row=np.searchsorted(symbol, symbol, side="left"),
         texts=texts,
-        media={kind: _media(chain, kind, row_of) for kind in manifest["media"]},
+        media={kind: _media(folders, kind, row_of) for kind in manifest["media"]},
         notes=tuple(manifest["notes"]),
         misaligned=tuple(manifest["misaligned"]),
         sectors=manifest["sectors"],
     )
 
 
-def _key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
-    """Orders rows by symbol, then by session."""
+def _sort_key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
+    """A key that sorts rows by symbol, then by session."""
     return (symbol.astype(np.int64) << 32) + session
 
 
 def _media(
-    chain: list[Path], kind: str, row_of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    folders: list[Path], kind: str, row_of: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> Media:
-    listed, records, start = [], [], 0
-    for part in chain:
+    tables, records, start = [], [], 0
+    for part in folders:
         if not (part / kind).exists():
             continue
-        with _naming(part, kind):
+        with _read_errors(part, kind):
             items = pd.read_parquet(part / kind / "items.parquet")
-            items = items[items["record"] >= 0]  # the others were set aside
+            items = items[items["record"] >= 0]  # -1: the file could not be used
             if not len(items):
                 continue
-            records.append(_rows(part / kind / "media"))
+            records.append(_records(part / kind / "media"))
             first = records[-1][0]["data"]
-        listed.append(items.assign(record=items["record"] + start))
+        tables.append(items.assign(record=items["record"] + start))
         start += len(records[-1])
-    items = pd.concat(listed, ignore_index=True)
+    items = pd.concat(tables, ignore_index=True)
     items = items.assign(bar=row_of(items["symbol"].to_numpy(str), items["session"].to_numpy()))
     items = items.sort_values(["bar", "available_time", "content"], kind="stable")
-    author, names = _hashed(items["source"].to_numpy(str))
+    author, names = _hash_names(items["source"].to_numpy(str))
     numbers = ("bar", "event_time", "available_time", "record", "length")
     return Media(
         **{c: items[c].to_numpy(np.int64) for c in numbers},
@@ -267,20 +265,20 @@ def _media(
     )
 
 
-def _hashed(names: np.ndarray) -> tuple[Int32[np.ndarray, "K"], dict[int, str]]:
+def _hash_names(names: np.ndarray) -> tuple[Int32[np.ndarray, "K"], dict[int, str]]:
     distinct, at = np.unique(names, return_inverse=True)
     hashes = np.array([zlib.crc32(n.encode()) & 0x7FFFFFFF for n in distinct.tolist()], np.int32)
     return hashes[at], dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
 
 
-def _read(held: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
-    """All columns of one table but the texts themselves, which only people read."""
+def _read_table(stored: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
+    """All columns of one table except the texts, which are read for display only."""
     pages: list[dict[str, np.ndarray]] = []
-    for part, digests in held.items():
+    for part, digests in stored.items():
         if not (part / name).exists():
             continue
-        with _naming(part, name):
-            source = _rows(part / name)
+        with _read_errors(part, name):
+            source = _records(part / name)
             for start in range(0, len(source), _PAGE):
                 rows = source.__getitems__(range(start, min(start + _PAGE, len(source))))
                 columns = {k: np.array([r[k] for r in rows]) for k in rows[0] if k != "text"}
@@ -288,15 +286,15 @@ def _read(held: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
     return {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
 
 
-def _rows(folder: Path) -> Any:
+def _records(folder: Path) -> Any:
     import tensorflow_datasets as tfds
 
     return tfds.builder_from_directory(str(folder / "1.0.0")).as_data_source("rows")
 
 
 @contextlib.contextmanager
-def _naming(folder: Path, name: str) -> Iterator[None]:
-    """What goes wrong in reading a part of a prepared set becomes one message."""
+def _read_errors(folder: Path, name: str) -> Iterator[None]:
+    """Turns an error in reading a part of a prepared set into an InputError."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:

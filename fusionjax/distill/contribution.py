@@ -12,56 +12,56 @@ from fusionjax.types import Encoded, Fused
 
 # Shares of all contribution below which a modality is dead and above which it dominates.
 _DEAD, _DOMINATING = 0.01, 0.8
-# Entropy of the mean weights, as a share of the most there can be, above which they are all alike.
-_ALIKE = 0.99
-_FIRM = 2.0  # standard errors from zero beyond which a sign is taken as established
+# Entropy of the mean weights, as a share of the maximum, above which they count as equal.
+_EQUAL = 0.99
+_FIRM = 2.0  # standard errors from zero beyond which a sign counts as established
 
 
 def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
     """κ[n,m,d] = -∂ℓ_n/∂log g[m,d] at g = 1, where g multiplies the normalised features.
 
-    How much sample n's loss falls, to first order, as feature d of modality m is turned up.
+    How much sample n's loss falls, to first order, as feature d of modality m is scaled up.
 
     Args:
-      loss_of: ``loss_of(encoded) -> [N]``, every sample's loss from its own row alone.
+      loss_of: ``loss_of(encoded) -> [N]``, each sample's loss from its own row alone.
       encoded: the samples.
     """
-    one = jnp.ones(encoded.h.shape, jnp.float32)
-    return -jax.grad(lambda g: loss_of(dataclasses.replace(encoded, gain=g)).sum())(one)
+    ones = jnp.ones(encoded.h.shape, jnp.float32)
+    return -jax.grad(lambda g: loss_of(dataclasses.replace(encoded, gain=g)).sum())(ones)
 
 
 def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
-    """Replaces the modalities marked 1 by those of the sample a third of the rows away.
+    """Replaces the modalities marked 1 by those of another sample, a third of the rows away.
 
-    With rows in time order, that is a sample of another time.
+    Rows are in time order, so the other sample is of another time.
     """
 
-    def other(x: Array) -> Array:
-        there = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
-        return jnp.where(there, jnp.roll(x, len(x) // 3, axis=0), x)
+    def swap_rows(x: Array) -> Array:
+        mask = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
+        return jnp.where(mask, jnp.roll(x, len(x) // 3, axis=0), x)
 
-    h, present, energy = (other(x) for x in (encoded.h, encoded.present, encoded.energy))
+    h, present, energy = (swap_rows(x) for x in (encoded.h, encoded.present, encoded.energy))
     return dataclasses.replace(encoded, h=h, present=present, energy=energy)
 
 
 def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
-    """Rise of each sample's loss with a modality's features at zero, and with another sample's.
+    """Rise of each sample's loss with a modality's features zero, and with those of another sample.
 
     The second is a placebo: the loss may also rise without a modality of pure noise, because the
     noise damped the others.
 
     Args: as for ``contributions``.
     """
-    one = jnp.ones(encoded.h.shape, jnp.float32)
-    now = loss_of(encoded)
+    ones = jnp.ones(encoded.h.shape, jnp.float32)
+    baseline = loss_of(encoded)
 
-    def without(is_it: Array) -> tuple[Array, Array]:
-        gain = jnp.where(is_it[None, :, None] > 0, 0.0, one)
-        off = loss_of(dataclasses.replace(encoded, gain=gain))
-        return off - now, loss_of(swap(encoded, is_it)) - now
+    def without(modality: Array) -> tuple[Array, Array]:
+        gain = jnp.where(modality[None, :, None] > 0, 0.0, ones)
+        removed = loss_of(dataclasses.replace(encoded, gain=gain))
+        return removed - baseline, loss_of(swap(encoded, modality)) - baseline
 
-    off, swapped = jax.lax.map(without, jnp.eye(one.shape[1]))
-    return off.T, swapped.T
+    removed, swapped = jax.lax.map(without, jnp.eye(ones.shape[1]))
+    return removed.T, swapped.T
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Diagnosis:
         Var_d(E_n|κ|) / (E_d E_n|κ|)²; 0 where a modality contributes nothing.
       across: the same over all dimensions of all modalities together.
       weight: mean fusion weight where present; NaN where never.
-      entropy: of the mean weights over modalities, as a share of the most there can be.
+      entropy: of the mean weights over modalities, as a share of the maximum.
       agreement: share of present experts whose most likely class is the fusion's; NaN without them.
     """
 
@@ -102,19 +102,19 @@ def diagnose(
 ) -> Diagnosis:
     """Indicators from contributions, removals and the fusion's outputs on the same samples.
 
-    ``classes`` are the outputs whose largest is the call, in which experts agree or do not.
+    ``classes`` are the class logits among the outputs, for the experts' agreement.
     """
     kappa = np.asarray(kappa, np.float64)
-    off, swapped = rise
+    removed, swapped = rise
     size = np.abs(kappa).mean(0)  # [M, D]
     total = size.sum(1)
     present = np.asarray(fused.present)
-    seen = present.sum(0)
-    weight = np.where(present, fused.modality, 0).sum(0) / np.where(seen > 0, seen, np.nan)
-    positive = np.where(np.isfinite(weight), weight, 0)
-    p = positive / max(positive.sum(), 1e-12)
-    used = max(int((seen > 0).sum()), 2)
-    entropy = float(-(p * np.log(np.maximum(p, 1e-12))).sum() / np.log(used))
+    count = present.sum(0)
+    weight = np.where(present, fused.modality, 0).sum(0) / np.where(count > 0, count, np.nan)
+    known_weight = np.where(np.isfinite(weight), weight, 0)
+    p = known_weight / max(known_weight.sum(), 1e-12)
+    present_count = max(int((count > 0).sum()), 2)
+    entropy = float(-(p * np.log(np.maximum(p, 1e-12))).sum() / np.log(present_count))
     agreement = float("nan")
     if fused.experts is not None:
         same = np.asarray(fused.experts)[..., classes].argmax(-1) == np.asarray(fused.outputs)[
@@ -123,8 +123,8 @@ def diagnose(
         agreement = float(same[present].mean())
     return Diagnosis(
         share=total / max(total.sum(), 1e-12),
-        worth=off.mean(0),
-        error=off.std(0) / np.sqrt(len(off)),
+        worth=removed.mean(0),
+        error=removed.std(0) / np.sqrt(len(removed)),
         earned=swapped.mean(0),
         earned_error=swapped.std(0) / np.sqrt(len(swapped)),
         within=size.var(1) / np.maximum(size.mean(1) ** 2, 1e-24) * (total > 0),
@@ -145,28 +145,28 @@ def anomalies(
 
     Args:
       names: of the modalities.
-      training: on rows the encoders learned from.
+      training: on training rows.
       later: on rows after them.
-      settled: on those once modalities were dropped; ``later`` if none ever is.
+      settled: on the later rows after modalities were dropped; ``later`` if not given.
     """
     settled = settled or later
-    found = []
-    firm_gain = training.worth > _FIRM * training.error
+    warnings = []
+    helps_in_training = training.worth > _FIRM * training.error
     for i, name in enumerate(names):
         if not np.isfinite(later.weight[i]):
-            found.append(f"{name} is in no sample: is its feed broken?")
+            warnings.append(f"{name} is in no sample: is its feed broken?")
         elif settled.share[i] < _DEAD:
-            found.append(
+            warnings.append(
                 f"{name} is dead: {settled.share[i]:.1%} of all contribution. It was dropped, or "
                 "its encoder has not learned; nothing is lost without it"
             )
         elif settled.share[i] > _DOMINATING and len(names) > 1:
-            found.append(
+            warnings.append(
                 f"{name} dominates: {settled.share[i]:.0%} of all contribution. The others hardly "
                 "count; check that they are scaled and present"
             )
-        if firm_gain[i] and later.worth[i] < -_FIRM * later.error[i]:
-            found.append(
+        if helps_in_training[i] and later.worth[i] < -_FIRM * later.error[i]:
+            warnings.append(
                 f"{name} helps in training ({training.worth[i]:+.4f}) and hurts later "
                 f"({later.worth[i]:+.4f}): a leak or a shortcut; look at where it comes from"
             )
@@ -175,11 +175,11 @@ def anomalies(
         for n, w, e in zip(names, settled.earned, settled.earned_error, strict=True)
         if w < _FIRM * e
     ]
-    if settled.entropy > _ALIKE and useless:
-        found.append(
+    if settled.entropy > _EQUAL and useless:
+        warnings.append(
             f"the modalities are weighted alike (entropy {settled.entropy:.3f} of 1), though on "
             f"later rows {', '.join(useless)} earn nothing: feature-dimension contribution "
             f"variance across modalities is {settled.across:.2f}. With model.fusion = distilled "
             "they would be dropped, if they stay so"
         )
-    return found
+    return warnings

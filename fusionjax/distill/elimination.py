@@ -16,14 +16,14 @@ def eliminate(
     """Backward elimination: drops the least useful modality until all that remain are needed.
 
     A modality is needed if three conditions hold. The meta loss is higher without it, by more
-    than ``margin`` standard errors, clustered by session. It is also higher with the modality of
-    another sample in its place, since noise may help merely by damping the others. And the later
-    half of the meta set does not contradict by more than a standard error, since what fades out
-    within the meta set will be of no use afterwards. The last modality always stays.
+    than ``margin`` standard errors, clustered by session. It is as much higher with the modality
+    of another sample in its place: noise may help merely by damping the others. And the later
+    half of the meta set does not contradict this by more than a standard error: an effect that
+    fades within the meta set is of no use later. The last modality always stays.
 
     Args:
-      loss_of: ``loss_of(used, swapped)``: loss of every meta sample when only the modalities with
-        1 in ``used`` are, and those with 1 in ``swapped`` come from another sample.
+      loss_of: ``loss_of(used, swapped)``: loss of each meta sample with only the modalities that
+        are 1 in ``used``, those that are 1 in ``swapped`` taken from another sample.
       modality_mask: where to start, 1 or 0.
       session: which session each sample belongs to, in [0, N), in time order.
       margin: standard errors.
@@ -36,26 +36,26 @@ def eliminate(
     others = 1.0 - jnp.eye(count)
     late = (session > session.max() // 2).astype(jnp.float32)
 
-    def ask(modality_mask: Array) -> tuple[Array, Array, Array, Array]:
+    def measure(modality_mask: Array) -> tuple[Array, Array, Array, Array]:
         none = jnp.zeros(count)
-        now = loss_of(modality_mask, none)[None]
-        without = jax.vmap(loss_of, in_axes=(0, None))(modality_mask[None] * others, none) - now
-        swapped = jax.vmap(loss_of, in_axes=(None, 0))(modality_mask, 1.0 - others) - now
-        less = without.mean(1, keepdims=True) < swapped.mean(1, keepdims=True)
-        rise = jnp.where(less, without, swapped)
-        everyone = jnp.ones(rise.shape[1])
-        return *_mean_error(rise, everyone, session), *_mean_error(rise, late, session)
+        base = loss_of(modality_mask, none)[None]
+        without = jax.vmap(loss_of, in_axes=(0, None))(modality_mask[None] * others, none) - base
+        swapped = jax.vmap(loss_of, in_axes=(None, 0))(modality_mask, 1.0 - others) - base
+        smaller = without.mean(1, keepdims=True) < swapped.mean(1, keepdims=True)
+        rise = jnp.where(smaller, without, swapped)
+        all_rows = jnp.ones(rise.shape[1])
+        return *_mean_error(rise, all_rows, session), *_mean_error(rise, late, session)
 
     def drop_one(_: Array, carry: tuple) -> tuple:
         modality_mask, worth, error = carry
-        new_worth, new_error, recent, recent_error = ask(modality_mask)
+        new_worth, new_error, recent, recent_error = measure(modality_mask)
         worth = jnp.where(modality_mask > 0, new_worth, worth)
         error = jnp.where(modality_mask > 0, new_error, error)
         excess = jnp.minimum(new_worth - margin * new_error, recent + recent_error)
         excess = jnp.where(modality_mask > 0, excess, jnp.inf)
         drop = (excess.min() <= 0) & (modality_mask.sum() > 1)
-        least = jax.nn.one_hot(excess.argmin(), count)
-        return jnp.where(drop, modality_mask * (1 - least), modality_mask), worth, error
+        least_useful = jax.nn.one_hot(excess.argmin(), count)
+        return jnp.where(drop, modality_mask * (1 - least_useful), modality_mask), worth, error
 
     zero = jnp.zeros(count)
     return jax.lax.fori_loop(0, count, drop_one, (modality_mask, zero, zero))
@@ -67,13 +67,13 @@ def _mean_error(
     """Weighted means and their standard errors, clustered by session."""
     total = jnp.maximum(weight.sum(), 1)
     mean = (x * weight[None]).sum(1) / total
-    apart = (x - mean[:, None]) * weight[None]
-    days = jax.vmap(lambda row: jax.ops.segment_sum(row, session, x.shape[1]))(apart)
+    deviation = (x - mean[:, None]) * weight[None]
+    days = jax.vmap(lambda row: jax.ops.segment_sum(row, session, x.shape[1]))(deviation)
     return mean, jnp.sqrt(jnp.square(days).sum(1)) / total
 
 
 def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "M D"]:
-    """Weights from 0 to 1, by how much the meta set's loss would rise without each feature.
+    """Weights from 0 to 1, by the rise of the meta set's loss without each feature.
 
     ``v / (v + cost/D)``, relative to the modality's best feature. v is the loss rise when a feature
     goes, to second order in its gain: ``E[κ'] + E[κ²]/2``, the squared slope standing for the
@@ -84,11 +84,11 @@ def feature_weights(kappa: Float[Array, "N M D"], cost: float) -> Float[Array, "
 
     Args:
       kappa: contributions of the meta samples, see ``contribution.contributions``.
-      cost: nats that a modality's features must earn together to have half their weight.
+      cost: loss reduction in nats at which a modality's features together get half weight.
     """
     total = kappa.sum((1, 2), keepdims=True)
-    louder = total.mean() / jnp.maximum((total**2).mean(), 1e-12)
-    slope = kappa.mean(0) - louder * (kappa * total).mean(0)
+    scale_step = total.mean() / jnp.maximum((total**2).mean(), 1e-12)
+    slope = kappa.mean(0) - scale_step * (kappa * total).mean(0)
     worth = jnp.maximum(slope + (kappa**2).mean(0) / 2, 0.0)
     weight = worth / (worth + cost / kappa.shape[2])
     best = weight.max(1, keepdims=True)

@@ -1,4 +1,4 @@
-"""What the heads learn towards: the labels as given, or mixed with what the teacher says."""
+"""Training targets of the heads: the labels, or labels mixed with the teacher's forecasts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
 
 def hard(targets: Targets, heads: Heads) -> Labels:
-    """The labels as given; masks stay with ``Targets``."""
+    """The labels as training targets; masks stay in ``Targets``."""
     return {name: head.target(targets.label[name]) for name, head in heads.items()}
 
 
 def soften(labels: Labels, teacher: Outcome, share: Float[Array, ""], heads: Heads) -> Labels:
-    """``(1 - share)·label + share·teacher`` in the heads where that makes sense."""
+    """``(1 - share)·label + share·teacher``, in the heads that support it (``Head.soften``)."""
     teacher = jax.lax.stop_gradient(teacher)
     return {name: head.soften(labels[name], teacher[name], share) for name, head in heads.items()}

@@ -1,4 +1,4 @@
-"""The fusion's weights φ: which parameters they are, when they are updated, their penalty."""
+"""The fusion's weights φ: their place among the parameters, update steps and penalty."""
 
 from typing import Any
 
@@ -17,17 +17,17 @@ def get(params: Any) -> Any:
 
 
 def put(params: Any, phi: Any) -> Any:
-    """All parameters with another φ."""
+    """All parameters with φ replaced."""
     return with_fusion(params, weights=phi)
 
 
 def with_fusion(params: Any, **changes: Any) -> Any:
-    """All parameters with some of the fusion's replaced."""
+    """All parameters with some of the fusion's own replaced."""
     return {**params, "fusion": {**params["fusion"], **changes}}
 
 
 def reset(phi: Any) -> Any:
-    """φ at its initial value, but for the quality head: how it judges samples stays valid."""
+    """φ at its initial value, except for the quality head, which stays valid."""
     return {k: v if k == "rater" else jnp.zeros_like(v) for k, v in phi.items()}
 
 
@@ -49,35 +49,35 @@ def refit_start(config: Config) -> int:
 def elimination_step(config: Config) -> int:
     """The step before which modalities are dropped: half-way from the warm-up to the refit phase.
 
-    The weights are updated further afterwards, since the remaining modalities must take over.
+    The weights are updated further afterwards, to adapt to the remaining modalities.
     """
     end = refit_start(config)
     return (min(config.distill.warmup_steps, end) + end) // 2
 
 
 def loss_changes(config: Config) -> list[int]:
-    """The steps at which the training loss changes its meaning: modalities are dropped, and the
-    meta set's rows join the training rows."""
+    """The steps at which the training loss may jump: modalities are dropped, and the meta set's
+    rows join the training rows."""
     return [elimination_step(config), refit_start(config)]
 
 
 def is_update_step(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""] | bool:
-    """Whether φ is updated in this step: in each step of a burst after the warm-up and of another
-    after the elimination, now and then between them, and never before nor in the refit phase."""
+    """Whether φ is updated in this step: every ``update_interval`` steps from warm-up to refit
+    phase, and in each of the first ``initial_update_steps`` after warm-up and elimination."""
     d = config.distill
     since, after = step - d.warmup_steps, step - elimination_step(config)
     burst = (since < d.initial_update_steps) | ((after >= 0) & (after < d.initial_update_steps))
-    moves = burst | (since % d.update_interval == 0)
-    return (since >= 0) & moves & (step < refit_start(config))
+    updates = burst | (since % d.update_interval == 0)
+    return (since >= 0) & updates & (step < refit_start(config))
 
 
 def only_learned(grads: Any, config: Config) -> Any:
-    """Gradients of φ with those of unlearned parts set to zero, so that Adam never moves them."""
+    """Gradients of φ with those of unlearned parts set to zero, so that Adam never changes them."""
     return {k: g * jnp.float32(k in config.distill.learned) for k, g in grads.items()}
 
 
 def optimiser(config: Config) -> optax.GradientTransformation:
-    """Adam; its state is part of the run's."""
+    """Adam for φ; its state is part of the run's state."""
     return optax.adam(config.distill.learning_rate)
 
 
@@ -85,7 +85,7 @@ def penalty(phi: Any, config: Config, meta_sessions: float) -> Float[Array, ""]:
     """The penalty on modality weights, and a prior that pulls φ toward plain fusion.
 
     Step 2 of docs/fusion.md. Penalties are in nats of the meta loss. The prior is Gaussian; its
-    strength falls with the number of *sessions* in the meta set: the stocks of one day share its
+    strength falls with the number of *sessions* in the meta set: the stocks of one day share their
     noise and count as one.
     """
     d = config.distill

@@ -1,1 +1,1 @@
-"""What a sample shows: one file a modality, found by its name in ``registry.MODALITIES``."""
+"""Modalities, one file each, found by name through ``registry.MODALITIES``."""

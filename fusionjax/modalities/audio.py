@@ -1,4 +1,4 @@
-"""Modality "audio": the newest sound of some sessions."""
+"""Modality "audio": the newest recording of some sessions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fusionjax.models.encoders.audio import AudioEncoder, Mel
     from fusionjax.types import Waveform
 
-_COLUMNS = 200  # of a spectrogram for people
+_COLUMNS = 200  # of a displayed spectrogram, about
 
 
 @MODALITIES.register("audio")
@@ -28,7 +28,7 @@ _COLUMNS = 200  # of a spectrogram for people
 class Audio(Media):
     """The first ``data.audio_seconds``, mono at ``data.audio_sample_rate``."""
 
-    hertz: int = key(16_000, "samples a second; those of data.audio_sample_rate")
+    hertz: int = key(16_000, "samples a second; must equal data.audio_sample_rate")
     window: int = key(400, "samples a frame")
     hop: int = key(160, "samples from one frame to the next")
     mels: int = key(80, "frequency bands")
@@ -77,7 +77,7 @@ class Audio(Media):
         return Mel(self.hertz, self.window, self.hop, self.mels)
 
     def augment(self, value: "Waveform", settings: AugmentConfig, key: "jax.Array") -> "Waveform":
-        """A span of time and a band of frequencies silenced (Park et al., SpecAugment, 2019)."""
+        """Silences a span of time and a frequency band (Park et al., SpecAugment, 2019)."""
         import jax
         import jax.numpy as jnp
 
@@ -88,16 +88,18 @@ class Audio(Media):
         time_key, band_key = jax.random.split(key)
         x = value.samples.astype(jnp.float32)
         if settings.audio_time_mask:
-            x *= _hole(time_key, len(x), x.shape[1], settings.audio_time_mask)
+            x *= _gap_mask(time_key, len(x), x.shape[1], settings.audio_time_mask)
         if settings.audio_frequency_mask:
             spectrum = jnp.fft.rfft(x)
-            open_band = _hole(band_key, len(x), spectrum.shape[1], settings.audio_frequency_mask)
-            x = jnp.fft.irfft(spectrum * open_band.astype(spectrum.dtype), x.shape[1])
+            band_mask = _gap_mask(
+                band_key, len(x), spectrum.shape[1], settings.audio_frequency_mask
+            )
+            x = jnp.fft.irfft(spectrum * band_mask.astype(spectrum.dtype), x.shape[1])
         samples = jnp.clip(jnp.rint(x), -32768, 32767).astype(value.samples.dtype)
         return Waveform(samples, value.length)
 
     def pooled(self, value: "Waveform", present: "np.ndarray") -> "np.ndarray":
-        """Log of the mean power of each part."""
+        """Log of the mean power of each of a few equal parts."""
         import numpy as np
 
         from fusionjax.modalities.summary import mean_of_parts
@@ -114,12 +116,12 @@ class Audio(Media):
 
         samples, length = jnp.asarray(value.samples), jnp.asarray(value.length)
         mel, mask = log_mel(samples[None], length[None], self._mel())
-        heard = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
-        return Heat(heard[:, :: max(heard.shape[1] // _COLUMNS, 1)].astype(float))
+        spectrogram = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
+        return Heat(spectrogram[:, :: max(spectrogram.shape[1] // _COLUMNS, 1)].astype(float))
 
 
-def _hole(key: "jax.Array", rows: int, size: int, most: float) -> "jax.Array":
-    """1, but 0 on a stretch of up to ``most`` of each row: float [rows, size]."""
+def _gap_mask(key: "jax.Array", rows: int, size: int, most: float) -> "jax.Array":
+    """A mask that is 0 on a random gap of up to ``most`` of each row: float [rows, size]."""
     import jax
     import jax.numpy as jnp
 

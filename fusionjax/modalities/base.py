@@ -1,9 +1,8 @@
-"""The interface of a modality: all that the package needs to know of an entry of the config.
+"""The interface of a modality: one entry of ``config.modalities``.
 
-A new one is a file: a frozen dataclass under ``@MODALITIES.register(kind)`` whose fields are the
-keys of its entry. Those of this package are imported while flags are parsed, so they import NumPy,
-JAX and what is built on them inside their methods. A user's own need not; tests/test_extensions.py
-shows one.
+A new modality is a file with a frozen dataclass under ``@MODALITIES.register(kind)``, whose fields
+are its config keys. The modules of this package are imported while flags are parsed, so they import
+NumPy and JAX inside their methods. Your own need not: see tests/test_extensions.py.
 """
 
 import abc
@@ -28,21 +27,21 @@ Reader = Callable[[Any], tuple[Any, Any]]
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """A picture for people: uint8 [height, width], grey."""
+    """A grey picture for display: uint8 [height, width]."""
 
     grey: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Heat:
-    """A table of numbers for people: float [rows, columns], row 0 on top."""
+    """A heat map for display: float [rows, columns], row 0 on top."""
 
     values: Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Quotes:
-    """Texts for people, each with its author, newest first, and how many older ones there are."""
+    """Texts for display: (author, text), newest first, and how many more there are."""
 
     texts: list[tuple[str, str]]
     more: int
@@ -56,8 +55,8 @@ class Modality(abc.ABC):
     """One entry of ``config.modalities``.
 
     Attributes:
-      kind: the name that it is registered by.
-      folder: of a market folder, where its files lie (``modalities.media``); empty if it has none.
+      kind: the name under which it is registered.
+      folder: subfolder of a market folder with its files (``modalities.media``); empty if none.
       needs_layers: whether its encoder has ``model.layers`` layers, at least one.
     """
 
@@ -67,29 +66,28 @@ class Modality(abc.ABC):
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """The channels of the bars that it shows under their names."""
+        """The channels of the bars that it uses."""
         return ()
 
     @property
     def shows_prices(self) -> bool | None:
-        """Whether a forecast may be scaled by the trailing volatility where it is present; None
-        if it does not say what it shows."""
+        """Whether it shows prices, so that forecasts may be scaled by the trailing volatility
+        where it is present; None if unknown."""
         return False
 
     def check(self, name: str, config: Config) -> None:  # noqa: B027 (many have none)
-        """Relations between its keys, and to those of other sections; whole numbers are at least 1
-        already.
+        """Checks its keys against each other and other sections; integers are already at least 1.
 
         Args:
           name: of its entry.
-          config: the whole one.
+          config: the whole config.
 
         Raises:
           InputError: naming the key, what it holds and what was expected.
         """
 
     def require(self, name: str, market: "Market", config: Config) -> None:  # noqa: B027
-        """Refuses a market that lacks what it shows.
+        """Checks that the market has the data that it reads.
 
         Raises:
           InputError: naming its entry and what is missing.
@@ -97,52 +95,51 @@ class Modality(abc.ABC):
 
     @classmethod
     def moments(cls, market: "Market", used: "np.ndarray") -> dict[str, tuple[float, float]]:
-        """Mean and standard deviation over the bars in ``used`` (bool [R]) of what it shows beside
-        the bars' channels, by a name of its own. ``reader`` finds them in its scaler."""
+        """Mean and standard deviation, over the bars in ``used`` (bool [R]), of features that are
+        not channels of the bars, by unique names. ``reader`` finds them in its scaler."""
         return {}
 
     @abc.abstractmethod
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
-        """``read(rows)``: what it shows of some rows of the market, and where it is present.
+        """``read(rows)``: the input of rows of the market, and bool [B]: whether it is present.
 
-        Reads nothing after a row. Absent values are zeros, and the result has the shapes and dtypes
-        of ``blank``.
+        Uses nothing after a row. Absent values are zeros; shapes and dtypes are those of ``dummy``.
         """
 
     @abc.abstractmethod
     def dummy(self, config: Config, rows: int) -> "Input":
-        """Zeros of the shapes and dtypes that ``reader`` gives, known before any data is read."""
+        """Zeros with the shapes and dtypes that ``reader`` gives; needs no data."""
 
     @abc.abstractmethod
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
-        """A module ``(input, before: Tokens | None) -> Tokens``."""
+        """A module ``(input, before: Tokens | None) -> Tokens``; see ``layers.order_after``."""
 
     def pretrained(self) -> dict[str, Any]:
-        """Parameters that training begins from, by the name of the encoder's submodule."""
+        """Pretrained parameters, by the name of the encoder's submodule."""
         return {}
 
     def augment(self, value: "Input", settings: AugmentConfig, key: "jax.Array") -> "Input":
-        """A training input changed at random, on the device. Settings of zero change nothing."""
+        """Augments a training input on the device; settings of zero change nothing."""
         return value
 
     @abc.abstractmethod
     def pooled(self, value: "Input", present: "np.ndarray") -> "np.ndarray":
-        """A flat view of an input for linear models and trees: float [B, F], NaN where missing."""
+        """Summary features for linear models and trees: float [B, F], NaN where missing."""
 
     def of_one_session(self) -> "Modality":
-        """The same with a look-back of one session: what a day itself holds."""
+        """A copy with a look-back of one session."""
         return self
 
     def daily(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
-        """What is watched of it for drift, by name: a number a row (float [B]), NaN if unknown."""
+        """Values monitored for drift, by name: float [B], NaN if unknown."""
         return {}
 
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
-        """What a sample of it is made of, in words."""
+        """Descriptions of the data in a sample: its bars, texts or files."""
         return []
 
     def picture(self, value: "Input", market: "Market", row: int) -> Picture | None:
-        """What people are shown of a sample.
+        """A picture of a sample for display.
 
         Args:
           value: its input, without the leading B.

@@ -1,4 +1,4 @@
-"""Modality "chart": candlesticks of the last sessions, drawn when they are asked for."""
+"""Modality "chart": candlesticks of the last sessions, drawn for each batch."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ class Chart(Modality):
     def augment(
         self, value: "ImageInput", settings: AugmentConfig, key: "jax.Array"
     ) -> "ImageInput":
-        """Cut only: shifting or flipping a chart would change its meaning."""
+        """Cuts out a box only: shifting or flipping a chart would change its meaning."""
         import jax
 
         from fusionjax.modalities import pixels

@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from fusionjax.data.windows import Scaler
     from fusionjax.types import Series
 
-_PAGE = 256  # items read at once to fit their scale
+_PAGE = 256  # items read at once when the scale is fitted
 
 
 @MODALITIES.register("frames")
 @dataclasses.dataclass(frozen=True)
 class Frames(Media):
-    """The first ``data.max_frames`` rows of ``data.frame_features`` columns, scaled as channels
-    are; a frame that lacks one is masked.
+    """The first ``data.max_frames`` rows of ``data.frame_features`` columns, scaled like channels.
+
+    A frame with a missing value is masked.
     """
 
     patch: int = key(8, "frames a token")
@@ -47,16 +48,16 @@ class Frames(Media):
 
     @classmethod
     def moments(cls, market: "Market", used: "np.ndarray") -> dict[str, tuple[float, float]]:
-        """Of each feature, page by page; 0 and 1 where it never varies."""
+        """Mean and standard deviation of each feature; 1 for a constant one. Reads page by page."""
         import numpy as np
 
         if "frames" not in market.media:
             return {}
         media = market.media["frames"]
-        at = np.flatnonzero(used[media.bar])
+        index = np.flatnonzero(used[media.bar])
         count, total, squares = np.zeros((3, media.shape[1]))
-        for start in range(0, len(at), _PAGE):
-            x = media.read(at[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
+        for start in range(0, len(index), _PAGE):
+            x = media.read(index[start : start + _PAGE]).reshape(-1, media.shape[1]).astype(float)
             known = np.isfinite(x)
             x = np.where(known, x, 0)
             count, total, squares = count + known.sum(0), total + x.sum(0), squares + (x**2).sum(0)
@@ -82,9 +83,9 @@ class Frames(Media):
         names = _names(config.data.frame_features)
 
         def read(rows: np.ndarray) -> tuple[Series, np.ndarray]:
-            content, _, here = self.newest(market, rows)
+            content, _, present = self.newest(market, rows)
             x = scaler.scaled(content, names)
-            mask = here[:, None] & np.isfinite(x).all(2)
+            mask = present[:, None] & np.isfinite(x).all(2)
             x = np.where(mask[..., None], np.clip(x, -CLIP, CLIP), np.float32(0))
             return Series(x.astype(np.float32), mask), mask.any(1)
 
@@ -114,5 +115,5 @@ class Frames(Media):
 
 
 def _names(count: int) -> tuple[str, ...]:
-    """Of the features, in a scaler."""
+    """Names of the features in a ``Scaler``."""
     return tuple(f"frames[{i}]" for i in range(count))

@@ -61,7 +61,7 @@ class Image(Media):
     def augment(
         self, value: "types.ImageInput", settings: AugmentConfig, key: "jax.Array"
     ) -> "types.ImageInput":
-        """A black box; shifted; left and right exchanged."""
+        """Cuts out a box, shifts and mirrors."""
         import jax
 
         from fusionjax import types

@@ -1,4 +1,4 @@
-"""What modalities of files have in common: a sample shows the newest item of some sessions."""
+"""Base of the modalities that read files: a sample shows the newest item of some sessions."""
 
 import abc
 import dataclasses
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Media(Modality):
-    """The newest item of the last ``sessions`` sessions; nothing where there is none.
+    """The newest item of the last ``sessions`` sessions; absent if there is none.
 
     Attributes:
       dtype: of a decoded file.
-      also: columns of its manifest that, where true, make a file an item of another kind too.
+      also: other kinds by manifest column: a file is also an item of that kind where it is true.
     """
 
     sessions: int = key(5, "looked back, the newest included")
@@ -35,22 +35,22 @@ class Media(Modality):
     @staticmethod
     @abc.abstractmethod
     def shape(data: DataConfig) -> tuple[int, ...]:
-        """Of a decoded file."""
+        """Shape of a decoded file."""
 
     @staticmethod
     @abc.abstractmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
-        """``decode(path) -> (array, length)``; length is what is not padding.
+        """``decode(path) -> (array, length)``; the length excludes padding.
 
-        ``decode`` raises any error for a file that cannot be used, best ``media.Undecodable``.
+        ``decode`` may raise any error for a file that cannot be used, best ``media.Undecodable``.
 
         Raises:
-          InputError: a package that decodes is not installed.
+          InputError: a package for decoding is not installed.
         """
 
     @abc.abstractmethod
     def input(self, content: "np.ndarray", length: "np.ndarray") -> "Input":
-        """The input of decoded files [B, ...] and their lengths [B]; zeros where there is none."""
+        """The input from decoded files [B, ...] and their lengths [B]; absent files are zeros."""
 
     def require(self, name: str, market: "Market", config: Config) -> None:
         if self.kind not in market.media:
@@ -62,27 +62,27 @@ class Media(Modality):
     def newest(
         self, market: "Market", rows: "np.ndarray"
     ) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
-        """Content and length of each row's newest item, and whether there is one."""
+        """Content and length of each row's newest item, and whether it has one."""
         import numpy as np
 
-        media, (at, here) = market.media[self.kind], self._newest(market, rows)
+        media, (index, present) = market.media[self.kind], self._newest(market, rows)
         content = np.zeros((len(rows), *media.shape), media.dtype)
-        if here.any():
-            content[here] = media.read(at[here])
-        return content, np.where(here, media.length[at], 0).astype(np.int32), here
+        if present.any():
+            content[present] = media.read(index[present])
+        return content, np.where(present, media.length[index], 0).astype(np.int32), present
 
     def _newest(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
         """Index of each row's newest item, and whether it has one."""
         import numpy as np
 
         bar = market.media[self.kind].bar
-        at = np.searchsorted(bar, rows, side="right") - 1
-        return at, (at >= 0) & (bar[at] >= market.oldest(rows, self.sessions))
+        index = np.searchsorted(bar, rows, side="right") - 1
+        return index, (index >= 0) & (bar[index] >= market.oldest(rows, self.sessions))
 
     def reader(self, market: "Market", config: Config, scaler: "Scaler") -> Reader:
         def read(rows: "np.ndarray") -> "tuple[Input, np.ndarray]":
-            content, length, here = self.newest(market, rows)
-            return self.input(content, length), here
+            content, length, present = self.newest(market, rows)
+            return self.input(content, length), present
 
         return read
 
@@ -98,6 +98,6 @@ class Media(Modality):
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
         import numpy as np
 
-        at, here = self._newest(market, np.array([row]))
+        index, present = self._newest(market, np.array([row]))
         path = market.media[self.kind].path
-        return [f"{data.root}/{self.kind}: {path[i]}" for i in at[here]]
+        return [f"{data.root}/{self.kind}: {path[i]}" for i in index[present]]

@@ -1,4 +1,4 @@
-"""What modalities of grey pixels have in common: their summary and their augmentation."""
+"""Summary and augmentation of modalities of grey pixels."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from fusionjax.modalities.summary import mean_of_parts
 def pooled(
     frames: UInt8[np.ndarray, "B frames height width"], present: Bool[np.ndarray, "B"]
 ) -> Float[np.ndarray, "B F"]:
-    """Mean brightness of each field over all frames, 0 to 1; NaN where absent."""
+    """Mean brightness of up to 8 × 8 fields over all frames, 0 to 1; NaN where absent."""
     fields = mean_of_parts(mean_of_parts(frames, 2), 3).mean(1)
     return np.where(present[:, None], fields.reshape(len(fields), -1) / 255, np.nan)
 
@@ -19,7 +19,7 @@ def pooled(
 def cut_out(
     pixels: UInt8[Array, "B *frames height width"], share: float, key: Array
 ) -> UInt8[Array, "B *frames height width"]:
-    """A black box of this share of each side, anywhere (DeVries & Taylor, 2017)."""
+    """Puts a black box with ``share`` of each side at a random place (DeVries & Taylor, 2017)."""
     if not share:
         return pixels
     inside = jnp.ones((len(pixels), *pixels.shape[-2:]), bool)
@@ -35,22 +35,22 @@ def cut_out(
 def moved(
     pixels: UInt8[Array, "B height width"], most: int, key: Array
 ) -> UInt8[Array, "B height width"]:
-    """Shifted by up to ``most`` pixels along both axes; black comes in."""
+    """Shifts by up to ``most`` pixels along both axes; black fills the gap."""
     if not most:
         return pixels
-    by = jax.random.randint(key, (len(pixels), 2), -most, most + 1)
+    shifts = jax.random.randint(key, (len(pixels), 2), -most, most + 1)
 
-    def one(image: Array, shift: Int[Array, "2"]) -> Array:
+    def shift_one(image: Array, shift: Int[Array, "2"]) -> Array:
         padded = jnp.pad(image, most)
         return jax.lax.dynamic_slice(padded, most - shift, image.shape)
 
-    return jax.vmap(one)(pixels, by)
+    return jax.vmap(shift_one)(pixels, shifts)
 
 
 def flipped(
     pixels: UInt8[Array, "B height width"], rate: float, key: Array
 ) -> UInt8[Array, "B height width"]:
-    """Left and right exchanged in this share of the pictures."""
+    """Mirrors this share of the pictures, left to right."""
     if not rate:
         return pixels
     flip = jax.random.bernoulli(key, rate, (len(pixels), 1, 1))

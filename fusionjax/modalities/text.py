@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fusionjax.data.windows import Scaler
     from fusionjax.types import Documents
 
-_QUOTED, _SHOWN = 4, 80  # texts for people; characters of one where it is only named
+_QUOTED, _SHOWN = 4, 80  # texts displayed; characters displayed in a list of sources
 
 
 @MODALITIES.register("text")
@@ -29,14 +29,14 @@ class Text(Modality):
     """A token a document: its sentence vector, its lexicon scores, its age and its author."""
 
     sessions: int = key(5, "looked back, the newest included")
-    max_documents: int = key(32, "kept of them, the latest")
-    author_buckets: int = key(1024, "that authors are hashed to")
+    max_documents: int = key(32, "the latest that are read")
+    author_buckets: int = key(1024, "hash buckets for authors")
     fine_tune: bool = key(
         False,
         "whether the sentence encoder is trained too, at train.pretrained_rate of the learning "
-        "rate; otherwise vectors are those of the frozen one",
+        "rate; otherwise it is frozen",
     )
-    max_tokens: int = key(64, "of each text, the first, that fine_tune reads")
+    max_tokens: int = key(64, "first tokens of each text that fine_tune reads")
 
     def check(self, name: str, config: Config) -> None:
         need(
@@ -56,41 +56,41 @@ class Text(Modality):
 
         from fusionjax.types import Documents
 
-        texts = _held(market)
+        texts = _texts(market)
 
         def read(rows: np.ndarray) -> tuple[Documents, np.ndarray]:
-            begin, end = self._between(market, rows)
-            at = end[:, None] + np.arange(-self.max_documents, 0)
-            mask = at >= begin[:, None]
-            at = np.where(mask, at, 0)
-            seconds = market.decision_time[rows][:, None] - texts.available_time[at]
+            begin, end = self._range(market, rows)
+            index = end[:, None] + np.arange(-self.max_documents, 0)
+            mask = index >= begin[:, None]
+            index = np.where(mask, index, 0)
+            seconds = market.decision_time[rows][:, None] - texts.available_time[index]
             shown = mask[..., None]
-            author = np.where(mask, texts.author[at] % self.author_buckets, 0)
+            author = np.where(mask, texts.author[index] % self.author_buckets, 0)
             return Documents(
-                embedding=np.where(shown, texts.embedding[at], np.float16(0)),
-                lexicon=np.where(shown, texts.lexicon[at], np.float32(0)),
+                embedding=np.where(shown, texts.embedding[index], np.float16(0)),
+                lexicon=np.where(shown, texts.lexicon[index], np.float32(0)),
                 age=np.where(mask, seconds / 3600, 0).astype(np.float32),
                 author=author.astype(np.int32),
                 mask=mask,
-                tokens=np.where(shown, texts.tokens[at, : self.max_tokens], np.uint16(0))
+                tokens=np.where(shown, texts.tokens[index, : self.max_tokens], np.uint16(0))
                 if self.fine_tune
                 else None,
             ), np.asarray(mask.any(1))
 
         return read
 
-    def _between(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    def _range(self, market: "Market", rows: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
         """The texts in each row's look-back: index of the first, and one past the last."""
         import numpy as np
 
-        bar, oldest = _held(market).bar, market.oldest(rows, self.sessions)
+        bar, oldest = _texts(market).bar, market.oldest(rows, self.sessions)
         return np.searchsorted(bar, oldest, side="left"), np.searchsorted(bar, rows, side="right")
 
     def _latest(self, market: "Market", row: int) -> "np.ndarray":
         """Indices of the texts that a row shows, oldest first."""
         import numpy as np
 
-        begin, end = (int(x[0]) for x in self._between(market, np.array([row])))
+        begin, end = (int(x[0]) for x in self._range(market, np.array([row])))
         return np.arange(max(begin, end - self.max_documents), end)
 
     def dummy(self, config: Config, rows: int) -> "Documents":
@@ -122,14 +122,14 @@ class Text(Modality):
         return {"bert": pretrained_weights()}
 
     def augment(self, value: "Documents", settings: AugmentConfig, key: "jax.Array") -> "Documents":
-        """Some texts left out, never the newest; some samples' authors unknown."""
+        """Drops random texts, never the newest; hides the authors of random samples."""
         import jax
         import jax.numpy as jnp
 
         drop_key, author_key = jax.random.split(key)
         if settings.text_dropout:
-            kept = jax.random.bernoulli(drop_key, 1 - settings.text_dropout, value.mask.shape)
-            value = dataclasses.replace(value, mask=value.mask & kept.at[:, -1].set(True))
+            keep = jax.random.bernoulli(drop_key, 1 - settings.text_dropout, value.mask.shape)
+            value = dataclasses.replace(value, mask=value.mask & keep.at[:, -1].set(True))
         if settings.author_masking:
             rows = len(value.author)
             hidden = jax.random.bernoulli(author_key, settings.author_masking, (rows, 1))
@@ -137,7 +137,7 @@ class Text(Modality):
         return value
 
     def pooled(self, value: "Documents", present: "np.ndarray") -> "np.ndarray":
-        """Log of their number, mean scores, mean vector."""
+        """Log of the number of texts, mean lexicon scores, mean embedding."""
         import numpy as np
 
         from fusionjax.modalities.summary import known_mean
@@ -166,22 +166,22 @@ class Text(Modality):
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
         from fusionjax.data.provenance import moment
 
-        texts, at = _held(market), self._latest(market, row)
-        written = texts.read(at) if texts.records else [""] * len(at)
+        texts, at = _texts(market), self._latest(market, row)
+        originals = texts.read(at) if texts.records else [""] * len(at)
         return [
             f"text of {moment(texts.event_time[i])} by {texts.names[int(texts.author[i])]}: "
             f"{' '.join(words.split())[:_SHOWN]}"
-            for i, words in zip(at.tolist(), written, strict=True)
+            for i, words in zip(at.tolist(), originals, strict=True)
         ]
 
     def picture(self, value: "Documents", market: "Market", row: int) -> Quotes:
-        """The newest texts that the model saw, as they were written."""
-        texts, at = _held(market), self._latest(market, row)[::-1]
+        """The newest texts that the model sees, in the original."""
+        texts, at = _texts(market), self._latest(market, row)[::-1]
         newest = at[:_QUOTED]
         names = [texts.names.get(int(texts.author[i])) or "(no author)" for i in newest]
         return Quotes([*zip(names, texts.read(newest), strict=True)], len(at) - len(newest))
 
 
-def _held(market: "Market") -> "Texts":
-    assert market.texts is not None, "checked when the windows are made"
+def _texts(market: "Market") -> "Texts":
+    assert market.texts is not None, "checked by require()"
     return market.texts

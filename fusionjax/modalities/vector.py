@@ -1,4 +1,4 @@
-"""Modality "vector": features computed elsewhere, one row a sample, for studies of the fusion."""
+"""Modality "vector": a feature vector a sample, for studies of the fusion."""
 
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @MODALITIES.register("vector")
 @dataclasses.dataclass(frozen=True)
 class Vector(Modality):
-    """Vectors that come in a study's own batches; a market has none."""
+    """Vectors in a study's own batches; a market has none."""
 
     features: int = key(8, "its width")
     needs_layers: ClassVar[bool] = False
 
     @property
     def shows_prices(self) -> None:
-        """Not declared: the batch's own scale is used."""
+        """Unknown, so the batch's own scale is used."""
 
     def check(self, name: str, config: Config) -> None:
         need(

@@ -66,7 +66,7 @@ class Video(Media):
         return VideoEncoder(self.patch, self.patch_frames, config, deterministic)
 
     def augment(self, value: "Clip", settings: AugmentConfig, key: "jax.Array") -> "Clip":
-        """A black box, in all frames at the same place."""
+        """Cuts out a box at the same place in all frames."""
         from fusionjax.modalities import pixels
         from fusionjax.types import Clip
 
@@ -78,7 +78,7 @@ class Video(Media):
         return pixels.pooled(value.pixels, present)
 
     def picture(self, value: "Clip", market: "Market", row: int) -> Pixels:
-        """Frames side by side."""
+        """The frames side by side."""
         import numpy as np
 
         return Pixels(np.concatenate(np.asarray(value.pixels), 1))

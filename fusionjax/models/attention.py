@@ -46,9 +46,9 @@ def sliding_window_attention(
         x = jnp.pad(x, edges)
         return jnp.concatenate([x[:, :-2], x[:, 1:-1], x[:, 2:]], axis=2)
 
-    i = jnp.arange(window)[:, None] + window
-    near = jnp.abs(i - jnp.arange(3 * window)[None, :]) < window
-    sees = near[None, None] & with_neighbours(cut(mask))[:, :, None, :]
+    row = jnp.arange(window)[:, None] + window
+    in_window = jnp.abs(row - jnp.arange(3 * window)[None, :]) < window
+    sees = in_window[None, None] & with_neighbours(cut(mask))[:, :, None, :]
     fold = "b c w ... -> (b c) w ..."
     out = _attend(
         rearrange(cut(q), fold),
@@ -68,7 +68,7 @@ def linear_attention(
     """Kernel attention with the feature map elu(x) + 1: every token sees all, at O(N·d²).
 
     Katharopoulos et al., "Transformers are RNNs" (2020), equation 5 without the causal mask. The
-    sums run in float32. With no real token at all the result is zero.
+    sums run in float32. Without any real token the result is zero.
     """
     dtype = q.dtype
     q32, k32 = (_positive(x.astype(jnp.float32)) for x in (q, k))
@@ -84,8 +84,8 @@ def _positive(x: Array) -> Array:
 
 
 def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 _ S"]) -> Array:
-    """Attention that is zero, not uniform, where nothing may be seen. Softmax runs in float32."""
-    kernel: Literal["cudnn", "xla"] = "cudnn" if _fused(q, k) else "xla"
+    """Attention that is zero, not uniform, where no token is visible. Softmax runs in float32."""
+    kernel: Literal["cudnn", "xla"] = "cudnn" if _has_cudnn_kernel(q, k) else "xla"
     with jax.numpy_dtype_promotion("standard"):  # JAX's own code mixes bfloat16 with float32 here
         mask = jnp.broadcast_to(sees, (*sees.shape[:2], q.shape[1], k.shape[1]))
         out = dot_product_attention(q, k, v, mask=mask, implementation=kernel)
@@ -93,9 +93,9 @@ def _attend(q: Array, k: Array, v: Array, sees: Bool[Array, "B 1 _ S"]) -> Array
     return jnp.where(any_seen, out, jnp.zeros((), out.dtype))
 
 
-def _fused(q: Array, k: Array) -> bool:
-    """Whether cuDNN has a kernel for it: half precision, even lengths and heads of up to 128 in
-    eights, on the GPUs of the mesh that is set."""
+def _has_cudnn_kernel(q: Array, k: Array) -> bool:
+    """Whether cuDNN has a kernel: half precision, even lengths, head width a multiple of 8 up to
+    128, and a current mesh of GPUs."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     half = q.dtype in (jnp.bfloat16, jnp.float16)
     even = q.shape[1] % 2 == k.shape[1] % 2 == q.shape[-1] % 8 == 0 and q.shape[-1] <= 128

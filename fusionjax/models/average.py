@@ -10,7 +10,7 @@ from jaxtyping import Array
 def running_mean(old: Any, new: Any, step: Array, decay: float) -> Any:
     """``old`` moved toward ``new``, a tree of the same form, by ``1 - decay``.
 
-    In the first steps it moves further, so that a short run does not stay near its initial value.
+    Early steps use a smaller decay, so that a short run does not stay near its initial value.
     """
     count = step.astype(jnp.float32)
     share = jnp.minimum(decay, (1 + count) / (10 + count))

@@ -41,24 +41,24 @@ class Forecaster(nn.Module):
         return Forecast(outcome, fused.modality)
 
     def encode(self, batch: Batch) -> Encoded:
-        """Encodes each modality alone, in the config's order; the backward pass in reverse."""
+        """Encodes the modalities one by one in the config's order, backward in reverse order."""
         tokens: dict[str, Tokens] = {}
         before: Tokens | None = None
         for name in self.config.modalities:
-            given = _shown(batch.inputs[name], batch.present[name])
-            before = tokens[name] = getattr(self, f"encoders_{name}")(given, before)
+            value = _zero_absent(batch.inputs[name], batch.present[name])
+            before = tokens[name] = getattr(self, f"encoders_{name}")(value, before)
         h, is_present, energy = pool(tokens, batch.present)
         return Encoded(h, is_present, energy, self._log_scale(batch))
 
     def fuse(self, encoded: Encoded) -> Fused:
-        """All modalities together."""
+        """Fuses all modalities into the heads' outputs."""
         return self.fusion(encoded)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
-        """Log trailing volatility of the samples in which a modality with prices is present.
+        """Log trailing volatility where a modality with prices is present, else a learned constant.
 
-        The others get a learned constant, as without prices their volatility is unknown too. If no
-        modality declares whether it shows prices, the batch's own scale is used.
+        Without prices the volatility must not be known either. If no modality declares whether it
+        shows prices, the batch's own scale is used.
         """
         shows_prices = {name: m.shows_prices for name, m in self.config.modalities.items()}
         if all(prices is None for prices in shows_prices.values()):
@@ -73,25 +73,25 @@ def pool(
 ) -> tuple[Float[Array, "B M D"], Bool[Array, "B M"], Float[Array, "B M"]]:
     """The mean of each modality's real tokens, whether it has any, and its input's energy.
 
-    Absent ones give zeros, whatever they hold.
+    Absent modalities give zeros.
     """
-    pooled, is_present, loud = [], [], []
+    pooled, is_present, energies = [], [], []
     for name, t in tokens.items():
         mask = t.mask & present[name][:, None]
-        here = mask.any(1)
+        has_tokens = mask.any(1)
         x = jnp.where(mask[..., None], t.x.astype(jnp.float32), 0.0)
         mean = x.sum(1) / jnp.maximum(mask.sum(1, keepdims=True), 1).astype(jnp.float32)
         pooled.append(mean.astype(t.x.dtype))
-        is_present.append(here)
-        loud.append(jnp.where(here, t.energy, 0.0))
-    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(is_present, 1), jnp.stack(loud, 1)
+        is_present.append(has_tokens)
+        energies.append(jnp.where(has_tokens, t.energy, 0.0))
+    return constrain_batch(jnp.stack(pooled, 1)), jnp.stack(is_present, 1), jnp.stack(energies, 1)
 
 
-def _shown(given: Input, present: Bool[Array, "B"]) -> Input:
+def _zero_absent(value: Input, present: Bool[Array, "B"]) -> Input:
     """The input with zeros where it is absent: a NaN there would reach every gradient."""
 
     def clean(x: Array) -> Array:
-        here = jnp.expand_dims(present, range(1, x.ndim))
-        return jnp.where(here, x, jnp.zeros((), x.dtype))
+        mask = jnp.expand_dims(present, range(1, x.ndim))
+        return jnp.where(mask, x, jnp.zeros((), x.dtype))
 
-    return jax.tree.map(clean, given)
+    return jax.tree.map(clean, value)

@@ -1,4 +1,4 @@
-"""From a fusion's outputs to the heads' forecasts; what heads learn is in the fusion."""
+"""Decodes the outputs of a fusion, which holds the heads' parameters, to their forecasts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,24 +13,24 @@ Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
 
 def output_size(heads: Heads) -> int:
-    """O: numbers that all heads together need."""
+    """O: the number of outputs of all heads together."""
     return sum(head.size for head in heads.values())
 
 
-def places(heads: Heads) -> dict[str, slice]:
-    """Which of the outputs are each head's: side by side, in the config's order."""
-    found, start = {}, 0
+def output_slices(heads: Heads) -> dict[str, slice]:
+    """The slice of the outputs that belongs to each head, in the config's order."""
+    slices, start = {}, 0
     for name, head in heads.items():
-        found[name] = slice(start, start + head.size)
+        slices[name] = slice(start, start + head.size)
         start += head.size
-    return found
+    return slices
 
 
 def decode(
     outputs: Float[Array, "*rows O"], log_scale: Float[Array, "*rows"], heads: Heads
 ) -> Outcome:
-    """What each head makes of its outputs, in float32."""
-    ends = [at.stop for at in places(heads).values()]
+    """Each head's forecast from its outputs, in float32."""
+    ends = [at.stop for at in output_slices(heads).values()]
     parts = jnp.split(outputs.astype(jnp.float32), ends[:-1], axis=-1)
     return {
         name: head.decode(part, log_scale)
@@ -39,9 +39,9 @@ def decode(
 
 
 def class_outputs(config: Config) -> slice:
-    """Which of the outputs are class logits: those of ``config.classifier``, first horizon."""
+    """The slice of the class logits of ``config.classifier`` at its first horizon."""
     name, head = config.classifier
-    start = places(config.targets)[name].start
+    start = output_slices(config.targets)[name].start
     return slice(start, start + head.width)
 
 

@@ -12,8 +12,8 @@ from fusionjax.models.attention import linear_attention, sliding_window_attentio
 from fusionjax.parallel.rules import constrain_batch
 from fusionjax.types import Tokens
 
-# What a layer keeps of its forward pass for the backward one; the rest is computed again.
-_KEPT = {
+# What a layer saves in the forward pass for the backward pass; the rest is recomputed.
+_SAVED = {
     "layer": jax.checkpoint_policies.nothing_saveable,
     "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
@@ -68,9 +68,9 @@ class Layer(nn.Module):
 
 def energy(x: Float[Array, "B N D"], mask: Bool[Array, "B N"]) -> Float[Array, "B"]:
     """Log mean square of the real tokens: the scale that normalisation removes from an input."""
-    shown = mask[..., None].astype(jnp.float32)
-    square = jnp.square(x.astype(jnp.float32)) * shown
-    count = jnp.maximum(shown.sum((1, 2)), 1) * np.float32(x.shape[-1])
+    real = mask[..., None].astype(jnp.float32)
+    square = jnp.square(x.astype(jnp.float32)) * real
+    count = jnp.maximum(real.sum((1, 2)), 1) * np.float32(x.shape[-1])
     return jnp.log(square.sum((1, 2)) / count + 1e-6)
 
 
@@ -89,7 +89,7 @@ def order_after(x: Float[Array, "B N D"], before: Tokens | None) -> Float[Array,
 class Stack(nn.Module):
     """All layers as one scanned, rematerialised layer: compile time does not grow with depth.
 
-    Dropout takes whole tokens, before the first layer: a patch, a post, a piece of a chart.
+    Dropout removes whole tokens before the first layer.
     """
 
     config: ModelConfig
@@ -102,12 +102,12 @@ class Stack(nn.Module):
         # An all-true mask is a constant, which XLA would otherwise build on every device for the
         # whole global batch.
         x, mask = order_after(x, before), constrain_batch(mask)
-        loud = energy(x, mask)
+        input_energy = energy(x, mask)
         x = nn.Dropout(self.config.dropout, broadcast_dims=(2,), deterministic=self.deterministic)(
             x
         )
         scanned = nn.scan(
-            nn.remat(Layer, prevent_cse=False, policy=_KEPT[self.config.remat]),
+            nn.remat(Layer, prevent_cse=False, policy=_SAVED[self.config.remat]),
             length=self.config.layers,
             variable_axes={"params": 0},
             in_axes=nn.broadcast,
@@ -116,4 +116,4 @@ class Stack(nn.Module):
         # Activations stay split by rows and weights are gathered; otherwise the embedding's split
         # over D would propagate through the layers, and activations would be exchanged instead.
         x, _ = scanned(self.config, name="layers")(constrain_batch(x), mask)
-        return Tokens(RMSNorm(name="norm")(x), mask, loud)
+        return Tokens(RMSNorm(name="norm")(x), mask, input_energy)

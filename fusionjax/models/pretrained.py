@@ -66,7 +66,7 @@ class _Layer(nn.Module):
 
 
 class SentenceEncoder(nn.Module):
-    """Token ids to one unit vector a text; activations are kept for one layer at a time."""
+    """Token ids to one unit vector a text; layers are rematerialised in the backward pass."""
 
     config: BertConfig
     dtype: Any = jnp.float32  # of activations; parameters and the result are float32
@@ -81,8 +81,8 @@ class SentenceEncoder(nn.Module):
         x = nn.LayerNorm(c.layer_norm_eps, dtype=self.dtype, name="norm")(x)
         for i in range(c.num_hidden_layers):
             x = nn.remat(_Layer)(c, self.dtype, name=f"layer_{i}")(x, mask)
-        x, shown = x.astype(jnp.float32), mask[..., None].astype(jnp.float32)
-        pooled = jnp.sum(x * shown, 1) / jnp.maximum(shown.sum(1), 1)
+        x, real = x.astype(jnp.float32), mask[..., None].astype(jnp.float32)
+        pooled = jnp.sum(x * real, 1) / jnp.maximum(real.sum(1), 1)
         return pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
 
 
@@ -100,14 +100,14 @@ def from_hugging_face(weights: Mapping[str, np.ndarray], config: BertConfig) -> 
         return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
 
     def layer(i: int) -> dict:
-        p = f"encoder.layer.{i}"
+        prefix = f"encoder.layer.{i}"
         return {
-            **{n: dense(f"{p}.attention.self.{n}") for n in ("query", "key", "value")},
-            "attention_output": dense(f"{p}.attention.output.dense"),
-            "attention_norm": norm(f"{p}.attention.output.LayerNorm"),
-            "intermediate": dense(f"{p}.intermediate.dense"),
-            "output": dense(f"{p}.output.dense"),
-            "output_norm": norm(f"{p}.output.LayerNorm"),
+            **{n: dense(f"{prefix}.attention.self.{n}") for n in ("query", "key", "value")},
+            "attention_output": dense(f"{prefix}.attention.output.dense"),
+            "attention_norm": norm(f"{prefix}.attention.output.LayerNorm"),
+            "intermediate": dense(f"{prefix}.intermediate.dense"),
+            "output": dense(f"{prefix}.output.dense"),
+            "output_norm": norm(f"{prefix}.output.LayerNorm"),
         }
 
     embeddings = {

@@ -84,7 +84,7 @@ class Goodput:
         if self._path is not None:
             row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
             row |= {"step": step, "steps": steps}
-            with files.spared(self._path):
+            with files.best_effort(self._path):
                 files.write_text(self._path, json.dumps(row, indent=2))
         return {
             "goodput": self.share,

@@ -74,15 +74,15 @@ def texts(m: Market, name: str, at: object, value: object) -> Market:
     return dataclasses.replace(m, texts=dataclasses.replace(m.texts, **{name: column}))
 
 
-def levels(found: Audit) -> dict[str, str]:
-    return {f.code: f.level for f in found.findings}
+def levels(report: Audit) -> dict[str, str]:
+    return {f.code: f.level for f in report.findings}
 
 
 def test_a_sound_market_passes(config: Config) -> None:
-    found = audit(market(), config)
-    assert set(levels(found).values()) == {"fine"}, found.findings
-    assert found.verdict == "fit to train on"
-    found.require_fit()
+    report = audit(market(), config)
+    assert set(levels(report).values()) == {"fine"}, report.findings
+    assert report.verdict == "fit to train on"
+    report.require_fit()
 
 
 def copied(m: Market) -> Market:
@@ -215,16 +215,16 @@ FAULTS: list[tuple[Callable[[Market], Market], str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "level", "told"), FAULTS, ids=[f"{c}-{level}" for _, c, level, _ in FAULTS]
+    ("fault", "code", "level", "pattern"), FAULTS, ids=[f"{c}-{level}" for _, c, level, _ in FAULTS]
 )
 def test_a_fault_is_named(
-    config: Config, fault: Callable[[Market], Market], code: str, level: str, told: str
+    config: Config, fault: Callable[[Market], Market], code: str, level: str, pattern: str
 ) -> None:
-    found = audit(fault(market()), config)
-    assert levels(found)[code] == level, found.findings
-    (said,) = [f for f in found.findings if f.code == code]
-    assert re.search(told, said.what), said.what
-    assert said.do
+    report = audit(fault(market()), config)
+    assert levels(report)[code] == level, report.findings
+    (finding,) = [f for f in report.findings if f.code == code]
+    assert re.search(pattern, finding.what), finding.what
+    assert finding.do
 
 
 def test_a_crash_is_no_split(config: Config) -> None:
@@ -236,12 +236,12 @@ def test_near_duplicates_are_found_within_a_symbol_only(config: Config) -> None:
     assert m.texts is not None
     nearly = m.texts.embedding[3] + np.float16(0.02)
     for row, share in ((50, "0.4%"), (DAYS + 50, "0.0%")):  # of the same symbol, of the other
-        (said,) = [
+        (finding,) = [
             f
             for f in audit(texts(m, "embedding", row, nearly), config).findings
             if f.code == "text duplicates"
         ]
-        assert f"; {share} say nearly the same" in said.what
+        assert f"; {share} say nearly the same" in finding.what
 
 
 def test_media_that_repeat_across_the_split(config: Config) -> None:
@@ -261,20 +261,20 @@ def test_media_that_repeat_across_the_split(config: Config) -> None:
         dtype=np.dtype(np.uint8),
         records=(),
     )
-    found = audit(dataclasses.replace(m, media={"image": media}), config)
-    (said,) = [f for f in found.findings if f.code == "image duplicates"]
-    assert said.level == "watch"
-    assert said.what.startswith("25.0% of the items of image repeat one of their symbol exactly")
-    assert "50.0% of those after training one from it" in said.what
+    report = audit(dataclasses.replace(m, media={"image": media}), config)
+    (finding,) = [f for f in report.findings if f.code == "image duplicates"]
+    assert finding.level == "watch"
+    assert finding.what.startswith("25.0% of the items of image repeat one of their symbol exactly")
+    assert "50.0% of those after training one from it" in finding.what
 
 
 def test_what_forbids_training_can_be_accepted_by_name(config: Config) -> None:
-    found = audit(copied(market()), config)
-    assert found.verdict == "not fit to train on: copied bars"
+    report = audit(copied(market()), config)
+    assert report.verdict == "not fit to train on: copied bars"
     with pytest.raises(
         InputError, match="copied bars: 1 pairs .* keep one of each pair; or accept"
     ):
-        found.require_fit()
+        report.require_fit()
     known = audit(copied(market()), config.override({"data.accepted_findings": ("copied bars",)}))
     known.require_fit()
     assert known.verdict == "fit to train on"
@@ -285,17 +285,17 @@ def test_the_page_shows_every_finding_and_escapes_what_data_says(
 ) -> None:
     evil = "<script>alert(1)</script>[/b]"
     m = dataclasses.replace(copied(market()), notes=(f"image {evil}.png: missing",))
-    found = audit(m, config)
-    text = page.write(found, tmp_path).read_text()
+    report = audit(m, config)
+    text = page.write(report, tmp_path).read_text()
     assert "<script" not in text
-    Console(file=io.StringIO()).print(page.for_screen(found))  # markup in a name is no markup
+    Console(file=io.StringIO()).print(page.for_screen(report))  # markup in a name is no markup
     assert "&lt;script&gt;" in text
     assert "Not fit to train on: copied bars." in text
-    for f in found.findings:
+    for f in report.findings:
         assert f"<b>{f.code}</b>" in text
-    raw = json.loads(found.save(tmp_path).read_text())
-    assert raw["verdict"] == found.verdict
-    assert set(raw["tables"]) == set(found.tables)
+    raw = json.loads(report.save(tmp_path).read_text())
+    assert raw["verdict"] == report.verdict
+    assert set(raw["tables"]) == set(report.tables)
 
 
 def test_a_busy_source_counts_by_the_root_of_what_it_writes() -> None:
@@ -334,8 +334,8 @@ def test_how_far_a_channel_has_moved_is_what_scipy_says(config: Config) -> None:
     late = m.session > np.datetime64("2020-03-21")
     shifted[late, 1] = (shifted[late, 1] + 0.7).round()  # with ties
     shifted[::7, 1] = np.nan
-    found = audit(dataclasses.replace(m, channels=shifted), config)
-    now = found.tables["channels, on training sessions"].loc["vol20", "KS later"]
+    report = audit(dataclasses.replace(m, channels=shifted), config)
+    now = report.tables["channels, on training sessions"].loc["vol20", "KS later"]
     seen = np.isfinite(shifted[:, 1])
     a, b = (shifted[seen & part, 1] for part in (~late, late))
     assert now == stats.ks_2samp(a, b).statistic > 0.2

@@ -67,5 +67,5 @@ def test_vix_is_missing_before_2014_and_context_is_never_stale() -> None:
 
 @pytest.mark.parametrize("name", ["sp500", "nasdaq", "wti", "vix"])
 def test_a_series_is_what_its_package_loads(name: str) -> None:
-    wanted = importlib.import_module(f"arch.data.{name}").load()
-    pd.testing.assert_frame_equal(sp500._load(name), wanted, check_exact=True)
+    expected = importlib.import_module(f"arch.data.{name}").load()
+    pd.testing.assert_frame_equal(sp500._load(name), expected, check_exact=True)

@@ -100,7 +100,7 @@ def config(root: Path, tmp_path: Path) -> Config:
     )
 
 
-def made(c: Config) -> tuple[Path, Market]:
+def prepared(c: Config) -> tuple[Path, Market]:
     folder = prepare.prepare(c.data, Progress(disable=True))
     return folder, store.load(folder)
 
@@ -117,7 +117,7 @@ def row_of(market: Market, symbol: str, day: str) -> int:
 
 def test_items_reach_the_first_decision_that_may_know_them(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    _, market = made(c)
+    _, market = prepared(c)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64("2024-05-24")))
 
     def level(symbol: str, day: str) -> float | None:
@@ -146,13 +146,13 @@ def test_items_reach_the_first_decision_that_may_know_them(root: Path, tmp_path:
 
 
 def test_columns_beside_the_bars_are_channels(root: Path, tmp_path: Path) -> None:
-    _, market = made(config(root, tmp_path))
+    _, market = prepared(config(root, tmp_path))
     mood = pd.read_csv(root / "bars.csv")["mood"].to_numpy(np.float32)
     np.testing.assert_array_equal(market.channels[:, market.columns(("mood",))[0]], mood)
 
 
 def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
-    folder, market = made(config(root, tmp_path))
+    folder, market = prepared(config(root, tmp_path))
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert any(n.startswith("image images/bad.png: cannot be decoded") for n in notes)
     items = pd.read_parquet(parts_of(folder)[0] / "image" / "items.parquet")
@@ -160,13 +160,13 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
     assert items["record"].tolist().count(-1) == 1
     assert len(np.unique(market.media["image"].record)) == 2  # one file, stored once
     change(root, 0, path="gone.png")
-    notes = json.loads((made(config(root, tmp_path))[0] / "manifest.json").read_text())["notes"]
+    notes = json.loads((prepared(config(root, tmp_path))[0] / "manifest.json").read_text())["notes"]
     assert "image images/gone.png: missing" in notes
 
 
 def test_a_damaged_record_is_told_when_it_is_read(root: Path, tmp_path: Path) -> None:
     """What a set holds of media is read as it is asked for, in the middle of a training."""
-    _, market = made(config(root, tmp_path))
+    _, market = prepared(config(root, tmp_path))
     images = market.media["image"]
     there = np.flatnonzero(images.record >= 0)
     assert images.read(there).shape[1:] == (4, 8)
@@ -186,26 +186,26 @@ def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
     root: Path, tmp_path: Path
 ) -> None:
     c = config(root, tmp_path)
-    first, _ = made(c)
-    assert made(c)[0] == first
+    first, _ = prepared(c)
+    assert prepared(c)[0] == first
     Image.new("L", (20, 10), 41).save(root / "images" / "a.png")
-    assert made(c)[0] != first
-    assert made(c.override({"data.image_size": (8, 8)}))[0] != made(c)[0]
+    assert prepared(c)[0] != first
+    assert prepared(c.override({"data.image_size": (8, 8)}))[0] != prepared(c)[0]
 
 
 def test_an_interrupted_part_is_the_same_for_rows_in_another_order(
     root: Path, tmp_path: Path
 ) -> None:
     c = config(root, tmp_path)
-    folder, _ = made(c)
+    folder, _ = prepared(c)
     (part,) = parts_of(folder)
     (part / "digests.npz").write_bytes(b"PK cut")  # what is damaged counts as unfinished
     path = root / "images" / "manifest.jsonl"
     path.write_text("\n".join(reversed(path.read_text().splitlines())))
-    again, _ = made(c)
+    again, _ = prepared(c)
     assert parts_of(again) == [part]
     Image.new("L", (20, 10), 90).save(root / "images" / "bad.png")
-    grown, market = made(c)
+    grown, market = prepared(c)
     assert len(market.media["image"].bar) == 4, "the repaired picture, and no other, is new"
     assert len(parts_of(grown)) == 2
 
@@ -216,18 +216,18 @@ def test_whole_numbers_that_become_fractions_are_the_same_numbers(
     bars = pd.read_csv(root / "bars.csv")
     bars.assign(volume=1000).to_csv(root / "bars.csv", index=False)
     c = config(root, tmp_path)
-    made(c)
+    prepared(c)
     more = bars.groupby("symbol").tail(1).assign(date="2024-05-28", volume=1000.5)
     both = pd.concat([bars.assign(volume=1000), more]).sort_values(["symbol", "date"])
     both.to_csv(root / "bars.csv", index=False)
-    assert len(parts_of(made(c)[0])) == 2
+    assert len(parts_of(prepared(c)[0])) == 2
 
 
 def test_what_lies_beside_the_data_does_not_count(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path).override({"data.prepared": str(root / "prepared")})
-    first, _ = made(c)
+    first, _ = prepared(c)
     (root / "notes.txt").write_text("mine")
-    assert made(c)[0] == first
+    assert prepared(c)[0] == first
 
 
 def test_what_a_link_leads_to_outside_is_not_even_hashed(root: Path, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_long_text_does_not_make_the_others_as_wide(
         return read(texts, *rest)
 
     monkeypatch.setattr(parts.text, "featurise", featurise)
-    made(config(root, tmp_path))
+    prepared(config(root, tmp_path))
     assert sum(taken) < 100_000
 
 
@@ -280,7 +280,7 @@ def test_items_before_1970_meet_their_own_bars(root: Path, tmp_path: Path) -> No
     stamp = "1969-12-24T10:00:00Z"
     manifest(root / "images", [("BB", stamp, stamp, "desk", "a.png")])
     shutil.rmtree(root / "audio")
-    _, market = made(config(root, tmp_path))
+    _, market = prepared(config(root, tmp_path))
     (bar,) = market.media["image"].bar
     assert market.symbols[market.symbol[bar]] == "BB"
     assert market.session[bar] == np.datetime64("1969-12-24")
@@ -290,16 +290,16 @@ def test_interrupted_it_goes_on_and_ends_the_same(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     c = config(root, tmp_path)
-    folder, market = made(c)
+    folder, market = prepared(c)
     whole = (folder / "manifest.json").read_text()
     (part,) = parts_of(folder)
     for lost in ("image/items.parquet", "digests.npz"):  # records without a list of what they are
         (part / lost).unlink()
-    again, _ = made(c)
+    again, _ = prepared(c)
     assert (again / "manifest.json").read_text() == whole
     (part / "digests.npz").unlink()  # all is there but the end
     monkeypatch.setattr(prepare.media, "decoder", lambda *_: pytest.fail("decoded once more"))
-    _, last = made(c)
+    _, last = prepared(c)
     assert (folder / "manifest.json").read_text() == whole
     np.testing.assert_array_equal(
         last.media["image"].read(np.arange(3)), market.media["image"].read(np.arange(3))
@@ -310,21 +310,21 @@ def test_files_of_which_none_can_be_used_are_an_error(root: Path, tmp_path: Path
     for name in ("a.png", "b.jpg"):
         (root / "images" / name).write_bytes(b"not a picture")
     with pytest.raises(InputError, match="none of the 3 files of kind image can be used; images/a"):
-        made(config(root, tmp_path))
+        prepared(config(root, tmp_path))
     assert not list((tmp_path / "prepared").glob("*/manifest.json"))
 
 
 def test_items_that_came_too_late_for_any_decision_are_counted(root: Path, tmp_path: Path) -> None:
     late = "2024-06-03T10:00:00Z"
     manifest(root / "audio", [("BB", late, late, "ir", "call.flac")])
-    folder, market = made(config(root, tmp_path))
+    folder, market = prepared(config(root, tmp_path))
     assert market.media.keys() == {"image"}
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert "1 items of audio after the last decision of their symbol: not used" in notes
 
 
 def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
-    folder, _ = made(config(root, tmp_path))
+    folder, _ = prepared(config(root, tmp_path))
     (part,) = parts_of(folder)
     (part / "image" / "items.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(InputError, match="image: cannot be read .* delete .* and prepare again"):
@@ -336,7 +336,7 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
     [
         (lambda r: change(r, 0, path="../../secret.png"), "manifest.jsonl: row 0: path .* leaves"),
         (lambda r: change(r, 1, path="/etc/passwd"), "row 1: path '/etc/passwd' leaves"),
-        (lambda r: change(r, 1, path="x/" * 3000), "row 1: path .* is no file name .*too long"),
+        (lambda r: change(r, 1, path="x/" * 3000), "row 1: path .* is not a file name .*too long"),
         (lambda r: change(r, 1, path="\udcff.png"), "jsonl: .*surrogates"),
         (lambda r: change(r, 0, source=["desk"]), "manifest.jsonl: row 0 .*source must be text"),
         (lambda r: change(r, 0, event={"a": 1}), "manifest.jsonl: row 0 .*event must be text"),
@@ -369,7 +369,7 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
             lambda r: (r / "bars.csv").write_text(
                 (r / "bars.csv").read_text().replace("mood", "session")
             ),
-            "column session has a meaning of its own here; rename it",
+            "column session is a reserved name; rename it",
         ),
         (lambda r: change(r, 1, id="x"), "row 0 .*id is missing; fill all or drop the column"),
         (
@@ -387,7 +387,7 @@ def test_bad_tables_are_refused_and_nothing_is_left(
 ) -> None:
     how(root)
     with pytest.raises(InputError, match=message):
-        made(config(root, tmp_path))
+        prepared(config(root, tmp_path))
     assert not list((tmp_path / "prepared").glob("*/manifest.json"))
 
 
@@ -406,7 +406,7 @@ def test_items_without_prices_are_counted(root: Path) -> None:
 
 def test_a_modality_that_the_folder_lacks_is_refused(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    _, market = made(c)
+    _, market = prepared(c)
     lacking = Market(**{**vars(market), "media": {}})
     with pytest.raises(InputError, match="modalities.image wants image; data.source 'folder' has"):
         Windows(lacking, c, Scaler.fit(market, np.datetime64("2024-05-24")))
@@ -453,25 +453,25 @@ def same_market(a: Market, b: Market) -> None:
 
 def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    tied = [("AA", "2024-05-09T10:00:00Z", said) for said in ("up", "down", "up", "no news")]
+    tied = [("AA", "2024-05-09T10:00:00Z", text) for text in ("up", "down", "up", "no news")]
     write_texts(root, tied)
-    before, old = made(c)
+    before, old = prepared(c)
     (first,) = parts_of(before)
     stamps = {p: p.stat().st_mtime_ns for p in first.rglob("*") if p.is_file()}
     grow(root)
     later = [("BB", "2024-05-09T10:00:00Z", "up"), ("BB", "2024-05-28T10:00:00Z", "down")]
     write_texts(root, [*later, *tied, ("AA", "2024-05-09T10:00:00Z", "up")])
-    after, new = made(c)
+    after, new = prepared(c)
     assert parts_of(after)[0] == first
     assert len(parts_of(after)) == 2
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps, "an old row was written again"
-    told = json.loads((after / "manifest.json").read_text())
-    assert told["grown_from"] == json.loads((before / "manifest.json").read_text())["fingerprint"]
-    assert told["media"] == {"image": 5, "audio": 1}
-    assert told["documents"] == 7
-    assert not any("bad.png" in note for note in told["notes"])
+    data = json.loads((after / "manifest.json").read_text())
+    assert data["grown_from"] == json.loads((before / "manifest.json").read_text())["fingerprint"]
+    assert data["media"] == {"image": 5, "audio": 1}
+    assert data["documents"] == 7
+    assert not any("bad.png" in note for note in data["notes"])
     assert len(new.session) == len(old.session) + 2
-    at_once = made(c.override({"data.prepared": str(tmp_path / "other")}))[1]
+    at_once = prepared(c.override({"data.prepared": str(tmp_path / "other")}))[1]
     assert at_once.fingerprint == new.fingerprint
     same_market(new, at_once)
     same_market(store.load(before), old)  # whoever was trained on the old set still has it
@@ -479,11 +479,11 @@ def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path:
 
 def test_changed_history_makes_a_set_of_its_own(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    before, _ = made(c)
+    before, _ = prepared(c)
     bars = pd.read_csv(root / "bars.csv", float_precision="round_trip")
     bars.loc[3, "volume"] += 1
     bars.to_csv(root / "bars.csv", index=False)
-    after, _ = made(c)
+    after, _ = prepared(c)
     assert not set(parts_of(before)) & set(parts_of(after))
     assert json.loads((after / "manifest.json").read_text())["grown_from"] is None
 
@@ -502,8 +502,8 @@ def test_events_whose_items_do_not_pair_up_are_told(root: Path) -> None:
     lines = pd.DataFrame({"symbol": "AA", "event_time": "2024-05-10", "event": ["call"] * 2})
     lines = lines.assign(available_time=lines["event_time"], text="We grew")
     lines.to_csv(root / "texts.csv", index=False)
-    (told,) = source.read(root, "XNYS").misaligned
-    assert told == "event call: 2 in texts.csv, 3 in images/manifest.jsonl"
+    (description,) = source.read(root, "XNYS").misaligned
+    assert description == "event call: 2 in texts.csv, 3 in images/manifest.jsonl"
 
 
 def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
@@ -523,7 +523,7 @@ def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
     c.data.max_frames, c.data.frame_features = 6, 2
     c.data.splits.train = c.data.splits.dev = ("2024-05-01", "2024-05-24")
     made_config = small(c, tmp_path / "prepared", data__source="folder", data__root=str(root))
-    _, market = made(made_config)
+    _, market = prepared(made_config)
     scaler = Scaler.fit(market, np.datetime64("2024-05-15"))  # the third is later, and ten times
     assert 250 < scaler.mean["frames[0]"] < 350
     windows = Windows(market, made_config, scaler)
@@ -544,13 +544,13 @@ def test_a_video_may_be_heard_too(root: Path, tmp_path: Path) -> None:
     write_video_with_sound(root / "video" / "talk.mp4")
     stamp = "2024-05-20T10:00:00Z"
     item = {"symbol": "AA", "event_time": stamp, "available_time": stamp, "source": "ir"}
-    seen = [{**item, "path": "talk.mp4", **told} for told in ({"sound": True}, {}, {"sound": "no"})]
+    seen = [{**item, "path": "talk.mp4", **flag} for flag in ({"sound": True}, {}, {"sound": "no"})]
     path = root / "video" / "manifest.jsonl"
     path.write_text("\n".join(map(json.dumps, seen)))
     with pytest.raises(InputError, match="manifest.jsonl: row 2 .*sound must be true or false"):
-        made(config(root, tmp_path))
+        prepared(config(root, tmp_path))
     path.write_text("\n".join(map(json.dumps, seen[:2])))
-    _, market = made(config(root, tmp_path))
+    _, market = prepared(config(root, tmp_path))
     assert len(market.media["video"].bar) == 2
     sound = market.media["audio"]
     assert len(sound.bar) == 2, "the clip of BB and one of the two showings"
@@ -562,11 +562,11 @@ def test_a_file_that_moved_to_another_folder_is_another_raw_state(
     root: Path, tmp_path: Path
 ) -> None:
     c = config(root, tmp_path)
-    before, _ = made(c)
+    before, _ = prepared(c)
     (root / "images" / "old").mkdir()
     (root / "images" / "a.png").rename(root / "images" / "old" / "a.png")
     change(root, 0, path="old/a.png")
-    after, market = made(c)
+    after, market = prepared(c)
     assert after != before
     assert len(market.media["image"].bar) == 3
 
@@ -576,6 +576,6 @@ def test_the_last_sector_of_a_symbol_counts(root: Path, tmp_path: Path) -> None:
     moved = (bars["symbol"] == "AA") & (bars["date"] > "2024-05-10")
     bars["sector"] = np.where(bars["symbol"] == "BB", None, np.where(moved, "banks", "oil"))
     bars.to_csv(root / "bars.csv", index=False)
-    _, market = made(config(root, tmp_path))
+    _, market = prepared(config(root, tmp_path))
     assert market.sectors == {"AA": "banks"}
     assert "sector" not in market.channel_names

@@ -85,8 +85,8 @@ def test_video_frames_are_evenly_spaced_ends_included(tmp_path: Path) -> None:
     assert (frames.shape, frames.dtype, length) == ((4, 16, 32), np.uint8, 4)
     level = frames.mean((1, 2))
     # Broadcast luma 16-235 to full range: (y - 16) · 255 / 219.
-    wanted = (np.array([20, 80, 140, 200]) - 16) * 255 / 219
-    np.testing.assert_allclose(level, wanted, atol=4)
+    expected = (np.array([20, 80, 140, 200]) - 16) * 255 / 219
+    np.testing.assert_allclose(level, expected, atol=4)
 
 
 def test_a_short_video_repeats_its_frames(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for kind in media.folders():
-        with pytest.raises(media.Undecodable, match="is no regular file"):
+        with pytest.raises(media.Undecodable, match="is not a regular file"):
             media.decoder(kind, config())(tmp_path / "pipe")
 
 

@@ -170,12 +170,12 @@ def test_a_meta_set_is_built_only_where_it_is_due_and_is_the_same() -> None:
     always = training_feeds(cut, windows, **sizes)  # type: ignore[arg-type]
     odd = training_feeds(cut, windows, is_update_step=lambda step: step % 2 == 1, **sizes)  # type: ignore[arg-type]
     for step in range(6):
-        wanted, got = next(always), next(odd)
-        np.testing.assert_array_equal(got.batch.sample_id, wanted.batch.sample_id)
+        expected, got = next(always), next(odd)
+        np.testing.assert_array_equal(got.batch.sample_id, expected.batch.sample_id)
         assert (got.meta is None) == (step % 2 == 0)
         if got.meta is not None:
-            assert wanted.meta is not None
-            np.testing.assert_array_equal(got.meta.sample_id, wanted.meta.sample_id)
+            assert expected.meta is not None
+            np.testing.assert_array_equal(got.meta.sample_id, expected.meta.sample_id)
 
 
 def first(count: int) -> tuple[Samples, Windows]:

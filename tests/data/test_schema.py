@@ -59,14 +59,14 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
         (lambda b: b.assign(low=[-1.0, 1, 2]), "row 0.*low"),
         (lambda b: b.assign(open=["1", "x", "3"]), "column open holds .*expected numbers"),
         (lambda b: b.assign(volume=[1.0, -5, 1]), "row 1.*volume"),
-        (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*needs a date"),
+        (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*date is missing"),
         (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not a plain YYYY-MM-DD"),
         (lambda b: b.iloc[:0], "holds no rows"),
         (lambda b: b.assign(symbol=[1, 2, 3]), "row 0.*symbol must be text"),
         (lambda b: b.assign(symbol=["A", None, "A"]), "row 1.*symbol must be text"),
         (lambda b: b.assign(low=[0.5, 2.5, 2]), "row 1.*between low and high"),
         (lambda b: b.assign(date=pd.to_datetime(b["date"]).dt.tz_localize("UTC")), "not a plain"),
-        (lambda b: b.assign(date=b["date"] + "T10:00"), "row 0.*a time of day is extra"),
+        (lambda b: b.assign(date=b["date"] + "T10:00"), "row 0.*date has a time of day"),
         (lambda b: b.assign(date=[20200102, 20200103, 20200106]), "row 0.*date is a number"),
         (lambda b: b.assign(date=[np.inf, 1.0, 2.0]), "row 0.*date is a number; write YYYY"),
         (lambda b: b.assign(date=["2020-01-02", "2020-01-03", "9999-12-31"]), "row 2.*1800 to 219"),
@@ -138,7 +138,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="missing; the folder holds nothing"):
         schema.read_table(tmp_path / "empty" / "bars.parquet")
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(InputError, match="pipe.csv: is no regular file"):
+    with pytest.raises(InputError, match="pipe.csv: is not a regular file"):
         schema.read_table(tmp_path / "pipe.csv")
 
 

@@ -76,10 +76,10 @@ def test_documents_are_the_latest_known_ones() -> None:
     batch = build(market, np.array([row]))
     texts, got = market.texts, batch.inputs["text"]
     assert texts is not None
-    wanted = np.flatnonzero((texts.bar >= row - 2) & (texts.bar <= row))[-4:]
-    assert got.mask[0].sum() == len(wanted) > 0
-    np.testing.assert_array_equal(got.embedding[0][got.mask[0]], texts.embedding[wanted])
-    age = (market.decision_time[row] - texts.available_time[wanted]) / 3600
+    expected = np.flatnonzero((texts.bar >= row - 2) & (texts.bar <= row))[-4:]
+    assert got.mask[0].sum() == len(expected) > 0
+    np.testing.assert_array_equal(got.embedding[0][got.mask[0]], texts.embedding[expected])
+    age = (market.decision_time[row] - texts.available_time[expected]) / 3600
     np.testing.assert_allclose(got.age[0][got.mask[0]], age)
     assert (age >= 0).all()
 

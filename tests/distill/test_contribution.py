@@ -38,9 +38,9 @@ def test_removals_by_hand() -> None:
         assert e.gain is not None
         return (e.gain * e.h).sum((1, 2)) ** 2
 
-    wanted = [[49 - 100, 9 - 100], [225 - 676, 121 - 676]]
+    expected = [[49 - 100, 9 - 100], [225 - 676, 121 - 676]]
     off, swapped = removals(loss_of, encoded(H, H * 0 + 1))
-    np.testing.assert_allclose(off, wanted, rtol=1e-6)
+    np.testing.assert_allclose(off, expected, rtol=1e-6)
     assert not swapped.any(), "a third of two rows is none: each keeps its own"
     three = np.concatenate([H, H[:1] * 2])
     off, swapped = removals(loss_of, encoded(three, three * 0 + 1))

@@ -85,14 +85,14 @@ def test_the_margin_is_in_standard_errors() -> None:
 def test_samples_of_one_session_count_as_one() -> None:
     """0.5 ± 0.25 by sample. Two days that agree inside and differ: ±0.35; two balanced days: ±0."""
     loss_of = worth([0.0, 0.0, 1.0, 1.0], [5.0] * 4, [5.0] * 4)
-    for session, wanted in (
+    for session, expected in (
         ([0, 1, 2, 3], 0.25),
         ([0, 0, 1, 1], np.sqrt(1.0 + 1.0) / 4),  # sums of a day: -1 and +1
         ([0, 1, 0, 1], 0.0),
         ([3, 3, 1, 1], np.sqrt(2.0) / 4),  # numbers of sessions may have gaps
     ):
         _, rise, error = eliminate(loss_of, ALL, np.array(session), 0.0)
-        np.testing.assert_allclose([rise[0], error[0]], [0.5, wanted], atol=1e-6)
+        np.testing.assert_allclose([rise[0], error[0]], [0.5, expected], atol=1e-6)
     by_day, by_sample = (
         eliminate(loss_of, ALL, np.array(s), 1.5)[0].tolist() for s in ([0, 0, 1, 1], [0, 1, 2, 3])
     )

@@ -51,26 +51,26 @@ def number(x: float) -> Array:
 
 
 def test_hard_labels_are_one_hot() -> None:
-    made = labels(3)
-    assert made["direction"].tolist() == [[[0, 1, 0]], [[1, 0, 0]]]
-    assert made["direction"].dtype == jnp.float32
-    np.testing.assert_allclose(made["returns"], [[0.02], [-0.01]])
-    np.testing.assert_allclose(made["volatility"], [[-4.0], [-5.0]])
+    result = labels(3)
+    assert result["direction"].tolist() == [[[0, 1, 0]], [[1, 0, 0]]]
+    assert result["direction"].dtype == jnp.float32
+    np.testing.assert_allclose(result["returns"], [[0.02], [-0.01]])
+    np.testing.assert_allclose(result["volatility"], [[-4.0], [-5.0]])
 
 
 def test_softened_labels_lie_between_label_and_teacher() -> None:
-    made = soften(labels(), teacher([0.4, 0.6], [0.2, 0.8]), number(0.25))
+    result = soften(labels(), teacher([0.4, 0.6], [0.2, 0.8]), number(0.25))
     # 0.75·1 + 0.25·0.6 = 0.9 and 0.75·1 + 0.25·0.2 = 0.8.
-    np.testing.assert_allclose(made["direction"][:, 0], [[0.1, 0.9], [0.8, 0.2]], rtol=1e-6)
+    np.testing.assert_allclose(result["direction"][:, 0], [[0.1, 0.9], [0.8, 0.2]], rtol=1e-6)
     # 0.75·-4 + 0.25·-4.4 = -4.1 and 0.75·-5 + 0.25·-4 = -4.75.
-    np.testing.assert_allclose(made["volatility"], [[-4.1], [-4.75]], rtol=1e-6)
-    np.testing.assert_allclose(made["returns"], labels()["returns"])
+    np.testing.assert_allclose(result["volatility"], [[-4.1], [-4.75]], rtol=1e-6)
+    np.testing.assert_allclose(result["returns"], labels()["returns"])
 
 
 def test_a_share_of_nothing_softens_nothing_and_of_all_is_the_teacher() -> None:
-    said = teacher([0.4, 0.6], [0.2, 0.8])
-    none, whole = (soften(labels(), said, number(s)) for s in (0.0, 1.0))
+    forecast = teacher([0.4, 0.6], [0.2, 0.8])
+    none, full = (soften(labels(), forecast, number(s)) for s in (0.0, 1.0))
     np.testing.assert_array_equal(none["direction"], labels()["direction"])
     np.testing.assert_array_equal(none["volatility"], labels()["volatility"])
-    np.testing.assert_allclose(whole["direction"][:, 0], [[0.4, 0.6], [0.2, 0.8]], rtol=1e-6)
-    np.testing.assert_allclose(whole["volatility"], said["volatility"])
+    np.testing.assert_allclose(full["direction"][:, 0], [[0.4, 0.6], [0.2, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(full["volatility"], forecast["volatility"])

@@ -39,14 +39,14 @@ def tone(hertz: float, amplitude: float = 0.5, count: int = 4000) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def encoded(spec: Modality, given: object) -> Tokens:
+def encoded(spec: Modality, value: object) -> Tokens:
     model = spec.encoder(MODEL, True)
-    return model.init_with_output(jax.random.key(0), given)[0]
+    return model.init_with_output(jax.random.key(0), value)[0]
 
 
-def run(spec: Modality, given: object) -> Tokens:
+def run(spec: Modality, value: object) -> Tokens:
     """What an encoder makes of it at its start, as numpy arrays."""
-    return jax.device_get(encoded(spec, given))
+    return jax.device_get(encoded(spec, value))
 
 
 def parameters(spec: Modality, given: object) -> dict:
@@ -78,8 +78,8 @@ def test_log_mel_is_that_of_an_independent_transform() -> None:
         samples / 32768.0, window="hann", nperseg=400, noverlap=200, boundary=None, padded=False
     )
     power = np.abs(spectrum) ** 2  # scipy scales by the window's sum, as we do
-    wanted = np.log(np.einsum("bkt,km->btm", power, mel_filters(20, 400, 8000)) + 1e-8)
-    np.testing.assert_allclose(mel, wanted, atol=2e-3)
+    expected = np.log(np.einsum("bkt,km->btm", power, mel_filters(20, 400, 8000)) + 1e-8)
+    np.testing.assert_allclose(mel, expected, atol=2e-3)
     assert mask.tolist() == [[True] * 9, [True] * 4 + [False] * 5]
 
 

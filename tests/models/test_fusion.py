@@ -99,8 +99,8 @@ def test_pool_is_not_poisoned_by_what_is_not_real() -> None:
         x=np.where((t["b"].mask & PRESENT["b"][:, None])[..., None], t["b"].x, NAN),
         energy=np.where(PRESENT["b"], t["b"].energy, NAN),
     )
-    for got, wanted in zip(pooled(t, PRESENT), pooled(tokens(), PRESENT), strict=True):
-        np.testing.assert_array_equal(got, wanted)
+    for got, expected in zip(pooled(t, PRESENT), pooled(tokens(), PRESENT), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("name", [*FUSIONS])
@@ -128,11 +128,11 @@ def test_a_present_modality_changes_what_is_said(name: str) -> None:
 def test_with_nothing_present_every_sample_gets_the_same_outputs(name: str) -> None:
     c = config(name)
     nobody = np.zeros((4, 3), bool)
-    said = run(c, moved(start(c)), encoded(nobody, absent=float("nan"))).outputs
-    assert np.isfinite(said).all()
-    np.testing.assert_array_equal(said, np.broadcast_to(said[:1], said.shape))
+    fused = run(c, moved(start(c)), encoded(nobody, absent=float("nan"))).outputs
+    assert np.isfinite(fused).all()
+    np.testing.assert_array_equal(fused, np.broadcast_to(fused[:1], fused.shape))
     # ... and it is what a sample of a mixed batch with nothing present gets.
-    np.testing.assert_allclose(run(c, moved(start(c)), encoded()).outputs[3], said[0], atol=1e-6)
+    np.testing.assert_allclose(run(c, moved(start(c)), encoded()).outputs[3], fused[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", [*FUSIONS])
@@ -149,11 +149,11 @@ def test_a_batch_of_one_says_what_a_larger_batch_says(name: str) -> None:
 @pytest.mark.parametrize("name", [*FUSIONS])
 def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
     c = config(name)
-    said = run(c, moved(start(c)), encoded())
-    assert (said.experts is not None) == (name in LATE)
-    assert (said.quality is not None) == (name == "distilled")
-    if said.experts is not None:
-        assert not said.experts[~SHOWN].any()
+    fused = run(c, moved(start(c)), encoded())
+    assert (fused.experts is not None) == (name in LATE)
+    assert (fused.quality is not None) == (name == "distilled")
+    if fused.experts is not None:
+        assert not fused.experts[~SHOWN].any()
 
 
 @pytest.mark.parametrize("name", ["equal", "concat", "late", "ogm_ge"])
@@ -171,17 +171,17 @@ def test_gates_share_out_the_number_present(name: str) -> None:
     assert abs(w[1, 0] - w[1, 1]) > 1e-3
 
 
-def experts_of(said: Fused) -> np.ndarray:
-    assert said.experts is not None
-    return said.experts
+def experts_of(fused: Fused) -> np.ndarray:
+    assert fused.experts is not None
+    return fused.experts
 
 
 def test_late_and_on_the_fly_are_mean_and_sum_of_the_experts() -> None:
     for name, by in (("late", [3, 2, 1, 1]), ("ogm_ge", [1, 1, 1, 1])):
         c = config(name)
-        said = run(c, moved(start(c)), encoded())
+        fused = run(c, moved(start(c)), encoded())
         np.testing.assert_allclose(
-            said.outputs, experts_of(said).sum(1) / np.array(by)[:, None], atol=1e-6
+            fused.outputs, experts_of(fused).sum(1) / np.array(by)[:, None], atol=1e-6
         )
 
 
@@ -197,9 +197,9 @@ def test_confidence_takes_the_sure_and_all_where_none_is() -> None:
     params = start(c)
     # Modality m says the logits (bias[m], 0) whatever it sees: probabilities 0.88, 0.5 and 0.12.
     bias = one_output(params)
-    said = run(c, params | {"expert_bias": bias}, encoded())
-    assert said.modality.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
-    np.testing.assert_allclose(said.outputs[:, 0], [0, 2, -2, 0], atol=1e-6)
+    fused = run(c, params | {"expert_bias": bias}, encoded())
+    assert fused.modality.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    np.testing.assert_allclose(fused.outputs[:, 0], [0, 2, -2, 0], atol=1e-6)
     unsure = run(c, params | {"expert_bias": bias / 4}, encoded())  # at most 0.62
     assert unsure.modality.tolist() == SHOWN.astype(float).tolist()
 
@@ -207,24 +207,24 @@ def test_confidence_takes_the_sure_and_all_where_none_is() -> None:
 def test_quality_is_the_energy_score_of_an_expert() -> None:
     c = config("qmf")
     params = start(c)
-    said = run(c, params | {"expert_bias": one_output(params)}, encoded())
+    fused = run(c, params | {"expert_bias": one_output(params)}, encoded())
     weight = np.log1p(np.exp([2.0, 0.0, -2.0]) + 1.0)  # softplus(log Σ exp) = log(1 + Σ exp)
-    np.testing.assert_allclose(said.modality[0], weight, rtol=1e-6)
-    np.testing.assert_allclose(said.outputs[0, 0], 2 * weight[0] - 2 * weight[2], rtol=1e-6)
+    np.testing.assert_allclose(fused.modality[0], weight, rtol=1e-6)
+    np.testing.assert_allclose(fused.outputs[0, 0], 2 * weight[0] - 2 * weight[2], rtol=1e-6)
 
 
 def test_distilled_starts_as_plain_fusion() -> None:
     c = config("distilled")
     params = start(c)
-    said = run(c, params, encoded())
-    assert said.modality.tolist() == SHOWN.astype(float).tolist(), "each exactly 1"
-    assert (said.feature == 1).all()
-    assert not said.outputs.any(), "and every head at its start"
+    fused = run(c, params, encoded())
+    assert fused.modality.tolist() == SHOWN.astype(float).tolist(), "each exactly 1"
+    assert (fused.feature == 1).all()
+    assert not fused.outputs.any(), "and every head at its start"
     # The late path by hand: experts over the number of modalities that samples have on average.
     away = moved(params) | {"weights": params["weights"], "readout": params["readout"]}
     away = away | {"presence": np.array([1.0, 1.0, 0.5], np.float32)}
-    said = run(c, away, encoded())
-    np.testing.assert_allclose(said.outputs, experts_of(said).sum(1) / 2.5, atol=1e-6)
+    fused = run(c, away, encoded())
+    np.testing.assert_allclose(fused.outputs, experts_of(fused).sum(1) / 2.5, atol=1e-6)
 
 
 def weights_of(params: dict[str, Any], **values: object) -> dict[str, Any]:
@@ -239,16 +239,16 @@ def test_distilled_weights_by_hand() -> None:
     c = config("distilled")
     params, e = start(c), encoded()
     three = np.log(3.0)
-    said = run(c, weights_of(params, modality=[three, 0, -three]), e)
-    np.testing.assert_allclose(said.modality[0], [1.5, 1, 0.5], rtol=1e-6)
-    assert said.modality[3].tolist() == [0, 0, 0]
+    fused = run(c, weights_of(params, modality=[three, 0, -three]), e)
+    np.testing.assert_allclose(fused.modality[0], [1.5, 1, 0.5], rtol=1e-6)
+    assert fused.modality[3].tolist() == [0, 0, 0]
     first = np.zeros((3, 3), np.float32)
     first[0, 0] = 1
     quality = (e.energy[0, 0] - 2) * first
     seen = params | {"clue_mean": quality, "clue_std": np.full((3, 3), 2, np.float32)}
     quality_head = three * first
-    said = run(c, weights_of(seen, rater=quality_head), e)
-    np.testing.assert_allclose(said.modality[0], [1.5, 1, 1], rtol=1e-6)
+    fused = run(c, weights_of(seen, rater=quality_head), e)
+    np.testing.assert_allclose(fused.modality[0], [1.5, 1, 1], rtol=1e-6)
 
 
 def test_a_feature_weight_scales_what_both_paths_read() -> None:
@@ -258,12 +258,12 @@ def test_a_feature_weight_scales_what_both_paths_read() -> None:
     half = ones.copy()
     half[1, 2] = 0.5
     params = params | {"feature": ones}
-    said = run(c, params | {"feature": half}, e)
-    assert said.feature[1, 2] == 0.5
-    wanted = run(c, params, dataclasses.replace(e, gain=np.broadcast_to(half, e.h.shape)))
-    np.testing.assert_allclose(said.outputs, wanted.outputs, atol=1e-6)
-    np.testing.assert_allclose(said.experts, wanted.experts, atol=1e-6)
-    assert np.abs(said.outputs - run(c, params, e).outputs).max() > 1e-3
+    fused = run(c, params | {"feature": half}, e)
+    assert fused.feature[1, 2] == 0.5
+    expected = run(c, params, dataclasses.replace(e, gain=np.broadcast_to(half, e.h.shape)))
+    np.testing.assert_allclose(fused.outputs, expected.outputs, atol=1e-6)
+    np.testing.assert_allclose(fused.experts, expected.experts, atol=1e-6)
+    assert np.abs(fused.outputs - run(c, params, e).outputs).max() > 1e-3
 
 
 def test_distilled_scales_its_joint_path() -> None:
@@ -289,9 +289,9 @@ def test_a_dropped_modality_counts_as_absent_exactly(dropped: int, taught: bool)
     others = np.arange(3) != dropped
     without = run(c, params | {"kept": others.astype(np.float32)}, encoded())
     absent = SHOWN & others[None]
-    wanted = run(c, params, dataclasses.replace(encoded(), present=absent))
-    np.testing.assert_array_equal(without.modality, wanted.modality)
-    np.testing.assert_array_equal(without.outputs, wanted.outputs)
+    expected = run(c, params, dataclasses.replace(encoded(), present=absent))
+    np.testing.assert_array_equal(without.modality, expected.modality)
+    np.testing.assert_array_equal(without.outputs, expected.outputs)
 
 
 def test_training_rows_reach_experts_but_not_through_the_late_path() -> None:

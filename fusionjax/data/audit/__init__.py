@@ -1,4 +1,4 @@
-"""How good a prepared set is, before anything is trained on it: findings, tables and a verdict."""
+"""Checks the quality of a prepared set before training: findings, tables and a verdict."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from fusionjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What an audit found; ``tables`` by title."""
+    """Findings about ``subject``, with ``tables`` by title; codes in ``accepted`` are tolerated."""
 
     subject: str
     findings: list[Finding]
@@ -25,17 +25,17 @@ class Audit:
 
     @property
     def refusals(self) -> list[Finding]:
-        """What forbids training: findings to stop at that the config does not accept."""
+        """Findings of level ``stop`` that the config does not accept: they forbid training."""
         return [f for f in self.findings if f.level == STOP and f.code not in self.accepted]
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """Whether the set is fit to train on, in one sentence."""
         watch = [f for f in self.findings if f.level == WATCH]
         if self.refusals:
             return f"not fit to train on: {', '.join(f.code for f in self.refusals)}"
         if watch:
-            return f"fit to train on, with {len(watch)} things to look at"
+            return f"fit to train on, with {len(watch)} findings to look at"
         return "fit to train on"
 
     def require_fit(self) -> None:
@@ -61,18 +61,17 @@ class Audit:
 
 
 def audit(market: Market, config: Config) -> Audit:
-    """Looks at bars, texts, media and labels of a prepared set, and at what was left out of it.
+    """Checks bars, texts, media and labels of a prepared set, and what was left out of it.
 
     Args:
       market: the set.
-      config: its splits, targets and channels; ``data.accepted_findings`` names findings that are
-      known.
+      config: gives splits, targets, channels and ``data.accepted_findings``.
     """
     tables: dict[str, pd.DataFrame] = {}
     findings = [
-        *bars.look(market, config, tables),
-        *items.look(market, config, tables),
-        *labels.look(market, config, tables),
+        *bars.findings(market, config, tables),
+        *items.findings(market, config, tables),
+        *labels.findings(market, config, tables),
     ]
     subject = f"{config.data.source} {market.fingerprint[:12]}"
     return Audit(subject, findings, tables, config.data.accepted_findings)

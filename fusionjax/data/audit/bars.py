@@ -1,4 +1,4 @@
-"""Bars under audit: gaps, frozen or copied series, unit jumps, renamed symbols, wild channels."""
+"""Audit of bars: gaps, frozen or copied series, unit jumps, renamed symbols, wild channels."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,17 @@ from fusionjax.config import Config
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.store import Market
 
-_LONG_GAP, _MISSING = 5, 0.01  # sessions in a row, share of a symbol's sessions
+_LONG_GAP, _MISSING = 5, 0.01  # missing sessions: in a row, as a share of the symbol's
 _FROZEN_RUN = 5  # bars in a row that repeat the one before
-_COPIED = 20  # equal bars that make one symbol a copy of another
+_COPIED = 20  # equal bars that two symbols may not share
 _RATIOS = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 10, 20, 25, 50, 100, 1000])
-_CLEAR_RATIO = 5.0  # from here on no ordinary day explains a jump
+_CLEAR_RATIO = 5.0  # a move by this factor stops training: no ordinary day explains it
 _WILD = 8.0  # robust standard deviations
 _SHIFTED = 0.3  # Kolmogorov-Smirnov distance of a channel between training and later
 
 
-def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
-    """Yields what is to be said of the bars; adds tables."""
+def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+    """Yields the findings on bars; adds tables."""
     yield _gaps(market, tables)
     yield _frozen(market)
     yield _copies(market)
@@ -29,22 +29,22 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
 
 
 def _gaps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
-    sessions, at = np.unique(market.session, return_inverse=True)
-    step = np.diff(at)
-    within = np.diff(market.symbol) == 0
-    missing = np.where(within, step - 1, 0)
+    sessions, position = np.unique(market.session, return_inverse=True)
+    step = np.diff(position)
+    same_symbol = np.diff(market.symbol) == 0
+    missing = np.where(same_symbol, step - 1, 0)
     frame = pd.DataFrame({"symbol": market.symbol[1:], "missing": missing})
-    by = frame.groupby("symbol")["missing"].agg(["sum", "max"])
+    per_symbol = frame.groupby("symbol")["missing"].agg(["sum", "max"])
     first, last = market.first_row, market.last_row
     rows = np.unique(first)
-    held = last[rows] - rows + 1
+    bar_count = last[rows] - rows + 1
     table = pd.DataFrame(
         {
             "first": market.session[rows].astype(str),
             "last": market.session[last[rows]].astype(str),
-            "bars": held,
-            "missing": by["sum"].reindex(range(len(rows)), fill_value=0).to_numpy(),
-            "longest gap": by["max"].reindex(range(len(rows)), fill_value=0).to_numpy(),
+            "bars": bar_count,
+            "missing": per_symbol["sum"].reindex(range(len(rows)), fill_value=0).to_numpy(),
+            "longest gap": per_symbol["max"].reindex(range(len(rows)), fill_value=0).to_numpy(),
         },
         index=pd.Index(market.symbols, name="symbol"),
     )
@@ -53,9 +53,9 @@ def _gaps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
     worst = str(share.idxmax())
     bad = (share > _MISSING) | (table["longest gap"] > _LONG_GAP)
     what = (
-        f"{int(bad.sum())} of {len(table)} symbols lack more than {_MISSING:.0%} of the "
-        f"{len(sessions):,} sessions they live through or more than {_LONG_GAP} in a row; the most "
-        f"is {share.max():.1%}, {worst}"
+        f"{int(bad.sum())} of {len(table)} symbols lack more than {_MISSING:.0%} of the sessions "
+        f"between their first and last bar, of {len(sessions):,} in all, or more than {_LONG_GAP} "
+        f"in a row; the most is {share.max():.1%}, {worst}"
     )
     return judged("gaps", WATCH if bad.any() else None, what, "fetch the missing bars")
 
@@ -70,8 +70,8 @@ def _frozen(market: Market) -> Finding:
     long = length >= _FROZEN_RUN
     named = ""
     if long.any():
-        at = start[long][0]
-        named = f"; the first from {_place(market, at)}"
+        row = start[long][0]
+        named = f"; the first from {_place(market, row)}"
     what = (
         f"{same.sum():,} bars repeat the one before exactly, {long.sum()} times "
         f"{_FROZEN_RUN} or more in a row{named}"
@@ -85,10 +85,10 @@ def _copies(market: Market) -> Finding:
     """Different symbols with the same bars: one security twice, which can straddle two splits."""
     traded = np.flatnonzero(market.ohlcv[:, 4] > 0)
     table = pd.DataFrame(market.ohlcv[traded]).assign(session=market.session[traded])
-    row = pd.util.hash_pandas_object(table, index=False).to_numpy()
-    twin = pd.DataFrame({"row": row, "symbol": market.symbol[traded]})
-    twin = twin[twin.duplicated("row", keep=False)].sort_values(["row", "symbol"])
-    pairs = twin.assign(other=twin.groupby("row")["symbol"].shift(-1)).dropna()
+    bar_hash = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    repeated = pd.DataFrame({"row": bar_hash, "symbol": market.symbol[traded]})
+    repeated = repeated[repeated.duplicated("row", keep=False)].sort_values(["row", "symbol"])
+    pairs = repeated.assign(other=repeated.groupby("row")["symbol"].shift(-1)).dropna()
     counts = (
         pairs.groupby(["symbol", "other"], as_index=False).size().rename(columns={"size": "bars"})
     )
@@ -115,9 +115,9 @@ def _renamed(market: Market) -> Finding:
     ended = np.flatnonzero(ends < len(sessions) - 1)
     pairs = []
     for i in ended:
-        after = begins - ends[i]
+        wait = begins - ends[i]
         level = np.log(market.ohlcv[first, 0] / market.ohlcv[last[i], 3])
-        for j in np.flatnonzero((after > 0) & (after <= _LONG_GAP) & (np.abs(level) < 0.1)):
+        for j in np.flatnonzero((wait > 0) & (wait <= _LONG_GAP) & (np.abs(level) < 0.1)):
             pairs.append(f"{market.symbols[i]} to {market.symbols[j]} ({market.session[first[j]]})")
     return judged(
         "renamed symbols",
@@ -131,40 +131,42 @@ def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
     """Adjusted closes that move by a round ratio and stay there: a split or unit not adjusted."""
     log = np.log(market.adj_close)
     move = np.zeros(len(log))
-    inside = np.diff(market.symbol) == 0
-    move[1:][inside] = np.diff(log)[inside]
+    same_symbol = np.diff(market.symbol) == 0
+    move[1:][same_symbol] = np.diff(log)[same_symbol]
     typical = pd.Series(np.abs(move)).groupby(market.symbol).transform("median").to_numpy()
     nearest = np.log(_RATIOS)[np.abs(np.abs(move)[:, None] - np.log(_RATIOS)).argmin(1)]
     row = np.arange(len(log))
     later = np.minimum(row + 5, market.last_row)
     yesterday, earlier = (np.maximum(row - n, market.first_row) for n in (1, 6))
-    stays = np.abs(log[later] - log) < nearest / 2
-    stays &= np.abs(log[yesterday] - log[earlier]) < nearest / 2  # and does not come back from one
-    round_ = np.abs(np.abs(move) - nearest) < np.minimum(4 * typical, 0.05)
-    jump = round_ & stays & (np.abs(move) > 10 * typical) & (np.abs(move) > 0.35)
+    lasting = np.abs(log[later] - log) < nearest / 2
+    lasting &= np.abs(log[yesterday] - log[earlier]) < nearest / 2  # nor reverses an earlier one
+    near_ratio = np.abs(np.abs(move) - nearest) < np.minimum(4 * typical, 0.05)
+    jump = near_ratio & lasting & (np.abs(move) > 10 * typical) & (np.abs(move) > 0.35)
     clear = jump & (nearest >= np.log(_CLEAR_RATIO) - 1e-9)
-    at = np.flatnonzero(jump)
-    if len(at):
+    rows = np.flatnonzero(jump)
+    if len(rows):
         tables["jumps by a round ratio"] = pd.DataFrame(
             {
-                "symbol": [market.symbols[i] for i in market.symbol[at]],
-                "session": market.session[at].astype(str),
-                "moved by": np.exp(move[at]).round(4),
-                "nearest ratio": np.exp(nearest[at]).round(1),
+                "symbol": [market.symbols[i] for i in market.symbol[rows]],
+                "session": market.session[rows].astype(str),
+                "moved by": np.exp(move[rows]).round(4),
+                "nearest ratio": np.exp(nearest[rows]).round(1),
             }
         )
-    named = f", the first {_place(market, at[0])} (× {np.exp(move[at[0]]):.3g})" if len(at) else ""
-    level = STOP if clear.any() else WATCH if len(at) else None
+    first = ""
+    if len(rows):
+        first = f", the first {_place(market, rows[0])} (× {np.exp(move[rows[0]]):.3g})"
+    level = STOP if clear.any() else WATCH if len(rows) else None
     return judged(
         "unit jumps",
         level,
-        f"{len(at)} adjusted closes move by a round ratio and stay there{named}",
+        f"{len(rows)} adjusted closes move by a round ratio and stay there{first}",
         "adjust adj_close for splits, or bring the series to one unit",
     )
 
 
 def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
-    """Indicators of preprocessing: what scaling and clipping will meet."""
+    """Findings on channel values that affect scaling and clipping."""
     used = {c for m in config.modalities.values() for c in m.channel_names}
     last = np.datetime64(config.data.splits[config.train.split][1], "D")
     training = market.session <= last
@@ -172,41 +174,41 @@ def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -
     for i, name in enumerate(market.channel_names):
         values = market.channels[:, i].astype(float)
         known = np.isfinite(values)
-        seen, later = values[training & known], values[~training & known]
-        if not len(seen):
+        trained, later = values[training & known], values[~training & known]
+        if not len(trained):
             rows.append((name, name in used, 1.0, *[np.nan] * 5))
             continue
-        low, middle, high = np.quantile(seen, [0.25, 0.5, 0.75])
+        low, middle, high = np.quantile(trained, [0.25, 0.5, 0.75])
         spread = (high - low) / 1.349 or np.nan
-        wild = float(np.mean(np.abs(seen - middle) > _WILD * spread))
-        shifted = _distance(seen, later) if len(later) else np.nan
+        wild = float(np.mean(np.abs(trained - middle) > _WILD * spread))
+        shifted = _distance(trained, later) if len(later) else np.nan
         missing = 1 - known[training].mean()
         rows.append(
-            (name, name in used, missing, seen.mean(), seen.std(), wild, shifted, later.size)
+            (name, name in used, missing, trained.mean(), trained.std(), wild, shifted, later.size)
         )
     columns = ["channel", "used", "missing", "mean", "std", "wild", "KS later", "later rows"]
     table = pd.DataFrame(rows, columns=columns).set_index("channel")
     tables["channels, on training sessions"] = table
-    mine = table[table["used"]]
-    absent = mine.index[mine["missing"] > 0.5]
+    inputs = table[table["used"]]
+    absent = inputs.index[inputs["missing"] > 0.5]
     yield judged(
         "missing values",
         WATCH if len(absent) else None,
         listed(
-            f"{len(absent)} of {len(mine)} channels lack more than half of their training values",
+            f"{len(absent)} of {len(inputs)} channels lack more than half of their training values",
             absent,
             most=4,
         ),
         "they are masked; a modality is only as present as its rarest channel",
     )
-    constant = mine.index[mine["std"] < 1e-8]
+    constant = inputs.index[inputs["std"] < 1e-8]
     yield judged(
         "constant channels",
         WATCH if len(constant) else None,
         listed(f"{len(constant)} channels never vary in training", constant, most=len(constant)),
         "remove them from config.modalities",
     )
-    wild_channels = mine.index[mine["wild"] > 0.01]
+    wild_channels = inputs.index[inputs["wild"] > 0.01]
     yield judged(
         "outliers",
         WATCH if len(wild_channels) else None,
@@ -218,12 +220,12 @@ def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -
         ),
         "they are clipped there; a logarithm or a rank may serve better",
     )
-    shifted_channels = mine.index[mine["KS later"] > _SHIFTED]
+    shifted_channels = inputs.index[inputs["KS later"] > _SHIFTED]
     yield judged(
         "shifted channels",
         WATCH if len(shifted_channels) else None,
         listed(
-            f"{len(shifted_channels)} channels are distributed otherwise after training (KS "
+            f"{len(shifted_channels)} channels have another distribution after training (KS "
             f"distance above {_SHIFTED})",
             shifted_channels,
             most=4,
@@ -233,9 +235,9 @@ def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's: the largest difference of the two empirical distributions."""
-    at, a, b = np.concatenate([a, b]), np.sort(a), np.sort(b)
-    shares = [np.searchsorted(x, at, side="right") / len(x) for x in (a, b)]
+    """Kolmogorov-Smirnov distance of two samples, from 0 to 1."""
+    points, a, b = np.concatenate([a, b]), np.sort(a), np.sort(b)
+    shares = [np.searchsorted(x, points, side="right") / len(x) for x in (a, b)]
     return float(np.abs(shares[0] - shares[1]).max())
 
 

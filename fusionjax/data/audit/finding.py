@@ -1,4 +1,4 @@
-"""One thing that an audit says."""
+"""The result of one check of an audit."""
 
 import dataclasses
 import itertools
@@ -9,13 +9,13 @@ FINE, WATCH, STOP = "fine", "watch", "stop"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A check and how it came out.
+    """The result of a check.
 
     Attributes:
-      code: its short name; the config accepts a finding by it.
+      code: short name of the check; ``data.accepted_findings`` lists codes.
       level: ``fine``, ``watch`` (a person should look) or ``stop`` (do not train on this).
-      what: what was seen, in words.
-      do: what to do about it; empty where nothing is.
+      what: the result in words.
+      do: what to do about it; may be empty.
     """
 
     code: str
@@ -25,16 +25,16 @@ class Finding:
 
 
 def listed(what: str, examples: Iterable[object], most: int = 3, between: str = ", ") -> str:
-    """What was found and the first few of it."""
+    """``what``, followed by the first few examples."""
     named = between.join(str(e) for e in itertools.islice(examples, most))
     return f"{what}: {named}" if named else what
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:
-    """In the order in which a person should read them."""
+    """Findings to stop at, then those to look at, then the rest."""
     return sorted(findings, key=lambda f: (STOP, WATCH, FINE).index(f.level))
 
 
 def judged(code: str, level: str | None, what: str, do: str) -> Finding:
-    """A finding of ``level``, or that all is well where it is None."""
+    """A finding of ``level``; None means that the check passed."""
     return Finding(code, FINE, what) if level is None else Finding(code, level, what, do)

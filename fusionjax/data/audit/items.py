@@ -1,4 +1,4 @@
-"""Texts and media under audit: coverage, duplicates, staleness, sources, and the order of time."""
+"""Audit of texts and media: coverage, duplicates, staleness, sources and time order."""
 
 from collections.abc import Iterator
 
@@ -12,23 +12,23 @@ from fusionjax.data.media import folders
 from fusionjax.data.store import Market, Media, Texts
 
 _ALIKE = 0.95  # cosine of two texts that say the same
-_BEFORE = 1024  # texts of the same symbol that each is compared with: cost stays linear
+_BEFORE = 1024  # earlier texts of the symbol that each is compared with, so that cost is linear
 _PAGE = 256
-_WAITING = 5 * 86_400  # seconds from available to the first decision: a long weekend has four days
+_WAITING = 5 * 86_400  # seconds from available to the first decision; a long weekend has four days
 _LATE = 30 * 86_400  # seconds from event to available
 _DUPLICATES, _LEAKED, _STALE, _ONE_SOURCE = 0.3, 0.05, 0.05, 0.2
 
 
-def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
-    """Yields what is to be said of texts and media; adds tables."""
+def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
+    """Yields the findings on texts and media; adds tables."""
     coverage = {"bars": _by_year(market, np.arange(len(market.session)))}
-    for kind, held in market.items.items():
-        coverage[kind] = _by_year(market, np.unique(held.bar))
-        yield _in_time(kind, held, market)
-        yield _coverage(kind, held, market, config, tables)
-        yield _duplicates(kind, held, market, config)
-        yield _stale(kind, held, market)
-        yield _sources(kind, held, tables)
+    for kind, items in market.items.items():
+        coverage[kind] = _by_year(market, np.unique(items.bar))
+        yield _in_time(kind, items, market)
+        yield _coverage(kind, items, market, config, tables)
+        yield _duplicates(kind, items, market, config)
+        yield _stale(kind, items, market)
+        yield _sources(kind, items, tables)
     table = pd.DataFrame(coverage).fillna(0).astype(int)
     tables["bars of each year, and how many have an item of their own"] = table
     yield judged(
@@ -41,12 +41,12 @@ def look(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Ite
         ),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
-    of_files = folders()
-    aside = [n for n in market.notes if n.split(" ")[0] in of_files]
+    file_kinds = folders()
+    unusable = [n for n in market.notes if n.split(" ")[0] in file_kinds]
     yield judged(
         "set aside",
-        WATCH if aside else None,
-        listed(f"{len(aside)} files could not be used", aside, between="; "),
+        WATCH if unusable else None,
+        listed(f"{len(unusable)} files could not be used", unusable, between="; "),
         "replace them and prepare again",
     )
 
@@ -56,14 +56,14 @@ def _by_year(market: Market, rows: np.ndarray) -> pd.Series:
     return pd.Series(years).value_counts().sort_index()
 
 
-def _in_time(kind: str, held: Texts | Media, market: Market) -> Finding:
-    early = held.available_time > market.decision_time[held.bar]
-    before = np.maximum(held.bar - 1, 0)
-    same = market.symbol[before] == market.symbol[held.bar]
-    late = same & (held.bar > 0) & (held.available_time <= market.decision_time[before])
+def _in_time(kind: str, items: Texts | Media, market: Market) -> Finding:
+    early = items.available_time > market.decision_time[items.bar]
+    previous = np.maximum(items.bar - 1, 0)
+    same_symbol = market.symbol[previous] == market.symbol[items.bar]
+    late = same_symbol & (items.bar > 0) & (items.available_time <= market.decision_time[previous])
     what = f"{int(early.sum())} items of {kind} are used by a decision that comes before them"
     if late.any():
-        what += f", {int(late.sum())} only by a later one than could"
+        what += f", {int(late.sum())} later than possible"
     return judged(
         f"{kind} from the future",
         STOP if early.any() else WATCH if late.any() else None,
@@ -74,63 +74,63 @@ def _in_time(kind: str, held: Texts | Media, market: Market) -> Finding:
 
 def _coverage(
     kind: str,
-    held: Texts | Media,
+    items: Texts | Media,
     market: Market,
     config: Config,
     tables: dict[str, pd.DataFrame],
 ) -> Finding:
     has = np.zeros(len(market.session), bool)
-    has[held.bar] = True
-    by = pd.DataFrame({"symbol": market.symbol, "has": has})
-    share = by.groupby("symbol")["has"].mean()
-    count = np.bincount(market.symbol[held.bar], minlength=len(market.symbols))
+    has[items.bar] = True
+    by_bar = pd.DataFrame({"symbol": market.symbol, "has": has})
+    share = by_bar.groupby("symbol")["has"].mean()
+    count = np.bincount(market.symbol[items.bar], minlength=len(market.symbols))
     table = pd.DataFrame(
         {"items": count, "share of sessions": share.to_numpy().round(4)},
         index=pd.Index(market.symbols, name="symbol"),
     )
     tables[f"{kind} by symbol, rarest first"] = table.sort_values("share of sessions")
-    parts = {}
+    by_split = {}
     for name, (first, last) in config.data.splits.items():
         inside = (market.session >= np.datetime64(first)) & (market.session <= np.datetime64(last))
         if inside.any():
-            parts[name] = float(has[inside].mean())
-    trained = parts.get(config.train.split, 0.0)
-    odd = [n for n, s in parts.items() if s < trained / 2 or s > 2 * trained]
+            by_split[name] = float(has[inside].mean())
+    trained = by_split.get(config.train.split, 0.0)
+    odd = [n for n, s in by_split.items() if s < trained / 2 or s > 2 * trained]
     without = int((count == 0).sum())
-    told = ", ".join(f"{s:.0%} in {n}" for n, s in parts.items())
+    shares = ", ".join(f"{s:.0%} in {n}" for n, s in by_split.items())
     return judged(
         f"{kind} coverage",
         WATCH if odd or without else None,
-        f"sessions with an item of {kind}: {told}; {without} of {len(table)} symbols have none",
+        f"sessions with an item of {kind}: {shares}; {without} of {len(table)} symbols have none",
         "a modality that is rarer or more common later was learned under other conditions",
     )
 
 
-def _duplicates(kind: str, held: Texts | Media, market: Market, config: Config) -> Finding:
-    if isinstance(held, Texts):
-        packed = np.ascontiguousarray(held.embedding)
+def _duplicates(kind: str, items: Texts | Media, market: Market, config: Config) -> Finding:
+    if isinstance(items, Texts):
+        packed = np.ascontiguousarray(items.embedding)
         key = packed.view(np.dtype((np.void, packed.shape[1] * packed.itemsize))).ravel()
         group = np.unique(key, return_inverse=True)[1]
-        near = _near(held, market.symbol[held.bar])
+        near = _near(items, market.symbol[items.bar])
     else:
-        group = np.unique(held.content, return_inverse=True)[1]
+        group = np.unique(items.content, return_inverse=True)[1]
         near = None
-    who = market.symbol[held.bar]
-    again = pd.DataFrame({"group": group, "symbol": who}).duplicated().to_numpy()
+    symbol = market.symbol[items.bar]
+    repeated = pd.DataFrame({"group": group, "symbol": symbol}).duplicated().to_numpy()
     end = np.datetime64(config.data.splits[config.train.split][1], "D")
-    later = market.session[held.bar] > end
-    leaked = later & np.isin(group, np.unique(group[~later])) & again
-    share = float(again.mean())
+    later = market.session[items.bar] > end
+    leaked = later & np.isin(group, np.unique(group[~later])) & repeated
+    share = float(repeated.mean())
     crossing = float(leaked.sum() / max(later.sum(), 1))
     what = (
         f"{share:.1%} of the items of {kind} repeat one of their symbol exactly, "
         f"{crossing:.1%} of those after training one from it"
     )
     if near is not None:
-        twin = near >= 0
-        crossed = later & twin & ~later[np.maximum(near, 0)]
+        has_twin = near >= 0
+        crossed = later & has_twin & ~later[np.maximum(near, 0)]
         what += (
-            f"; {float(twin.mean()):.1%} say nearly the same (cosine ≥ {_ALIKE}) as one of the "
+            f"; {float(has_twin.mean()):.1%} say nearly the same (cosine ≥ {_ALIKE}) as one of the "
             f"{_BEFORE:,} before, {float(crossed.sum() / max(later.sum(), 1)):.1%} across the split"
         )
     bad = share > _DUPLICATES or crossing > _LEAKED
@@ -143,8 +143,8 @@ def _duplicates(kind: str, held: Texts | Media, market: Market, config: Config) 
 
 
 def _near(texts: Texts, symbol: np.ndarray) -> np.ndarray:
-    """For each text the latest one like it among those of its symbol before it; -1 if none is."""
-    found = np.full(len(symbol), -1)
+    """Index of the latest similar text of the same symbol before each text; -1 if none."""
+    nearest = np.full(len(symbol), -1)
     order = np.argsort(symbol, kind="stable")
     edges = np.flatnonzero(np.diff(symbol[order])) + 1
     for rows in np.split(order, edges):
@@ -157,14 +157,14 @@ def _near(texts: Texts, symbol: np.ndarray) -> np.ndarray:
             alike &= place[None, :] < np.arange(start, stop)[:, None]
             hit = alike.any(1)
             last = place[len(place) - 1 - alike[:, ::-1].argmax(1)]
-            found[rows[start:stop][hit]] = rows[last[hit]]
-    return found
+            nearest[rows[start:stop][hit]] = rows[last[hit]]
+    return nearest
 
 
-def _stale(kind: str, held: Texts | Media, market: Market) -> Finding:
-    waited = market.decision_time[held.bar] - held.available_time
-    took = held.available_time - held.event_time
-    waiting, late = float(np.mean(waited > _WAITING)), float(np.mean(took > _LATE))
+def _stale(kind: str, items: Texts | Media, market: Market) -> Finding:
+    wait = market.decision_time[items.bar] - items.available_time
+    delay = items.available_time - items.event_time
+    waiting, late = float(np.mean(wait > _WAITING)), float(np.mean(delay > _LATE))
     return judged(
         f"stale {kind}",
         WATCH if max(waiting, late) > _STALE else None,
@@ -174,23 +174,23 @@ def _stale(kind: str, held: Texts | Media, market: Market) -> Finding:
     )
 
 
-def _sources(kind: str, held: Texts | Media, tables: dict[str, pd.DataFrame]) -> Finding:
-    source, count = np.unique(held.author, return_counts=True)
+def _sources(kind: str, items: Texts | Media, tables: dict[str, pd.DataFrame]) -> Finding:
+    source, count = np.unique(items.author, return_counts=True)
     share = count / count.sum()
     effective = 1 / float((share**2).sum())
-    weight = weights(held.author)
+    weight = weights(items.author)
     top = np.argsort(-count, kind="stable")[:20]
-    first = np.array([weight[np.argmax(held.author == s)] for s in source[top]])
+    first = np.array([weight[np.argmax(items.author == s)] for s in source[top]])
     tables[f"sources of {kind}, largest first, and the weight that balances them"] = pd.DataFrame(
         {"items": count[top], "share": share[top].round(4), "weight": first.round(4)},
-        index=pd.Index([held.names[int(s)] or "(none named)" for s in source[top]], name="source"),
+        index=pd.Index([items.names[int(s)] or "(none named)" for s in source[top]], name="source"),
     )
-    largest = held.names[int(source[count.argmax()])] or "(none named)"
+    largest = items.names[int(source[count.argmax()])] or "(none named)"
     tilted = share.max() > _ONE_SOURCE and len(source) > 1
     return judged(
         f"{kind} sources",
         WATCH if tilted else None,
-        f"{len(source):,} sources of {kind}, as diverse as {effective:,.0f} equal ones; the "
-        f"largest, {largest}, writes {share.max():.1%}",
+        f"{len(source):,} sources of {kind}, equivalent to {effective:,.0f} equally large ones; "
+        f"the largest, {largest}, writes {share.max():.1%}",
         f"let no source tilt the batches: --config.train.balance={kind}",
     )

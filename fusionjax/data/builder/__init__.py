@@ -1,1 +1,1 @@
-"""tfds builders of the two record sets; tfds wants each in a package of its own name."""
+"""tfds builders of the record sets; tfds requires a package of its own for each."""

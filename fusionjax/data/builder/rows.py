@@ -1,4 +1,4 @@
-"""What the record sets have in common: rows as they come, in one split."""
+"""Base of the tfds builders: rows in the given order, in one split."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 
 class RowsBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes rows in the order given; a subclass says what a row holds."""
+    """Writes rows in the order given; a subclass defines their features."""
 
     VERSION = tfds.core.Version("1.0.0")
 

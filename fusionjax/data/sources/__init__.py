@@ -1,7 +1,7 @@
-"""Readers of raw data: each turns one layout of files into the same checked tables.
+"""Readers of raw data: each reads one layout of files into the same checked tables.
 
-A new one is a file that ends with ``SOURCES.register(name)(Source(files, read))``; a config file of
-your own may register one as well.
+A new reader is a file that ends with ``SOURCES.register(name)(Source(files, read))``. A config file
+of your own may register one too.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ class Raw:
       channels: one float column a numeric channel, aligned with ``bars``; NaN means missing.
       documents: columns of ``schema.DOCUMENTS``, or None where the source has no text.
       subset: True for the rows of a published sub-protocol (the sample whose target is this row).
-      notes: what was left out on the way and why, for the manifest.
+      notes: what was left out and why, for the manifest.
       media: by kind (``media.folders``): stamped items with ``symbol``, ``source`` and ``path``.
-      misaligned: events whose items do not pair up, in words.
-      sectors: of the symbols, where they are known.
+      misaligned: descriptions of events with unequal numbers of items.
+      sectors: by symbol, where known.
     """
 
     bars: pd.DataFrame

@@ -11,7 +11,7 @@ from fusionjax.errors import InputError
 from fusionjax.registry import SOURCES
 
 _PRICES, _TWEETS, _STOCKS = "prices_raw.parquet", "tweets_preprocessed.parquet", "stock_table.csv"
-# The published sub-protocol looks at tweets of this many calendar days before the target.
+# The published sub-protocol uses tweets of this many calendar days before the target.
 _ALIGN_DAYS = 5
 
 
@@ -53,11 +53,11 @@ def read(root: Path, calendar: str) -> Raw:
         for s, n in documents.loc[~priced, "symbol"].value_counts().items()
     )
 
-    own = features.price_channels(bars)
-    market = features.market_channels(bars, own["ret"], bars["symbol"].map(sector))
+    prices = features.price_channels(bars)
+    market = features.market_channels(bars, prices["ret"], bars["symbol"].map(sector))
     return Raw(
         bars,
-        pd.concat([own, market], axis=1),
+        pd.concat([prices, market], axis=1),
         documents[priced].reset_index(drop=True),
         _tweet_aligned(bars, tweets),
         notes,
@@ -66,18 +66,18 @@ def read(root: Path, calendar: str) -> Raw:
 
 
 def _tweet_aligned(bars: pd.DataFrame, tweets: pd.DataFrame) -> np.ndarray:
-    """Rows of StockNet's own test protocol: no trading slot before the target is without a tweet.
+    """Rows of StockNet's own test protocol: every trading slot before the target has a tweet.
 
-    A tweet of calendar day c belongs to the first trading day after c. Of the five calendar days
-    before a target day, every slot that they fall into must hold at least one tweet.
+    A tweet of calendar day c belongs to the slot of the first trading day after c. Each slot of the
+    five calendar days before a target day must have at least one tweet.
     """
-    tweeted = {s: set(d) for s, d in tweets.groupby("symbol")["day"]}
+    tweet_days = {s: set(d) for s, d in tweets.groupby("symbol")["day"]}
     aligned = np.zeros(len(bars), bool)
     for symbol, rows in bars.groupby("symbol"):
         sessions = rows["date"].to_numpy().astype("datetime64[D]")
         days = sessions[:, None] - np.arange(1, _ALIGN_DAYS + 1)
         slot = np.searchsorted(sessions, days, side="right")
-        has = np.isin(days.astype(str), list(tweeted.get(symbol, ())))
+        has = np.isin(days.astype(str), list(tweet_days.get(symbol, ())))
         same_slot = slot[:, :, None] == slot[:, None, :]
         aligned[rows.index] = (same_slot & has[:, None, :]).any(2).all(1)
     return aligned

@@ -1,14 +1,15 @@
-"""A market folder: a desk's own bars, texts, pictures, sound and video, each item stamped.
+"""A market folder: a user's own bars, texts, pictures, sound and video, each item with its times.
 
-``bars.parquet|csv``: columns of ``schema.BARS``; ``sector``, if known, is the symbol's (the last
-counts); other columns beside them are numbers and become channels.
+``bars.parquet|csv``: columns of ``schema.BARS``; optionally ``sector``, of which a symbol's last
+row counts; further columns are numbers and become channels.
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
-All but the bars may be absent. One item may name several symbols: ``A|B``. A column ``id`` must
-not repeat; a column ``event`` names what items of several tables belong to, such as a call whose
-lines and clips should pair up. A true ``sound`` in the videos' manifest makes the sound track an
-item of audio too. ``frames/`` holds tables of features computed elsewhere, a row a frame.
+``frames/`` holds tables of features computed elsewhere, a row a frame. Only the bars are required.
+
+An item may name several symbols: ``A|B``. Values of an optional column ``id`` must not repeat. An
+optional column ``event`` groups items of several tables, such as a call whose lines and clips
+should pair up. Where ``sound`` is true in the videos' manifest, the sound track is also audio.
 """
 
 from pathlib import Path
@@ -27,27 +28,27 @@ _STAMPS = ("symbol", "event_time", "available_time")
 
 
 def files(root: Path) -> list[Path]:
-    """The files whose content the prepared set depends on, in order; others may lie beside.
+    """The files whose content the prepared set depends on, sorted.
 
-    A link that leads out of its folder counts as nothing: what it leads to is never opened.
+    A link that leads out of its folder is ignored and never opened.
     """
     tables = [root / f"{stem}{suffix}" for stem in ("bars", "texts") for suffix in _LISTS]
-    homes = [root / folder for folder in media.folders().values()]
-    inside = (p for home in homes for p in home.rglob("*") if schema.lies_in(home, p))
+    media_folders = [root / folder for folder in media.folders().values()]
+    inside = (p for home in media_folders for p in home.rglob("*") if schema.lies_in(home, p))
     return sorted(p for p in (*tables, *inside) if p.is_file())
 
 
 def read(root: Path, calendar: str) -> Raw:
-    """Reads and checks all tables of ``root``; files are only listed.
+    """Reads and checks all tables of ``root``; media files are only listed.
 
     Args:
       root: the market folder.
-      calendar: of the exchange; a date without a time is over when its day is, there.
+      calendar: of the exchange, in whose zone a date without a time means the end of that day.
 
     Raises:
       InputError: a table is missing or damaged, or a row breaks the schema.
     """
-    where = _one(root, "bars", _TABLES)
+    where = _only_file(root, "bars", _TABLES)
     if where is None:
         raise InputError(f"{root}: holds neither bars.parquet nor bars.csv; expected one of them")
     bars = schema.check_bars(schema.read_table(where), where)
@@ -58,11 +59,11 @@ def read(root: Path, calendar: str) -> Raw:
         if name in channels:
             raise InputError(f"{where}: column {name} is also computed from prices; rename it")
         if name in schema.RESERVED:
-            raise InputError(f"{where}: column {name} has a meaning of its own here; rename it")
+            raise InputError(f"{where}: column {name} is a reserved name; rename it")
         channels[name] = schema.numbers(bars, name, where)
     known = set(bars["symbol"])
     notes: list[str] = []
-    events: dict[str, pd.Series] = {}  # how many items each has, by table
+    events: dict[str, pd.Series] = {}  # items of each event, by table
 
     def items(where: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         table = schema.read_table(where)
@@ -70,8 +71,8 @@ def read(root: Path, calendar: str) -> Raw:
         if "id" in table:
             schema.check_ids(table, where)
         if "event" in table:
-            named = schema.labels(table, "event", where)
-            events[str(where.relative_to(root))] = named[named != ""].value_counts()
+            event_names = schema.labels(table, "event", where)
+            events[str(where.relative_to(root))] = event_names[event_names != ""].value_counts()
         table = schema.stamped(table, where, calendar)
         table["symbol"] = schema.names(table, "symbol", where)
         for column in ("author", "source"):
@@ -86,18 +87,18 @@ def read(root: Path, calendar: str) -> Raw:
         return table[priced].reset_index(drop=True)
 
     documents = None
-    if (where := _one(root, "texts", _LISTS)) is not None:
+    if (where := _only_file(root, "texts", _LISTS)) is not None:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
     listed = {}
     for kind, folder in media.folders().items():
-        if (where := _one(root / folder, "manifest", _LISTS)) is not None:
+        if (where := _only_file(root / folder, "manifest", _LISTS)) is not None:
             table = items(where, ("source", "path"))
-            named = zip(table["item"], table["path"], strict=True)
-            inside = [schema.inside(where, row, cell) for row, cell in named]
+            entries = zip(table["item"], table["path"], strict=True)
+            paths = [schema.inside(where, row, cell) for row, cell in entries]
             home = (root / folder).resolve()  # it may be a link
-            listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in inside])
+            listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in paths])
             for column, other in MODALITIES[kind].also.items():
                 if column in table:
                     shared = listed[kind][schema.flags(table, column, where)]
@@ -121,7 +122,7 @@ def read(root: Path, calendar: str) -> Raw:
 
 
 def _sectors(bars: pd.DataFrame, where: Path) -> dict[str, str]:
-    """The last that each symbol names."""
+    """The last sector given for each symbol."""
     if "sector" not in bars:
         return {}
     named = bars.assign(sector=schema.labels(bars, "sector", where))
@@ -139,20 +140,20 @@ def _misaligned(events: dict[str, pd.Series]) -> tuple[str, ...]:
     )
 
 
-def _one(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
-    found = [p for suffix in suffixes if (p := folder / f"{stem}{suffix}").exists()]
-    if len(found) > 1:
-        raise InputError(f"{folder}: holds {found[0].name} and {found[1].name}; keep one")
-    return found[0] if found else None
+def _only_file(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
+    paths = [p for suffix in suffixes if (p := folder / f"{stem}{suffix}").exists()]
+    if len(paths) > 1:
+        raise InputError(f"{folder}: holds {paths[0].name} and {paths[1].name}; keep one")
+    return paths[0] if paths else None
 
 
 def _each_symbol(table: pd.DataFrame, where: Path) -> pd.DataFrame:
-    """A row for each symbol that an item names; the rows keep the item's position as ``item``."""
-    named = table["symbol"].str.split("|")
-    table = table.assign(symbol=named, item=np.arange(len(table))).explode("symbol")
-    again = table.duplicated(["symbol", "item"])
-    if again.any():
-        raise InputError(f"{where}: row {table['item'][again].iloc[0]}: names a symbol twice")
+    """One row for each symbol that an item names; column ``item`` is the item's row in the file."""
+    symbols = table["symbol"].str.split("|")
+    table = table.assign(symbol=symbols, item=np.arange(len(table))).explode("symbol")
+    repeated = table.duplicated(["symbol", "item"])
+    if repeated.any():
+        raise InputError(f"{where}: row {table['item'][repeated].iloc[0]}: names a symbol twice")
     return table
 
 

@@ -27,7 +27,7 @@ def files(root: Path) -> list[Path]:
 
 
 def read(root: Path, calendar: str) -> Raw:
-    """Reads prices from ``root``; the market is all of its stocks.
+    """Reads prices from ``root``; market channels are computed over all stocks.
 
     Raises:
       InputError: the file is missing or damaged, or a row breaks the schema.
@@ -35,15 +35,15 @@ def read(root: Path, calendar: str) -> Raw:
     table = schema.read_table(root / _PRICES)
     schema.require_columns(table, ("symbol", "Original_Open", *_COLUMNS), root / _PRICES)
     bars = table[["symbol", *_COLUMNS]].rename(columns=_COLUMNS)
-    # "Open" of stocks that split is on another scale than the other prices; this is theirs.
+    # "Open" of stocks that split is on another scale than the other prices; this one is not.
     bars["open"] = table["Original_Open"].fillna(bars["open"])
     bars["volume"] = bars["volume"].astype(float)
     bars = bars.sort_values(["symbol", "date"], ignore_index=True)  # the file has the newest first
     bars = schema.check_bars(bars, root / _PRICES)
-    own = features.price_channels(bars)
-    everyone = pd.Series("", index=bars.index)
-    market = features.market_channels(bars, own["ret"], everyone)
-    return Raw(bars, pd.concat([own, market], axis=1), None, np.ones(len(bars), bool), ())
+    prices = features.price_channels(bars)
+    one_sector = pd.Series("", index=bars.index)
+    market = features.market_channels(bars, prices["ret"], one_sector)
+    return Raw(bars, pd.concat([prices, market], axis=1), None, np.ones(len(bars), bool), ())
 
 
 SOURCES.register("kdd17")(Source(files, read))

@@ -1,6 +1,6 @@
 """The embedded default: S&P 500 daily bars 1999-2018 with NASDAQ, WTI and VIX, from ``arch``.
 
-Only files of that package are read: importing it would import SciPy and matplotlib.
+The package is not imported, as it imports SciPy and matplotlib: only its files are read.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ from fusionjax.data.sources import Raw, Source
 from fusionjax.registry import SOURCES
 
 SYMBOL = "SPX"
-# A context value older than this many calendar days is missing, not current.
+# A context value older than this many calendar days counts as missing.
 _STALE_AFTER = 5
 
 
@@ -24,10 +24,10 @@ def files(root: Path) -> list[Path]:
 
 
 def _file(name: str) -> Path:
-    found = importlib.util.find_spec("arch")
-    assert found is not None, "arch is a dependency"
-    assert found.submodule_search_locations is not None, "and a package"
-    return Path(found.submodule_search_locations[0]) / "data" / name / f"{name}.csv.gz"
+    spec = importlib.util.find_spec("arch")
+    assert spec is not None, "arch is a dependency"
+    assert spec.submodule_search_locations is not None, "and a package"
+    return Path(spec.submodule_search_locations[0]) / "data" / name / f"{name}.csv.gz"
 
 
 def read(root: Path, calendar: str) -> Raw:
@@ -47,7 +47,7 @@ def read(root: Path, calendar: str) -> Raw:
     )
     bars = schema.check_bars(bars, "arch.data.sp500")
     nasdaq = _as_of(_load("nasdaq")["Adj Close"], bars["date"])
-    # The oil price is published by date only: it counts from the next session on.
+    # The oil price has a date only, so it is used from the next session on.
     wti = _as_of(_load("wti").iloc[:, 0], bars["date"], same_day=False)
     vix = _as_of(_load("vix").iloc[:, 0], bars["date"])
     context = pd.DataFrame(
@@ -75,7 +75,7 @@ def _as_of(values: pd.Series, dates: pd.Series, *, same_day: bool = True) -> pd.
     Args:
       values: by date; NaN where the market was closed.
       dates: sessions.
-      same_day: whether a value is out by the decision of its own day. NASDAQ closes at 16:00 and
+      same_day: whether a value is known at the decision of its own day. NASDAQ closes at 16:00 and
         the VIX at 16:15, before the decision at 16:30.
     """
     known = values.dropna()

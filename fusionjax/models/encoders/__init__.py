@@ -1,1 +1,1 @@
-"""One encoder a form of input: an input and its mask to tokens of the shared width."""
+"""Encoders, one a type of input: from an input and its mask to tokens of the shared width."""

@@ -13,12 +13,12 @@ from fusionjax.models.encoders.patches import patch_tokens
 from fusionjax.parallel.rules import by_rows
 from fusionjax.types import Tokens, Waveform
 
-_QUIET = 1e-8  # of power: what is softer than -80 dB of full scale counts as silence
+_QUIET = 1e-8  # added to the power before the log: -80 dB of full scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Mel:
-    """A spectrogram: samples a second, samples a frame, samples between frames, bands."""
+    """Settings of a spectrogram: samples a second, samples a frame, hop in samples, bands."""
 
     hertz: int
     window: int
@@ -27,10 +27,9 @@ class Mel:
 
 
 def mel_filters(mels: int, window: int, hertz: int) -> Float32[np.ndarray, "K mels"]:
-    """Triangles at equal steps of the mel scale, from 0 to half the rate.
+    """Triangular filters over the K Fourier bins, evenly spaced in mel from 0 to ``hertz / 2``.
 
-    ``mel = 2595·log10(1 + f/700)`` (O'Shaughnessy, 1987). Each sums the power of the Fourier bins
-    ``k·hertz/window`` under it.
+    ``mel = 2595·log10(1 + f/700)`` (O'Shaughnessy, 1987).
     """
     top = 2595 * np.log10(1 + hertz / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
@@ -62,9 +61,9 @@ def log_mel(
 
 
 class AudioEncoder(nn.Module):
-    """One token a patch of frames, all mel bands in it (Gong et al., AST, 2021).
+    """One token a patch of frames with all their mel bands (Gong et al., AST, 2021).
 
-    Each clip's own mean and spread of every band are removed and given as a token of their own.
+    Each clip is normalised band by band; its means and deviations become a token of their own.
     """
 
     mel: Mel
@@ -75,7 +74,7 @@ class AudioEncoder(nn.Module):
     @nn.compact
     def __call__(self, sound: Waveform, before: Tokens | None = None) -> Tokens:
         mel, mask = log_mel(sound.samples, sound.length, self.mel)
-        whole = mel.shape[1] // self.patch * self.patch
-        x, mean, std = instance_normalise(mel[:, :whole], mask[:, :whole])
+        used = mel.shape[1] // self.patch * self.patch
+        x, mean, std = instance_normalise(mel[:, :used], mask[:, :used])
         statistics = jnp.concatenate([mean / 4 + 2, jnp.log(std)], axis=-1)
-        return patch_tokens(self, x, mask[:, :whole], statistics, self.patch, before)
+        return patch_tokens(self, x, mask[:, :used], statistics, self.patch, before)

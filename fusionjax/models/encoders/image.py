@@ -16,14 +16,13 @@ _STEM = (16, 32, 64)  # features of 2, 4 and 8 pixels a side
 class ImageEncoder(nn.Module):
     """One token a patch, down each column and then to the right (Dosovitskiy et al., ViT, 2021).
 
-    A drawn chart's patches are embedded at once; the right edge is its newest session. Of a
-    picture, 2 × 2 neighbours are merged again and again by the same small nets everywhere, as far
-    as a patch goes: from few pictures a linear map learns no lines (Xiao et al., Early
-    Convolutions, 2021).
+    Patches of charts are embedded directly. In pictures, shared small layers first merge 2 × 2
+    neighbours repeatedly, up to the size of a patch: from few pictures a linear patch embedding
+    does not learn lines (Xiao et al., Early Convolutions, 2021).
     """
 
     patch: tuple[int, int]  # pixels, height and width
-    merges: bool  # whether neighbours are merged, as far as a patch goes
+    merges: bool  # whether 2 × 2 neighbours are merged first
     config: ModelConfig
     deterministic: bool
 

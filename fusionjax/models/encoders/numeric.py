@@ -12,21 +12,20 @@ from fusionjax.types import Series, Tokens
 def instance_normalise(
     x: Float[Array, "B T F"], mask: Bool[Array, "B T"]
 ) -> tuple[Float[Array, "B T F"], Float[Array, "B F"], Float[Array, "B F"]]:
-    """Removes each window's own mean and standard deviation, channel by channel.
+    """Normalises each window channel by channel; also returns mean and standard deviation.
 
-    The statistics are returned, so that nothing is lost: the way back is ``x * std + mean``. Kim et
-    al., RevIN (2022). Masked sessions do not count and come out as zeros.
+    Kim et al., RevIN (2022). Masked sessions do not count and become zeros.
     """
-    shown = mask[..., None].astype(x.dtype)
-    count = jnp.maximum(shown.sum(1), 1)
-    mean = (x * shown).sum(1) / count
-    centred = (x - mean[:, None]) * shown
+    real = mask[..., None].astype(x.dtype)
+    count = jnp.maximum(real.sum(1), 1)
+    mean = (x * real).sum(1) / count
+    centred = (x - mean[:, None]) * real
     std = jnp.sqrt((centred**2).sum(1) / count + 1e-5)
     return centred / std[:, None], mean, std
 
 
 class NumericEncoder(nn.Module):
-    """Patches of sessions, instance-normalised, with the removed statistics as a token of its own.
+    """Patches of sessions, instance-normalised, with the removed statistics as an extra token.
 
     Nie et al., PatchTST (2023), with all channels of a modality in one patch.
     """

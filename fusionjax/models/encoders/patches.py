@@ -1,4 +1,4 @@
-"""What encoders that cut their input into patches share."""
+"""Positions and patch tokens, shared by the encoders that cut their input into patches."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from fusionjax.types import Tokens
 def positions(
     module: nn.Module, count: int, config: ModelConfig, name: str = "positions"
 ) -> Float[Array, "1 N D"]:
-    """A learned position for each of ``count`` tokens."""
+    """Learned position embeddings of ``count`` tokens."""
     table = module.param(
         name,
         nn.initializers.normal(0.02),
@@ -34,17 +34,17 @@ def patch_tokens(
     patch: int,
     before: Tokens | None,
 ) -> Tokens:
-    """A token for what was normalised away, then one for every ``patch`` rows of ``x``.
+    """A token for the ``statistics`` removed from ``x``, then one for every ``patch`` rows of it.
 
     Called inside the ``__call__`` of an encoder, whose parameters these become.
     """
     c = module.config
     x = constrain_batch(dense(c, c.width, "embed")(rearrange(x, "b (n p) f -> b n (p f)", p=patch)))
     x = x + positions(module, x.shape[1], c)
-    level = constrain_batch(dense(c, c.width, "embed_statistics")(statistics))[:, None]
+    statistics_token = constrain_batch(dense(c, c.width, "embed_statistics")(statistics))[:, None]
     real = reduce(mask, "b (n p) -> b n", "any", p=patch)
     return Stack(c, module.deterministic, name="stack")(
-        jnp.concatenate([level, x], axis=1),
+        jnp.concatenate([statistics_token, x], axis=1),
         jnp.concatenate([real.any(1, keepdims=True), real], axis=1),
         before,
     )

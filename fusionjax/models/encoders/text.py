@@ -15,7 +15,7 @@ from fusionjax.types import Documents, Tokens
 
 
 class TextEncoder(nn.Module):
-    """One token a document: what it says, how it scores, how old it is and who wrote it."""
+    """One token a document: its embedding, lexicon scores, age and author."""
 
     author_buckets: int
     config: ModelConfig
@@ -37,7 +37,7 @@ class TextEncoder(nn.Module):
         vectors = documents.embedding.astype(jnp.float32)
         if documents.tokens is not None:
             rows = rearrange(documents.tokens, "b k l -> (b k) l").astype(jnp.int32)
-            # The first token counts even without a text: the gradient of an empty mean is NaN.
+            # The first token counts as real even if empty: the gradient of an empty mean is NaN.
             real = (rows != 0).at[:, 0].set(True)
             bert = SentenceEncoder(MINILM, jnp.dtype(c.compute_dtype), name="bert")
             vectors = rearrange(bert(rows, real), "(b k) d -> b k d", b=len(vectors))

@@ -42,5 +42,5 @@ class VideoEncoder(nn.Module):
         x = rearrange(space.x.mean(1), "(b t) d -> b t d", t=moments)
         x = x + positions(self, moments, c, "moment_positions")
         time = Stack(c, self.deterministic, name="time")(x, jnp.ones(x.shape[:2], bool))
-        loud = rearrange(space.energy, "(b t) -> b t", t=moments).mean(1)
-        return Tokens(time.x, time.mask, loud)
+        energy = rearrange(space.energy, "(b t) -> b t", t=moments).mean(1)
+        return Tokens(time.x, time.mask, energy)

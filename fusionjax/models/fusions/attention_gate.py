@@ -12,7 +12,7 @@ from fusionjax.types import Encoded, Fused
 
 @FUSIONS.register("attention_gate")
 class AttentionGate(Fusion):
-    """A learned query attends to the modalities (Bahdanau et al., 2015); weights as in the gate."""
+    """Attention of a learned query (Bahdanau et al., 2015); weights scaled as in softmax_gate."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:

@@ -1,7 +1,7 @@
 """The interface of a fusion: from encoded modalities to head outputs and the weights used.
 
-``fuse(encoded) -> Fused``. A new one is a file: a subclass of ``Fusion`` under
-``@FUSIONS.register(name)``. docs/fusion.md has the methods, their sources and the comparison.
+A new fusion is a file with a subclass of ``Fusion`` under ``@FUSIONS.register(name)``.
+docs/fusion.md has the methods, their sources and the comparison.
 """
 
 from typing import Any, ClassVar
@@ -20,16 +20,16 @@ from fusionjax.types import Batch, Encoded, Fused
 
 
 class Fusion(nn.Module):
-    """What fusions have in common: normalised inputs, a readout to the heads, experts.
+    """Base of the fusions: normalised inputs, a readout to the heads, experts.
 
     An expert is a linear head of one modality alone. A subclass defines
-    ``__call__(encoded) -> Fused``; one that needs more from a training step than to minimise the
-    loss of ``Fused.outputs`` overrides the methods below.
+    ``__call__(encoded) -> Fused``, and overrides the methods below if training takes more than
+    minimising the loss of ``Fused.outputs``.
 
     Attributes:
       experts_learn: whether each expert has a loss of its own.
       learns_weights: whether ``params["fusion"]["weights"]`` learn from the meta set alone, and
-        modalities that it does not miss are dropped half-way (``distill.weights``).
+        modalities that do not lower its loss are dropped half-way (``distill.weights``).
       frozen: patterns of parameters that the optimiser never moves.
     """
 
@@ -97,23 +97,23 @@ class Fusion(nn.Module):
         return self._readout(mean + dense(c, c.width, "mlp_out", bias=False)(nn.gelu(y)))
 
     def _joint(self, h: Float[Array, "B M D"]) -> Float[Array, "B O"]:
-        """All modalities side by side through one hidden layer: sees interactions."""
+        """All modalities concatenated through one hidden layer, which can learn interactions."""
         c = self.config.model
         y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(h.reshape(len(h), -1))
         return self._readout(nn.gelu(y))
 
     def _experts(self, h: Float[Array, "B M D"], present: Array) -> Float[Array, "B M O"]:
-        """A linear head a modality; zero where it is absent."""
+        """Outputs of the experts; zero where a modality is absent."""
         size = output_size(self.config.targets)
         kernel = self.param(
             "expert_kernel", nn.initializers.zeros, (*h.shape[1:], size), jnp.float32
         )
         bias = self.param("expert_bias", nn.initializers.zeros, (h.shape[1], size), jnp.float32)
-        said = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias[None]
-        return jnp.where(present[..., None], said, 0.0)
+        outputs = jnp.einsum("bmd,mdo->bmo", self._drop(h.astype(jnp.float32)), kernel) + bias[None]
+        return jnp.where(present[..., None], outputs, 0.0)
 
     def _entropy(self, experts: Float[Array, "B M O"]) -> Float[Array, "B M"]:
-        """Of the classes that they forecast, as a share of the most there can be."""
+        """Entropy of the experts' class probabilities, as a share of the maximum."""
         log_p = jax.nn.log_softmax(class_logits(experts, self.config))
         return -(jnp.exp(log_p) * log_p).sum(-1) / np.float32(np.log(log_p.shape[-1]))
 

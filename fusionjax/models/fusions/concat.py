@@ -1,4 +1,4 @@
-"""Fusion "concat": all modalities side by side."""
+"""Fusion "concat": the modalities concatenated."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,7 +10,7 @@ from fusionjax.types import Encoded, Fused
 
 @FUSIONS.register("concat")
 class Concat(Fusion):
-    """All modalities side by side through a perceptron; the absent ones are zeros."""
+    """All modalities concatenated through a perceptron; absent ones are zeros."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:

@@ -1,4 +1,4 @@
-"""Fusion "confidence": only modalities that are sure count."""
+"""Fusion "confidence": the mean of the confident modalities."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from fusionjax.types import Encoded, Fused
 
 @FUSIONS.register("confidence")
 class Confidence(Fusion):
-    """Late fusion of the modalities that are sure of the class; of all where none is."""
+    """Late fusion of the modalities that are confident of the class; of all if none is."""
 
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:

@@ -1,4 +1,4 @@
-"""Fusion "distilled": ours. docs/fusion.md has the method, its sources and the comparison."""
+"""Fusion "distilled", the method of this project (docs/fusion.md)."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused
 
 QUALITY_FEATURES = ("typicality", "entropy", "disagreement")
-_APART = 1e-4  # added to squared differences before the log: smaller ones count as agreement
+_MIN_DISTANCE = 1e-4  # added to squared distances before the log
 _DECAY = 0.98  # of the running mean and spread of the quality features
 
 
@@ -42,7 +42,7 @@ class Weights(nn.Module):
 
 @FUSIONS.register("distilled")
 class Distilled(Fusion):
-    """Distillation-weighted fusion: a joint and a late path, whose weights learn from later data.
+    """Distillation-weighted fusion: a joint and a late path; the weights learn from later data.
 
     ``2σ(b_j)·MLP(concat w·g·h) + Σ w·sg(expert(g·h)) / E[present]`` (docs/fusion.md). Modalities
     that elimination dropped (``kept`` = 0) count as absent, exactly; ``feature`` is g. Where no
@@ -67,25 +67,25 @@ class Distilled(Fusion):
         experts = self._experts(h, e.present)
         # In training no gradient flows from the fused loss into the experts; diagnoses do
         # differentiate through them.
-        said = experts if self.deterministic else jax.lax.stop_gradient(experts)
+        expert_outputs = experts if self.deterministic else jax.lax.stop_gradient(experts)
         used = e.present & (modality_mask > 0)[None]
-        quality = jax.lax.stop_gradient(self._quality(e, said, used))
-        read = jnp.clip((quality - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
-        weight, joint = Weights(name="weights")(jnp.where(e.present[..., None], read, 0.0), used)
-        late = (weight[..., None] * said).sum(1)
-        # Divided by the mean number of kept modalities a sample has, not by this sample's: a
-        # missing one contributes nothing, and the scale of the others stays.
+        quality = jax.lax.stop_gradient(self._quality(e, expert_outputs, used))
+        scaled = jnp.clip((quality - centre[None]) / jnp.maximum(spread, 1e-3)[None], -4, 4)
+        weight, joint = Weights(name="weights")(jnp.where(e.present[..., None], scaled, 0.0), used)
+        late = (weight[..., None] * expert_outputs).sum(1)
+        # Divided by the mean number of kept modalities a sample, not by this sample's number: the
+        # scale of the others must not depend on which are missing.
         late = late / jnp.maximum(share.sum(), 1.0)
         outputs = joint * self._joint(h * weight[..., None].astype(h.dtype)) + late
         return Fused(outputs, weight, feature, e.present, experts, quality)
 
     def _quality(
-        self, e: Encoded, said: Float[Array, "B M O"], used: Bool[Array, "B M"]
+        self, e: Encoded, expert_outputs: Float[Array, "B M O"], used: Bool[Array, "B M"]
     ) -> Float[Array, "B M X"]:
-        """Log energy of the input, entropy of its expert, distance from the mean of those used."""
-        centre = mean(said, used.astype(jnp.float32))
-        apart = jnp.log(jnp.square(said - centre[:, None]).mean(-1) + _APART)
-        return jnp.stack([e.energy, self._entropy(said), apart], -1)
+        """Log input energy, entropy of the expert, log squared distance to the mean expert."""
+        centre = mean(expert_outputs, used.astype(jnp.float32))
+        distance = jnp.log(jnp.square(expert_outputs - centre[:, None]).mean(-1) + _MIN_DISTANCE)
+        return jnp.stack([e.energy, self._entropy(expert_outputs), distance], -1)
 
     @staticmethod
     def soft_labels(config: Config) -> float:
@@ -93,23 +93,21 @@ class Distilled(Fusion):
 
     @staticmethod
     def observe(params: Any, fused: Fused) -> tuple[Array, Array, Array, Array]:
-        """Rows; count, sum and sum of squares of each quality feature where its modality is
-        present.
+        """Rows; count, sum and sum of squares of the quality features of present modalities.
 
-        About the running mean: a variance from sums of large squares would be rounding error.
+        Sums are centred on the running mean, to limit rounding errors in the variance.
         """
         assert fused.quality is not None
-        here = fused.present.astype(jnp.float32)[..., None]
-        apart = (fused.quality - params["fusion"]["clue_mean"][None]) * here
-        rows = jnp.full((), here.shape[0], jnp.float32)
-        return rows, here.sum(0), apart.sum(0), (apart**2).sum(0)
+        present = fused.present.astype(jnp.float32)[..., None]
+        centred = (fused.quality - params["fusion"]["clue_mean"][None]) * present
+        rows = jnp.full((), present.shape[0], jnp.float32)
+        return rows, present.sum(0), centred.sum(0), (centred**2).sum(0)
 
     @staticmethod
     def after_step(
         params: Any, observed: tuple[Array, Array, Array, Array], step: Array, config: Config
     ) -> Any:
-        """Running mean and standard deviation of the quality features, which the quality head
-        reads in these units."""
+        """Updates running mean and standard deviation, which standardise the quality features."""
         if config.distill.refit_fraction >= 1:
             return params  # fine-tuning keeps its parent's statistics, as it keeps the weights
         rows, count, total, squares = observed
@@ -117,7 +115,7 @@ class Distilled(Fusion):
         std = jnp.sqrt(jnp.maximum(squares / jnp.maximum(count, 1) - centre**2, 1e-4))
         fusion = params["fusion"]
         new = {
-            # A modality that no row of the batch has leaves its statistics as they are.
+            # A modality that is absent from the whole batch keeps its statistics.
             "clue_mean": jnp.where(count > 0, fusion["clue_mean"] + centre, fusion["clue_mean"]),
             "clue_std": jnp.where(count > 0, std, fusion["clue_std"]),
             "presence": count[:, 0] / rows * fusion["kept"],

@@ -16,7 +16,7 @@ from fusionjax.types import Batch, Encoded, Fused
 
 @FUSIONS.register("ogm_ge")
 class OnTheFly(Fusion):
-    """A sum of linear parts, whose encoders the step slows where they lead."""
+    """A sum of linear experts; the gradients of encoders that lead are reduced."""
 
     experts_learn = False
 
@@ -28,18 +28,18 @@ class OnTheFly(Fusion):
 
     @staticmethod
     def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
-        """Encoders that lead learn slower, with noise put back (eq. 9-12).
+        """Reduces the gradients of encoders that lead, and adds noise (eq. 9-12).
 
-        A modality's lead is its part's mean probability of the true class against the mean of the
-        others'; a leader's encoder gradients shrink by ``1 - tanh(alpha·lead)``. Every encoder
-        gradient then gets Gaussian noise of its own standard deviation.
+        A modality's lead is its expert's mean probability of the true class over the mean of the
+        others'. With a lead above 1, encoder gradients are multiplied by ``1 - tanh(alpha·lead)``.
+        Every encoder gradient then gets Gaussian noise of its own standard deviation.
         """
         assert fused.experts is not None
-        right = jax.nn.softmax(class_logits(fused.experts, config))
+        probabilities = jax.nn.softmax(class_logits(fused.experts, config))
         label = batch.targets.label[config.classifier[0]]
-        score = jnp.take_along_axis(right, label[:, :1, None], axis=-1)[..., 0]
-        here = fused.present.astype(jnp.float32) * batch.weight[:, None]
-        score = (score * here).sum(0) / jnp.maximum(here.sum(0), 1)
+        score = jnp.take_along_axis(probabilities, label[:, :1, None], axis=-1)[..., 0]
+        counted = fused.present.astype(jnp.float32) * batch.weight[:, None]
+        score = (score * counted).sum(0) / jnp.maximum(counted.sum(0), 1)
         count = score.shape[0]
         rest = (score.sum() - score) / max(count - 1, 1)
         lead = score / jnp.maximum(rest, 1e-6)

@@ -1,4 +1,4 @@
-"""Fusion "qmf" (Zhang et al., 2023): modalities weighed by how sure they are."""
+"""Fusion "qmf" (Zhang et al., 2023): modalities weighted by their confidence."""
 
 import jax
 import jax.numpy as jnp
@@ -28,17 +28,17 @@ class QualityAware(Fusion):
     def extra_loss(
         fused: Fused, alone: Float[Array, "M B"], batch: Batch, config: Config
     ) -> Float[Array, ""]:
-        """The regularisation (eq. 11), batch against its own reverse.
+        """Ranking regularisation (eq. 11), on pairs of the batch and its reverse.
 
         Of two samples the one with the higher loss in a modality must have the lower energy score
-        there. The paper ranks by the loss averaged over training; here it is the loss of this step.
+        there. The paper ranks by the loss averaged over training; this ranks by the step's loss.
         """
         assert fused.experts is not None
         score = jax.nn.logsumexp(class_logits(fused.experts, config), axis=-1).T
-        here = fused.present.T & (batch.weight > 0)[None]
-        other = here & here[:, ::-1]
-        harder = jax.lax.stop_gradient(alone - alone[:, ::-1])
-        wrong = jnp.maximum(0.0, jnp.sign(harder) * (score - score[:, ::-1]) + jnp.abs(harder))
-        count = jnp.maximum(other.sum(), 1).astype(wrong.dtype)
-        rank = jnp.sum(jnp.where(other, wrong, 0.0)) / count
+        counted = fused.present.T & (batch.weight > 0)[None]
+        both_counted = counted & counted[:, ::-1]
+        excess = jax.lax.stop_gradient(alone - alone[:, ::-1])
+        violation = jnp.maximum(0.0, jnp.sign(excess) * (score - score[:, ::-1]) + jnp.abs(excess))
+        count = jnp.maximum(both_counted.sum(), 1).astype(violation.dtype)
+        rank = jnp.sum(jnp.where(both_counted, violation, 0.0)) / count
         return config.loss.quality_rank * rank / config.train.grad_accum_steps

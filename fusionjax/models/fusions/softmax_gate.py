@@ -1,4 +1,4 @@
-"""Fusion "softmax_gate": weights from all modalities side by side."""
+"""Fusion "softmax_gate": weights from all modalities concatenated."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,7 +11,7 @@ from fusionjax.types import Encoded, Fused
 
 @FUSIONS.register("softmax_gate")
 class SoftmaxGate(Fusion):
-    """A gate reads all modalities and shares out weight by a softmax over the present ones.
+    """A gate reads all modalities; its softmax over the present ones gives the weights.
 
     Weights are scaled to sum to the number of present modalities, so that 1 means an equal share.
     """

@@ -157,7 +157,7 @@ def _drop_after(path: Path, step: int) -> float:
         return 0.0
     rows = [*files.json_lines(path)]
     kept = [json.dumps(r) for r in rows if r.get("step", step) <= step]
-    with files.spared(path):
+    with files.best_effort(path):
         files.write_text(path, "".join(f"{row}\n" for row in kept))
     lost, before = 0.0, step
     for row in rows:

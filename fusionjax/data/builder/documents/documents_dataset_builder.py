@@ -1,4 +1,4 @@
-"""One record a text: who, when, what it says as numbers, and the session that may first use it."""
+"""One record a text: author, times, features, and the session that may first use it."""
 
 from typing import Any
 
@@ -21,9 +21,7 @@ class Builder(RowsBuilder):
         f = tfds.features
         return {
             "symbol": f.Text(),
-            "session": f.Scalar(
-                np.int64
-            ),  # days since 1970-01-01; its decision is the first to know
+            "session": f.Scalar(np.int64),  # first to use it; days since 1970-01-01
             "event_time": f.Scalar(np.int64),  # seconds since 1970-01-01 UTC, as the next
             "available_time": f.Scalar(np.int64),
             "author": f.Text(),

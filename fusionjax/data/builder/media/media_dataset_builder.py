@@ -8,7 +8,7 @@ from fusionjax.data.builder.rows import RowsBuilder
 
 
 class Builder(RowsBuilder):
-    """When the files were available and whose they are is in ``items.parquet`` beside."""
+    """Times and symbols of the files are in ``items.parquet`` of the same part."""
 
     def __init__(self, *, shape: tuple[int, ...], dtype: type, **kwargs: Any) -> None:
         self._shape, self._dtype = shape, dtype
