@@ -63,6 +63,10 @@ MODALITIES: Registry[Any] = Registry(
     "fusionjax.modalities",
     ("numeric", "text", "chart", "image", "audio", "video", "frames", "vector"),
 )
+# Of ``data.sources.Source``; a name each, and its file.
+SOURCES: Registry[Any] = Registry(
+    "data.source", "fusionjax.data.sources", ("sp500", "acl18", "kdd17", "folder")
+)
 # Of ``heads.base.Head``; a name each, and its file. All of these are in every config.
 HEADS: Registry[Any] = Registry(
     "targets", "fusionjax.heads", ("direction", "returns", "volatility")

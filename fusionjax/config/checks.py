@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fusionjax.config.key import check_bounds
 from fusionjax.errors import InputError
-from fusionjax.registry import FUSIONS, HEADS
+from fusionjax.registry import FUSIONS, HEADS, SOURCES
 
 if TYPE_CHECKING:
     from fusionjax.config import Config
@@ -21,6 +21,7 @@ def check(c: "Config") -> None:
     for f in dataclasses.fields(c):
         if dataclasses.is_dataclass(section := getattr(c, f.name)):
             check_bounds(section, f.name)
+    SOURCES.require(c.data.source)
     _check_targets(c)
     _check_modalities(c)
     _check_splits(c)

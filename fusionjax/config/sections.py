@@ -12,7 +12,7 @@ STORED_TOKENS = 128  # of each text, when it is prepared
 class DataConfig:
     """What is read, how media are decoded when it is prepared, and how it is split."""
 
-    source: str = key("sp500", "a reader of fusionjax/data/sources: sp500, acl18, kdd17, folder")
+    source: str = key("sp500", "a name of registry.SOURCES: sp500, acl18, kdd17, folder")
     root: str = key("", "folder of the raw files; empty for the embedded sp500")
     prepared: str = key("prepared", "folder for array_record sets and the text-embedding cache")
     calendar: str = key("XNYS", "exchange_calendars code: sessions, closes, half days")

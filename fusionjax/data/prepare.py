@@ -3,7 +3,6 @@
 import hashlib
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from rich.progress import Progress
@@ -12,16 +11,10 @@ from fusionjax import files
 from fusionjax.config import DataConfig
 from fusionjax.data import calendar, join, media, parts, text
 from fusionjax.data.parts import Digests
-from fusionjax.data.sources import Raw, acl18, folder, kdd17, sp500
+from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import MODALITIES, SOURCES
 
-_SOURCES: dict[str, ModuleType] = {
-    "sp500": sp500,
-    "acl18": acl18,
-    "kdd17": kdd17,
-    "folder": folder,
-}
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
 _FORMAT = 4
 
@@ -40,11 +33,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
     Raises:
       InputError: unknown source, or raw data that breaks the schema.
     """
-    source = _SOURCES.get(config.source)
-    if source is None:
-        raise InputError(
-            f"config.data.source is {config.source!r}; expected one of {', '.join(_SOURCES)}"
-        )
+    source = SOURCES[config.source]
     root, home = Path(config.root), Path(config.prepared)
     settings = _settings(config)
     fingerprint = _fingerprint(settings, root, source.files(root))

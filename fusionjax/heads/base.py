@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fusionjax.data.store import Market
     from fusionjax.scores.bootstrap import ByDay, Score
 
+SMOOTH = 20  # days, of rolling curves
+
 # (values of all samples, bool [S]: those to count, whether values are probabilities) -> scores.
 Scorer = Callable[[Any, Any, bool], "dict[str, Score]"]
 
@@ -89,6 +91,25 @@ class Scored:
         import numpy as np
 
         return np.where(self.known, self.label, np.nan).astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """A figure of the run's page.
+
+    Attributes:
+      section: of the page that it stands in.
+      title: above it, if any.
+      lines: by name, x and y of each.
+      x: what x is.
+      y: what y is.
+    """
+
+    section: Literal["Capital", "Calibration", "Drift"]
+    title: str
+    lines: dict[str, tuple[Any, Any]]
+    x: str = ""
+    y: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,11 +301,23 @@ class Head(abc.ABC):
         del rows, by_day
         return []
 
+    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+        """What the run's page draws of stored forecasts, which are in the order of their days."""
+        del rows, market
+        return []
+
     def watched(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
         """What is watched for drift of the labels that became known at some rows, by name: a number
         a row (float [R]), NaN if unknown."""
         del market, rows
         return {}
+
+
+def dates(days: Any) -> list[str]:
+    """Days as the x of a curve."""
+    import pandas as pd
+
+    return pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
 
 
 def rounded(values: Iterable[Any]) -> list[float]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.heads.base import SMOOTH, Curves, Head, Scored, Scorer, dates, rounded
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _RETURN_DIGITS = 6
 # Better than this on a daily horizon is a leak until proven otherwise (docs/evaluation.md).
 _LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
+_BINS = 10  # of the probabilities, on the page
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 _CALLS = (
     "always up",
@@ -264,6 +265,31 @@ class Direction(Head):
         net = self.book(value, s.row, s.target_day, s.market).net(COST)
         return dict(zip(s.days.astype(str).tolist(), net.round(8).tolist(), strict=True))
 
+    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+        """Capital after costs; said and came; error by share answered; log loss as days go by."""
+        known = rows[rows["rose"].notna()]
+        rose = known["rose"].to_numpy()
+        return [
+            self._capital(rows, market),
+            *_calibration(known, rose),
+            _log_loss(known, rose),
+        ]
+
+    def _capital(self, rows: "pd.DataFrame", market: "Market") -> Curves:
+        import numpy as np
+
+        from fusionjax.scores.portfolio import COST, COSTS, equity
+
+        days = rows["target_day"].to_numpy()
+        ours, held = (
+            self.book(up, rows["row"].to_numpy(), days, market)
+            for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
+        )
+        when = dates(np.unique(days))
+        lines: dict[str, Any] = {f"{c} bps": (when, equity(ours.net(c))) for c in COSTS}
+        lines[f"always up, {COST} bps"] = (when, equity(held.net(COST)))
+        return Curves("Capital", "", lines, y="capital, from 1")
+
     def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np
         import pandas as pd
@@ -304,3 +330,39 @@ class Direction(Head):
         known = rows - horizon >= market.first_row[rows]
         found = {"share up": move >= self.up, "size of moves": np.log(np.abs(move) + 1e-4)}
         return {f"label: {k}": np.where(known, x.astype(float), np.nan) for k, x in found.items()}
+
+
+def _calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
+    import numpy as np
+
+    from fusionjax.scores.calibration import risk_coverage
+
+    lines: dict[str, Any] = {"perfect": ([0, 1], [0, 1])}
+    for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
+        said = known[column].to_numpy(float)
+        edge = np.quantile(said, np.linspace(0, 1, _BINS + 1)[1:-1])
+        at = np.searchsorted(edge, said)
+        count = np.maximum(np.bincount(at, minlength=_BINS), 1)
+        lines[name] = np.bincount(at, said, _BINS) / count, np.bincount(at, rose, _BINS) / count
+    said = known["up_calibrated"].to_numpy(float)
+    wrong = ((said > 0.5) != (rose > 0.5)).astype(float)
+    error = {"error": risk_coverage(np.abs(said - 0.5), wrong)}
+    first, second = (
+        "Forecast and observed, by tenths of the samples",
+        "Error where it answers only its surest share",
+    )
+    return [
+        Curves("Calibration", first, lines, "probability of up", "share that rose"),
+        Curves("Calibration", second, error, "share answered", "share wrong"),
+    ]
+
+
+def _log_loss(known: "pd.DataFrame", rose: "np.ndarray") -> Curves:
+    import pandas as pd
+
+    from fusionjax.scores.metrics import direction_loss
+
+    loss = pd.Series(direction_loss(known["up"].to_numpy(float), rose > 0.5))
+    daily = loss.groupby(known["target_day"].to_numpy()).mean()
+    name = f"log loss, mean of {SMOOTH} days"
+    return Curves("Drift", "", {name: (dates(daily.index), daily.rolling(SMOOTH, 1).mean())})

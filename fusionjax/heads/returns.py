@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.heads.base import SMOOTH, Curves, Head, Scored, Scorer, dates, rounded
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -159,6 +159,21 @@ class Returns(Head):
                 for h, q in zip(self.horizons, value, strict=True)
             },
         }
+
+    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+        """How often the return fell into its calibrated interval."""
+        import numpy as np
+
+        q, held = self.quantiles, rows[rows["return"].notna()]
+        inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
+        daily = inside.groupby(held["target_day"]).mean().rolling(SMOOTH, min_periods=1).mean()
+        when, wanted = dates(daily.index), q[-1] - q[0]
+        lines = {
+            "inside": (when, daily.to_numpy()),
+            "wanted": (when, np.full(len(when), wanted)),
+        }
+        title = f"Share inside the {100 * wanted:.0f} % interval, mean of {SMOOTH} days"
+        return [Curves("Calibration", title, lines)]
 
     def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         found = []

@@ -30,9 +30,11 @@ def decode(
     outputs: Float[Array, "*rows O"], log_scale: Float[Array, "*rows"], heads: Heads
 ) -> Outcome:
     """What each head makes of its outputs, in float32."""
-    outputs = outputs.astype(jnp.float32)
+    ends = [at.stop for at in places(heads).values()]
+    parts = jnp.split(outputs.astype(jnp.float32), ends[:-1], axis=-1)
     return {
-        name: heads[name].decode(outputs[..., at], log_scale) for name, at in places(heads).items()
+        name: head.decode(part, log_scale)
+        for (name, head), part in zip(heads.items(), parts, strict=True)
     }
 
 

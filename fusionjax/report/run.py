@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -26,15 +25,11 @@ from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
-from fusionjax.scores import calibration, metrics, portfolio
-from fusionjax.scores.portfolio import COST
 
 _SYMBOLS = 40  # on the price chart
 _CONTEXT = 60  # sessions of price before the first forecast, and beside a case
 _CASES = 20  # of the most confident mistakes
 _LETTERS = 280  # of a text
-_SMOOTH = 20  # days, of rolling curves
-_BINS = 10
 
 
 def write(
@@ -72,10 +67,10 @@ def write(
                 f"where the price {horizon} session(s) later was expected, by "
                 "the calibrated interval.", [_prices(rows, market, config)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
-                "points of what is traded.", _capital(rows, market, config)),
+                "points of what is traded.", _curves("Capital", rows, market, config)),
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
                 "their interval; and the error when only the surest forecasts are answered.",
-                _calibration(rows, config)),
+                _curves("Calibration", rows, market, config)),
         Section("Fusion weights", "How much each modality counted, where it was present.",
                 _weights(rows, config)),
         Section("Contributions", "What the fusion's diagnosis found on the latest training rows, "
@@ -83,7 +78,8 @@ def write(
                 _contributions(list(trainings))),
         Section("Training", "Of every seed.", _training(trainings)),
         Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
-                "distance), and the log loss as days went by.", _drift(rows, folder)),
+                "distance), and the log loss as days went by.",
+                _drift(folder) + _curves("Drift", rows, market, config)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", [_cases(rows, market, config, windows)]),
         Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
@@ -185,49 +181,15 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
     return charts.prices(panels, past)
 
 
-def _capital(rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
-    days = rows["target_day"].to_numpy()
-    ours, held = (
-        config.targets["direction"].book(up, rows["row"].to_numpy(), days, market)
-        for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
-    )
-    when = pd.DatetimeIndex(np.unique(days)).strftime("%Y-%m-%d").tolist()
-    curves = {f"{c} bps": (when, portfolio.equity(ours.net(c))) for c in portfolio.COSTS}
-    curves[f"always up, {COST} bps"] = (when, portfolio.equity(held.net(COST)))
-    return [charts.lines(curves, y="capital, from 1")]
-
-
-def _calibration(rows: pd.DataFrame, config: Config) -> list[Markup]:
-    known = rows[rows["rose"].notna()]
-    rose = known["rose"].to_numpy()
-    curves: dict[str, tuple[Any, Any]] = {"perfect": ([0, 1], [0, 1])}
-    for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
-        said = known[column].to_numpy(float)
-        edge = np.quantile(said, np.linspace(0, 1, _BINS + 1)[1:-1])
-        at = np.searchsorted(edge, said)
-        count = np.maximum(np.bincount(at, minlength=_BINS), 1)
-        curves[name] = np.bincount(at, said, _BINS) / count, np.bincount(at, rose, _BINS) / count
-    q = config.targets["returns"].quantiles
-    held = rows[rows["return"].notna()]
-    inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
-    daily = inside.groupby(held["target_day"]).mean().rolling(_SMOOTH, min_periods=1).mean()
-    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
-    wanted = q[-1] - q[0]
-    said = known["up_calibrated"].to_numpy(float)
-    wrong = ((said > 0.5) != (rose > 0.5)).astype(float)
-    share, risk = calibration.risk_coverage(np.abs(said - 0.5), wrong)
-    return [
-        Markup("<h3>Forecast and observed, by tenths of the samples</h3>"),
-        charts.lines(curves, "probability of up", "share that rose"),
-        Markup("<h3>Share inside the {:.0f} % interval, mean of {} days</h3>").format(
-            100 * wanted, _SMOOTH
-        ),
-        charts.lines(
-            {"inside": (when, daily.to_numpy()), "wanted": (when, np.full(len(when), wanted))}
-        ),
-        Markup("<h3>Error where it answers only its surest share</h3>"),
-        charts.lines({"error": (share, risk)}, "share answered", "share wrong"),
-    ]
+def _curves(section: str, rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
+    """What the heads draw in a section."""
+    parts = []
+    for head in config.targets.values():
+        for c in head.curves(rows, market):
+            if c.section == section:
+                title = Markup("<h3>{}</h3>").format(c.title) if c.title else Markup("")
+                parts.append(title + charts.lines(c.lines, c.x, c.y))
+    return parts
 
 
 def _weights(rows: pd.DataFrame, config: Config) -> list[Markup]:
@@ -278,7 +240,7 @@ def _training(trainings: dict[Path, pd.DataFrame]) -> list[Markup]:
     return parts
 
 
-def _drift(rows: pd.DataFrame, folder: Path) -> list[Markup]:
+def _drift(folder: Path) -> list[Markup]:
     parts = []
     if (folder / "audit.json").exists():
         told = json.loads((folder / "audit.json").read_text())["tables"]
@@ -288,12 +250,7 @@ def _drift(rows: pd.DataFrame, folder: Path) -> list[Markup]:
             frame = frame[frame["used"] & frame["KS later"].notna()]
             frame = frame.sort_values("KS later", ascending=False)
             parts.append(charts.bars(frame["channel"].tolist(), frame["KS later"], x="KS distance"))
-    known = rows[rows["rose"].notna()]
-    loss = metrics.direction_loss(known["up"].to_numpy(float), known["rose"].to_numpy() > 0.5)
-    daily = pd.Series(loss).groupby(known["target_day"].to_numpy()).mean()
-    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
-    curve = {f"log loss, mean of {_SMOOTH} days": (when, daily.rolling(_SMOOTH, 1).mean())}
-    return [*parts, charts.lines(curve)]
+    return parts
 
 
 def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) -> Markup:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from jaxtyping import Array
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.errors import InputError
 from fusionjax.models.heads import class_outputs
 from fusionjax.registry import FUSIONS
 from fusionjax.train.inference_fns import (
@@ -30,7 +32,7 @@ _CHUNK = 20  # steps a call
 
 
 class Fitted(NamedTuple):
-    """What ``Study.fit`` made: every seed's state, and what is worth telling of the training."""
+    """Every seed's final state, and notes of its training by name."""
 
     state: TrainState
     notes: dict[str, Any]
@@ -39,13 +41,13 @@ class Fitted(NamedTuple):
 class VectorExperiment:
     """One config's fusion on views, all seeds at once on one device.
 
-    The step is the one that every other training uses; only the feeding differs, as all rows lie
-    on the device.
+    The step is the one that every other training uses, and modalities are selected before the same
+    step as there. Feeding differs, as all rows lie on the device, and the guards are off: seeds
+    take every step together, so none may skip one. A fit that becomes non-finite is refused.
     """
 
     def __init__(self, config: Config, views: list[Views]) -> None:
         first = views[0]
-        # All seeds take every step together: none may wait.
         config = config.override({"guard.window": 0})
         self.config = config
         self._learns = FUSIONS[config.model.fusion].learns_weights
@@ -60,7 +62,7 @@ class VectorExperiment:
         step = make_step(config, float(len(sessions)))
         axes: Any = TrainState(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
         self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
-        self._run = jax.jit(self._chunk, donate_argnums=0)
+        self._run = jax.jit(self._chunk, donate_argnums=0, static_argnums=3)
         self._init = jax.jit(jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes))
         self._predict = jax.jit(jax.vmap(make_predict(config)))
         self._eliminate = jax.jit(
@@ -77,7 +79,9 @@ class VectorExperiment:
         self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
         self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
 
-    def _chunk(self, state: TrainState, data: Batch, seeds: Array) -> tuple[TrainState, dict]:
+    def _chunk(
+        self, state: TrainState, data: Batch, seeds: Array, steps: int
+    ) -> tuple[TrainState, dict]:
         size = self.config.train.global_batch_size
 
         def pick(rows: np.ndarray, seed: Array, step: Array, salt: int) -> Array:
@@ -99,7 +103,7 @@ class VectorExperiment:
             batch_source = jax.vmap(step_inputs, in_axes=(0, 0, None))(data, seeds, state.step)
             return self._step(state, batch_source, seeds)
 
-        return jax.lax.scan(one, state, None, length=_CHUNK)
+        return jax.lax.scan(one, state, None, length=steps)
 
     def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
         meta = jax.tree.map(lambda x: x[self.meta], data)
@@ -108,19 +112,29 @@ class VectorExperiment:
         return make_elimination(self.config)(state, encoded, meta, session)
 
     def fit(self, subset: tuple[str, ...]) -> Fitted:
-        """Trains all seeds with the modalities of ``subset``; the others are absent."""
+        """Trains all seeds with the modalities of ``subset``; the others are absent.
+
+        Raises:
+          InputError: a seed's loss became non-finite.
+        """
         data = self.rows(subset)
         example = jax.tree.map(lambda x: x[:, :2], data)
         state = self._init(self._seeds, example)
         notes: dict[str, Any] = {}
-        pending = self._learns
-        for start in range(0, self.config.train.steps, _CHUNK):
-            if pending and start >= weights.elimination_step(self.config):
-                pending = False
-                state, said = self._eliminate(state, data)
-                notes |= jax.device_get(said)
-            state, metrics = self._run(state, data, self._seeds)
+        last = self.config.train.steps
+        selection = weights.elimination_step(self.config) if self._learns else last
+        bounds = sorted({*range(0, selection, _CHUNK), *range(selection, last, _CHUNK), last})
+        for start, end in itertools.pairwise(bounds):
+            if start == selection:
+                state, outcome = self._eliminate(state, data)
+                notes |= jax.device_get(outcome)
+            state, metrics = self._run(state, data, self._seeds, end - start)
         notes["loss"] = metrics["loss"][-1]
+        if not np.isfinite(loss := np.asarray(notes["loss"])).all():
+            raise InputError(
+                f"{', '.join(subset)}: the loss of seed {np.flatnonzero(~np.isfinite(loss))[0]} "
+                f"is non-finite after {last} steps; lower config.train.learning_rate"
+            )
         return Fitted(state, notes)
 
     def diagnose(

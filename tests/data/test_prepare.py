@@ -11,9 +11,10 @@ from conftest import small
 from rich.progress import Progress
 
 from configs import acl18, demo
-from fusionjax.data import prepare, store, text
-from fusionjax.data.sources import sp500
+from fusionjax.data import features, prepare, schema, store, text
+from fusionjax.data.sources import Raw, Source, sp500
 from fusionjax.errors import InputError
+from fusionjax.registry import SOURCES
 
 
 def test_round_trip_of_the_embedded_data(prepared: Path) -> None:
@@ -57,6 +58,25 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
         prepare.prepare(
             small(demo.get_config(), prepared, data__source="moon").data, Progress(disable=True)
         )
+
+
+def test_a_source_of_ones_own_is_one_registration(tmp_path: Path) -> None:
+    def read(root: Path, calendar: str) -> Raw:
+        bars = pd.read_csv(root / "mine.txt", sep=";", parse_dates=["date"])
+        bars = schema.check_bars(bars.assign(symbol="ME"), root / "mine.txt")
+        return Raw(bars, features.price_channels(bars), None, np.ones(len(bars), bool), ())
+
+    SOURCES.register("mine")(Source(lambda root: [root / "mine.txt"], read))
+    days = pd.bdate_range("2020-06-01", periods=40)
+    close = 100 + np.arange(40.0)
+    table = {"date": days, **dict.fromkeys(("open", "high", "low", "close", "adj_close"), close)}
+    table = pd.DataFrame(table | {"volume": 1000.0})
+    table[days != "2020-07-03"].to_csv(tmp_path / "mine.txt", sep=";", index=False)
+    changes = {"data__source": "mine", "data__root": str(tmp_path)}
+    c = small(demo.get_config(), tmp_path / "prepared", **changes)
+    market = store.load(prepare.prepare(c.data, Progress(disable=True)))
+    assert market.symbols == ("ME",)
+    assert len(market.session) == 39, "without the holiday"
 
 
 @pytest.fixture(scope="module")

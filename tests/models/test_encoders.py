@@ -11,7 +11,7 @@ from scipy.signal import stft
 from fusionjax.config import ModelConfig
 from fusionjax.modalities.audio import Audio
 from fusionjax.modalities.base import Modality
-from fusionjax.modalities.image import ImageInput as Picture
+from fusionjax.modalities.image import Image as Picture
 from fusionjax.modalities.numeric import Numeric
 from fusionjax.modalities.video import Video
 from fusionjax.models.encoders.audio import log_mel, mel_filters

@@ -6,6 +6,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fusionjax.distill.contribution import Diagnosis, anomalies
+from fusionjax.distill.weights import elimination_step
+from fusionjax.errors import InputError
+from fusionjax.train.state import TrainState
+from fusionjax.types import Batch
 from studies.configs import planted as planted_config
 from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.fusion.ladder import with_vectors
@@ -54,3 +58,30 @@ def test_contributions_tell_features_from_noise_where_encoders_leave_them_as_the
         informative = np.concatenate([np.arange(len(x)) < 3 for x in told])
         assert roc_auc_score(informative, np.concatenate(told)) > 0.9
     assert not feature[:, 0, 8:].any(), "what only pads the width carries nothing"
+
+
+@pytest.mark.slow
+def test_it_makes_the_steps_of_its_config_and_selects_before_the_same_one_as_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
+    changes = {"train.steps": 45, "distill.warmup_steps": 6, "distill.refit_fraction": 0.5}
+    study = VectorExperiment(config.override(changes), VIEWS)
+    seen, select = [], study._eliminate
+
+    def watched(state: TrainState, data: Batch) -> tuple[TrainState, dict]:
+        seen.append(int(state.step))
+        return select(state, data)
+
+    monkeypatch.setattr(study, "_eliminate", watched)
+    state = study.fit(MODALITIES[:2]).state
+    assert seen == [elimination_step(study.config)] == [14]
+    assert int(state.step) == 45
+
+
+def test_a_fit_that_becomes_non_finite_is_refused() -> None:
+    config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
+    wild = {"train.steps": 10, "train.warmup_steps": 1, "train.learning_rate": 1e15}
+    study = VectorExperiment(config.override(wild | {"model.fusion": "concat"}), VIEWS)
+    with pytest.raises(InputError, match="numeric, text: the loss of seed 0 is non-finite after"):
+        study.fit(MODALITIES[:2])

@@ -178,11 +178,11 @@ def test_pictures_are_cut_moved_and_flipped_but_charts_only_cut() -> None:
 
 
 def test_sound_loses_a_span_or_a_band() -> None:
-    silent = changed(audio_time=0.5)["audio"].samples == 0
+    silent = changed(audio_time_mask=0.5)["audio"].samples == 0
     assert 0.15 < silent.mean() < 0.35
     runs = np.abs(np.diff(np.pad(silent, ((0, 0), (1, 1))).astype(int), axis=1)).sum(1)
     assert np.median(runs) == 2, "one stretch"
-    sound = changed(audio_band=0.5)["audio"].samples.astype(np.float32)
+    sound = changed(audio_frequency_mask=0.5)["audio"].samples.astype(np.float32)
     power = np.abs(np.fft.rfft(sound))
     quiet = power < 0.05 * np.median(power, 1, keepdims=True)
     assert 0.15 < quiet.mean() < 0.35

@@ -1,6 +1,12 @@
-"""Readers of raw data: each turns one layout of files into the same checked tables."""
+"""Readers of raw data: each turns one layout of files into the same checked tables.
+
+A new one is a file that ends with ``SOURCES.register(name)(Source(files, read))``; a config file of
+your own may register one as well.
+"""
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,3 +35,17 @@ class Raw:
     media: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
     misaligned: tuple[str, ...] = ()
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """How a layout of files is read.
+
+    Attributes:
+      files: ``files(root)``: those whose content the prepared set depends on.
+      read: ``read(root, calendar)``: the tables. Raises InputError where a file is missing or
+        damaged, or a row breaks the schema.
+    """
+
+    files: Callable[[Path], list[Path]]
+    read: Callable[[Path, str], Raw]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, schema
-from fusionjax.data.sources import Raw
+from fusionjax.data.sources import Raw, Source
 from fusionjax.errors import InputError
+from fusionjax.registry import SOURCES
 
 _PRICES, _TWEETS, _STOCKS = "prices_raw.parquet", "tweets_preprocessed.parquet", "stock_table.csv"
 # The published sub-protocol looks at tweets of this many calendar days before the target.
@@ -80,3 +81,6 @@ def _tweet_aligned(bars: pd.DataFrame, tweets: pd.DataFrame) -> np.ndarray:
         same_slot = slot[:, :, None] == slot[:, None, :]
         aligned[rows.index] = (same_slot & has[:, None, :]).any(2).all(1)
     return aligned
+
+
+SOURCES.register("acl18")(Source(files, read))

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, media, schema
-from fusionjax.data.sources import Raw
+from fusionjax.data.sources import Raw, Source
 from fusionjax.errors import InputError
-from fusionjax.registry import MODALITIES
+from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
@@ -154,3 +154,6 @@ def _each_symbol(table: pd.DataFrame, where: Path) -> pd.DataFrame:
     if again.any():
         raise InputError(f"{where}: row {table['item'][again].iloc[0]}: names a symbol twice")
     return table
+
+
+SOURCES.register("folder")(Source(files, read))

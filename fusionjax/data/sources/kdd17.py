@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, schema
-from fusionjax.data.sources import Raw
+from fusionjax.data.sources import Raw, Source
+from fusionjax.registry import SOURCES
 
 _PRICES = "prices_raw.parquet"
 _COLUMNS = {
@@ -43,3 +44,6 @@ def read(root: Path, calendar: str) -> Raw:
     everyone = pd.Series("", index=bars.index)
     market = features.market_channels(bars, own["ret"], everyone)
     return Raw(bars, pd.concat([own, market], axis=1), None, np.ones(len(bars), bool), ())
+
+
+SOURCES.register("kdd17")(Source(files, read))

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, schema
-from fusionjax.data.sources import Raw
+from fusionjax.data.sources import Raw, Source
+from fusionjax.registry import SOURCES
 
 SYMBOL = "SPX"
 # A context value older than this many calendar days is missing, not current.
@@ -82,3 +83,6 @@ def _as_of(values: pd.Series, dates: pd.Series, *, same_day: bool = True) -> pd.
     age = dates.to_numpy() - known.index.to_numpy()[np.maximum(positions, 0)]
     fresh = (positions >= 0) & (age <= np.timedelta64(_STALE_AFTER, "D"))
     return pd.Series(np.where(fresh, known.to_numpy()[np.maximum(positions, 0)], np.nan))
+
+
+SOURCES.register("sp500")(Source(files, read))
