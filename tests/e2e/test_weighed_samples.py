@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sample_is_weighed_shown_listed_and_restored(run: Path) -> None:
     given = ["--run=runs/demo/seed_0"]
     said = launch(run, "samples", "demo", *given, "--weigh=2000=.25")
-    assert "counts when its training goes on from step 4" in said
+    assert "applies when its training resumes from step 4" in said
     assert "2000 (SPX 2006-" in said
     assert "weighed by hand" in said
     with files.locked(run / "runs/demo/seed_0"):
