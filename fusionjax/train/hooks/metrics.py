@@ -80,9 +80,7 @@ class Reporter:
         self._flops, self.lost = flops, 0.0
         self._open = contextlib.ExitStack()
         self._progress = self._open.enter_context(progress_bar())
-        self._bar = self._progress.add_task(
-            label, total=steps, completed=first, tensorboard_text="compiling"
-        )
+        self._bar = self._progress.add_task(label, total=steps, completed=first, note="compiling")
         self._log = self._board = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +122,7 @@ class Reporter:
         self._progress.update(
             self._bar,
             completed=step,
-            tensorboard_text=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}",
+            note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}",
         )
         scalars |= {"steps_per_second": rate, **clock}
         if self._flops is not None:
