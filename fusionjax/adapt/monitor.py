@@ -19,11 +19,7 @@ from fusionjax.train.run_info import RunInfo
 _MIN_OUTPUT_SESSIONS = 60  # sessions after training: the reference of errors and weights
 _ROBUST = 0.8  # least robustness of a channel that is reported as unmoved
 _ROWS = 500  # on each side of the comparison of all inputs
-_ASKED = (
-    "detector",
-    "run_length",
-    "reference_sessions",
-)  # of drift.*: a change restarts monitoring
+_SETTINGS = ("detector", "run_length", "reference_sessions")  # of drift.*: a change restarts it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,12 +54,12 @@ class _Reference:
 
     Attributes:
       profiles: usual content of each modality.
-      asked: the keys ``_ASKED`` of ``drift.*``.
+      settings: the keys ``_SETTINGS`` of ``drift.*``.
       trained: the last day of the inputs' reference.
     """
 
     profiles: dict[str, ReferenceProfile]
-    asked: dict[str, Any]
+    settings: dict[str, Any]
     trained: str
 
 
@@ -99,7 +95,7 @@ class DriftMonitor:
         factor = _length_factor(len(varying), len(losses.judged(config)) + len(config.modalities))
         detectors = DriftDetectors.from_reference(varying, d.detector, d.run_length * factor)
         return DriftMonitor(
-            detectors, None, {}, _Reference(profiles, _asked(config.drift), until), until
+            detectors, None, {}, _Reference(profiles, _settings(config.drift), until), until
         )
 
     @staticmethod
@@ -110,10 +106,10 @@ class DriftMonitor:
         if state is None:
             return DriftMonitor.begin(market, config, info), []
         restarted = []
-        if state["asked"] != _asked(config.drift):
+        if state["asked"] != _settings(config.drift):
             was, now = (
-                ", ".join(f"{k} {v}" for k, v in asked.items())
-                for asked in (state["asked"], _asked(config.drift))
+                ", ".join(f"{k} {v}" for k, v in settings.items())
+                for settings in (state["asked"], _settings(config.drift))
             )
             restarted = [f"monitoring restarts: it was begun with {was}, config.drift has {now}"]
         elif info.parent is None and info.trained_until != state["trained"]:
@@ -143,16 +139,13 @@ class DriftMonitor:
         for i, day in enumerate(days.astype(str).tolist()):
             values = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
             alarms += self._inputs.update(values, day)
-            alarms += self._update_outputs(
-                {k: float(v[i]) for k, v in outputs.items()}, day, config.drift
-            )
+            late = {k: float(v[i]) for k, v in outputs.items()}
+            alarms += self._add_outputs(late, day, config.drift)
         self.until = until
         trained = self._reference.trained
         return DriftReport(alarms, *_shifted(market, config, info, trained, until))
 
-    def _update_outputs(
-        self, values: dict[str, float], day: str, drift: DriftConfig
-    ) -> list[Alarm]:
+    def _add_outputs(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
         if self._outputs is not None:
             monitored = {k: v for k, v in values.items() if k in self._outputs.series}
             return self._outputs.update(monitored, day)
@@ -175,7 +168,7 @@ class DriftMonitor:
             "outputs": outputs,
             "early": clean,
             "usual": {k: dataclasses.asdict(u) for k, u in self._reference.profiles.items()},
-            "asked": self._reference.asked,
+            "asked": self._reference.settings,
             "trained": self._reference.trained,
             "until": self.until,
         }
@@ -191,8 +184,8 @@ class DriftMonitor:
         return DriftMonitor(inputs, outputs, early, reference, state["until"])
 
 
-def _asked(drift: DriftConfig) -> dict[str, Any]:
-    return {name: getattr(drift, name) for name in _ASKED}
+def _settings(drift: DriftConfig) -> dict[str, Any]:
+    return {name: getattr(drift, name) for name in _SETTINGS}
 
 
 def _length_factor(own: int, others: int) -> float:

@@ -14,12 +14,8 @@ from fusionjax import files
 
 # All time since the first start falls into one of these.
 BUCKETS = (
-    "init",  # imports, data, devices, the first state; and whatever has no other bucket
-    "compile",
-    "restore",  # reading a checkpoint
-    "data",  # waiting for the next batch
-    "step",
-    "save",
+    *("init", "compile", "restore"),  # init: imports, data, devices, what has no other bucket
+    *("data", "step", "save"),  # data: waiting for the next batch
     "settle",  # modality selection
     "lost",  # updates that a restart repeats; the debugging of non-finite steps
     "down",  # between two starts
