@@ -145,8 +145,8 @@ def scaled(config: Config, devices: int | str) -> Config:
 def _replicas(config: Config) -> int:
     if config.mesh.data < 1:
         raise InputError(
-            f"config.mesh.data is {config.mesh.data}, which takes all devices; a plan needs a number "
-            "of replicas, for example --config.mesh.data=8"
+            f"config.mesh.data is {config.mesh.data}, which takes all devices; a plan needs a "
+            "number of replicas, for example --config.mesh.data=8"
         )
     return config.mesh.data
 

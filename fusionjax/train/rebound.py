@@ -159,7 +159,7 @@ class Rebound:
             self.history.pending = step
             self._protect()
 
-    def settled(self, step: int, state: TrainState) -> None:
+    def modalities_selected(self, step: int, state: TrainState) -> None:
         """Modalities were selected: earlier states cannot be restored; losses are compared anew."""
         self._clear()
         self._snapshot = None
@@ -167,7 +167,7 @@ class Rebound:
             self.history.best = LossWindow(step, math.inf, 0.0)
             self.copies["best"] = self._copy(state)
 
-    def kept(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
+    def to_checkpoint(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
         """The history and the copies that a checkpoint stores beside the state."""
         return self.history.to_json(), dict(self.copies)
 

@@ -166,7 +166,7 @@ def test_no_way_leads_to_before_the_fusion_was_settled(sound: Trainer) -> None:
         assert not told.rebound.look().acts
     assert told.rebound.history.best is not None
     assert told.rebound.history.best.step == 4
-    told.rebound.settled(14, told.marked(14))
+    told.rebound.modalities_selected(14, told.marked(14))
     now = told.marked(15)
     back = told.rebound.back((now.guard, guards.counters(now)))
     assert back is not None
@@ -192,7 +192,7 @@ def test_of_a_large_state_a_checkpoint_waits_until_it_is_judged(
                 assert not told.rebound.look().acts
             told.rebound.saves(step)
             if step == 2:
-                assert told.rebound.kept()[0]["pending"] == 2, "in the checkpoint itself"
+                assert told.rebound.to_checkpoint()[0]["pending"] == 2, "in the checkpoint itself"
         best = told.rebound.history.best
         assert best is not None
         assert best.step == 8
@@ -217,7 +217,7 @@ def test_a_large_state_goes_back_to_the_best_checkpoint_which_stays(
             assert verdict.acts == (step == 28), step
             if step in (8, 16, 24):
                 told.rebound.saves(step)
-                checkpoints.save(step, told.marked(step), sound.info, *told.rebound.kept())
+                checkpoints.save(step, told.marked(step), sound.info, *told.rebound.to_checkpoint())
             if verdict.acts:
                 break
         checkpoints.finish()

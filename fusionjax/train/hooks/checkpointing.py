@@ -18,7 +18,7 @@ class Checkpointing(Hook):
         if loop.saves:  # an extra one, due to a signal, must not change later steps
             self._rebound.saves(step)
         with loop.goodput.spent("save"):
-            failed = checkpoints.save(step, loop.state, info, *self._rebound.kept())
+            failed = checkpoints.save(step, loop.state, info, *self._rebound.to_checkpoint())
         if failed is not None:  # the next one tries again
             text = f"the checkpoint before step {step} could not be written: {failed}"
             events.tell("C1", f"{text}; training goes on", loop.folder, step=step)

@@ -51,7 +51,7 @@ class ModalitySelection(Hook):
         training_data = self._exclusions.without_excluded(loop.training_data, loop.step)
         with loop.goodput.spent("settle"):
             loop.state = select(loop, training_data)
-        self._rebound.settled(loop.step, loop.state)
+        self._rebound.modalities_selected(loop.step, loop.state)
 
 
 def select(loop: TrainingLoop, training_data: TrainingData) -> TrainState:
