@@ -1,7 +1,7 @@
-"""Does a modality matter? Its content changed under a run, and learned as noise beside it.
+"""Measures what a modality is worth: changes its content, and trains with it shuffled.
 
 python launch/ablate.py --config=configs/acl18.py --run=runs/acl18 --placebos=20
-Without --placebos nothing is trained. Killed, the same command goes on.
+Without --placebos nothing is trained. If killed, the same command resumes.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def main(config: Config) -> None:
 
 
 def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
-    """Content changed under a run, and trainings of its config."""
+    """The effect of changed content on a run and, with --placebos, of retrained configs."""
     from fusionjax.data import samples
     from fusionjax.evaluate import ablation
     from fusionjax.evaluate.forecast import merged
@@ -52,11 +52,13 @@ def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
     tables = {"content": ablation.effects_table(ablation.of_content(run, market, config, scored))}
     if _PLACEBOS.value:
         mesh = make_mesh(config.mesh)
-        made = ablation.Trainings(market, config, mesh, scored, folder / "ablation")
+        trainings = ablation.Trainings(market, config, mesh, scored, folder / "ablation")
         with progress_bar() as progress:
-            found = ablation.worth(made, config, scored, _PLACEBOS.value, len(run.seeds), progress)
+            worth = ablation.worth(
+                trainings, config, scored, _PLACEBOS.value, len(run.seeds), progress
+            )
             weight = ablation.fusion_weights(run, config, scored)
-            tables["placebos"] = ablation.worth_table(list(found), weight)
+            tables["placebos"] = ablation.worth_table(list(worth), weight)
     return tables
 
 

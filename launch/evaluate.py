@@ -1,7 +1,7 @@
-"""Scores a run beside the baselines, with intervals; docs/evaluation.md says how.
+"""Scores a run and the baselines, with intervals; docs/evaluation.md says how.
 
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
-A period that was withheld: --data.root=FOLDER of the same layout, --split=test.
+A withheld period: --data.root=FOLDER of the same layout, --split=test.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed'
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
-_ALONE = flags.DEFINE_bool("alone", False, "Train every modality alone too, to show beside")
+_ALONE = flags.DEFINE_bool("alone", False, "Also train each modality alone, for the table")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 _FORCE = flags.DEFINE_bool("force", False, "Score a locked split once more")
 
@@ -42,13 +42,13 @@ def main(config: Config) -> None:
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    asked = evaluation.Asked(_SUBSET.value, forced, alone)
-    made = evaluation.evaluate(runs, market, config, records, asked)
-    say("\n".join(made.scores.headline))
-    CONSOLE.print(*table.for_screen(made.scores))
-    odd = evaluation.publish(made, config, run, Path(app.LEDGER.value))
+    options = evaluation.Asked(_SUBSET.value, forced, alone)
+    result = evaluation.evaluate(runs, market, config, records, options)
+    say("\n".join(result.scores.headline))
+    CONSOLE.print(*table.for_screen(result.scores))
+    odd = evaluation.publish(result, config, run, Path(app.LEDGER.value))
     say("\n".join(f"{stage}: {line}" for stage, lines in odd.items() for line in lines))
-    say(f"written to {run}/{made.scores.name}.md")
+    say(f"written to {run}/{result.scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
 
 

@@ -1,4 +1,4 @@
-"""Goes on from a run on rows after its last matured label; the parent stays as it is.
+"""Fine-tunes a run on labels that matured after its last one; the parent is not changed.
 
 python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream --data=FOLDER
 """
@@ -32,17 +32,17 @@ def main(config: Config) -> None:
     verdict = finetune(parent, config, mesh, folder, StopOnSignal())
     if verdict is not None:
         say(verdict.why)
-    made, seeds = read_info(folder), seed_folders(folder)
+    info, seeds = read_info(folder), seed_folders(folder)
     ledger.append(
         Path(app.LEDGER.value),
         ledger.record(
             "finetune",
-            made.config,
+            info.config,
             ledger.Subject(
                 str(folder),
-                made.fingerprint,
+                info.fingerprint,
                 tuple(read_info(seed).config.seed for seed in seeds),
-                made.config.train.split,
+                info.config.train.split,
                 str(parent),
             ),
             ledger.Result(

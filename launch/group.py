@@ -1,9 +1,9 @@
 """Trains a list of configs, one after the other, unattended.
 
 python launch/group.py --configs=configs/demo.py,configs/acl18.py --seeds=5
-Each goes on where it was; one that fails is told and the next begins. Status 75 if stopped by a
-signal (the same command goes on), else that of the first that failed. launch/report.py --live
-shows where each is. Several processes each run this: they train together.
+Each resumes where it was; if one fails, that is reported and the next begins. Exit status: 75 if
+stopped by a signal (the same command resumes), else that of the first failure. launch/report.py
+--live shows the progress of each. With several processes, each runs this command.
 """
 
 import signal
@@ -18,25 +18,25 @@ from fusionjax import app
 from fusionjax.errors import InputError
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Of each")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Seeds of each config")
 
 
 class TrainingGroup:
-    """One training at a time, to which signals are passed on.
+    """Runs one training at a time and passes signals on to it.
 
-    A signal between two trainings must end the group with status 75 too.
+    A signal between two trainings ends the group with status 75 too.
     """
 
     def __init__(self) -> None:
         self.stopped = False
         self._child: subprocess.Popen | None = None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopped = True
         if self._child is not None:
-            self._child.terminate()  # after Ctrl-C as well, though the child got SIGINT too
+            self._child.terminate()  # after Ctrl-C too, although the child also got SIGINT
 
     def train(self, config: str) -> int:
         """The exit status of one config's training."""
@@ -57,11 +57,11 @@ def main(_: None) -> None:
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
     trainings, states, worst = TrainingGroup(), dict.fromkeys(configs, "not begun"), 0
-    ended = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
+    outcomes = {0: live.DONE, app.EXIT_PREEMPTED: "stopped; the same command goes on"}
     for config in configs:
-        tell(states, config, "begun")
+        report(states, config, "begun")
         status = app.EXIT_PREEMPTED if trainings.stopped else trainings.train(config)
-        tell(states, config, ended.get(status, f"failed with status {status}"))
+        report(states, config, outcomes.get(status, f"failed with status {status}"))
         if status == app.EXIT_PREEMPTED:
             worst = status
             break
@@ -72,7 +72,7 @@ def main(_: None) -> None:
     sys.exit(worst)
 
 
-def tell(states: dict[str, str], config: str, state: str) -> None:
+def report(states: dict[str, str], config: str, state: str) -> None:
     from fusionjax.parallel import processes
     from fusionjax.report import live
 

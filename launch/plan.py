@@ -1,4 +1,4 @@
-"""Compiles a config's training step for a cluster that is not there, and says what it takes.
+"""Compiles a config's training step for a cluster that is not there, and prints its costs.
 
 python launch/plan.py --config=configs/h100_64.py        # memory, collectives, FLOPs, estimate
 python launch/plan.py --config=configs/h100_64.py --devices=8,64,512    # does it scale?
@@ -30,25 +30,25 @@ def main(config: Config) -> None:
     if _FAILURES.value:
         CONSOLE.print(plan_table.failures(state_bytes(config)))
         return
-    asked = [scaled(config, n) for n in _DEVICES.value] or [config]
+    configs = [scaled(config, n) for n in _DEVICES.value] or [config]
     if _AGAINST.value:
-        asked.append(variant(asked[0], _AGAINST.value))
-    plans = [make_plan(c, H100) for c in asked]
+        configs.append(variant(configs[0], _AGAINST.value))
+    plans = [make_plan(c, H100) for c in configs]
     if len(plans) == 1:
         tables = plan_table.for_screen(plans[0], H100)
     elif _AGAINST.value:
-        tables = plan_table.compared(plans, asked)
+        tables = plan_table.compared(plans, configs)
     else:
         tables = plan_table.side_by_side(plans, H100)
     for table in tables:
         CONSOLE.print(table)
     for plan in plans:
         say(f"written to {plan.save(Path('runs') / config.name)}")
-    wrong = [f"{p.devices} devices: {line}" for p in plans for line in p.problems]
+    problems = [f"{p.devices} devices: {line}" for p in plans for line in p.problems]
     if len(_DEVICES.value) > 1:
-        wrong += uneven(plans[: len(_DEVICES.value)])
-    if wrong:
-        raise InputError("the plan does not fit:\n  " + "\n  ".join(wrong))
+        problems += uneven(plans[: len(_DEVICES.value)])
+    if problems:
+        raise InputError("the plan does not fit:\n  " + "\n  ".join(problems))
     say(f"it fits\nnext: python launch/train.py {app.config_flag()}")
 
 

@@ -16,7 +16,7 @@ from fusionjax.errors import InputError
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
 _SYMBOL = flags.DEFINE_list("symbol", None, "One or more symbols", required=True)
 _AT = flags.DEFINE_list("at", None, "One or more dates or ISO timestamps (UTC)", required=True)
-_WITHOUT = flags.DEFINE_list("without", [], "Modalities to do without")
+_WITHOUT = flags.DEFINE_list("without", [], "Modalities to leave out")
 _OUT = flags.DEFINE_string("out", None, "File to write, .json or .csv")
 
 

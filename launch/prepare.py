@@ -1,7 +1,7 @@
-"""Raw data to a prepared set: validated, joined in time, texts embedded, one record a row.
+"""Prepares raw data: validates it, joins it in time, embeds texts, writes one record a row.
 
 python launch/prepare.py --config=configs/acl18.py
-python launch/prepare.py --config=configs/acl18.py --audit     # how good is it? one HTML page
+python launch/prepare.py --config=configs/acl18.py --audit     # its quality, as an HTML page
 python launch/prepare.py --config=configs/planted_folder.py --source=FOLDER   # a market folder
 """
 
@@ -14,7 +14,9 @@ from fusionjax import app
 from fusionjax.config import Config
 
 _SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of config.data's raw data")
-_AUDIT = flags.DEFINE_bool("audit", False, "Also look at how good the set is; status 3: not fit")
+_AUDIT = flags.DEFINE_bool(
+    "audit", False, "Also audit the set; exit status 3 if it is not fit to train on"
+)
 _EXIT_UNFIT = 3
 
 
@@ -36,11 +38,11 @@ def main(config: Config) -> None:
     for note in manifest["notes"]:
         say(f"  left out: {note}")
     if _AUDIT.value:
-        found = audit.audit(store.load(folder), config)
-        CONSOLE.print(audit_page.for_screen(found))
-        found.save(folder)
-        say(f"{found.verdict}\nwritten to {audit_page.write(found, folder)} and audit.json")
-        if found.refusals:
+        audited = audit.audit(store.load(folder), config)
+        CONSOLE.print(audit_page.for_screen(audited))
+        audited.save(folder)
+        say(f"{audited.verdict}\nwritten to {audit_page.write(audited, folder)} and audit.json")
+        if audited.refusals:
             sys.exit(_EXIT_UNFIT)
 
 

@@ -1,8 +1,8 @@
-"""Writes a run's page, one HTML file to look at, or shows what the ledger holds.
+"""Writes a run's HTML page, or shows the ledger.
 
 python launch/report.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 python launch/report.py --ledger    # every training, evaluation and sweep point, side by side
-python launch/report.py --live      # where each training under runs/ is
+python launch/report.py --live      # the progress of each training under runs/
 """
 
 from pathlib import Path
@@ -16,8 +16,8 @@ from fusionjax.errors import InputError
 _RUN = flags.DEFINE_string("run", None, "Run folder that launch/evaluate.py scored")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
-_LIVE = flags.DEFINE_bool("live", False, "Show where the trainings under --runs are")
-_RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, of --live")
+_LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")
+_RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
 
 

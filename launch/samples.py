@@ -1,10 +1,10 @@
-"""Samples that a training does not take at face value: listed, shown, weighed, restored.
+"""Lists, shows, reweights and restores the samples that a training excludes or reweights.
 
 python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0            # lists them
 python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --show=4711
 python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --weigh=4711=.3
 python launch/samples.py --config=configs/demo.py --run=runs/demo/seed_0 --restore=4711
-What changed counts from the last checkpoint on, when the training is started again.
+A change applies from the last checkpoint on, when the training resumes.
 """
 
 from pathlib import Path
@@ -16,24 +16,24 @@ from fusionjax.config import Config
 from fusionjax.errors import InputError
 
 _RUN = flags.DEFINE_string("run", None, "Folder of one training (…/seed_0)", required=True)
-_SHOW = flags.DEFINE_integer("show", None, "A sample's id: all that it is made of")
-_WEIGH = flags.DEFINE_string("weigh", None, "id=weight in [0, 1]; 0 takes it out")
-_RESTORE = flags.DEFINE_integer("restore", None, "A sample's id: it counts in full again")
+_SHOW = flags.DEFINE_integer("show", None, "A sample's id: show everything it consists of")
+_WEIGH = flags.DEFINE_string("weigh", None, "id=weight in [0, 1]; 0 excludes the sample")
+_RESTORE = flags.DEFINE_integer("restore", None, "A sample's id: give it full weight again")
 
 
 def main(config: Config) -> None:
     folder = Path(_RUN.value)
     if _WEIGH.value is None and _RESTORE.value is None:
-        answer(config, folder)
+        run(config, folder)
         return
     try:
         with files.locked(folder, wait=False):  # a training keeps the list in memory
-            answer(config, folder)
+            run(config, folder)
     except BlockingIOError as e:
         raise InputError(f"{folder}: its training is running; stop it, then weigh samples") from e
 
 
-def answer(config: Config, folder: Path) -> None:
+def run(config: Config, folder: Path) -> None:
     from fusionjax.data.windows import Windows
     from fusionjax.report import samples as pages
     from fusionjax.train import quarantine
@@ -50,7 +50,7 @@ def answer(config: Config, folder: Path) -> None:
         CONSOLE.print(pages.of_one(windows, windows.require(_SHOW.value), entries))
         return
     if _WEIGH.value is not None:
-        row, weight = _parsed(_WEIGH.value)
+        row, weight = _parse(_WEIGH.value)
         sample = windows.describe(windows.require(row))
         entries[row] = Entry(weight, step or 0, "weighed by hand", sample)
     if _RESTORE.value is not None:
@@ -59,11 +59,11 @@ def answer(config: Config, folder: Path) -> None:
         del entries[_RESTORE.value]
     if _WEIGH.value is not None or _RESTORE.value is not None:
         quarantine.write(folder, entries)
-        say(f"{folder}: counts when its training goes on from step {step}")
+        say(f"{folder}: applies when its training resumes from step {step}")
     CONSOLE.print(pages.of_all(entries))
 
 
-def _parsed(text: str) -> tuple[int, float]:
+def _parse(text: str) -> tuple[int, float]:
     row, _, weight = text.partition("=")
     try:
         if 0 <= float(weight) <= 1:

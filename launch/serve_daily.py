@@ -1,10 +1,10 @@
-"""One command a trading day: look for drift, update, ask the gate, forecast, write a page.
+"""One command a trading day: detect drift, update, decide on promotion, forecast, report.
 
 python launch/serve_daily.py --config=configs/acl18_stream.py --from=runs/acl18_stream \
     --config.finetune.promotion_sessions=20 --data=FOLDER
-Run it when the day's files are in the folder. For a day that is done it does nothing; killed
-anywhere, the same command completes it; two at once are refused. --workdir says who serves, and
-keeps every day's evidence: docs/adaptation.md.
+Run it when the day's files are in the folder. It does nothing for a finished day and completes one
+that was killed; two at once are refused. --workdir holds the serving run's name and every day's
+evidence: docs/adaptation.md.
 """
 
 from pathlib import Path
@@ -17,7 +17,9 @@ from fusionjax.errors import require_extra
 
 _FROM = flags.DEFINE_string("from", None, "Run folder that serves first", required=True)
 _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Of the service; <from>_serving if not given")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the service; <from>_serving if not given"
+)
 
 
 def main(config: Config) -> None:
@@ -31,11 +33,11 @@ def main(config: Config) -> None:
     config = app.with_flags(config, {"data.root": _DATA.value})
     parent = Path(_FROM.value)
     service = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_serving")
-    made = daily.serve(parent, config, make_mesh(config.mesh), service, StopOnSignal())
-    page = service / made["day"] / "report.html"
+    result = daily.serve(parent, config, make_mesh(config.mesh), service, StopOnSignal())
+    page = service / result["day"] / "report.html"
     if not page.exists():
-        day_page.write(made, page)
-    say(f"{made['serving']} serves; {len(made['forecasts'])} forecasts after {made['day']}")
+        day_page.write(result, page)
+    say(f"{result['serving']} serves; {len(result['forecasts'])} forecasts after {result['day']}")
     say(f"written to {page}")
 
 

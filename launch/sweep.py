@@ -1,7 +1,7 @@
-"""Scores many settings on folds inside the training period; each is recorded as it ends.
+"""Scores many settings on folds of the training period; each is recorded at its end.
 
 python launch/sweep.py --config=configs/acl18.py    # config.sweep: method, space, seeds
-Killed, the same command goes on. Which settings matter, most first, one key at a time:
+If killed, the same command resumes. Which keys matter most, one at a time:
 --config.sweep.method=sensitivity --config.sweep.seeds=3
 """
 
@@ -28,10 +28,10 @@ def main(config: Config) -> None:
     mesh = make_mesh(config.mesh)
     market, _ = audited_market(config)
     points = []
-    for changes, made, new in sweep.run(market, config, mesh, Path(app.LEDGER.value)):
-        points.append((changes, made, new))
-        scores = "  ".join(f"{k} {v:.4f}" for k, v in made.metrics.items())
-        say(f"{'' if new else 'known: '}{scores}  {changes or 'as it is'}, seed {made.seeds[0]}")
+    for changes, record, new in sweep.run(market, config, mesh, Path(app.LEDGER.value)):
+        points.append((changes, record, new))
+        scores = "  ".join(f"{k} {v:.4f}" for k, v in record.metrics.items())
+        say(f"{'' if new else 'known: '}{scores}  {changes or 'as it is'}, seed {record.seeds[0]}")
     CONSOLE.print(frames.for_screen(sweep.table(points), "best first"))
     if config.sweep.method == "sensitivity":
         CONSOLE.print(frames.for_screen(sweep.effects(points), "what matters most"))

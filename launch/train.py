@@ -1,8 +1,8 @@
-"""Trains a config, or goes on where it was stopped.
+"""Trains a config, or resumes a training that was stopped.
 
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
-python launch/train.py --config=configs/acl18.py --ladder    # is it worth starting? gate by gate
+python launch/train.py --config=configs/acl18.py --ladder    # sanity checks before a long training
 A third of the samples: --config.train.coreset_fraction=.3 --config.train.coreset_by=runs/acl18
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fusionjax.train.run import Trainer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
-_LADDER = flags.DEFINE_bool("ladder", False, "Climb the sanity checks instead of training")
+_LADDER = flags.DEFINE_bool("ladder", False, "Run the sanity checks instead of training")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
 
 
@@ -43,13 +43,13 @@ def main(config: Config) -> None:
         started = psutil.Process().create_time() if seed == seeds[0] else None
         trainer.train(seed, folder / f"seed_{seed}", stop, started)
     if processes.first():
-        remember(trainer, folder, seeds, time.perf_counter() - begun)
+        record(trainer, folder, seeds, time.perf_counter() - begun)
     command = f"python launch/evaluate.py {app.config_flag()} --run={folder}"
     telemetry.say(f"run folder: {folder}\nnext: {command}")
 
 
-def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
-    """Puts the run into the ledger and says what is odd about it."""
+def record(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
+    """Adds the run to the ledger and prints oddities of its training."""
     from fusionjax import ledger
     from fusionjax.evaluate import diagnostics
     from fusionjax.train import telemetry
@@ -73,16 +73,16 @@ def remember(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: 
 
 
 def climb(config: Config) -> None:
-    """The gates that should hold before a long training."""
+    """Runs the sanity checks that should pass before a long training."""
     from fusionjax.evaluate import sanity_checks
     from fusionjax.parallel import mesh
     from fusionjax.train import run, telemetry
 
-    tried, devices = [], mesh.make_mesh(config.mesh)
+    checks, devices = [], mesh.make_mesh(config.mesh)
     for check in sanity_checks.run(run.audited_market(config)[0], config, devices):
-        tried.append(check)
+        checks.append(check)
         telemetry.say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.figure}")
-    sanity_checks.require_passed(tried)
+    sanity_checks.require_passed(checks)
     telemetry.say(f"ready\nnext: python launch/train.py {app.config_flag()}")
 
 

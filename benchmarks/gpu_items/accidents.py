@@ -71,7 +71,7 @@ def _spoilt(trainer: Trainer, spoil: Callable[[Batch, np.ndarray], Batch]) -> It
 
 
 def _codes(name: str) -> list[str]:
-    return [row["code"] for row in events.told(Path(name))]
+    return [row["code"] for row in events.read(Path(name))]
 
 
 def _finite(state: TrainState) -> bool:
@@ -93,7 +93,7 @@ def _nan(bench: Bench, trainer: Trainer) -> None:
     with _spoilt(trainer, spoil) as rows:
         marked += rows[:2]
         state = trainer.train(0, Path("nan"))
-    out = sorted(i for e in events.told(Path("nan")) for i in e.get("samples", []))
+    out = sorted(i for e in events.read(Path("nan")) for i in e.get("samples", []))
     well = int(state.step) == _STEPS and _finite(state) and out == sorted(marked)
     bench.claim(
         "samples with NaN are found and taken out, training goes on",

@@ -1,8 +1,8 @@
-"""A trading day of a living run: look, update, ask the gate, forecast. Each stage leaves one file.
+"""One trading day of a served run: detect drift, update, decide on promotion, forecast.
 
-A stage whose file is there is not run again, so a day that was killed anywhere is completed by the
-same command, and a day that is done is left alone. ``serving.json`` says who forecasts; it changes
-in one move, and only to an update that the gate let through.
+Each stage writes one file and is not repeated if that exists: the same command completes a day that
+was killed, and leaves a finished one alone. ``serving.json`` names the run that forecasts; it is
+replaced atomically, and only by an update that the promotion gate accepted.
 
     <service>/serving.json
     <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  done.json
@@ -36,12 +36,12 @@ _SPLIT = "served"  # of data.splits: all days up to the newest
 
 @dataclasses.dataclass(frozen=True)
 class Serving:
-    """Who forecasts.
+    """The run that forecasts.
 
     Attributes:
       run: its folder.
       day: since when.
-      parent: who did before; empty for the first.
+      parent: the run before it; empty for the first.
     """
 
     run: str
@@ -50,31 +50,31 @@ class Serving:
 
     @staticmethod
     def read(service: Path) -> "Serving":
-        """What the service's folder says.
+        """Reads ``serving.json`` of a service.
 
         Raises:
-          InputError: the file is none of ours.
+          InputError: the file has another format.
         """
         try:
             return Serving(**json.loads((service / SERVING).read_text()))
         except (json.JSONDecodeError, TypeError) as e:
             raise InputError(
-                f"{service / SERVING}: does not say who serves ({e}); write "
+                f"{service / SERVING}: does not name the run that serves ({e}); write "
                 '{"run": the run folder, "day": "", "parent": ""} into it'
             ) from e
 
 
 @dataclasses.dataclass(frozen=True)
-class _Day:
+class _Session:
     """What the stages of a day share.
 
     Attributes:
-      date: of its session.
-      folder: where each stage leaves its file.
+      date: of the session.
+      folder: for the file of each stage.
       market: the data up to its close.
       config: of the service.
-      serving: the run that served when it began.
-      known: folder of the last day before it that looked and decided; None for the first.
+      serving: the run that served when the day began.
+      known: folder of the last earlier day that has an ``update.json``; None for the first.
     """
 
     date: str
@@ -92,17 +92,17 @@ def serve(
     service: Path,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> dict[str, Any]:
-    """Lives the newest session of the data, or completes it.
+    """Serves the newest session of the data, or completes it.
 
     Args:
       parent: the run that serves first.
-      config: ``finetune.*`` and ``drift.*`` govern; ``data.root`` holds the day's files.
+      config: ``finetune.*`` and ``drift.*`` apply; ``data.root`` holds the day's files.
       mesh: to train on.
       service: folder of the service.
       stop: see ``fit``.
 
     Returns:
-      What was done: the day, alarms in words, the gate's verdict, who serves, the forecasts.
+      The content of ``done.json``: day, drift, update, the run that serves, forecasts.
 
     Raises:
       InputError: another process serves there, the data is not fit, or older than the last day.
@@ -119,7 +119,7 @@ def _serve(
 ) -> dict[str, Any]:
     if not config.finetune.promotion_sessions:
         raise InputError(
-            "config.finetune.promotion_sessions is 0: no update may serve unseen; "
+            "config.finetune.promotion_sessions is 0: updates would serve unevaluated; "
             "set it to 20 sessions"
         )
     first = Path(Serving.read(service).run) if (service / SERVING).exists() else parent
@@ -133,46 +133,47 @@ def _serve(
             f"{service} has served {past[-1]}; give it the newer files"
         )
     if past and past[-1] == day:
-        made = _read(service / day / DONE)
-        if made["data"] != market.fingerprint:
+        result = _read(service / day / DONE)
+        if result["data"] != market.fingerprint:
             say(f"the data has changed since; delete {service / day} to serve that day again")
         say(f"{day} was served before; nothing to do")
-        return made
+        return result
     if not (service / SERVING).exists():
         _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
-    known = _newest(service, day)
+    known = _last_decided(service, day)
     if known is not None and known.name not in past:
         say(f"{known.name} was never completed: it has an update but no forecasts")
         _promote(service, known)
     folder = service / day
-    begun = _begun(service, folder, market)
-    today = _Day(day, folder, market, config, Path(begun["run"]), known)
-    looked = _look(today)
-    for line in looked["words"]:
+    begun = _begin(service, folder, market)
+    today = _Session(day, folder, market, config, Path(begun["run"]), known)
+    drift = _detect_drift(today)
+    for line in drift["words"]:
         say(f"drift: {line}")
-    updated = _update(today, looked, mesh, stop)
-    say(f"update: {updated['why']}")
+    update = _update(today, drift, mesh, stop)
+    say(f"update: {update['why']}")
     _promote(service, folder)
-    now_serving = Path(Serving.read(service).run)
+    serving = Path(Serving.read(service).run)
     if not (folder / "forecast.json").exists():
-        _write(folder / "forecast.json", _forecasts(now_serving, market, config))
-    made = {
+        _write(folder / "forecast.json", _forecasts(serving, market, config))
+    result = {
         "day": day,
         "data": market.fingerprint,
-        "drift": looked["words"],
-        "alarms": len(looked["alarms"]),
-        "robustness": looked["robustness"],
-        "shifts": looked["shifts"],
-        "update": updated,
-        "serving": str(now_serving),
+        "drift": drift["words"],
+        "alarms": len(drift["alarms"]),
+        "robustness": drift["robustness"],
+        "shifts": drift["shifts"],
+        "update": update,
+        "serving": str(serving),
         "forecasts": _read(folder / "forecast.json"),
     }
-    _write(folder / DONE, made)
-    return made
+    _write(folder / DONE, result)
+    return result
 
 
-def _begun(service: Path, folder: Path, market: Market) -> dict[str, str]:
-    """Who served when the day began: a kill after the promotion must not make it its own parent."""
+def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:
+    """The run that served when the day began, stored: a day that is completed after its promotion
+    must not take its own update for the parent."""
     if not (folder / "begun.json").exists():
         _write(
             folder / "begun.json", {"run": Serving.read(service).run, "data": market.fingerprint}
@@ -187,85 +188,85 @@ def _begun(service: Path, folder: Path, market: Market) -> dict[str, str]:
 
 
 def _promote(service: Path, folder: Path) -> None:
-    """A day's update serves, if the gate let it through and who began the day serves still."""
-    before = _read(folder / "begun.json")["run"]
-    if _read(folder / "update.json")["promoted"] and Serving.read(service).run == before:
-        now = Serving(str((folder / "update").resolve()), folder.name, before)
+    """Lets a day's update serve, if it was accepted and its parent still serves."""
+    parent = _read(folder / "begun.json")["run"]
+    if _read(folder / "update.json")["promoted"] and Serving.read(service).run == parent:
+        now = Serving(str((folder / "update").resolve()), folder.name, parent)
         _write(service / SERVING, dataclasses.asdict(now))
 
 
-def _newest(service: Path, day: str) -> Path | None:
-    """The last day before one that looked and decided, whether or not it forecast."""
-    whole = [p.parent for p in service.glob("*/update.json") if p.parent.name < day]
-    return max(whole, default=None)
+def _last_decided(service: Path, day: str) -> Path | None:
+    """The last earlier day that has an ``update.json``, with or without forecasts."""
+    days = [p.parent for p in service.glob("*/update.json") if p.parent.name < day]
+    return max(days, default=None)
 
 
-def _look(today: _Day) -> dict[str, Any]:
-    """What has changed since the last day; with the monitor's state after it."""
+def _detect_drift(today: _Session) -> dict[str, Any]:
+    """The drift since the last day, with the monitor's new state."""
     path, market, config = today.folder / "drift.json", today.market, today.config
     if path.exists():
         return _read(path)
     info = read_info(today.serving)
     state = info.watch if today.known is None else _read(today.known / "drift.json")["monitor"]
-    monitor, anew = DriftMonitor.resumed(state, market, config, info)
+    monitor, restarted = DriftMonitor.resumed(state, market, config, info)
     run = Ensemble(today.serving, merged(config, info.config), market)
-    seen = monitor.look(market, config, info, today.date, run.predict)
-    made = {
-        "words": anew + seen.lines,
-        "alarms": [dataclasses.asdict(a) for a in seen.alarms],
-        "robustness": seen.robustness,
-        "shifts": seen.shifts,
-        "embedding": seen.embedding,
+    report = monitor.look(market, config, info, today.date, run.predict)
+    result = {
+        "words": restarted + report.lines,
+        "alarms": [dataclasses.asdict(a) for a in report.alarms],
+        "robustness": report.robustness,
+        "shifts": report.shifts,
+        "embedding": report.embedding,
         "monitor": monitor.to_json(),
     }
-    _write(path, made)
-    return made
+    _write(path, result)
+    return result
 
 
 def _update(
-    today: _Day, looked: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
+    today: _Session, drift: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
-    """Updates where that is due, by the calendar or by an alarm, and asks the gate."""
+    """Updates if that is due, by schedule or by an alarm, and decides on promotion."""
     path, config = today.folder / "update.json", today.config
     if path.exists():
         return _read(path)
     info = read_info(today.serving)
     first: dict[str, Any] = {"tried": info.trained_until, "owed": False}
-    before = first if today.known is None else _read(today.known / "update.json")
-    last = before["tried"]
-    alarm = (bool(looked["alarms"]) or before["owed"]) and config.drift.action != "log"
-    if why := _not_now(today, last, info.trained_until, alarm):
-        made = {"tried": last, "promoted": False, "owed": alarm, "why": why}
-        _write(path, made)
-        return made
-    changed = _as_asked(config, alarm, info.trained_from, today.date)
+    previous = first if today.known is None else _read(today.known / "update.json")
+    last = previous["tried"]
+    alarm = (bool(drift["alarms"]) or previous["owed"]) and config.drift.action != "log"
+    if why := _why_no_update(today, last, info.trained_until, alarm):
+        result = {"tried": last, "promoted": False, "owed": alarm, "why": why}
+        _write(path, result)
+        return result
+    update_config = _update_config(config, alarm, info.trained_from, today.date)
     if alarm and config.drift.action == "retrain":
-        verdict = _retrain(today, changed, looked["monitor"], mesh, stop)
+        verdict = _retrain(today, update_config, drift["monitor"], mesh, stop)
     else:
-        # Turned down once, a channel is looked at again with every update.
-        trust = looked["robustness"] if alarm or info.scaler.trust else None
-        watched = Watched(looked["monitor"], trust)
-        update = today.folder / "update"
-        verdict = finetune(today.serving, changed, mesh, update, stop, watched)
-    assert verdict is not None, "there is a gate, and there are labels for it"
-    made = {"tried": today.date, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
-    _write(path, made)
-    return made
+        # Once a channel was scaled down, every update sets its trust anew.
+        trust = drift["robustness"] if alarm or info.scaler.trust else None
+        watched = Watched(drift["monitor"], trust)
+        folder = today.folder / "update"
+        verdict = finetune(today.serving, update_config, mesh, folder, stop, watched)
+    assert verdict is not None, "_why_no_update requires labels for the gate"
+    result = {"tried": today.date, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
+    _write(path, result)
+    return result
 
 
-def _not_now(today: _Day, last: str, trained_until: str, alarm: bool) -> str:
+def _why_no_update(today: _Session, last: str, trained_until: str, alarm: bool) -> str:
     """Why there is no update today; empty where there is one."""
     days, f = np.unique(today.market.session), today.config.finetune
-    waited, fresh = (int((days > np.datetime64(d, "D")).sum()) for d in (last, trained_until))
+    waited, new = (int((days > np.datetime64(d, "D")).sum()) for d in (last, trained_until))
     if waited < f.update_interval and not alarm:
         return f"not due: {waited} of {f.update_interval} sessions since {last}"
-    if fresh <= f.promotion_sessions:
-        kept = f.promotion_sessions
-        return f"too early: {fresh} sessions since training, of which the gate keeps {kept}"
+    if new <= f.promotion_sessions:
+        reserved = f.promotion_sessions
+        return f"too early: {new} sessions since training, of which the gate keeps {reserved}"
     return ""
 
 
-def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
+def _update_config(config: Config, alarm: bool, first: str, day: str) -> Config:
     """The config of the day's update: all data up to it, more replay where an alarm asks for it."""
     splits = {**config.data.splits, _SPLIT: (first, day)}
     changes: dict[str, Any] = {"data.splits": splits, "finetune.split": _SPLIT}
@@ -275,9 +276,9 @@ def _as_asked(config: Config, alarm: bool, first: str, day: str) -> Config:
 
 
 def _retrain(
-    today: _Day, config: Config, watch: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
+    today: _Session, config: Config, watch: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> promotion.PromotionDecision | None:
-    """As many seeds from scratch, on all days but the gate's."""
+    """Trains the serving run's seeds from scratch, on all days but the gate's."""
     first, day = samples.period(config, _SPLIT)
     serving, market, folder = today.serving, today.market, today.folder / "update"
     holdout, until = holdout_of(market, config, read_info(serving).trained_until, day)
@@ -292,14 +293,14 @@ def _retrain(
 
 
 def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]]:
-    """For the session after the newest, of every stock that traded on it and has enough history."""
+    """Forecasts after the newest session, for every stock that traded in it with enough history."""
     config = merged(config, read_info(run).config)
     rows = np.flatnonzero(market.session == market.session.max())
     rows = rows[rows - market.first_row[rows] >= config.data.min_history]
     if not len(rows):
         raise InputError(
             f"{market.session.max()}: no stock has a bar and {config.data.min_history} sessions "
-            "of history; give the day's files of those that have"
+            "of history; add the day's files of such stocks"
         )
     return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())
 
@@ -308,5 +309,5 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def _write(path: Path, made: Any) -> None:
-    files.write_text(path, json.dumps(made, indent=1))
+def _write(path: Path, content: Any) -> None:
+    files.write_text(path, json.dumps(content, indent=1))

@@ -1,4 +1,4 @@
-"""Notices when the world has changed: daily series, each with a detector of its own."""
+"""Change detection in daily series, with one detector each."""
 
 import copy
 import dataclasses
@@ -13,34 +13,34 @@ from scipy import stats
 
 from fusionjax.errors import InputError
 
-ANCHOR = 250  # sessions at the reference level that a detector has seen at most when it starts
+ANCHOR = 250  # most sessions at the reference level that a new detector is given
 LEAST = 20  # values that a reference needs
-_WILD = 3.0  # standard deviations
+_CUT = 3.0  # standard deviations
 _PERSISTENT = 0.99  # lag-1 autocorrelation up to which a series is whitened
 
 
 def _start(detector: str, parameter: float, anchor: int) -> DriftDetector:
-    """A detector that knows the reference level: it has seen ``anchor`` normal values around 0.
+    """A detector that was given ``anchor`` standard normal values as the reference level.
 
-    It would learn the level from the first values otherwise, and miss a change before them. They
-    are the normal quantiles in van der Corput's order, so that every stretch of them is balanced.
+    Otherwise it would learn the level from the first values, and miss an early change. The values
+    are normal quantiles in van der Corput's order, so that every stretch of them is balanced.
     """
-    made: DriftDetector
+    new: DriftDetector
     match detector:
         case "PageHinkley":
-            # Without forgetting (alpha=1) this is Page's two-sided CUSUM. With it, the sum rises
-            # back from its lowest point though nothing changes, and alarms come by themselves.
-            made = drift.PageHinkley(min_instances=1, delta=0.25, threshold=parameter, alpha=1.0)
+            # Without forgetting (alpha=1) this is Page's two-sided CUSUM. With forgetting the sum
+            # rises from its minimum although nothing changes, which raises false alarms.
+            new = drift.PageHinkley(min_instances=1, delta=0.25, threshold=parameter, alpha=1.0)
         case "ADWIN":
-            made = drift.ADWIN(delta=parameter, clock=1)  # looks every session, not every 32
+            new = drift.ADWIN(delta=parameter, clock=1)  # looks every session, not every 32
         case "KSWIN":
-            made = drift.KSWIN(alpha=parameter, seed=0)
+            new = drift.KSWIN(alpha=parameter, seed=0)
         case _:
             raise InputError(f"detector {detector!r}: expected one of {', '.join(_MEASURED)}")
     order = stats.qmc.Halton(1, scramble=False).random(anchor + 1)[1:, 0].argsort().argsort()
     for x in stats.norm.ppf((order + 0.5) / anchor).tolist():
-        made.update(x)
-    return made
+        new.update(x)
+    return new
 
 
 def measured_run_length(detector: str, parameter: float, streams: int, seed: int) -> float:
@@ -54,12 +54,12 @@ def measured_run_length(detector: str, parameter: float, streams: int, seed: int
     """
     rng, total = np.random.default_rng(seed), 0
     for _ in range(streams):
-        watch, alarm = _start(detector, parameter, ANCHOR), False
+        running, alarm = _start(detector, parameter, ANCHOR), False
         while not alarm:
             for x in rng.standard_normal(512).tolist():
-                watch.update(x)
+                running.update(x)
                 total += 1
-                if alarm := watch.drift_detected:
+                if alarm := running.drift_detected:
                     break
     return total / streams
 
@@ -85,10 +85,10 @@ _MEASURED = {
 
 
 def sensitivity(detector: str, run_length: float) -> float:
-    """The parameter with which a detector raises a false alarm once in ``run_length`` sessions.
+    """The parameter for one false alarm in ``run_length`` sessions on average.
 
-    Between measured constants the logs are interpolated. KSWIN's statistic has few values, so that
-    the next rarer one is taken: false alarms are then rarer than asked, up to about three times.
+    Interpolates the logs of the measured constants. KSWIN's statistic has few values, so its false
+    alarms can be up to three times rarer than asked.
 
     Raises:
       InputError: for another detector, or a run length outside the measured range.
@@ -108,7 +108,7 @@ def sensitivity(detector: str, run_length: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Alarm:
-    """A series left its level.
+    """A detected change of a series.
 
     Attributes:
       series: its name.
@@ -125,9 +125,9 @@ class Alarm:
     @property
     def words(self) -> str:
         """What changed, by how much, since when, and when that was seen."""
-        way = "rose" if self.size > 0 else "fell"
+        verb = "rose" if self.size > 0 else "fell"
         return (
-            f"{self.series} {way} by {abs(self.size):.1f} reference standard deviations: "
+            f"{self.series} {verb} by {abs(self.size):.1f} reference standard deviations: "
             f"since {self.since}, seen {self.session}"
         )
 
@@ -140,24 +140,24 @@ class _Series:
     std: float
     phi: float
     anchor: int  # reference sessions behind the mean, at most ANCHOR
-    before: float | None = None  # standardised value observed before those kept
+    before: float | None = None  # standardised value before those in ``kept``
     sessions: list[str] = dataclasses.field(default_factory=list)
     kept: list[float] = dataclasses.field(default_factory=list)
 
     def whitened(self, start: int = 0) -> list[float]:
-        """What AR(1) did not expect; the first value of all stands for itself.
+        """Residuals of AR(1); the very first value is its own residual.
 
-        Cut at three: one wild day is no new level.
+        Clipped at three: a single outlier is no new level.
         """
         past, scale = [self.before, *self.kept], math.sqrt(1 - self.phi**2)
-        surprise = (
+        residuals = (
             z if last is None else (z - self.phi * last) / scale
             for last, z in zip(past[start:-1], self.kept[start:], strict=True)
         )
-        return [min(max(x, -_WILD), _WILD) for x in surprise]
+        return [min(max(x, -_CUT), _CUT) for x in residuals]
 
     def restart(self, name: str) -> Alarm:
-        """Reports the change and takes the level since as the new reference.
+        """Reports the change; the level since then is the new reference.
 
         The change point maximises the likelihood of one normal mean before and one after (Hinkley,
         1970) of the whitened values, the reference counting as ``anchor`` sessions at 0.
@@ -184,8 +184,8 @@ class DriftDetectors:
 
     Attributes:
       detector: ``PageHinkley``, ``ADWIN`` or ``KSWIN``.
-      run_length: sessions to the first false alarm of any series, on average.
-      series: what each detector has seen since it started, from which it is built again.
+      run_length: mean sessions to the first false alarm of any series.
+      series: the values of each detector since its start, from which it can be rebuilt.
     """
 
     detector: str
@@ -205,10 +205,10 @@ class DriftDetectors:
         """Standardises by the reference and whitens by its lag-1 autocorrelation.
 
         Args:
-          reference: of each series the daily values taken as normal; NaN where there was none.
+          reference: the daily values of each series that define its level; NaN where missing.
           detector: ``PageHinkley``, ``ADWIN`` or ``KSWIN``.
-          run_length: sessions to the first false alarm of any series; of n independent ones each
-            gets n times as many.
+          run_length: mean sessions to the first false alarm of any series; each of n independent
+            detectors gets n times as many.
 
         Raises:
           InputError: for a series that has under 20 values or does not vary, or a run length that
@@ -221,9 +221,9 @@ class DriftDetectors:
         )
 
     def update(self, values: dict[str, float], session: str) -> list[Alarm]:
-        """Takes a session's values; NaN or a series left out: none was observed.
+        """Processes a session's values; a missing series or NaN: none was observed.
 
-        A series that raised an alarm starts anew, at the level since the change.
+        After an alarm a series restarts at its level since the change.
 
         Raises:
           InputError: for a series without reference, or an infinite value.
@@ -234,8 +234,10 @@ class DriftDetectors:
                     f"{name!r} = {x} at {session}: expected a finite value or NaN of one of the "
                     f"{len(self.series)} series watched; give the series a reference first"
                 )
-        seen = [name for name, x in values.items() if not math.isnan(x)]
-        return [a for name in seen if (a := self._see(name, float(values[name]), session))]
+        observed = [name for name, x in values.items() if not math.isnan(x)]
+        return [
+            a for name in observed if (a := self._update_one(name, float(values[name]), session))
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The whole state, in JSON's types."""
@@ -243,17 +245,17 @@ class DriftDetectors:
 
     @staticmethod
     def from_json(state: dict[str, Any]) -> "DriftDetectors":
-        """The watch that ``to_json`` was asked of: each detector sees its kept values again."""
+        """The inverse of ``to_json``: each detector is given its stored values again."""
         series = {k: _Series(**s) for k, s in copy.deepcopy(state["series"]).items()}
         return DriftDetectors(state["detector"], state["run_length"], series)
 
     def _start(self, series: _Series) -> DriftDetector:
-        made = _start(self.detector, self._parameter, series.anchor)
+        detector = _start(self.detector, self._parameter, series.anchor)
         for x in series.whitened():
-            made.update(x)
-        return made
+            detector.update(x)
+        return detector
 
-    def _see(self, name: str, x: float, session: str) -> Alarm | None:
+    def _update_one(self, name: str, x: float, session: str) -> Alarm | None:
         series, detector = self.series[name], self._detectors[name]
         series.kept.append((x - series.mean) / series.std)
         series.sessions.append(session)

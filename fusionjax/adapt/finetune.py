@@ -1,4 +1,4 @@
-"""Fine-tuning: a parent's parameters, the labels that matured since, and some rows from before."""
+"""Fine-tunes a parent on labels that matured since, with replay of older rows."""
 
 import dataclasses
 import itertools
@@ -36,11 +36,11 @@ from fusionjax.train.telemetry import say
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What an update learns from.
+    """The training data of an update.
 
     Attributes:
-      new: labels that matured since the parent's last.
-      old: rows of before to mix in.
+      new: samples whose labels matured since the parent's last.
+      old: older samples to mix in, or None.
       until: the last day of any label in either.
     """
 
@@ -54,17 +54,17 @@ class Material:
         return TrainingData(self.new, None, None)
 
     def replay(self, share: float) -> Replay | None:
-        """The old rows, for so large a share of each batch."""
+        """The old rows as ``share`` of each batch."""
         return None if self.old is None else Replay(self.old, share)
 
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """What the watch for drift hands to an update.
+    """What the drift monitor passes to an update.
 
     Attributes:
       state: of its detectors, for the child's checkpoints.
-      trust: of the channels, for the child's scaler; the parent's if None.
+      trust: scale of each channel, for the child's scaler; the parent's if None.
     """
 
     state: dict[str, Any]
@@ -72,7 +72,7 @@ class Watched:
 
 
 def as_training(config: Config) -> Config:
-    """The config of an update: what ``finetune.*`` says takes effect."""
+    """The config of an update: ``finetune.*`` copied to the keys it replaces."""
     f = config.finetune
     return config.override(
         {
@@ -82,31 +82,31 @@ def as_training(config: Config) -> Config:
             "train.warmup_steps": f.warmup_steps,
             "train.frozen": f.frozen,
             "train.lora_rank": f.lora_rank,
-            # The new rows are too few to judge a modality: the parent's fusion weights stay.
+            # The new rows are too few to weigh modalities: the parent's fusion weights stay.
             "distill.refit_fraction": 1.0,
         }
     )
 
 
 def program_for(config: Config, mesh: Mesh, windows: Windows) -> Program:
-    """The step of an update; one that is held to its parent is told its parameters."""
-    held = config.finetune.l2_sp > 0 or config.finetune.distillation_weight > 0
-    return make_program(config, mesh, windows, parented=held)
+    """The program of an update; its step takes the parent's parameters if they regularise it."""
+    parented = config.finetune.l2_sp > 0 or config.finetune.distillation_weight > 0
+    return make_program(config, mesh, windows, parented=parented)
 
 
 def material(
     market: Market, config: Config, trained: tuple[str, str], until: np.datetime64
 ) -> Material:
-    """The labels that matured after a parent's last and by a day, and its replay buffer.
+    """The samples whose labels matured after the parent's last, and the replay buffer.
 
     Args:
       market: the data.
       config: of the update.
-      trained: first target day of all that the parent knows, and the last day of its labels.
-      until: no label that is known later is used.
+      trained: first target day and last label day of everything the parent was trained on.
+      until: labels known later are left out.
 
     Raises:
-      InputError: nothing is new, or nothing is old where a batch should hold some.
+      InputError: there is no new sample, or no old one although replay is configured.
     """
     f = config.finetune
     first, known = (np.datetime64(day, "D") for day in trained)
@@ -126,14 +126,14 @@ def material(
             f"config.finetune.replay_fraction is {f.replay_fraction}, but the data has none of the "
             f"parent's rows ({first} to {known}); add them or set it to 0"
         )
-    kept = replay.buffer(old, f.replay_rows, f.replay_half_life, config.seed)
-    return Material(new, kept, until)
+    buffer = replay.buffer(old, f.replay_rows, f.replay_half_life, config.seed)
+    return Material(new, buffer, until)
 
 
 def _require_in_time(
     market: Market, config: Config, new: Samples, known: np.datetime64, until: np.datetime64
 ) -> None:
-    """Whatever chose them: no label teaches that the parent knew, or that is not yet known."""
+    """Asserts that every label became known after ``known`` and by ``until``."""
     for name, head in config.targets.items():
         for i, horizon in enumerate(head.horizons):
             end = market.session[new.row[new.targets.mask[name][:, i]] + horizon]
@@ -143,33 +143,32 @@ def _require_in_time(
 
 
 def start_from(program: Program, params: dict, seed: int) -> TrainState:
-    """A fresh optimiser on a parent's averaged parameters."""
+    """A state with a parent's averaged parameters and a fresh optimiser."""
     copies = (jax.tree.map(jnp.copy, params) for _ in range(2))  # donated buffers are not shared
     return dataclasses.replace(program.init(seed), params=next(copies), ema_params=next(copies))
 
 
-def learn(run: Run, learned: Material, params: dict, turn: int) -> dict:
-    """One update without a run folder: the parameters that it averages to.
+def learn(run: Run, material: Material, params: dict, turn: int) -> dict:
+    """One update without a run folder; returns the averaged parameters.
 
     Args:
       run: with a config from ``as_training``.
-      learned: what to learn from.
-      params: to start from; they stay as they are.
-      turn: how many updates came before; the order of samples depends on it.
+      material: the training data.
+      params: to start from; not changed.
+      turn: number of earlier updates; the order of samples depends on it.
     """
     config, program = run.config, run.program
     state, replay = start_from(program, params, config.seed), config.finetune.replay_fraction
-    fed = dataclasses.replace(config, seed=config.seed + 1000 * turn)
-    source = batch_source(fed, learned.training_data, run.windows, learned.replay(replay)).starting(
-        0
-    )
+    seeded = dataclasses.replace(config, seed=config.seed + 1000 * turn)
+    old = material.replay(replay)
+    source = batch_source(seeded, material.training_data, run.windows, old).starting(0)
     parent = params if program.parented else None
     for step_inputs in itertools.islice(source, config.train.steps):
-        state, _ = program.step(state, step_inputs, fed.seed, parent)
+        state, _ = program.step(state, step_inputs, seeded.seed, parent)
     if bool(state.guard.halted):
         raise InputError(
-            f"update {turn + 1} is non-finite in step {int(state.step)}; launch/finetune.py, not "
-            "streamed, finds out where and whose"
+            f"update {turn + 1} is non-finite in step {int(state.step)}; launch/finetune.py on "
+            "the same data finds the cause"
         )
     return jax.block_until_ready(state.ema_params)
 
@@ -182,27 +181,27 @@ def finetune(
     stop: Callable[[int], bool],
     watched: Watched | None = None,
 ) -> promotion.PromotionDecision | None:
-    """Makes a child run of every seed of ``parent``, and asks whether it may replace it.
+    """Fine-tunes every seed of ``parent`` and decides whether the child may replace it.
 
     The child starts from the parent's averaged parameters with a fresh optimiser, keeps the
-    parent's scaler, and learns from labels of ``finetune.split`` that matured after the last that
-    the parent may have seen; a share of each batch replays the parent's own rows. The parent is
-    only read. The newest ``finetune.promotion_sessions`` are kept for the gate, whose verdict goes
-    to ``gate.json`` in the child's folder.
+    parent's scaler, and learns from labels of ``finetune.split`` that matured after the parent's
+    last; a share of each batch replays the parent's rows. The parent's folder is only read. The
+    newest ``finetune.promotion_sessions`` are reserved for the promotion decision, which is
+    written to ``gate.json`` in the child's folder.
 
     Args:
       parent: the run folder, as recorded in the child.
-      config: ``finetune.*`` governs; the model must be the parent's.
+      config: ``finetune.*`` applies; the model must be the parent's.
       mesh: to train on.
       folder: of the child run; one ``seed_*`` folder each.
       stop: see ``fit``.
-      watched: for the child's scaler and checkpoints; what the parent has if None.
+      watched: for the child's scaler and checkpoints; the parent's if None.
 
     Returns:
-      The verdict, or None where there is no gate.
+      The promotion decision; None if no session is reserved for it.
 
     Raises:
-      InputError: another model, or no new row.
+      InputError: the model is another one, or there is no new sample.
     """
     info = read_info(parent)
     require_same_task(config, info.config, ("modalities", "targets", "model"))
@@ -211,36 +210,36 @@ def finetune(
     market, _ = audited_market(config)
     _, until = samples.period(config, f.split)
     holdout, until = holdout_of(market, config, info.trained_until, until)
-    learned = material(market, config, (info.trained_from, info.trained_until), until)
+    data = material(market, config, (info.trained_from, info.trained_until), until)
     scaler = info.scaler
     if watched is not None and watched.trust is not None:
         scaler = dataclasses.replace(scaler, trust=dict(watched.trust))
     windows = Windows(market, config, scaler)
     run = Run(config, windows, program_for(config, mesh, windows))
-    days = learned.new.target_day
+    days = data.new.target_day
     say(
         f"{config.name}: {len(days):,} new samples, targets {days.min()} to {days.max()}; "
         f"{f.replay_fraction:.0%} of each batch replayed from "
-        f"{0 if learned.old is None else len(learned.old):,}; {f.steps} steps against the "
+        f"{0 if data.old is None else len(data.old):,}; {f.steps} steps against the "
         f"parent's {info.config.train.steps}"
     )
-    period = info.trained_from, str(learned.until)
+    period = info.trained_from, str(data.until)
     watch = info.watch if watched is None else watched.state
     child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
     for origin in seed_folders(parent):
-        _train(run, child, learned, origin, folder / origin.name, stop)
+        _train(run, child, data, origin, folder / origin.name, stop)
     return None if holdout is None else ask_promotion(parent, folder, market, config, holdout)
 
 
 def _train(
     run: Run,
     child: RunInfo,
-    learned: Material,
+    data: Material,
     origin: Path,
     folder: Path,
     stop: Callable[[int], bool],
 ) -> None:
-    """One seed's child, into its folder."""
+    """Fine-tunes one seed into its folder."""
     program = run.program
     with Checkpoints(origin) as checkpoints:
         inherited = checkpoints.averaged(program.abstract_state.ema_params)
@@ -249,17 +248,17 @@ def _train(
     run = run.with_seed(seed, f"fine-tune {origin.name}")
     start = start_from(program, inherited, seed)
     reference = inherited if program.parented else None
-    replay = learned.replay(run.config.finetune.replay_fraction)
+    replay = data.replay(run.config.finetune.replay_fraction)
     info = dataclasses.replace(child, config=run.config, parent=parent)
     with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
         output = Output(checkpoints, info)
-        fit(run, learned.training_data, output, Inheritance(start, reference, replay), stop)
+        fit(run, data.training_data, output, Inheritance(start, reference, replay), stop)
 
 
 def holdout_of(
     market: Market, config: Config, known: str, until: np.datetime64
 ) -> tuple[Samples | None, np.datetime64]:
-    """The gate's window, and the last day before it; None and the day itself without a gate."""
+    """The promotion holdout and the last day before it; None and ``until`` without a gate."""
     after = samples.matured(market, config, np.datetime64(known, "D"), until)
     if not config.finetune.promotion_sessions or not len(after):
         return None, until
@@ -269,7 +268,7 @@ def holdout_of(
 def ask_promotion(
     parent: Path, update: Path, market: Market, config: Config, holdout: Samples
 ) -> promotion.PromotionDecision:
-    """Whether one run may replace another; with its evidence, in ``gate.json`` of the update."""
+    """Decides whether an update may replace its parent; writes ``gate.json`` of the update."""
     before, after = (
         Ensemble(run, merged(config, read_info(run).config), market).predict(holdout.row)
         for run in (parent, update)

@@ -1,4 +1,4 @@
-"""What is watched of a market and a run, session by session, and what an alarm says of it."""
+"""Monitors a market and a run for drift, session by session."""
 
 import dataclasses
 from typing import Any
@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from fusionjax.adapt import shift, signals
 from fusionjax.adapt.drift import LEAST, Alarm, DriftDetectors
-from fusionjax.adapt.signals import ReferenceProfile, Said
+from fusionjax.adapt.signals import Predict, ReferenceProfile
 from fusionjax.config import Config, DriftConfig
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -16,21 +16,21 @@ from fusionjax.evaluate import losses
 from fusionjax.evaluate.features import pooled_features
 from fusionjax.train.run_info import RunInfo
 
-_SETTLING = 60  # sessions after training that are the reference of errors and weights
-_ROBUST = 0.8  # of the score of a feature that counts as robust
-_ROWS = 500  # a side that are compared with all their inputs
-_ASKED = ("detector", "run_length", "reference_sessions")  # of drift.*: other ones, another watch
+_MIN_OUTPUT_SESSIONS = 60  # sessions after training: the reference of errors and weights
+_ROBUST = 0.8  # least robustness of a channel that is reported as unmoved
+_ROWS = 500  # on each side of the comparison of all inputs
+_SETTINGS = ("detector", "run_length", "reference_sessions")  # of drift.*: a change restarts it
 
 
 @dataclasses.dataclass(frozen=True)
 class DriftReport:
-    """What a look at some sessions found.
+    """The drift found in some sessions.
 
     Attributes:
-      alarms: series that left their level.
-      robustness: of each channel, 1 unmoved to 0, the recent sessions against the reference.
-      shifts: of each channel, by PSI and KS: how far it has moved; None where it has no value.
-      embedding: energy coefficient of all inputs together, and its p-value as if rows were alone.
+      alarms: detected changes.
+      robustness: of each channel, recent sessions against the reference; from 1, unmoved, to 0.
+      shifts: PSI and KS of each channel; None where it has no value.
+      embedding: energy coefficient of all inputs together, and its p-value for independent rows.
     """
 
     alarms: list[Alarm]
@@ -42,34 +42,33 @@ class DriftReport:
     def lines(self) -> list[str]:
         """In words."""
         robust = [k for k, v in self.robustness.items() if v >= _ROBUST]
-        kept = f"unmoved: {', '.join(robust)}" if robust else "no channel is unmoved"
-        distance, chance = self.embedding
-        together = f"all inputs together: energy distance {distance:.3f} (p {chance:.3f})"
-        return [a.words for a in self.alarms] + [f"{kept}; {together}"] * bool(self.alarms)
+        unmoved = f"unmoved: {', '.join(robust)}" if robust else "no channel is unmoved"
+        distance, p_value = self.embedding
+        together = f"all inputs together: energy distance {distance:.3f} (p {p_value:.3f})"
+        return [a.words for a in self.alarms] + [f"{unmoved}; {together}"] * bool(self.alarms)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Reference:
-    """What the watch was begun with.
+    """What monitoring started from.
 
     Attributes:
-      usual: content of each modality.
-      asked: ``drift.*``.
-      trained: the last day of the reference of inputs.
+      profiles: usual content of each modality.
+      settings: the keys ``_SETTINGS`` of ``drift.*``.
+      trained: the last day of the inputs' reference.
     """
 
     profiles: dict[str, ReferenceProfile]
-    asked: dict[str, Any]
+    settings: dict[str, Any]
     trained: str
 
 
 class DriftMonitor:
-    """Watches inputs and labels against training, errors and fusion weights against the time after.
+    """Compares inputs and labels with training, errors and fusion weights with the time after it.
 
-    A model's errors on its own training rows say nothing of those to come, so that the first sixty
-    sessions after training are their reference; until then only inputs and labels are watched. A
-    fine-tuned run goes on with its parent's watch; one trained from scratch knows other data as
-    usual, and begins anew.
+    Errors on training rows do not predict later ones, so the first sixty sessions after training
+    are the reference of errors; until then only inputs and labels are monitored. A fine-tuned run
+    continues its parent's monitor; one trained from scratch has another reference and restarts.
     """
 
     def __init__(
@@ -85,76 +84,77 @@ class DriftMonitor:
 
     @staticmethod
     def begin(market: Market, config: Config, info: RunInfo) -> "DriftMonitor":
-        """A monitor that has seen a run's training period."""
+        """A new monitor whose reference is the run's training period."""
         d, until = config.drift, info.trained_until
         known = signals.sessions(market, "0001-01-01", until)[-d.reference_sessions :]
         content = signals.content(market, config, info.scaler, known)
-        found = {name: ReferenceProfile.of(x) for name, x in content.items()}
-        profiles = {name: u for name, (u, _) in found.items()}
-        distance = {f"content {name}": far for name, (_, far) in found.items()}
+        fitted = {name: ReferenceProfile.of(x) for name, x in content.items()}
+        profiles = {name: profile for name, (profile, _) in fitted.items()}
+        distance = {f"content {name}": x for name, (_, x) in fitted.items()}
         varying = _varying(signals.inputs(market, config, known) | distance)
-        share = _share(len(varying), len(losses.judged(config)) + len(config.modalities))
-        watch = DriftDetectors.from_reference(varying, d.detector, d.run_length * share)
+        factor = _length_factor(len(varying), len(losses.judged(config)) + len(config.modalities))
+        detectors = DriftDetectors.from_reference(varying, d.detector, d.run_length * factor)
         return DriftMonitor(
-            watch, None, {}, _Reference(profiles, _asked(config.drift), until), until
+            detectors, None, {}, _Reference(profiles, _settings(config.drift), until), until
         )
 
     @staticmethod
     def resumed(
         state: dict[str, Any] | None, market: Market, config: Config, info: RunInfo
     ) -> tuple["DriftMonitor", list[str]]:
-        """The monitor of a run that a state is for; and in words why it begins anew, if it does."""
+        """The monitor that continues from ``state``; and why it restarts instead, if it does."""
         if state is None:
             return DriftMonitor.begin(market, config, info), []
-        anew = []
-        if state["asked"] != _asked(config.drift):
+        restarted = []
+        if state["asked"] != _settings(config.drift):
             was, now = (
-                ", ".join(f"{k} {v}" for k, v in asked.items())
-                for asked in (state["asked"], _asked(config.drift))
+                ", ".join(f"{k} {v}" for k, v in settings.items())
+                for settings in (state["asked"], _settings(config.drift))
             )
-            anew = [f"the watch begins anew: it was begun with {was}, now config.drift has {now}"]
+            restarted = [f"monitoring restarts: it was begun with {was}, config.drift has {now}"]
         elif info.parent is None and info.trained_until != state["trained"]:
-            anew = [f"the watch begins anew: what serves was trained until {info.trained_until}"]
+            restarted = [f"monitoring restarts: the run was trained until {info.trained_until}"]
         return (
-            DriftMonitor.begin(market, config, info) if anew else DriftMonitor.from_json(state)
-        ), anew
+            DriftMonitor.begin(market, config, info) if restarted else DriftMonitor.from_json(state)
+        ), restarted
 
     def look(
-        self, market: Market, config: Config, info: RunInfo, until: str, said: Said
+        self, market: Market, config: Config, info: RunInfo, until: str, predict: Predict
     ) -> DriftReport:
-        """Takes the sessions since the last look.
+        """Processes the sessions since the last call.
 
         Args:
           market: the data.
-          config: ``drift.*`` governs.
-          info: of the run that is watched.
-          until: the last session to take.
-          said: what the run that served forecasts for rows.
+          config: ``drift.*`` applies.
+          info: of the monitored run.
+          until: the last session to process.
+          predict: the run's forecasts for rows of the market.
         """
         days = signals.sessions(market, self.until, until)
         inputs = signals.inputs(market, config, days)
         for name, x in signals.content(market, config, info.scaler, days).items():
             inputs[f"content {name}"] = self._reference.profiles[name].distance(x)
-        outputs = signals.outputs(market, config, days, said)
+        outputs = signals.outputs(market, config, days, predict)
         alarms: list[Alarm] = []
         for i, day in enumerate(days.astype(str).tolist()):
-            now = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
-            alarms += self._inputs.update(now, day)
-            alarms += self._see({k: float(v[i]) for k, v in outputs.items()}, day, config.drift)
+            values = {k: float(v[i]) for k, v in inputs.items() if k in self._inputs.series}
+            alarms += self._inputs.update(values, day)
+            late = {k: float(v[i]) for k, v in outputs.items()}
+            alarms += self._add_outputs(late, day, config.drift)
         self.until = until
         trained = self._reference.trained
         return DriftReport(alarms, *_shifted(market, config, info, trained, until))
 
-    def _see(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
+    def _add_outputs(self, values: dict[str, float], day: str, drift: DriftConfig) -> list[Alarm]:
         if self._outputs is not None:
-            watched = {k: v for k, v in values.items() if k in self._outputs.series}
-            return self._outputs.update(watched, day)
+            monitored = {k: v for k, v in values.items() if k in self._outputs.series}
+            return self._outputs.update(monitored, day)
         for name, value in values.items():
             self._early.setdefault(name, []).append(value)
-        seen = {k: np.array(v) for k, v in self._early.items() if np.isfinite(v).any()}
-        if seen and min(np.isfinite(v).sum() for v in seen.values()) >= _SETTLING:
-            varying = _varying(seen)
-            length = drift.run_length * _share(len(varying), len(self._inputs.series))
+        known = {k: np.array(v) for k, v in self._early.items() if np.isfinite(v).any()}
+        if known and min(np.isfinite(v).sum() for v in known.values()) >= _MIN_OUTPUT_SESSIONS:
+            varying = _varying(known)
+            length = drift.run_length * _length_factor(len(varying), len(self._inputs.series))
             self._outputs = DriftDetectors.from_reference(varying, drift.detector, length)
             self._early = {}
         return []
@@ -168,14 +168,14 @@ class DriftMonitor:
             "outputs": outputs,
             "early": clean,
             "usual": {k: dataclasses.asdict(u) for k, u in self._reference.profiles.items()},
-            "asked": self._reference.asked,
+            "asked": self._reference.settings,
             "trained": self._reference.trained,
             "until": self.until,
         }
 
     @staticmethod
     def from_json(state: dict[str, Any]) -> "DriftMonitor":
-        """The monitor that ``to_json`` was asked of."""
+        """The inverse of ``to_json``."""
         outputs = None if state["outputs"] is None else DriftDetectors.from_json(state["outputs"])
         early = {k: [np.nan if x is None else x for x in v] for k, v in state["early"].items()}
         profiles = {k: ReferenceProfile(**u) for k, u in state["usual"].items()}
@@ -184,44 +184,44 @@ class DriftMonitor:
         return DriftMonitor(inputs, outputs, early, reference, state["until"])
 
 
-def _asked(drift: DriftConfig) -> dict[str, Any]:
-    return {name: getattr(drift, name) for name in _ASKED}
+def _settings(drift: DriftConfig) -> dict[str, Any]:
+    return {name: getattr(drift, name) for name in _SETTINGS}
 
 
-def _share(own: int, others: int) -> float:
-    """What a watch must run longer, for all series together to alarm as seldom as asked."""
+def _length_factor(own: int, others: int) -> float:
+    """Bonferroni factor of the run length: splits the false alarms over all monitored series."""
     return (own + others) / own
 
 
 def _varying(
-    found: dict[str, Float[np.ndarray, "_days"]],
+    series: dict[str, Float[np.ndarray, "_days"]],
 ) -> dict[str, Float[np.ndarray, "_days"]]:
-    """The series that have a level to leave: known often enough, and not always the same."""
-    known = {k: v[np.isfinite(v)] for k, v in found.items()}
+    """The finite values of the series that have enough of them and are not constant."""
+    known = {k: v[np.isfinite(v)] for k, v in series.items()}
     return {k: v for k, v in known.items() if len(v) >= LEAST and v.max() > v.min()}
 
 
 def _shifted(
     market: Market, config: Config, info: RunInfo, trained: str, until: str
 ) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, float]]:
-    """Each channel's robustness and shifts, and how far all inputs together have moved."""
+    """Each channel's robustness and shifts, and the shift of all inputs together."""
     d, names = config.drift, signals.channels(config)
-    then = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
-    now = signals.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
-    old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (then, now))
+    reference = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
+    recent = signals.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
+    old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (reference, recent))
     columns = market.columns(tuple(names))
     sides = [market.channels[rows][:, columns].astype(float) for rows in (old, new)]
-    found = {k: v.round(4).tolist() for k, v in shift.shifts(*sides).items()}
+    by_measure = {k: v.round(4).tolist() for k, v in shift.shifts(*sides).items()}
     shifts = {
-        name: {k: v[i] if np.isfinite(v[i]) else None for k, v in found.items()}
+        name: {k: v[i] if np.isfinite(v[i]) else None for k, v in by_measure.items()}
         for i, name in enumerate(names)
     }
     windows = Windows(market, config, info.scaler)
     spaced = (rows[np.linspace(0, len(rows) - 1, _ROWS).astype(int)] for rows in (old, new))
-    seen = [np.nan_to_num(pooled_features(windows, rows)) for rows in spaced]
-    scale = np.maximum(seen[0].std(0), 1e-6)
+    features = [np.nan_to_num(pooled_features(windows, rows)) for rows in spaced]
+    scale = np.maximum(features[0].std(0), 1e-6)
     return (
         dict(zip(names, shift.robustness(*sides).round(4).tolist(), strict=True)),
         shifts,
-        shift.embedding_shift(seen[0] / scale, seen[1] / scale, 0),
+        shift.embedding_shift(features[0] / scale, features[1] / scale, 0),
     )

@@ -1,4 +1,4 @@
-"""Whether an update may replace its parent: asked on the newest labels, unseen by both."""
+"""Decides whether an update may replace its parent, on the newest labels, unseen by both."""
 
 import dataclasses
 
@@ -13,15 +13,15 @@ from fusionjax.evaluate.inference import Prediction
 
 @dataclasses.dataclass(frozen=True)
 class PromotionDecision:
-    """What the gate says, with its evidence.
+    """The decision of the promotion gate, with its evidence.
 
     Attributes:
-      promoted: the update replaces the parent.
+      promoted: whether the update replaces the parent.
       why: in words.
-      samples: asked.
+      samples: in the holdout.
       first: their first target day.
       last: their last.
-      rise: by loss: what the update adds to the parent's, and its paired 95 % interval over days.
+      rise: of each loss, update minus parent, with its paired 95 % interval over days.
     """
 
     promoted: bool
@@ -34,10 +34,10 @@ class PromotionDecision:
 
 def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     """The promotion holdout: samples of the newest ``finetune.promotion_sessions`` target days, and
-    the last day before them. Days count where the first head that judges has a label.
+    the last day before them. Only days on which the first judged head has a label count.
 
     Raises:
-      InputError: none has.
+      InputError: there is none.
     """
     name = next(iter(losses.judged(config)))
     days = np.unique(samples.target_day[samples.targets.mask[name][:, 0]])
@@ -60,14 +60,16 @@ def decide(
     if broken:
         why = f"refused: {', '.join(broken)} of the update hold non-finite values"
         return PromotionDecision(False, why, len(holdout), *days, {})
-    before, after = (losses.sample_losses(said, holdout, config) for said in (parent, update))
-    blind = [k for k, v in before.items() if not np.isfinite(v).any()]
-    if blind:
-        why = f"refused: no label of the window has matured for the {' and the '.join(blind)}"
+    before, after = (
+        losses.sample_losses(prediction, holdout, config) for prediction in (parent, update)
+    )
+    unlabelled = [k for k, v in before.items() if not np.isfinite(v).any()]
+    if unlabelled:
+        why = f"refused: no label of the window has matured for the {' and the '.join(unlabelled)}"
         return PromotionDecision(False, why, len(holdout), *days, {})
     rise = losses.rise([after], [before], holdout, config)
     worse = [k for k, (_, low, _) in rise.items() if low > 0]
-    said = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())
-    heads = "refused: worse" if worse else "promoted: not worse"
-    why = f"{heads} than the parent beyond noise; rise of {'; of '.join(said)}"
+    rises = (f"{k} {m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items())
+    outcome = "refused: worse" if worse else "promoted: not worse"
+    why = f"{outcome} than the parent beyond noise; rise of {'; of '.join(rises)}"
     return PromotionDecision(not worse, why, len(holdout), *days, rise)

@@ -1,4 +1,4 @@
-"""Which of the old samples an update sees again: a buffer of so many rows, whatever came before."""
+"""The replay buffer: the old samples that an update sees again."""
 
 import numpy as np
 
@@ -8,24 +8,24 @@ from fusionjax.data.samples import Samples
 def buffer(samples: Samples, rows: int, half_life: int, seed: int) -> Samples:
     """A weighted reservoir sample, in time order.
 
-    As a reservoir keeps it that sees the samples one by one: a sample's chance to be kept is
-    proportional to its weight (Efraimidis & Spirakis, 2006), which halves every ``half_life``
-    sessions of age, or is the same for all. When the stream grows, a row that left does not return.
+    The same as if samples arrived one by one. Weights (Efraimidis & Spirakis, 2006) are equal or
+    halve with every ``half_life`` sessions of age. A row that has left the buffer does not return
+    when more samples arrive.
 
     Args:
       samples: all that may be replayed.
-      rows: how many to keep.
-      half_life: sessions; 0 weighs all alike.
+      rows: size of the buffer.
+      half_life: sessions; 0 for equal weights.
       seed: of the draw.
     """
     if len(samples) <= rows:
         return samples
     _, day = np.unique(samples.target_day, return_inverse=True)
-    in_time = np.lexsort((samples.row, samples.target_day))
-    luck = np.empty(len(samples))
-    luck[in_time] = np.random.default_rng([seed, 43]).exponential(size=len(samples))
-    # The first of exponential arrivals stay, whose rates are the weights. Weights that grow with
-    # the day keep the order of those that fall with age, and no number changes as days go by.
+    time_order = np.lexsort((samples.row, samples.target_day))
+    arrival = np.empty(len(samples))
+    arrival[time_order] = np.random.default_rng([seed, 43]).exponential(size=len(samples))
+    # The earliest exponential arrivals stay, with the weights as rates. Weights that grow with the
+    # day give the same order as weights that fall with age, but no number changes as days go by.
     growth = 0.0 if half_life == 0 else np.log(2) / half_life
-    key = np.log(luck) - growth * day
+    key = np.log(arrival) - growth * day
     return samples.take(np.sort(np.argsort(key, kind="stable")[:rows]))

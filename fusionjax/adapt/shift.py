@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from fusionjax.errors import InputError
 
 _BINS = 10  # of the population stability index
-_MOVED = 0.25  # an index from which on a population counts as another (Siddiqi, 2006)
+_MOVED = 0.25  # PSI from which on two populations count as different (Siddiqi, 2006)
 _ROWS, _PERMUTATIONS = 500, 999  # of the energy test
 
 
@@ -37,22 +37,22 @@ def shifts(
 def robustness(
     reference: Float[np.ndarray, "N C"], recent: Float[np.ndarray, "M C"]
 ) -> Float[np.ndarray, "C"]:
-    """1 for a feature that has not moved, toward 0 for one that has: ``exp(-PSI/0.25)``.
+    """``exp(-PSI/0.25)`` of each feature: 1 if it has not moved, toward 0 if it has.
 
     The PSI expected of two samples of one distribution, (bins - 1)·(1/N + 1/M) (Yurdakul, 2018), is
     subtracted first, or a short recent window would make every feature look moved. 0 where either
-    side has no value: nothing vouches for such a feature.
+    side has no value.
     """
     index, expected = _stability(reference, recent)
     return np.nan_to_num(np.exp(-np.maximum(index - expected, 0) / _MOVED))
 
 
 def _stability(reference: np.ndarray, recent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The population stability index of each column, and what chance alone gives."""
+    """The population stability index of each column, and its expectation without a shift."""
     n, m = ((~np.isnan(x)).sum(0) for x in (reference, recent))
     edges = np.nanquantile(np.where(n > 0, reference, 0), np.arange(1, _BINS) / _BINS, axis=0)
     counts = [_binned(x, edges) for x in (reference, recent)]
-    used = counts[0] + counts[1] > 0  # ties leave bins that nothing can fall into
+    used = counts[0] + counts[1] > 0  # ties leave bins empty on both sides
     with np.errstate(divide="ignore", invalid="ignore"):
         p, q = np.maximum(counts[0], 0.5) / n, np.maximum(counts[1], 0.5) / m
         index = np.where(used, (p - q) * np.log(p / q), 0).sum(0)
@@ -61,7 +61,7 @@ def _stability(reference: np.ndarray, recent: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Samples of each column in each of the bins that the edges part; NaN in none."""
+    """The number of samples of each column in each bin; NaN are in none."""
     above = [np.sum(~np.isnan(x), 0), *(np.sum(x > edge, 0) for edge in edges), 0 * edges[0]]
     return -np.diff(above, axis=0)
 
@@ -69,7 +69,7 @@ def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def embedding_shift(
     reference: Float[np.ndarray, "N D"], recent: Float[np.ndarray, "M D"], seed: int
 ) -> tuple[float, float]:
-    """How far a cloud of embeddings has moved, and the chance of that when nothing moved.
+    """How far embeddings have moved, and the p-value of that.
 
     The energy coefficient (2E|X-Y| - E|X-X'| - E|Y-Y'|) / 2E|X-Y|, from 0 for one distribution to
     1 (Székely & Rizzo, 2013), and its p-value over permutations of the rows. Of more than 500 rows
@@ -90,8 +90,8 @@ def embedding_shift(
     distance = cdist(np.concatenate(sides), np.concatenate(sides))
     side = np.repeat([1 / n, -1 / m], [n, m])
     rng = np.random.default_rng(seed)
-    drawn = np.stack([side, *(rng.permutation(side) for _ in range(_PERMUTATIONS))])
-    energy = -((drawn @ distance) * drawn).sum(1)  # E|X-Y| enters twice, the others once
-    # Rounding tells equal energies apart.
-    chance = np.mean(energy >= energy[0] * (1 - 1e-9))
-    return float(energy[0] / max(2 * distance[:n, n:].mean(), 1e-12)), float(chance)
+    signs = np.stack([side, *(rng.permutation(side) for _ in range(_PERMUTATIONS))])
+    energy = -((signs @ distance) * signs).sum(1)  # E|X-Y| enters twice, the others once
+    # With a tolerance, as equal energies may differ by rounding.
+    p_value = np.mean(energy >= energy[0] * (1 - 1e-9))
+    return float(energy[0] / max(2 * distance[:n, n:].mean(), 1e-12)), float(p_value)

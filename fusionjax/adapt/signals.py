@@ -1,4 +1,4 @@
-"""What is watched of a market and a run, as a number a session."""
+"""The monitored signals of a market and a run: one number each a session."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,94 +14,93 @@ from fusionjax.evaluate import losses
 from fusionjax.evaluate.features import pooled_by_modality
 from fusionjax.evaluate.inference import Prediction
 
-_STOCKS = 32  # a session, whose content is looked at
-_CUT = 5.0  # standard deviations: one odd feature of many is no other content
-_STILL = 1e-6  # of a feature's mean: below is rounding
+_STOCKS = 32  # most stocks a session in the content signals
+_CUT = 5.0  # standard deviations at which a feature is clipped: one outlier is no new content
+_MIN_STD = 1e-6  # relative to a feature's mean: less is rounding
 
-Said = Callable[[Int64[np.ndarray, "S"]], Prediction]
+Predict = Callable[[Int64[np.ndarray, "S"]], Prediction]
 
 
 def sessions(market: Market, after: str, until: str) -> Shaped[np.ndarray, "days"]:
-    """Those after one day and up to another."""
+    """The sessions after ``after`` and up to ``until``."""
     days = np.unique(market.session)
     return days[(days > np.datetime64(after, "D")) & (days <= np.datetime64(until, "D"))]
 
 
 def channels(config: Config) -> list[str]:
-    """Of all modalities that show some, each once."""
+    """The numeric channels of all modalities, each once."""
     return list(dict.fromkeys(c for m in config.modalities.values() for c in m.channel_names))
 
 
 def inputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"]
 ) -> dict[str, Float[np.ndarray, "days"]]:
-    """Means over the stocks of each session: what modalities name, labels that became known."""
+    """Each session's means over stocks: the modalities' daily values, the labels known by then."""
     rows = np.flatnonzero(np.isin(market.session, days))
     at = np.searchsorted(days, market.session[rows])
 
     def mean(values: np.ndarray, known: Bool[np.ndarray, "R"]) -> np.ndarray:
         return _daily(np.where(known, values, np.nan), at, len(days))
 
-    found = {
+    series = {
         name: mean(x, np.isfinite(x))
         for m in config.modalities.values()
         for name, x in m.daily(market, rows).items()
     }
     for head in config.targets.values():
-        found |= {k: mean(x, np.isfinite(x)) for k, x in head.watched(market, rows).items()}
-    return found
+        series |= {k: mean(x, np.isfinite(x)) for k, x in head.watched(market, rows).items()}
+    return series
 
 
 @dataclasses.dataclass(frozen=True)
 class ReferenceProfile:
-    """A modality's content over the sessions of a reference: of each pooled feature, the mean and
-    standard deviation of the sessions' means; 0 where it does not vary, which is then left out."""
+    """A modality's usual content: mean and standard deviation over sessions of each pooled feature.
+    A standard deviation of 0 marks a constant feature, which is left out."""
 
     mean: list[float]
     std: list[float]
 
     @staticmethod
     def of(x: Float[np.ndarray, "days F"]) -> tuple["ReferenceProfile", Float[np.ndarray, "days"]]:
-        """What is usual, and how far from it each session of the reference itself was.
+        """The profile of some sessions, and the distance of each of them from it.
 
-        Each is measured against the others, as a later session is against all: it would look
-        nearer to a mean that it is part of.
+        Each is compared with the profile of the others, as it would be too near to its own.
         """
-        seen = np.isfinite(x).sum(0)
-        count = np.maximum(seen, 3)
+        known = np.isfinite(x).sum(0)
+        count = np.maximum(known, 3)
         mean = np.nan_to_num(np.nansum(x, 0) / count)
         off = x - mean
         squares = np.nansum(off**2, 0)
         std = np.sqrt(squares / (count - 1))
-        std[(seen < 3) | (std < _STILL * np.maximum(np.abs(mean), 1))] = 0
+        std[(known < 3) | (std < _MIN_STD * np.maximum(np.abs(mean), 1))] = 0
         own = off * count / (count - 1)
         others = np.sqrt(np.maximum(squares - off * own, 0) / (count - 2))
-        far = _distance(own, np.where(std > 0, np.maximum(others, _STILL * std), 0))
-        return ReferenceProfile(mean.tolist(), std.tolist()), far
+        distance = _distance(own, np.where(std > 0, np.maximum(others, _MIN_STD * std), 0))
+        return ReferenceProfile(mean.tolist(), std.tolist()), distance
 
     def distance(self, x: Float[np.ndarray, "days F"]) -> Float[np.ndarray, "days"]:
-        """How far later sessions are from it; NaN where one has no content."""
+        """The distance of later sessions from the profile; NaN where one has no content."""
         return _distance(x - np.array(self.mean), np.array(self.std))
 
 
 def _distance(
     off: Float[np.ndarray, "days F"], std: Float[np.ndarray, "*days F"]
 ) -> Float[np.ndarray, "days"]:
-    """Of features that are so far off, in their standard deviations, the cube root of the mean
-    square: near normal (Wilson & Hilferty, 1931), as the detectors expect."""
+    """The cube root of the mean squared deviation of all features, each in its standard deviations:
+    nearly normal (Wilson & Hilferty, 1931), as the detectors expect."""
     z = off / np.where(std > 0, std, np.nan)
-    seen = np.isfinite(z).sum(1)
+    known = np.isfinite(z).sum(1)
     total = np.nansum(np.minimum(z**2, _CUT**2), 1)
-    return np.where(seen > 0, np.cbrt(total / np.maximum(seen, 1)), np.nan)
+    return np.where(known > 0, np.cbrt(total / np.maximum(known, 1)), np.nan)
 
 
 def content(
     market: Market, config: Config, scaler: Scaler, days: Shaped[np.ndarray, "days"]
 ) -> dict[str, Float[np.ndarray, "days _F"]]:
-    """Each modality's pooled features of each session itself, mean over some of its stocks.
+    """Each modality's pooled features of each session, mean over some of its stocks.
 
-    Look-backs are one session long, or each day would mostly hold what the day before held; and no
-    channel is turned down, or an update that does so would look like other content.
+    Look-backs are one session long, as longer ones would make neighbouring days alike. Channels are
+    not scaled by their trust, as an update that changes it would look like new content.
     """
     modalities = {name: m.of_one_session() for name, m in config.modalities.items()}
     config = dataclasses.replace(config, modalities=modalities)
@@ -119,31 +118,31 @@ def content(
 
 
 def outputs(
-    market: Market, config: Config, days: Shaped[np.ndarray, "days"], said: Said
+    market: Market, config: Config, days: Shaped[np.ndarray, "days"], predict: Predict
 ) -> dict[str, Float[np.ndarray, "days"]]:
-    """Errors by the session that their label became known, weights by the session of the call."""
+    """Losses by the session in which their label became known, weights by that of the forecast."""
     ends = {h.loss_title: h.horizons[0] for h in losses.judged(config).values()}
     names = [*(f"error: {k}" for k in ends), *(f"weight {m}" for m in config.modalities)]
-    found = {name: np.full(len(days), np.nan) for name in names}
+    series = {name: np.full(len(days), np.nan) for name in names}
     if not len(days):
-        return found
-    every = np.unique(market.session)
-    first = every[max(int(np.searchsorted(every, days[0])) - max(ends.values()), 0)]
-    asked = samples.between(market, config, first + 1, days[-1])
+        return series
+    sessions = np.unique(market.session)
+    first = sessions[max(int(np.searchsorted(sessions, days[0])) - max(ends.values()), 0)]
+    labelled = samples.between(market, config, first + 1, days[-1])
     called = np.flatnonzero(np.isin(market.session, days))
     called = called[called - market.first_row[called] >= config.data.min_history]
-    rows = np.union1d(asked.row, called)
+    rows = np.union1d(labelled.row, called)
     if not len(rows):
-        return found
-    forecast = said(rows)
-    lost = losses.sample_losses(forecast.take(np.isin(rows, asked.row)), asked, config)
-    for name, loss in lost.items():
-        end = market.session[np.minimum(asked.row + ends[name], market.last_row[asked.row])]
-        found[f"error: {name}"] = _of_days(loss, end, days)
+        return series
+    forecast = predict(rows)
+    matured = forecast.take(np.isin(rows, labelled.row))
+    for name, loss in losses.sample_losses(matured, labelled, config).items():
+        end = market.session[np.minimum(labelled.row + ends[name], market.last_row[labelled.row])]
+        series[f"error: {name}"] = _of_days(loss, end, days)
     for i, name in enumerate(config.modalities):
         weight = forecast.modality_weight[:, i].astype(float)
-        found[f"weight {name}"] = _of_days(weight, market.session[rows], days)
-    return found
+        series[f"weight {name}"] = _of_days(weight, market.session[rows], days)
+    return series
 
 
 def _of_days(values: np.ndarray, day: np.ndarray, days: np.ndarray) -> np.ndarray:
@@ -152,8 +151,8 @@ def _of_days(values: np.ndarray, day: np.ndarray, days: np.ndarray) -> np.ndarra
 
 
 def _daily(values: np.ndarray, at: np.ndarray, count: int) -> Float[np.ndarray, "days"]:
-    """The mean of what is finite at each of ``count`` places; NaN where nothing is."""
+    """The mean of the finite values at each of ``count`` positions; NaN where there is none."""
     keep = np.isfinite(values)
-    seen = np.bincount(at[keep], minlength=count)
+    known = np.bincount(at[keep], minlength=count)
     total = np.bincount(at[keep], values[keep], count)
-    return np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
+    return np.where(known > 0, total / np.maximum(known, 1), np.nan)

@@ -60,7 +60,7 @@ _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The whole of a run."""
+    """All settings of a run."""
 
     name: str = key("base", "names the run folder: runs/NAME")
     seed: int = key(0, "of parameters, sampling order and dropout")
@@ -97,7 +97,7 @@ class Config:
 
     @property
     def longest_horizon(self) -> int:
-        """Of all labels, sessions."""
+        """The longest horizon of any label, in sessions."""
         return max(h for head in self.targets.values() for h in head.horizons)
 
     def override(self, changes: dict[str, Any]) -> Self:
@@ -122,13 +122,13 @@ class Config:
 
     @classmethod
     def from_json(cls, raw: Any) -> Self:
-        """The inverse of ``to_json``, parsed: of an older one too, whose keys are translated. What
-        it lacks has its default."""
+        """The inverse of ``to_json``, from parsed JSON. Translates renamed keys; missing ones have
+        their defaults."""
         return _build(cls, translated(raw, {f.name for f in dataclasses.fields(cls)}))
 
     @classmethod
     def of(cls, config: ConfigDict) -> Self:
-        """What a config file says, with all that can be checked without data.
+        """A config file's dict as frozen dataclasses, with all checks that need no data.
 
         Raises:
           InputError: naming the key, what it holds and what was expected.
@@ -140,9 +140,9 @@ C = TypeVar("C", bound=Config)
 
 
 def defaults(schema: type[Config] = Config) -> ConfigDict:
-    """What a config file starts from: every key at its default, and no other key may be set.
+    """The start of a config file: every key at its default; other keys cannot be set.
 
-    New entries of ``modalities``, ``targets`` and ``data.splits`` may be.
+    New entries can be added to ``modalities``, ``targets`` and ``data.splits``.
     """
     c = ConfigDict(dataclasses.asdict(schema())).lock()
     for entries in (c.modalities, c.targets, c.data.splits):
@@ -184,16 +184,16 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
       InputError: naming the first of ``keys`` that differs, and how.
     """
     for section in keys:
-        mine, theirs = _task(config, section), _task(trained, section)
-        if mine != theirs:
+        ours, theirs = _task(config, section), _task(trained, section)
+        if ours != theirs:
             raise InputError(
                 f"the run was trained with other {section} than --config has: {theirs} against "
-                f"{mine}. Give the config it was trained with"
+                f"{ours}. Give the config it was trained with"
             )
 
 
 def _task(config: Config, section: str) -> Any:
-    """A section without what is none of the task: how much a head's loss weighs."""
+    """A section without the weights of heads, which are not part of the task."""
     if section != "targets":
         return getattr(config, section)
     return [(name, dataclasses.replace(h, weight=1.0)) for name, h in config.targets.items()]
@@ -209,9 +209,9 @@ def _child(node: Any, name: str, dotted: str) -> Any:
 
 
 def _build(schema: type[C], raw: Any) -> C:
-    raw = dict(_formed(dict[str, Any], raw, "config"))
-    for section, held in raw.items():
-        for name, value in held.items() if isinstance(held, dict) else ():
+    raw = dict(_with_tuples(dict[str, Any], raw, "config"))
+    for section, values in raw.items():
+        for name, value in values.items() if isinstance(values, dict) else ():
             refuse(f"{section}.{name}", value)
     raw = {"targets": {name: {} for name in HEADS.built_in}} | raw
     modalities = _entries(raw, "modalities", MODALITIES, "kind")
@@ -223,20 +223,20 @@ def _build(schema: type[C], raw: Any) -> C:
 
 
 def _entries(raw: dict[str, Any], section: str, known: Registry, key: str = "") -> dict[str, Any]:
-    """What each entry of a section configures: the class of its name, or of what ``key`` holds."""
-    listed = _formed(dict[str, dict[str, Any]], raw.get(section, {}), f"config.{section}")
-    made = {}
+    """Each entry of a section as the class registered for its name, or for the value of ``key``."""
+    listed = _with_tuples(dict[str, dict[str, Any]], raw.get(section, {}), f"config.{section}")
+    entries = {}
     for name, entry in listed.items():
         where = f"{section}.{name}"
         kind = entry.get(key) if key else name
         known.require(kind, f"{where}.{key}".rstrip("."))
-        made[name] = _from_dict(known[kind], entry, f"config.{where}")
-    return made
+        entries[name] = _from_dict(known[kind], entry, f"config.{where}")
+    return entries
 
 
 def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
     try:
-        return dacite.from_dict(cls, _formed(cls, raw, where), dacite.Config(strict=True))
+        return dacite.from_dict(cls, _with_tuples(cls, raw, where), dacite.Config(strict=True))
     except dacite.exceptions.WrongTypeError as e:
         raise InputError(
             f"{where}.{e.field_path} is {e.value!r}; expected {choices(e.field_type)}"
@@ -247,8 +247,8 @@ def _from_dict(cls: type, raw: dict[str, Any], where: str) -> Any:
         raise InputError(f"{where}: unknown keys {sorted(e.keys)}; see docs/config.md") from e
 
 
-def _formed(kind: Any, value: Any, where: str) -> Any:
-    """The value with tuples for lists. dacite checks plain types, but takes any form for a tuple.
+def _with_tuples(kind: Any, value: Any, where: str) -> Any:
+    """The value with tuples for lists; dacite checks plain types, but not the form of tuples.
 
     Raises:
       InputError: naming the key whose value has another form than ``kind``, or is not finite.
@@ -256,13 +256,13 @@ def _formed(kind: Any, value: Any, where: str) -> Any:
     outer, inner = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         kinds = {f.name: f.type for f in dataclasses.fields(kind)}  # dacite refuses other names
-        return {k: _formed(kinds.get(k, Any), v, f"{where}.{k}") for k, v in value.items()}
+        return {k: _with_tuples(kinds.get(k, Any), v, f"{where}.{k}") for k, v in value.items()}
     if outer is dict and isinstance(value, dict):
-        return {k: _formed(inner[1], v, f"{where}.{k}") for k, v in value.items()}
+        return {k: _with_tuples(inner[1], v, f"{where}.{k}") for k, v in value.items()}
     if outer is tuple and isinstance(value, list | tuple):
         items = inner[:1] * len(value) if inner[-1] is ... else inner
         if len(items) == len(value):
-            return tuple(_formed(k, v, where) for k, v in zip(items, value, strict=True))
+            return tuple(_with_tuples(k, v, where) for k, v in zip(items, value, strict=True))
     elif kind in (int, float) and isinstance(value, int | float):
         if not isinstance(value, bool) and abs(value) <= _LARGEST:  # no NaN
             return value if kind is int else float(value)

@@ -1,4 +1,4 @@
-"""What must hold between settings before any data is seen."""
+"""Checks of a config that need no data."""
 
 import dataclasses
 import datetime
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check(c: "Config") -> None:
-    """Relations between keys that a type cannot express.
+    """Checks bounds of keys and relations between them.
 
     Raises:
       InputError: naming the key, what it holds and what was expected.
@@ -49,10 +49,10 @@ def _check_selection(c: "Config") -> None:
 
 
 def _check_targets(c: "Config") -> None:
-    lacking = [name for name in HEADS.built_in if name not in c.targets]
+    missing = [name for name in HEADS.built_in if name not in c.targets]
     need(
-        not lacking,
-        f"targets lacks {', '.join(lacking)}; a head that is not to be learned has weight 0",
+        not missing,
+        f"targets lacks {', '.join(missing)}; a head that is not to be learned has weight 0",
     )
     for name, head in c.targets.items():
         check_bounds(head, f"targets.{name}")
@@ -107,17 +107,17 @@ def _check_training(c: "Config") -> None:
         f"train.global_batch_size {c.train.global_batch_size} is not a multiple of "
         f"train.grad_accum_steps {c.train.grad_accum_steps}",
     )
-    share, judge = c.train.coreset_fraction, c.train.coreset_by
+    share, by = c.train.coreset_fraction, c.train.coreset_by
     need(
-        (share < 1) == bool(judge),
-        f"train.coreset_fraction is {share} and train.coreset_by {judge!r}; a share below 1 needs "
+        (share < 1) == bool(by),
+        f"train.coreset_fraction is {share} and train.coreset_by {by!r}; a share below 1 needs "
         "a run folder or 'random' to choose by, and a share of 1 neither",
     )
     known = {n for m in c.modalities.values() for n in m.channel_names}
-    strange = {n for group in c.augment.numeric_groups for n in group} - known
+    unknown = {n for group in c.augment.numeric_groups for n in group} - known
     need(
-        not strange,
-        f"augment.numeric_groups names {', '.join(sorted(strange))}, no channel of a modality",
+        not unknown,
+        f"augment.numeric_groups names {', '.join(sorted(unknown))}, no channel of a modality",
     )
     sessions = c.finetune.promotion_sessions
     least = max(h.horizons[0] for h in c.targets.values() if h.loss_title)

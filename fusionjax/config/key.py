@@ -1,4 +1,4 @@
-"""A key of a config: its default, its bounds and the sentence about it, in one dataclass field."""
+"""A config key as a dataclass field: default, bounds and documentation."""
 
 import dataclasses
 import typing
@@ -22,12 +22,12 @@ def key(
     """A field of a section of the config.
 
     Args:
-      default: its value where a config does not state it.
-      doc: what it is, with its unit; the sentence of docs/config.md.
-      least: it is this or more; of a tuple, each of its numbers is.
-      above: it is more than this.
-      most: it is this or less.
-      below: it is less than this.
+      default: its value if a config does not set it.
+      doc: what it is, with its unit; printed in docs/config.md.
+      least: inclusive lower bound, of each number if the value is a tuple.
+      above: exclusive lower bound.
+      most: inclusive upper bound.
+      below: exclusive upper bound.
     """
     bounds = {"least": least, "above": above, "most": most, "below": below}
     metadata = {"doc": doc} | {k: v for k, v in bounds.items() if v is not None}
@@ -62,7 +62,7 @@ def expected(field: dataclasses.Field) -> str:
 
 
 def choices(kind: Any) -> str:
-    """What a value of a type may be, in words."""
+    """The values that a type allows, in words."""
     if typing.get_origin(kind) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
     return str(kind) if typing.get_origin(kind) else getattr(kind, "__name__", str(kind))

@@ -1,4 +1,4 @@
-"""Keys that were called otherwise before: a stored config is translated, a user's is refused."""
+"""Renamed config keys: they are translated in stored configs and refused in a user's."""
 
 from typing import Any
 
@@ -49,54 +49,54 @@ KEYS = {  # heads in the order of a model's outputs
 
 
 def now_called(key: str) -> str:
-    """The end of a message about an unknown key: what it is called now, if it was a key before.
+    """The end of a message about an unknown key: its new name, if it was renamed.
 
     Args:
-      key: dotted, or its last part where a message has only that.
+      key: dotted, or only its last part.
     """
-    now = {old: new for old, new in KEYS.items() if f".{old}".endswith(f".{key}")}
-    return "".join(f"; {old} is now {new}" for old, new in now.items())
+    renamed = {old: new for old, new in KEYS.items() if f".{old}".endswith(f".{key}")}
+    return "".join(f"; {old} is now {new}" for old, new in renamed.items())
 
 
 def refuse(key: str, value: Any) -> None:
-    """Raises InputError for a dotted key that has another name now; heads are no plain values."""
+    """Raises InputError for a renamed dotted key; a dict is a section that has kept its name."""
     if key in KEYS and not isinstance(value, dict):
         raise InputError(f"config.{key} is called config.{KEYS[key]} now; give it under that name")
 
 
 def translated(stored: Any, sections: set[str]) -> Any:
-    """A stored config, parsed JSON, with today's keys; in values that name keys as well.
+    """A stored config, parsed from JSON, with the present keys; also in values that name keys.
 
     Args:
-      stored: anything; what is no dict is given back.
-      sections: of today's schema. The section ``ladder``, which all configs had before it belonged
-        to studies, is left out where it is none of them.
+      stored: anything; other values than dicts are returned unchanged.
+      sections: of the present schema. The former section ``ladder`` is dropped if it is not one of
+        them.
     """
     if not isinstance(stored, dict):
         return stored
-    config = _naming(stored)
+    config = _with_new_names(stored)
     if "ladder" not in sections:
         config.pop("ladder", None)
-    moved = {}  # all are taken before any is put, as some move to where others were
+    moved = {}  # all are removed before any is inserted, as some new names are old ones
     for old, new in KEYS.items():
         section, name = old.split(".")
-        held = config.get(section)
-        if isinstance(held, dict) and not isinstance(held.get(name, {}), dict):
-            moved[new] = held.pop(name)
+        values = config.get(section)
+        if isinstance(values, dict) and not isinstance(values.get(name, {}), dict):
+            moved[new] = values.pop(name)
     for key, value in moved.items():
         *parents, leaf = key.split(".")
         node = config
         for name in parents:
             node = node.setdefault(name, {}) if isinstance(node, dict) else None
-        if isinstance(node, dict):  # what has another form is refused by who reads it
+        if isinstance(node, dict):  # any other form is refused later
             node[leaf] = value
     return config
 
 
-def _naming(value: Any) -> Any:
-    """A value, in which the names of keys are those of today."""
+def _with_new_names(value: Any) -> Any:
+    """A value with the names of keys replaced by the present ones."""
     if isinstance(value, dict):
-        return {KEYS.get(name, name): _naming(inner) for name, inner in value.items()}
+        return {KEYS.get(name, name): _with_new_names(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_naming(inner) for inner in value]
+        return [_with_new_names(inner) for inner in value]
     return KEYS.get(value, value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""The sections of a run's settings. Each key stands here once; docs/config.md is drawn from it."""
+"""The sections of a config. docs/config.md is generated from them."""
 
 import dataclasses
 from typing import Any, Literal
@@ -10,7 +10,7 @@ STORED_TOKENS = 128  # of each text, when it is prepared
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """What is read, how media are decoded when it is prepared, and how it is split."""
+    """The raw data, the decoding of media, and the splits."""
 
     source: str = key("sp500", "a name of registry.SOURCES: sp500, acl18, kdd17, folder")
     root: str = key("", "folder of the raw files; empty for the embedded sp500")
@@ -80,22 +80,22 @@ class LossConfig:
 @dataclasses.dataclass(frozen=True)
 class DistillConfig:
     """Fusion "distilled": its weights learn from the meta set, the latest sessions of the training
-    split, which the encoders and heads do not train on until the weights are settled."""
+    split, which the encoders and heads train on only in the refit phase."""
 
     meta_fraction: float = key(0.4, "of the training split's sessions", above=0, below=1)
     refit_fraction: float = key(
-        0.7, "of the steps, at the end: weights fixed, all rows trained on", above=0, most=1
+        0.7, "of the steps, at the end: fusion weights fixed, training on all rows", above=0, most=1
     )
     learned: tuple[str, ...] = key(
         ("modality", "rater", "feature", "joint"),
         'which of the weights learn ("rater": the quality head); the others stay 1, which is how '
         "parts are ablated",
     )
-    warmup_steps: int = key(60, "steps before the weights move")
+    warmup_steps: int = key(60, "steps before the first update of the fusion weights")
     initial_update_steps: int = key(
         150,
-        "then they move every step for so long, again once modalities were dropped (half-way to "
-        "the refit phase) ...",
+        "then an update of them every step for so many steps, and again after the modality "
+        "selection (half-way to the refit phase) ...",
     )
     update_interval: int = key(8, "... and every so many steps otherwise", least=1)
     learning_rate: float = key(0.03, "of the weights (Adam)")
@@ -105,12 +105,14 @@ class DistillConfig:
         0.05, "nats that a modality's features must earn together to have half their weight"
     )
     prior_strength: float = key(3.0, "pull of equal weights, in meta sessions")
-    elimination_margin: float = key(0.0, "standard errors a modality must be missed by to stay")
+    elimination_margin: float = key(
+        0.0, "standard errors by which a modality must lower the held-out loss to stay"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """The training: its data, its optimiser, its batches and what it keeps."""
+    """The training: data, optimiser, batches, checkpoints and logs."""
 
     split: str = key("train", "of data.splits")
     steps: int = key(400, "optimiser updates", least=1)
@@ -148,43 +150,43 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GuardConfig:
-    """What a training does against its own accidents (docs/operations.md)."""
+    """How a training reacts to non-finite values and rebounds of its loss (docs/operations.md)."""
 
     window: int = key(
         40,
-        "updates whose losses and gradient norms are looked back on; 0: no guard, the check for "
-        "non-finite values included",
+        "updates whose losses and gradient norms are compared; 0 disables all guards, the check "
+        "for non-finite values included",
         least=0,
     )
     grad_norm_zscore: float = key(
         8.0,
         "an update whose gradient is this many robust deviations (of the log norm) above the "
-        "median of the window is skipped; 0 skips none. A non-finite one is never made",
+        "median of the window is skipped; 0 skips none. A non-finite one is never applied",
         least=0,
     )
-    max_consecutive_skips: int = key(3, "so many at the most, then one is made", least=1)
+    max_consecutive_skips: int = key(
+        3, "after so many skips in a row an update is applied", least=1
+    )
     loss_zscore: float = key(
         6.0,
         "the loss has rebounded when the median of a window is this many standard errors above "
-        "the best one; the state goes back to the best one. 0 never does",
+        "the best one; then the best state is restored. 0: never",
         least=0,
     )
-    lr_backoff: float = key(
-        0.5, "factor on the learning rate each time that it goes back", above=0, below=1
-    )
+    lr_backoff: float = key(0.5, "factor on the learning rate at each rollback", above=0, below=1)
     max_rollbacks: int = key(
         3,
-        "so many times; then rebounds are only reported, and a non-finite step ends the run",
+        "rollbacks of a run; afterwards rebounds are only reported, and a non-finite step ends it",
         least=0,
     )
     memory_bytes: float = key(
         5e8,
-        "a state of at most so many bytes a device keeps its best copies there, a larger one goes "
-        "back to checkpoints",
+        "a state of at most so many bytes a device has its best copies on the devices, a larger "
+        "one in checkpoints",
         least=0,
     )
     max_quarantined: int = key(
-        64, "samples that may be taken out for breaking the loss, at the most", least=0
+        64, "most samples that may be excluded for making the loss non-finite", least=0
     )
 
 
@@ -268,7 +270,7 @@ class EvaluateConfig:
     )
     locked: tuple[str, ...] = key((), "splits that are scored once; --force scores one again")
     leak_alarm_override: str = key(
-        "", "a score too good to be true is no result until this says why it is true after all"
+        "", "a score that raises the leak alarm is no result until this says why it is right"
     )
     abstain_below: float = key(
         0.5, "launch/predict.py makes no call that is less likely", least=0, most=1
@@ -277,7 +279,7 @@ class EvaluateConfig:
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    """An update of a trained model by what has matured since."""
+    """An update of a trained model on labels that have matured since."""
 
     split: str = key("train", "its rows after the parent's last matured label are the new ones")
     steps: int = key(40, "optimiser updates", least=1)
@@ -308,26 +310,27 @@ class FinetuneConfig:
     )
     update_interval: int = key(5, "sessions between two updates of a stream ...", least=1)
     retrain_interval: int = key(
-        21, "... and between two trainings from scratch, where it has such", least=1
+        21, "... and between two trainings from scratch, for rules with such", least=1
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class DriftConfig:
-    """What launch/serve_daily.py watches: inputs, labels, errors and fusion weights a session."""
+    """The drift monitor of launch/serve_daily.py: inputs, labels, errors, fusion weights."""
 
     detector: Literal["PageHinkley", "ADWIN", "KSWIN"] = key("PageHinkley", "a detector of river")
     run_length: float = key(1000.0, "sessions to a false alarm of any series, on average", least=1)
-    reference_sessions: int = key(500, "the last of training", least=1)
-    recent_sessions: int = key(60, "that are compared with them", least=1)
+    reference_sessions: int = key(500, "newest sessions of training, the reference", least=1)
+    recent_sessions: int = key(
+        60, "newest sessions, which are compared with the reference", least=1
+    )
     action: Literal["log", "finetune", "widen", "retrain"] = key(
         "finetune",
         "what an alarm leads to: log; finetune, today; widen, the same with more replay; retrain",
     )
 
 
-# What --cpu_mesh changes, unless a flag says otherwise: the same program, precision, mesh names and
-# rules at toy widths.
+# What --cpu_mesh changes, unless a flag says otherwise: the same program at toy widths.
 TOY: tuple[tuple[str, Any], ...] = (
     ("model.width", 32),
     ("model.layers", 2),

@@ -1,4 +1,4 @@
-"""A config beside a variant of itself, as ``--against=key=value`` states it."""
+"""A variant of a config, as given by ``--against=key=value``."""
 
 import json
 from collections.abc import Sequence

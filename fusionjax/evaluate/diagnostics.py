@@ -13,7 +13,7 @@ import pandas as pd
 from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.scores.bootstrap import ByDay, Draws
-from fusionjax.train.hooks.metrics import note
+from fusionjax.train.hooks.metrics import tensorboard_text
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with
@@ -53,7 +53,7 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
         found["output"] = of_output(pd.read_parquet(folder / f"{outcomes}.parquet"), config)
     files.write_text(folder / "diagnostics.json", json.dumps(found, indent=1))
     for seed in trainings:
-        note(seed, {f"diagnostics/{stage}": lines for stage, lines in found.items()})
+        tensorboard_text(seed, {f"diagnostics/{stage}": lines for stage, lines in found.items()})
     return found
 
 

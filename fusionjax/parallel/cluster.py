@@ -1,4 +1,4 @@
-"""The machines that a mesh is planned for: what they can do, and their devices without them."""
+"""The machines that a mesh is planned for: their rates, and devices to compile for."""
 
 import dataclasses
 import os
@@ -60,7 +60,7 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 
 
 def absent_devices(gpu: Gpu, nodes: int) -> Sequence[jax.Device]:
-    """The devices of so many nodes, for compiling only: nothing can run on them.
+    """The devices of ``nodes`` nodes, for compiling only; nothing can run on them.
 
     Must be called before JAX touches a backend.
 
@@ -69,9 +69,9 @@ def absent_devices(gpu: Gpu, nodes: int) -> Sequence[jax.Device]:
     """
     os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    jax.config.update("jax_platforms", "cpu")  # where constants are made
+    jax.config.update("jax_platforms", "cpu")  # constants are made on the CPU
     try:
-        found = topologies.get_topology_desc(
+        topology = topologies.get_topology_desc(
             platform="cuda",
             topology_name=gpu.name,
             target_config=gpu.target,
@@ -79,7 +79,7 @@ def absent_devices(gpu: Gpu, nodes: int) -> Sequence[jax.Device]:
         )
     except (RuntimeError, NotImplementedError, ValueError) as e:
         raise InputError(
-            f"the compiler for GPUs is not here ({e}); install the extra cuda12: "
+            f"the compiler for GPUs is not installed ({e}); install the extra cuda12: "
             "pip install 'fusionjax[cuda12]', or make plan"
         ) from e
-    return found.devices
+    return topology.devices

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept, so that a second start compiles nothing."""
+"""A cache of compiled programs, so that a second start compiles nothing."""
 
 import hashlib
 import os
@@ -27,15 +27,15 @@ def _cpu() -> list[str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return [platform.processor()]
-    wanted = ("model name", "flags", "CPU implementer", "CPU part", "Features")
-    return sorted({line for line in lines if line.startswith(wanted)})
+    prefixes = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+    return sorted({line for line in lines if line.startswith(prefixes)})
 
 
 def prune(folder: Path, limit: int) -> None:
-    """Deletes the programs written first until what is left has at most ``limit`` bytes."""
-    found = [(path, path.stat()) for path in folder.glob("*-cache")]
-    total = sum(stat.st_size for _, stat in found)
-    for path, stat in sorted(found, key=lambda each: each[1].st_mtime):
+    """Deletes the oldest programs until at most ``limit`` bytes are left."""
+    entries = [(path, path.stat()) for path in folder.glob("*-cache")]
+    total = sum(stat.st_size for _, stat in entries)
+    for path, stat in sorted(entries, key=lambda entry: entry[1].st_mtime):
         if total <= limit:
             return
         path.unlink(missing_ok=True)  # another start may prune too
@@ -45,7 +45,7 @@ def prune(folder: Path, limit: int) -> None:
 def use(root: Path) -> None:
     """Keeps this process's compiled programs under ``root``; a cache that is set already stays.
 
-    Before the first program is compiled. JAX makes the folder when it has something to keep.
+    Call it before JAX is imported. JAX creates the folder when it first writes to it.
 
     Raises:
       InputError: nothing can be written there.
@@ -53,13 +53,13 @@ def use(root: Path) -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     folder = folder_for(root).absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         raise InputError(
-            f"{there}: compiled programs cannot be kept there; choose another folder with "
+            f"{existing}: compiled programs cannot be kept there; choose another folder with "
             "--compile_cache=FOLDER, or do without by --compile_cache="
         )
     prune(folder, LIMIT)
-    # Which JAX reads when it is imported; commands have not done that yet.
+    # JAX reads these when it is imported.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -1,4 +1,4 @@
-"""A year of failures: what share of a cluster's time becomes training, by how often it saves."""
+"""Simulated failures: the share of a cluster's time that becomes training, by save interval."""
 
 import dataclasses
 import math
@@ -10,10 +10,10 @@ HOUR, YEAR = 3600.0, 365 * 24 * 3600.0
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """What is assumed of the machines. None of it was measured here.
+    """Assumptions about the machines; none was measured here.
 
     Attributes:
-      device_hours: between two unexpected interruptions, of one GPU with its share of everything:
+      device_hours: mean hours between interruptions, per GPU with its share of the cluster:
         Llama 3's 16,384 H100s had 419 in 54 days (Dubey et al., 2024, section 3.3.4).
       write_rate: bytes a second that a node brings to the shared disk.
       requeue: seconds until the job is scheduled and its processes have met.
@@ -32,7 +32,7 @@ class Reliability:
         return self.device_hours * HOUR / devices
 
     def transfer(self, state: float, nodes: int) -> float:
-        """Seconds to write or to read a checkpoint of so many bytes, all nodes at once."""
+        """Seconds to write or read a checkpoint of ``state`` bytes, all nodes at once."""
         return state / (self.write_rate * nodes)
 
     def again(self, state: float, nodes: int) -> float:
@@ -41,17 +41,17 @@ class Reliability:
 
 
 def best_interval(save: float, between: float) -> float:
-    """Seconds between two saves that lose least (Young, 1974): √(2 · save · between)."""
+    """The best seconds between two saves (Young, 1974): √(2 · save · between)."""
     return math.sqrt(2 * save * between)
 
 
 def expected(interval: float, save: float, between: float, again: float) -> float:
-    """Goodput by Young's first-order argument, kept in [0, 1].
+    """Goodput by Young's first-order argument, useful in [0, 1].
 
-    Of each interval a save is lost; a failure costs half an interval and the way back.
+    Each interval costs one save; a failure costs half an interval and the recovery.
     """
-    useful = interval / (interval + save)
-    return max(0.0, useful * (1 - (interval / 2 + again) / between))
+    share = interval / (interval + save)
+    return max(0.0, share * (1 - (interval / 2 + again) / between))
 
 
 def simulated(
@@ -59,22 +59,22 @@ def simulated(
 ) -> float:
     """Goodput of a simulated time with failures at random (exponential) moments.
 
-    A failure may also hit a save, which then does not count, or the way back, which begins anew.
+    A failure may also interrupt a save, which is then lost, or the recovery, which starts over.
 
     Args:
       interval: seconds of training between two saves.
-      save: seconds that training stands still for one.
+      save: seconds that one save stops training.
       between: seconds between two failures, on average.
       again: seconds from a failure to the first step after it.
       seed: of the failures.
       years: how long.
     """
     rng = np.random.default_rng(seed)
-    now, kept, end = 0.0, 0.0, years * YEAR
+    now, useful, end = 0.0, 0.0, years * YEAR
     while now < end:
         failure = now + rng.exponential(between)
         up = failure - now - (again if now > 0 else 0.0)
         # Whole rounds of training and saving before it; what came after the last save is lost.
-        kept += max(0.0, up // (interval + save)) * interval
+        useful += max(0.0, up // (interval + save)) * interval
         now = failure
-    return kept / now
+    return useful / now

@@ -1,7 +1,7 @@
-"""What a compiled program does, read from its text: arithmetic, memory traffic, collectives.
+"""Reads a compiled program's text: arithmetic, memory traffic, collectives.
 
-XLA's own cost analysis does not exist for programs compiled without a device, and counts the body
-of a loop once. Here every kernel counts as often as it runs.
+XLA's own cost analysis is not available without a device, and counts the body of a loop once. Here
+every kernel counts as often as it runs.
 """
 
 import dataclasses
@@ -112,8 +112,8 @@ class Module:
 
     Args:
       text: of the module.
-      costlier: of a conditional's branches, which counts: the one with more launches or the other.
-        In a step of the distilled fusion the costlier one updates its weights.
+      costlier: counts the branch with more launches of each conditional, instead of the other. In a
+        step of the distilled fusion the costlier branch updates the fusion weights.
 
     Raises:
       ValueError: the text has a construct that this reader does not know.
@@ -124,7 +124,7 @@ class Module:
         self._computations, self._entry = _parse(text)
         self._shapes = {i.name: i.shape for body in self._computations.values() for i in body}
         header = text[: text.index("\n")]
-        # How many inputs give their memory to outputs.
+        # The number of inputs whose memory outputs reuse.
         self.aliased = len(re.findall(r"(?:may|must)-alias", header))
         self.kernels: list[Kernel] = []
         self.collectives: list[Collective] = []
@@ -136,24 +136,24 @@ class Module:
 
     @property
     def model_flops(self) -> float:
-        """FLOPs of matrix products on a device, but for those that are computed again."""
+        """FLOPs of matrix products on a device, without recomputation."""
         return sum(k.runs * k.flops for k in self.kernels if "rematted" not in k.source)
 
     def seconds(
         self, kernel: Callable[[Kernel], float], collective: Callable[[Collective], float]
     ) -> float:
-        """How long a call takes, launch by launch in the order that the compiler chose.
+        """Seconds of a call, launch by launch in the compiler's order.
 
-        Kernels follow each other; so do collectives, beside them. What waits for a collective
-        waits until it is done.
+        Kernels run one after the other, and so do collectives, in parallel to them. A launch that
+        needs a collective waits for its end.
 
         Args:
           kernel: seconds of one launch.
           collective: seconds of one exchange.
         """
-        return self._lasting(self._entry, kernel, collective)
+        return self._duration(self._entry, kernel, collective)
 
-    def _lasting(
+    def _duration(
         self,
         name: str,
         kernel: Callable[[Kernel], float],
@@ -163,13 +163,13 @@ class Module:
         for i in self._computations[name]:
             kind = i.opcode.removesuffix("-start")
             if i.opcode == "while":
-                body = self._lasting(_called(i, "body")[0], kernel, collective)
+                body = self._duration(_called(i, "body")[0], kernel, collective)
                 now = max(now + _times(i) * body, free)
             elif i.opcode == "conditional":
-                now += self._lasting(self._branch(i), kernel, collective)
+                now += self._duration(self._branch(i), kernel, collective)
             elif i.opcode in ("call", "async-start"):
                 for b in _called(i, "(?:to_apply|calls)"):
-                    now += self._lasting(b, kernel, collective)
+                    now += self._duration(b, kernel, collective)
             elif kind in COLLECTIVES:
                 free = max(now, free) + collective(_collective(i, kind, 1.0))
                 ends[i.name] = free
@@ -182,7 +182,7 @@ class Module:
         return now
 
     def _launches(self, name: str, runs: float) -> Iterator[tuple[_Instruction, float]]:
-        """Every instruction that is a launch of its own, with how often it runs."""
+        """Every instruction that is launched, with how often it runs."""
         for i in self._computations[name]:
             if i.opcode == "while":
                 yield from self._launches(_called(i, "body")[0], runs * _times(i))
@@ -195,9 +195,9 @@ class Module:
                 yield i, runs
 
     def _branch(self, i: _Instruction) -> str:
-        found = _called(i, "(?:true|false)_computation") or _called(i, "branch_computations")
-        found.sort(key=lambda b: len(list(self._launches(b, 1.0))))
-        return found[-1] if self._costlier else found[0]
+        branches = _called(i, "(?:true|false)_computation") or _called(i, "branch_computations")
+        branches.sort(key=lambda b: len(list(self._launches(b, 1.0))))
+        return branches[-1] if self._costlier else branches[0]
 
     def _kernel(self, i: _Instruction, runs: float) -> Kernel:
         flops = _flops(i, self._computations, self._shapes)
@@ -212,8 +212,8 @@ def _parse(text: str) -> tuple[Computations, str]:
         if header := _HEADER.match(line):
             body = computations.setdefault(header[2], [])
             entry = header[2] if header[1] else entry
-        elif found := _INSTRUCTION.match(line):
-            body.append(_instruction(found[1], found[2]))
+        elif instruction := _INSTRUCTION.match(line):
+            body.append(_instruction(instruction[1], instruction[2]))
     return computations, entry
 
 
@@ -246,8 +246,8 @@ def _times(loop: _Instruction) -> int:
 
 
 def _called(i: _Instruction, key: str) -> list[str]:
-    found = re.findall(rf"\b{key}=(?:\{{([^}}]*)\}}|%?([\w.\-]+))", i.rest)
-    return [name.strip().lstrip("%") for a, b in found for name in (a or b).split(",")]
+    names = re.findall(rf"\b{key}=(?:\{{([^}}]*)\}}|%?([\w.\-]+))", i.rest)
+    return [name.strip().lstrip("%") for a, b in names for name in (a or b).split(",")]
 
 
 def _sizes(shape: str) -> list[tuple[int, tuple[int, ...]]]:
@@ -269,8 +269,8 @@ def _dims(shape: str) -> tuple[int, ...]:
 
 
 def _source(i: _Instruction) -> str:
-    found = re.search(r'op_name="([^"]*)"', i.rest)
-    return found[1] if found else ""
+    match = re.search(r'op_name="([^"]*)"', i.rest)
+    return match[1] if match else ""
 
 
 def _flops(i: _Instruction, computations: Computations, shapes: dict[str, str]) -> float:
@@ -302,7 +302,7 @@ def _attention_flops(i: _Instruction, shapes: dict[str, str]) -> float:
 
 
 def _traffic(i: _Instruction, computations: Computations, shapes: dict[str, str]) -> float:
-    """Bytes that a launch reads and writes: of what it only slices, the slice."""
+    """Bytes that a launch reads and writes; of an array that it only slices, the slice."""
     if i.opcode == "fusion":
         inner = computations[_called(i, "calls")[0]]
         read = sum(_read(p, inner) for p in inner if p.opcode == "parameter")
@@ -354,13 +354,11 @@ def _collective(i: _Instruction, kind: str, runs: float) -> Collective:
 
 
 def _groups(rest: str) -> Int[np.ndarray, "G n"]:
-    """Who exchanges with whom, in any of the forms in which XLA prints it."""
+    """The groups of a collective, in any form that XLA prints."""
     pairs = re.search(r"source_target_pairs=\{\{(.*?)\}\}", rest)
     listed = re.search(r"replica_groups=\{\{(.*?)\}\}", rest)
-    if pairs or listed:
-        found = pairs or listed
-        assert found is not None
-        return np.array([[int(d) for d in g.split(",")] for g in found[1].split("},{")])
+    if match := pairs or listed:
+        return np.array([[int(d) for d in g.split(",")] for g in match[1].split("},{")])
     mesh = re.search(r"replica_groups=mesh\[(.*?)\](.*?)\{(.*?)\}", rest)
     if mesh:
         sizes = {k: int(v) for k, v in re.findall(r"'(\w+)'=(\d+)", mesh[1])}

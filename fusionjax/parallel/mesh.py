@@ -20,20 +20,20 @@ def use_virtual_cpu_devices(count: int) -> None:
 
 
 def device_count(mesh: MeshConfig) -> int | None:
-    """Devices the mesh asks for, or None where an axis is -1 and takes what there is."""
+    """The number of devices of a mesh; None where an axis is -1."""
     sizes = (mesh.data, mesh.fsdp, mesh.tensor)
     return None if -1 in sizes else math.prod(sizes)
 
 
 def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh over ``devices``, by default all there are.
+    """A mesh over ``devices``, by default all.
 
     Raises:
       InputError: the axes do not multiply to the number of devices.
     """
     sizes = [config.data, config.fsdp, config.tensor]
     devices = jax.devices() if devices is None else devices
-    found = f"found {len(devices)} {devices[0].platform.upper()} device(s)"
+    available = f"found {len(devices)} {devices[0].platform.upper()} device(s)"
     if any(s < 1 and s != -1 for s in sizes) or sizes.count(-1) > 1:
         raise InputError(
             f"config.mesh is {dict(zip(AXES, sizes, strict=True))}; each axis is at "
@@ -45,8 +45,9 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
     if math.prod(sizes) != len(devices):
         asked = " × ".join(f"{a} {s}" for a, s in zip(AXES, sizes, strict=True))
         raise InputError(
-            f"config.mesh asks for {asked} = {abs(math.prod(sizes))} devices; {found}. Run where "
-            "those devices are, change config.mesh, or rehearse on this machine with --cpu_mesh"
+            f"config.mesh asks for {asked} = {abs(math.prod(sizes))} devices; {available}. "
+            "Run where those devices are, change config.mesh, or rehearse on this machine with "
+            "--cpu_mesh"
         )
     return jax.make_mesh(
         tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
@@ -54,19 +55,19 @@ def make_mesh(config: MeshConfig, devices: Sequence[jax.Device] | None = None) -
 
 
 def axes(mesh: Mesh) -> str:
-    """Its axes and their sizes, for people."""
+    """Its axes and their sizes, as text."""
     return " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
 
 
 def check_batch(config: Config, mesh: Mesh) -> None:
     """Raises InputError unless every microbatch splits evenly over the mesh's batch axes."""
-    ways = math.prod(mesh.shape[a] for a in BATCH_AXES)
+    parts = math.prod(mesh.shape[a] for a in BATCH_AXES)
     micro = config.train.global_batch_size // config.train.grad_accum_steps
-    if micro % ways:
-        nearest = max(ways, round(micro / ways) * ways) * config.train.grad_accum_steps
+    if micro % parts:
+        nearest = max(parts, round(micro / parts) * parts) * config.train.grad_accum_steps
         raise InputError(
             f"config.train: global_batch_size {config.train.global_batch_size} in "
             f"{config.train.grad_accum_steps} microbatch(es) gives {micro} rows, which do not "
-            f"divide over data {mesh.shape['data']} × fsdp {mesh.shape['fsdp']} = {ways} devices; "
+            f"divide over data {mesh.shape['data']} × fsdp {mesh.shape['fsdp']} = {parts} devices; "
             f"set global_batch_size to {nearest}"
         )

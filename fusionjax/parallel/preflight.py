@@ -21,63 +21,63 @@ _ROUNDS = 3
 
 
 def check(mesh: Mesh, config_json: str, folder: Path, state_bytes: int, kept: int) -> list[str]:
-    """Raises what must stop a run; returns what an operator should read.
+    """Raises if a run must not start; returns lines for the operator.
 
     Args:
       mesh: of the run.
       config_json: the resolved config; every process must have the same.
-      folder: of the run, on a disk that all processes see.
+      folder: of the run, on a disk that all processes share.
       state_bytes: of a checkpoint.
-      kept: checkpoints that are kept; while the next is written there is one more.
+      kept: checkpoints that are kept; while another is written there is one more.
 
     Raises:
       InputError: processes differ in versions, config or devices, or the disk is too small.
     """
     processes.require_same("package versions", _versions())
     processes.require_same("config", config_json)
-    # Its own: the mesh's first device is the same one in every process.
+    # Local devices: the mesh's first device is the same one in every process.
     kinds = sorted({d.device_kind for d in jax.local_devices()})
     processes.require_same("device kind", ", ".join(kinds))
-    said = [_disk(folder, state_bytes, kept), *_clock()]
+    lines = [_disk(folder, state_bytes, kept), *_clock()]
     if processes.count() > 1:
-        said += [f"{processes.count()} processes with {jax.local_device_count()} device(s) each"]
-        said += _rates(mesh)
-    return said
+        lines += [f"{processes.count()} processes with {jax.local_device_count()} device(s) each"]
+        lines += _rates(mesh)
+    return lines
 
 
 def _versions() -> str:
-    found = [f"python {platform.python_version()}"]
+    versions = [f"python {platform.python_version()}"]
     for name in _VERSIONS:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             continue  # run from a checkout that is not installed
-    return ", ".join(found)
+    return ", ".join(versions)
 
 
 def _disk(folder: Path, state_bytes: int, kept: int) -> str:
-    """Refuses a disk without room for the checkpoints, less what this run's take already."""
-    there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    """Refuses a disk without room for the checkpoints that are still to be written."""
+    disk = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     taken = sum(p.stat().st_size for p in folder.glob("*/checkpoints/**/*") if p.is_file())
-    free, wanted = shutil.disk_usage(there).free, state_bytes * (kept + 1) - taken
-    if free < wanted:
+    free, needed = shutil.disk_usage(disk).free, state_bytes * (kept + 1) - taken
+    if free < needed:
         raise InputError(
-            f"{there}: {free / 1e9:.1f} GB free; {kept} checkpoints and the one being written need "
-            f"{wanted / 1e9:.1f} more. Free some, lower config.train.keep_checkpoints, or give "
+            f"{disk}: {free / 1e9:.1f} GB free; {kept} checkpoints and the one being written need "
+            f"{needed / 1e9:.1f} more. Free some, lower config.train.keep_checkpoints, or give "
             "another --workdir"
         )
-    return f"disk: {free / 1e9:.0f} GB free in {there}, a checkpoint has {state_bytes / 1e9:.1f}"
+    return f"disk: {free / 1e9:.0f} GB free in {disk}, a checkpoint has {state_bytes / 1e9:.1f}"
 
 
 def _clock() -> Iterator[str]:
-    """Clocks that are apart make logs of several nodes unreadable."""
-    apart = processes.clock_skew()
-    if apart > _SKEW_SECONDS:
-        yield f"clocks are {apart:.0f} s apart: set them (chrony, ntpd), or logs will mislead"
+    """Warns of clocks that differ, as the logs of several nodes could not be compared."""
+    skew = processes.clock_skew()
+    if skew > _SKEW_SECONDS:
+        yield f"clocks are {skew:.0f} s apart: set them (chrony, ntpd), or logs will mislead"
 
 
 def _rates(mesh: Mesh) -> Iterator[str]:
-    """How fast a sum travels along each axis of the mesh."""
+    """The rate of a sum along each axis of the mesh."""
     count = mesh.size
     for axis, size in mesh.shape.items():
         if size == 1:

@@ -1,6 +1,6 @@
-"""Runs of several processes: joining, comparing settings, taking turns, detecting a lost one.
+"""Runs of several processes: joining, comparing settings, taking turns, detecting failures.
 
-In a run of one process every function here is trivial.
+In a run of one process every function here returns at once.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from jax.experimental import multihost_utils
 from fusionjax.errors import InputError
 from fusionjax.parallel.xla_flags import set_for_process
 
-HEARTBEAT_SECONDS = 60  # a process silent for so long is taken for dead, and the others end
+HEARTBEAT_SECONDS = 60  # a process silent for so long counts as dead, and the others end
 _JOIN_SECONDS = 600
 _AGREE_SECONDS = 600
-_TURN_SECONDS = 24 * 3600  # the first prepares data; that may take long
+_TURN_SECONDS = 24 * 3600  # the first process prepares data, which may take long
 _MEETINGS = itertools.count()  # exchanges need unique names, the same in all processes
-_LAST_SECONDS = 5.0  # by which process 0 outlives the others in a hang
-_APART = 0.1  # of a step's time, by which a straggler is slower than the others
+_LAST_SECONDS = 5.0  # by which process 0 outlives the others when all hang
+_STRAGGLER = 0.1  # of a step's time: a wait that exceeds the median by this marks a straggler
 
 
 def described() -> tuple[int, int] | None:
-    """(this process, number of processes) as the environment says; None where it says nothing.
+    """(index of this process, number of processes) from the environment; None if it has neither.
 
     SLURM's variables inside a job step, or JAX_COORDINATOR_ADDRESS (host:port of process 0),
     JAX_NUM_PROCESSES and JAX_PROCESS_ID.
@@ -61,19 +61,19 @@ def join(*, cpu: bool) -> None:
     """Joins the processes that the environment describes; call it before JAX touches a backend.
 
     Args:
-      cpu: whether the run is on CPU devices, which then speak over TCP (Gloo).
+      cpu: whether the run is on CPU devices, which communicate over TCP (Gloo).
 
     Raises:
-      InputError: they did not come together in ten minutes.
+      InputError: they did not meet within ten minutes.
     """
-    found = described()
-    if found is None or found[1] == 1:
+    environment = described()
+    if environment is None or environment[1] == 1:
         return
     if cpu:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
     else:
         set_for_process(os.environ)
-    index, count = found
+    index, count = environment
     explicit = "JAX_COORDINATOR_ADDRESS" in os.environ
     try:
         jax.distributed.initialize(
@@ -92,12 +92,12 @@ def join(*, cpu: bool) -> None:
 
 
 def count() -> int:
-    """How many processes this run has."""
+    """The number of processes of this run."""
     return distributed.global_state.num_processes
 
 
 def index() -> int:
-    """Which of them this is."""
+    """The index of this process."""
     return distributed.global_state.process_id
 
 
@@ -107,30 +107,27 @@ def first() -> bool:
 
 
 def require_same(name: str, value: str) -> None:
-    """Compares a text over all processes; they would otherwise wait for each other forever.
+    """Compares a text over all processes, which would otherwise wait for each other forever.
 
     Raises:
-      InputError: they differ; names who has what.
+      InputError: they differ; lists the differing lines of each process.
     """
     if count() == 1:
         return
-    found = []
-    for p, entry in enumerate(_told(f"{socket.gethostname()}\n{value}")):
-        host, theirs = entry.split("\n", 1)
-        found.append((p, host, theirs))
-    if len({theirs for _, _, theirs in found}) > 1:
-        common = set.intersection(*(set(theirs.splitlines()) for _, _, theirs in found))
+    entries = [entry.split("\n", 1) for entry in _gather(f"{socket.gethostname()}\n{value}")]
+    if len({text for _, text in entries}) > 1:
+        common = set.intersection(*(set(text.splitlines()) for _, text in entries))
         lines = "\n".join(
             f"  process {p} on {host}: "
-            + " ".join(x.strip() for x in theirs.splitlines() if x not in common)
-            for p, host, theirs in found
+            + " ".join(x.strip() for x in text.splitlines() if x not in common)
+            for p, (host, text) in enumerate(entries)
         )
         raise InputError(f"the processes do not have the same {name}:\n{lines}")
 
 
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
-    """The block runs in the first process, and then, when that is done, in the others."""
+    """Runs the block in the first process, and afterwards in the others."""
     if count() > 1 and not first():
         _wait(_TURN_SECONDS)
     yield
@@ -139,11 +136,11 @@ def first_alone() -> Iterator[None]:
 
 
 class Watchdog:
-    """Ends a process that has made no step for so long, and prints the stacks of its threads.
+    """Ends a process that has made no step for ``seconds``, and prints the stacks of its threads.
 
-    A hung collective cannot be interrupted from Python: the process is ended, and the others,
-    without its heartbeat, end too. All processes hang together, and process 0 hosts the
-    coordinator: it waits a little longer, so that the others can print their stacks first.
+    A hung collective cannot be interrupted from Python, so the process is ended; the others end too
+    without its heartbeat. All processes hang together. Process 0 hosts the coordinator, so it exits
+    last, after the others have printed their stacks.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -176,7 +173,7 @@ class Pace:
 
     Args:
       step: from which on waits are compared.
-      waited: seconds that it has waited until then.
+      waited: seconds that this process has waited until then.
     """
 
     def __init__(self, step: int, waited: float) -> None:
@@ -193,41 +190,41 @@ class Pace:
         if count() == 1 or step <= self._step:
             return []
         client: Any = distributed.global_state.client
-        mine = (waited - self._waited) / (step - self._step)
+        own = (waited - self._waited) / (step - self._step)
         self._waited, self._step = waited, step
-        entry = json.dumps([socket.gethostname(), mine])
+        entry = json.dumps([socket.gethostname(), own])
         client.key_value_set(f"fusionjax/pace/{index()}", entry, allow_overwrite=True)
-        told = {
+        waits = {
             int(key.rsplit("/", 1)[1]): tuple(json.loads(entry))
             for key, entry in client.key_value_dir_get("fusionjax/pace/")
         }
-        return named(told, 1 / rate)
+        return named(waits, 1 / rate)
 
 
 def named(waited: dict[int, tuple[str, float]], step_seconds: float) -> list[str]:
-    """The processes whose own wait is above the median one by a tenth of a step."""
+    """A line on each process whose wait exceeds the median by a tenth of a step."""
     if len(waited) < 2:
         return []
-    usual = statistics.median_low([seconds for _, seconds in waited.values()])
+    typical = statistics.median_low([seconds for _, seconds in waited.values()])
     return [
-        f"process {p} on {host} waits {seconds:.3f} s a step for its data, the others {usual:.3f}: "
-        "it holds everyone up; look at its disk and its load"
+        f"process {p} on {host} waits {seconds:.3f} s a step for its data, the others "
+        f"{typical:.3f}: it holds everyone up; look at its disk and its load"
         for p, (host, seconds) in sorted(waited.items())
-        if seconds > usual + _APART * step_seconds
+        if seconds > typical + _STRAGGLER * step_seconds
     ]
 
 
 def clock_skew() -> float:
-    """Seconds between the fastest and the slowest clock, accurate to a message's latency."""
+    """Seconds between the first and the last clock, up to a message's latency."""
     if count() == 1:
         return 0.0
     _wait(_AGREE_SECONDS)
-    clocks = [float(entry) for entry in _told(str(time.time()))]
+    clocks = [float(entry) for entry in _gather(str(time.time()))]
     return max(clocks) - min(clocks)
 
 
-def _told(value: str) -> list[str]:
-    """The value of every process; all of them must make each call."""
+def _gather(value: str) -> list[str]:
+    """The value of every process, in order; all processes must call it."""
     client: Any = distributed.global_state.client
     name = f"fusionjax/{next(_MEETINGS)}"
     client.key_value_set(f"{name}/{index()}", value)
@@ -237,6 +234,6 @@ def _told(value: str) -> list[str]:
 
 
 def _wait(seconds: float) -> None:
-    """Waits for every process to get here."""
+    """Waits until every process has called it."""
     client: Any = distributed.global_state.client
     client.wait_at_barrier(f"fusionjax/{next(_MEETINGS)}", round(seconds * 1000))

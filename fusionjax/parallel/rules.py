@@ -1,4 +1,4 @@
-"""Where each parameter lives: the first rule whose pattern matches its path wins."""
+"""How each parameter is split: the first rule whose pattern matches its path applies."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from fusionjax.parallel.mesh import BATCH_AXES
 
 # Megatron's layout inside a block (Shoeybi et al., 2019) crossed with fully sharded data
 # parallelism (Rajbhandari et al., ZeRO, 2020). Scanned layers carry a leading layer axis, which
-# stays whole. What is small is replicated.
+# is not split. Small parameters are replicated.
 RULES: tuple[tuple[str, PartitionSpec], ...] = (
     (r"kernel/(down|up)$", PartitionSpec()),  # the thin factors of a low-rank change
     (r"layers/(query|key|value|mlp_in)/kernel", PartitionSpec(None, "fsdp", "tensor")),
@@ -38,7 +38,7 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows split over data and fsdp; everything else whole."""
+    """Rows split over data and fsdp; other axes not split."""
     return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 

@@ -29,7 +29,7 @@ XLA_GPU: tuple[Flag, ...] = (
         _GUIDE,
     ),
 )
-# What only the runtime asks, which reads XLA_FLAGS and nothing else.
+# Flags of the runtime, which reads XLA_FLAGS only.
 XLA_GPU_PROCESS: tuple[Flag, ...] = (
     Flag(
         "xla_gpu_nccl_terminate_on_error",
@@ -42,7 +42,7 @@ JAX: tuple[Flag, ...] = (
     Flag(
         "XLA_CLIENT_MEM_FRACTION",
         "0.92",
-        "of a device's memory; by itself JAX takes three quarters, less than a plan may fill",
+        "of a device's memory; the default of three quarters is less than a plan may use",
         "docs.jax.dev, GPU memory allocation",
     ),
 )
@@ -52,11 +52,11 @@ NCCL: tuple[Flag, ...] = (
 
 
 def set_for_process(environment: MutableMapping[str, str]) -> None:
-    """Sets what runs of several processes on GPUs need, unless the environment has it already.
+    """Sets what runs of several processes on GPUs need, unless it is already set.
 
     Call it before JAX touches a backend.
     """
-    old = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # the same by its former name; both at once are refused
+    old = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # the former name; JAX refuses both at once
     for flag in (*(() if old in environment else JAX), *NCCL):
         environment.setdefault(flag.name, str(flag.value))
     given = environment.get("XLA_FLAGS", "")
@@ -65,10 +65,10 @@ def set_for_process(environment: MutableMapping[str, str]) -> None:
 
 
 def compiler_options(platform: str) -> dict[str, bool | int | str]:
-    """What the step is compiled with on a platform of JAX."""
+    """The compiler options of a platform of JAX."""
     if platform == "gpu":
         return {flag.name: flag.value for flag in XLA_GPU}
-    # On CPU the compiler's last optimisation level costs seconds and speeds up nothing here. Where
-    # XLA_FLAGS has it, that stands: options would win over it.
+    # On CPU the highest optimisation level costs seconds and speeds up nothing here. Options would
+    # override XLA_FLAGS, so it is left out if they set it.
     level = "xla_backend_optimization_level"
     return {} if level in os.environ.get("XLA_FLAGS", "") else {level: 1}

@@ -1,6 +1,6 @@
-"""Training inputs changed at random, so that what is easy to exploit is not what is learned.
+"""Random changes of training inputs, so that the model cannot rely on one easy feature.
 
-All on the device, as functions of the batch and a key: the same on any mesh and in a resumed run.
+Pure functions of the batch and a key, on the device: the same on any mesh and in a resumed run.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from fusionjax.types import Batch
 def augment(batch: Batch, config: Config, key: Array) -> Batch:
     """Applies ``config.augment`` to every input, then hides modalities.
 
-    A setting of zero does nothing and costs nothing. Labels and presence stay what they are, but
-    for the modalities that are hidden.
+    A setting of zero does nothing and costs nothing. Labels stay as they are; presence changes
+    only for hidden modalities.
     """
     if any(dataclasses.astuple(config.augment)):
         inputs = {  # in a fixed order: jit sorts the keys of a dict
@@ -34,7 +34,7 @@ def hide_modalities(batch: Batch, rate: float, key: Array) -> Batch:
     ModDrop (Neverova et al., 2016): it keeps the model usable when a feed fails.
     """
     names = list(batch.present)
-    here = jnp.stack([batch.present[n] for n in names], 1)
-    kept = here & jax.random.bernoulli(key, 1 - rate, here.shape)
-    kept = jnp.where(kept.any(1, keepdims=True), kept, here)
-    return dataclasses.replace(batch, present={n: kept[:, i] for i, n in enumerate(names)})
+    present = jnp.stack([batch.present[n] for n in names], 1)
+    shown = present & jax.random.bernoulli(key, 1 - rate, present.shape)
+    shown = jnp.where(shown.any(1, keepdims=True), shown, present)
+    return dataclasses.replace(batch, present={n: shown[:, i] for i, n in enumerate(names)})

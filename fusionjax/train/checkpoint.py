@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state and what explains it, written whole or not at all."""
+"""Checkpoints: the state and its description, written completely or not at all."""
 
 import contextlib
 import dataclasses
@@ -22,19 +22,19 @@ from fusionjax.train.state import TrainState
 
 T = TypeVar("T")
 
-_SHOWN = 50  # differing parameters listed before "… more"
+_MAX_LISTED = 50  # differing parameters listed before "… more"
 
 
 class Checkpoints:
     """The checkpoints of one run folder. A context manager; leaving waits for the last save.
 
-    Each holds sums of its arrays' bits and of its own description. One that cannot be read or
-    differs from its sums is damaged: the newest that is whole takes its place, and says so.
+    Each holds checksums of its arrays' bits and of its description. One that cannot be read or
+    does not match them is damaged: the newest intact one is used, and an event reports it.
 
-    One training at a time: with ``create`` the folder is locked.
+    With ``create`` the folder is locked: one training at a time.
 
     Attributes:
-      protected: steps that stay, however old.
+      protected: steps that are never deleted.
 
     Raises:
       InputError: the folder holds none, cannot be written, or another training writes to it.
@@ -47,13 +47,13 @@ class Checkpoints:
                 "launch/train.py wrote (…/seed_0)"
             )
         self.folder, self.protected = folder, set[int]()
-        self._damaged: dict[int, str] = {}  # what is wrong, by step
+        self._damaged: dict[int, str] = {}  # reason by step
         self._create = create
         self._open = contextlib.ExitStack()
         try:
             if create and processes.first():
                 self._open.enter_context(files.locked(folder, wait=False))
-            self._manager = self._managed(keep)
+            self._manager = self._make_manager(keep)
         except BlockingIOError as e:
             raise InputError(
                 f"{folder}: another training writes here; wait for it, or give another --workdir"
@@ -63,7 +63,7 @@ class Checkpoints:
                 f"{folder}: cannot be written ({e.strerror or e}); give another --workdir"
             ) from e
 
-    def _managed(self, keep: int) -> ocp.CheckpointManager:
+    def _make_manager(self, keep: int) -> ocp.CheckpointManager:
         return ocp.CheckpointManager(
             (self.folder / "checkpoints").absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -71,9 +71,9 @@ class Checkpoints:
             ),
             item_names=("state", "info", "copies"),
             item_handlers={
-                "state": _arrays(),
+                "state": _array_handler(),
                 "info": ocp.JsonCheckpointHandler(),
-                "copies": _arrays(),
+                "copies": _array_handler(),
             },
         )
 
@@ -87,7 +87,7 @@ class Checkpoints:
             except Exception:
                 if kind is None:
                     raise
-                # An error is on its way already, and says more than that of the save it broke off.
+                # The error that ended the block says more than that of the interrupted save.
 
     def latest(self) -> int | None:
         """The newest complete step that is not known to be damaged, or None."""
@@ -101,28 +101,28 @@ class Checkpoints:
         history: dict[str, Any] | None = None,
         copies: dict[str, TrainState] | None = None,
     ) -> str | None:
-        """Writes in the background; an interrupted save leaves the step before it in place.
+        """Writes in the background; an interrupted save leaves the previous checkpoint in place.
 
         Args:
           step: completed updates.
           state: of the run.
-          info: what the checkpoint says about itself.
+          info: the run's description.
           history: of the run's losses.
-          copies: further states to keep with this one.
+          copies: further states to store with this one.
 
         Returns:
-          Why the save before this one failed, if it did.
+          Why the previous save failed; None if it did not.
         """
         if step == self.latest():
             return None
-        told = info.to_json() | {"history": history, "sums": fingerprint.sums(state)}
+        description = info.to_json() | {"history": history, "sums": fingerprint.sums(state)}
         items = {"state": ocp.args.PyTreeSave(state)}
         if copies:
-            told["sums_of_copies"] = fingerprint.sums(copies)
+            description["sums_of_copies"] = fingerprint.sums(copies)
             items["copies"] = ocp.args.PyTreeSave(copies)
-        items["info"] = ocp.args.JsonSave(told | {"check": _check(told)})
+        items["info"] = ocp.args.JsonSave(description | {"check": _checksum(description)})
         failed = None
-        for _ in range(2):  # the first call may only tell that the save before it failed
+        for _ in range(2):  # the first call may only raise the error of the previous save
             try:
                 self._manager.save(step, args=ocp.args.Composite(**items))
                 break
@@ -134,104 +134,102 @@ class Checkpoints:
         """Waits for the last save.
 
         Raises:
-          InputError: it failed; the one before it is there.
+          InputError: it failed; names the newest checkpoint that remains.
         """
         try:
             self._manager.wait_until_finished()
         except Exception as e:
-            self._manager.reload()  # it forgot those that the failed one was to replace
-            kept = self.latest()
-            there = "no checkpoint is" if kept is None else f"that of step {kept} is"
+            self._manager.reload()  # it had dropped those that the failed save was to replace
+            latest = self.latest()
+            remaining = "no checkpoint is" if latest is None else f"that of step {latest} is"
             raise InputError(
                 f"{self.folder}: the last checkpoint could not be written ({_reason(e)}); "
-                f"{there} there. Make room and run the same command again: it goes on from there"
+                f"{remaining} there. Make room and run the same command again: it resumes from it"
             ) from e
 
     def info(self) -> RunInfo:
-        """What the newest checkpoint says about itself."""
-        return RunInfo.from_json(self._first_whole(self._told))
+        """The newest checkpoint's description of its run."""
+        return RunInfo.from_json(self._newest_intact(self._description))
 
     def history(self) -> dict[str, Any] | None:
-        """Of the run's losses, as the newest checkpoint holds it."""
-        return self._first_whole(self._told)["history"]
+        """The history of the run's losses in the newest checkpoint."""
+        return self._newest_intact(self._description)["history"]
 
     def sums(self) -> dict[str, int]:
-        """Of the newest state's arrays, by their paths: equal where every bit is."""
-        return self._first_whole(self._told)["sums"]
+        """Checksums of the newest state's arrays by path; equal where all bits are equal."""
+        return self._newest_intact(self._description)["sums"]
 
     def restore(self, abstract: TrainState) -> TrainState:
-        """The newest state that is whole, on the shardings that ``abstract`` carries (any mesh).
+        """The newest intact state, on the shardings of ``abstract`` (any mesh).
 
-        A training then moves newer ones, which are damaged, to ``damaged/``. Orbax can restore a
-        mismatched tree in part and in silence, so every path, shape and dtype is compared first.
+        A training moves newer, damaged ones to ``damaged/``. Orbax can silently restore only part
+        of a mismatched tree, so every path, shape and dtype is compared first.
 
         Raises:
           InputError: the checkpoint is another model's; lists what differs.
         """
-        state = self._first_whole(lambda step: self.restore_step(step, abstract))
+        state = self._newest_intact(lambda step: self.restore_step(step, abstract))
         if self._create and self._damaged:
-            self._set_aside()
+            self._move_damaged()
         return state
 
     def restore_step(self, step: int, abstract: TrainState) -> TrainState:
         """The state of one step."""
-        there = _signature(self._there(step))
-        self._require_alike(step, there, _signature(abstract))
+        self._require_same_shapes(step, _shapes(self._metadata(step)), _shapes(abstract))
         state = self._read(step, "state", abstract)
-        _require_sums(self._told(step)["sums"], fingerprint.sums(state))
+        _require_checksums(self._description(step)["sums"], fingerprint.sums(state))
         return state
 
     def restored(self, step: int, abstract: TrainState) -> TrainState | None:
-        """The state of one step, or None where it is damaged or gone, which is told."""
-        return self._or_told(lambda: self.restore_step(step, abstract), f"step {step}", step)
+        """The state of one step; None, with an event, where it is damaged or gone."""
+        return self._or_report(lambda: self.restore_step(step, abstract), f"step {step}", step)
 
     def copies(self, step: int, abstract: TrainState) -> dict[str, TrainState]:
-        """The further states that a step keeps, by name; none where they are damaged, as told."""
+        """The further states stored with a step, by name; none, with an event, if damaged."""
 
         def read() -> dict[str, TrainState]:
-            told = self._told(step)
-            if "sums_of_copies" not in told:
+            sums = self._description(step).get("sums_of_copies", {})
+            if not sums:
                 return {}
-            names = {path.split("/")[0] for path in told["sums_of_copies"]}
-            kept = self._read(step, "copies", dict.fromkeys(sorted(names), abstract))
-            _require_sums(told["sums_of_copies"], fingerprint.sums(kept))
-            return kept
+            names = {path.split("/")[0] for path in sums}
+            copies = self._read(step, "copies", dict.fromkeys(sorted(names), abstract))
+            _require_checksums(sums, fingerprint.sums(copies))
+            return copies
 
-        return self._or_told(read, f"the best state kept with step {step}", step) or {}
+        return self._or_report(read, f"the best state kept with step {step}", step) or {}
 
     def averaged(self, abstract: Any) -> Any:
-        """The newest averaged parameters alone, on the shardings that ``abstract`` carries.
+        """The newest averaged parameters alone, on the shardings of ``abstract``.
 
         Raises:
           InputError: the checkpoint is another model's; lists what differs.
         """
 
         def read(step: int) -> Any:
-            there = _signature(self._there(step)["ema_params"])
-            self._require_alike(step, there, _signature(abstract))
-            wanted = {"ema_params": abstract}
+            stored = _shapes(self._metadata(step)["ema_params"])
+            self._require_same_shapes(step, stored, _shapes(abstract))
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-                got = reader.restore(
+                restored = reader.restore(
                     self._manager.directory / str(step) / "state",
-                    args=_restore(wanted, partial_restore=True),
+                    args=_restore({"ema_params": abstract}, partial_restore=True),
                 )
-            _require_sums(self._told(step)["sums"], fingerprint.sums(got))
-            return got["ema_params"]
+            _require_checksums(self._description(step)["sums"], fingerprint.sums(restored))
+            return restored["ema_params"]
 
-        return self._first_whole(read)
+        return self._newest_intact(read)
 
-    def _or_told(self, read: Callable[[], T], what: str, step: int) -> T | None:
+    def _or_report(self, read: Callable[[], T], what: str, step: int) -> T | None:
         try:
             return read()
         except (InputError, jax.errors.JaxRuntimeError):
-            raise  # as in _first_whole
+            raise  # as in _newest_intact
         except Exception as e:
-            said = f"{self.folder}: {what} is damaged: {_reason(e)}; no way leads back to it"
-            events.tell("C2", said, self.folder if self._create else None, step=step)
+            text = f"{self.folder}: {what} is damaged: {_reason(e)}; training cannot go back to it"
+            events.tell("C2", text, self.folder if self._create else None, step=step)
             return None
 
-    def _there(self, step: int) -> Any:
-        """What a step's state holds, by its files alone: of damage beside it nothing is asked."""
+    def _metadata(self, step: int) -> Any:
+        """Shapes and dtypes of a step's state; reads no other item of the checkpoint."""
         reader = ocp.PyTreeCheckpointHandler()
         return reader.metadata(self._manager.directory / str(step) / "state").tree
 
@@ -239,56 +237,57 @@ class Checkpoints:
         args = ocp.args.Composite(**{item: _restore(abstract)})
         return self._manager.restore(step, args=args)[item]
 
-    def _told(self, step: int) -> dict[str, Any]:
+    def _description(self, step: int) -> dict[str, Any]:
         args = ocp.args.Composite(info=ocp.args.JsonRestore())
-        told = dict(self._manager.restore(step, args=args).info)
-        if told.pop("check", None) != _check(told):
+        description = dict(self._manager.restore(step, args=args).info)
+        if description.pop("check", None) != _checksum(description):
             raise ValueError("its description is not what was written")
-        return told
+        return description
 
-    def _first_whole(self, read: Callable[[int], T]) -> T:
-        """What the newest step that can be read gives; those that cannot are told."""
-        wrong: dict[int, str] = {}
-        while (step := self._newest(wrong)) is not None:
+    def _newest_intact(self, read: Callable[[int], T]) -> T:
+        """``read`` of the newest intact step; reports the damaged ones that it passed over."""
+        reasons: dict[int, str] = {}
+        while (step := self._newest(reasons)) is not None:
             try:
-                found = read(step)
+                result = read(step)
             except (InputError, jax.errors.JaxRuntimeError):
-                raise  # another model, or a device out of memory: the files are not at fault
+                raise  # another model, or out of device memory: the files are intact
             except Exception as e:  # Orbax itself raises bare ones
-                wrong[step] = _reason(e)
+                reasons[step] = _reason(e)
                 continue
             record = self.folder if self._create else None
-            for bad, why in wrong.items():
+            for bad, why in reasons.items():
                 events.tell("C2", f"{self.folder}: step {bad} is damaged: {why}", record, step=bad)
-            if wrong:
-                said = f"{self.folder}: step {step} takes its place"
-                events.tell("C3", said, record, step=step)
-            self._damaged |= wrong
-            return found
-        if wrong:
-            lines = "".join(f"\n  step {bad}: {why}" for bad, why in wrong.items())
+            if reasons:
+                events.tell("C3", f"{self.folder}: using step {step} instead", record, step=step)
+            self._damaged |= reasons
+            return result
+        if reasons:
+            lines = "".join(f"\n  step {bad}: {why}" for bad, why in reasons.items())
             raise InputError(
-                f"{self.folder}: no checkpoint is whole:{lines}\n"
-                "Bring the folder back from a copy, or train again with another --workdir"
+                f"{self.folder}: every checkpoint is damaged:{lines}\n"
+                "Restore the folder from a backup, or train again with another --workdir"
             )
         raise InputError(f"{self.folder}: holds no complete checkpoint; train again")
 
-    def _newest(self, wrong: dict[int, str]) -> int | None:
-        return max(set(self._manager.all_steps()) - {*self._damaged, *wrong}, default=None)
+    def _newest(self, excluded: dict[int, str]) -> int | None:
+        return max(set(self._manager.all_steps()) - {*self._damaged, *excluded}, default=None)
 
-    def _set_aside(self) -> None:
-        """Moves what is damaged out of the way of what will be saved; it stays as evidence."""
+    def _move_damaged(self) -> None:
+        """Moves damaged checkpoints to ``damaged/``: later saves need their place."""
         with processes.first_alone():
             if processes.first():
                 for step in self._damaged:
-                    aside = self.folder / "damaged" / f"{step}_{time.time_ns()}"
-                    aside.parent.mkdir(exist_ok=True)
-                    (self.folder / "checkpoints" / str(step)).rename(aside)
+                    target = self.folder / "damaged" / f"{step}_{time.time_ns()}"
+                    target.parent.mkdir(exist_ok=True)
+                    (self.folder / "checkpoints" / str(step)).rename(target)
             self._manager.reload()
         self._damaged = {}
 
-    def _require_alike(self, step: int, there: dict[str, str], here: dict[str, str]) -> None:
-        differing = sorted(set(there.items()) ^ set(here.items()))
+    def _require_same_shapes(
+        self, step: int, stored: dict[str, str], model: dict[str, str]
+    ) -> None:
+        differing = sorted(set(stored.items()) ^ set(model.items()))
         if not differing:
             return
         paths = sorted(
@@ -299,10 +298,10 @@ class Checkpoints:
             }
         )
         lines = [
-            f"  {p}: checkpoint {there.get(p, 'has none')}, model {here.get(p, 'has none')}"
-            for p in paths[:_SHOWN]
+            f"  {p}: checkpoint {stored.get(p, 'has none')}, model {model.get(p, 'has none')}"
+            for p in paths[:_MAX_LISTED]
         ]
-        more = f"\n  … {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+        more = f"\n  … {len(paths) - _MAX_LISTED} more" if len(paths) > _MAX_LISTED else ""
         raise InputError(
             f"{self.folder}: step {step} is of another model; "
             f"{len(paths)} parameters differ:\n"
@@ -314,22 +313,21 @@ class Checkpoints:
 
 @dataclasses.dataclass
 class _Newest(ocp.checkpoint_managers.PreservationPolicy):
-    """The last few checkpoints stay, and those that are protected."""
+    """Keeps the newest ``count`` checkpoints and the protected ones."""
 
     count: int
     protected: Callable[[], set[int]]
 
     def should_preserve(self, checkpoints: Any, *, context: Any) -> list[bool]:
-        """Which of some checkpoints, oldest first."""
+        """Which of ``checkpoints``, oldest first, to keep."""
         del context
-        last = len(checkpoints) - self.count
-        stay = self.protected()
-        return [i >= last or c.step in stay for i, c in enumerate(checkpoints)]
+        first_kept, protected = len(checkpoints) - self.count, self.protected()
+        return [i >= first_kept or c.step in protected for i, c in enumerate(checkpoints)]
 
 
-def _arrays() -> ocp.PyTreeCheckpointHandler:
-    # By itself Orbax 0.12.8 cuts every replicated array into a slice a device, however small, and
-    # each slice is a program to compile: hundreds at the first save on a mesh.
+def _array_handler() -> ocp.PyTreeCheckpointHandler:
+    # By default Orbax 0.12.8 cuts every replicated array, however small, into one slice a device,
+    # and compiles a program for each: hundreds at the first save on a mesh.
     handler = ocp.type_handlers.ArrayHandler(min_slice_bytes_for_replica_parallel=2**20)
     return ocp.PyTreeCheckpointHandler(
         type_handler_registry=ocp.type_handlers.create_type_handler_registry((jax.Array, handler))
@@ -337,30 +335,30 @@ def _arrays() -> ocp.PyTreeCheckpointHandler:
 
 
 def _restore(abstract: Any, **options: bool) -> ocp.args.PyTreeRestore:
-    as_wanted = ocp.checkpoint_utils.construct_restore_args(abstract)
-    return ocp.args.PyTreeRestore(abstract, restore_args=as_wanted, **options)
+    restore_args = ocp.checkpoint_utils.construct_restore_args(abstract)
+    return ocp.args.PyTreeRestore(abstract, restore_args=restore_args, **options)
 
 
-def _require_sums(stored: dict[str, int], found: dict[str, int]) -> None:
-    other = [path for path, value in found.items() if stored.get(path) != value]
-    if other:
-        more = f" and {len(other) - 1} more arrays are" if len(other) > 1 else " is"
-        raise ValueError(f"{other[0]}{more} not what was written")
+def _require_checksums(stored: dict[str, int], actual: dict[str, int]) -> None:
+    differing = [path for path, value in actual.items() if stored.get(path) != value]
+    if differing:
+        more = f" and {len(differing) - 1} more arrays are" if len(differing) > 1 else " is"
+        raise ValueError(f"{differing[0]}{more} not what was written")
 
 
-def _check(told: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(told, sort_keys=True).encode())
+def _checksum(description: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(description, sort_keys=True).encode())
 
 
 def _reason(e: Exception) -> str:
-    """Orbax's and TensorStore's messages hold pages, and what the system said at their end."""
+    """One line of an error; TensorStore's long messages end with the operating system's."""
     if isinstance(e, OSError) and e.strerror:
         return e.strerror
     first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
     return first.rsplit(": ", 1)[-1] if "os_error_code" in first else first[:160]
 
 
-def _signature(tree: Any) -> dict[str, str]:
+def _shapes(tree: Any) -> dict[str, str]:
     return {
         path_name(p): f"{tuple(x.shape)} {x.dtype}"
         for p, x in jax.tree_util.tree_leaves_with_path(tree)

@@ -1,4 +1,4 @@
-"""Numbers that say whether arrays are bit for bit what they were, whatever mesh they lie on."""
+"""Checksums of arrays that are the same on any mesh."""
 
 import math
 from typing import Any
@@ -12,15 +12,15 @@ from fusionjax.parallel.rules import path_name
 
 
 def sums(tree: Any) -> dict[str, int]:
-    """A sum for every array by its path.
+    """A checksum of every array, by its path.
 
-    Every element's bits are weighted by an odd number that depends on its place and added modulo
-    2³²: no order of adding changes the sum, so it is the same on any mesh, and no change of a
-    single element leaves it as it was.
+    Each element's bits are multiplied by an odd number that depends on its position, and added
+    modulo 2³². The order of addition does not matter, so the sum is the same on any mesh. A change
+    of a single element always changes it.
     """
     paths = jax.tree_util.tree_leaves_with_path(tree)
-    found = jax.device_get(_sums([x for _, x in paths]))
-    return {path_name(p): int(s) for (p, _), s in zip(paths, found, strict=True)}
+    values = jax.device_get(_sums([x for _, x in paths]))
+    return {path_name(p): int(s) for (p, _), s in zip(paths, values, strict=True)}
 
 
 @jax.jit
@@ -29,11 +29,11 @@ def _sums(leaves: list[Array]) -> list[Array]:
 
 
 def _sum(x: Array) -> UInt32[Array, ""]:
-    place = jnp.zeros(x.shape, jnp.uint32)
+    position = jnp.zeros(x.shape, jnp.uint32)
     for axis in range(x.ndim):
         stride = np.uint32(math.prod(x.shape[axis + 1 :]) % 2**32)
-        place += jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis) * stride
-    return (_bits(x) * (place * np.uint32(2) + np.uint32(1))).sum(dtype=jnp.uint32)
+        position += jax.lax.broadcasted_iota(jnp.uint32, x.shape, axis) * stride
+    return (_bits(x) * (position * np.uint32(2) + np.uint32(1))).sum(dtype=jnp.uint32)
 
 
 def _bits(x: Array) -> UInt32[Array, "*shape"]:

@@ -1,4 +1,4 @@
-"""Where a run's time goes, over all its restarts, and how fast its steps are."""
+"""How a run's time is spent, over all its restarts, and how fast its steps are."""
 
 import contextlib
 import json
@@ -12,24 +12,26 @@ import psutil
 
 from fusionjax import files
 
-# Of the time since the first start: until the program is compiled, reading a checkpoint, waiting
-# for the next batch, updates, writing checkpoints, asking the meta set what modalities are worth
-# (nothing else is evaluated while training), updates that a kill took back or that were looked
-# into, and from the last sign of life to the next start. What no bucket holds is init: imports,
-# data, devices, the first state.
-BUCKETS = ("init", "compile", "restore", "data", "step", "save", "settle", "lost", "down")
+# All time since the first start falls into one of these.
+BUCKETS = (
+    *("init", "compile", "restore"),  # init: imports, data, devices, what has no other bucket
+    *("data", "step", "save"),  # data: waiting for the next batch
+    "settle",  # modality selection
+    "lost",  # updates that a restart repeats; the debugging of non-finite steps
+    "down",  # between two starts
+)
 _FILE = "goodput.json"
 
 
 class Goodput:
-    """Seconds by bucket, carried on from what ``folder`` holds.
+    """Seconds by bucket, continued from the file in ``folder``.
 
     Args:
-      folder: of the training; None keeps nothing.
-      begun: when the process did, ``time.time()``; now if not given.
+      folder: of the training; None writes nothing.
+      begun: start of the process, ``time.time()``; now if not given.
 
     Attributes:
-      clock_back: seconds that the clock is behind what it was when this was last written.
+      clock_back: seconds by which the clock has gone back since the file was written.
     """
 
     clock_back = 0.0
@@ -39,17 +41,17 @@ class Goodput:
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
         now = time.time()
         begun = now if begun is None else min(begun, now)
-        before = _read(self._path)
-        if before is not None:
-            self.seconds |= before["seconds"]
-            self.seconds["down"] += max(begun - before["at"], 0.0)
-            self.clock_back = max(before["at"] - now, 0.0)
+        stored = _read(self._path)
+        if stored is not None:
+            self.seconds |= stored["seconds"]
+            self.seconds["down"] += max(begun - stored["at"], 0.0)
+            self.clock_back = max(stored["at"] - now, 0.0)
         self.seconds["init"] += now - begun
-        self._lap: list[float] = []  # seconds of the updates since the last look
+        self._step_seconds: list[float] = []  # since the last look
 
     @contextlib.contextmanager
     def spent(self, bucket: str) -> Iterator[None]:
-        """Counts the block's time."""
+        """Adds the block's time to a bucket."""
         begun = time.perf_counter()
         try:
             yield
@@ -57,29 +59,29 @@ class Goodput:
             seconds = time.perf_counter() - begun
             self.seconds[bucket] += seconds
             if bucket == "step":
-                self._lap.append(seconds)
+                self._step_seconds.append(seconds)
 
     def lose(self, seconds: float) -> None:
-        """Updates that were made before and must be made again."""
-        taken = min(seconds, self.seconds["step"])
-        self.seconds["step"] -= taken
-        self.seconds["lost"] += taken
+        """Moves seconds from ``step`` to ``lost``: of updates that have to be repeated."""
+        moved = min(seconds, self.seconds["step"])
+        self.seconds["step"] -= moved
+        self.seconds["lost"] += moved
 
     @property
     def share(self) -> float:
-        """Of all time, what went into updates that lasted."""
+        """Goodput: the share of all time that went into updates that lasted."""
         return self.seconds["step"] / max(sum(self.seconds.values()), 1e-9)
 
     def look(self, step: int, steps: int) -> dict[str, float]:
         """Goodput so far; percentiles of the updates' seconds since the last look; host memory.
 
-        Also writes where the run is, for ``launch/report.py --live``.
+        Also writes the file, for ``launch/report.py --live``.
 
-        The host hands an update over and goes on until the device's queue is full, so a single
-        update's time is when it was handed over; over a whole queue they are the device's.
+        Updates are dispatched without waiting for the device, until its queue is full. So a single
+        update's seconds are those of its dispatch; only their mean is the device's pace.
         """
-        lap, self._lap = self._lap or [0.0], []
-        p50, p95, p99 = np.percentile(lap, (50, 95, 99))
+        seconds, self._step_seconds = self._step_seconds or [0.0], []
+        p50, p95, p99 = np.percentile(seconds, (50, 95, 99))
         process = psutil.Process()
         if self._path is not None:
             row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
@@ -98,7 +100,7 @@ class Goodput:
 
 
 def _read(path: Path | None) -> dict[str, Any] | None:
-    """What was written last; a spoilt file counts as none: times are no reason not to train."""
+    """The file's content; None if it is damaged, which must not stop a training."""
     if path is None or not path.exists():
         return None
     try:

@@ -1,8 +1,8 @@
-"""What an update must pass before it is made: on the device, in the step, asked by no host.
+"""On-device checks of every update, without a host round trip.
 
-A non-finite update is never made, and from then on nothing moves until the host has seen
-it: the state stays the one that the failing step began with, so that it can be looked into. One
-whose gradient stands out is skipped, and the run goes on.
+A non-finite update is not applied, and neither is any later one until the host clears the flag:
+the state stays as the failing step found it, so that it can be debugged. An update with an
+unusually large gradient is skipped, and the run goes on.
 """
 
 import dataclasses
@@ -16,51 +16,55 @@ from jaxtyping import Array, Bool
 from fusionjax.config import GuardConfig
 from fusionjax.train.state import Guard
 
-_NORMAL = np.float32(1.4826)  # of a normal distribution: its deviation over its median one
-_LEAST = np.float32(0.05)  # a deviation of the log norm: gradients all alike are no yardstick
+_STD_OVER_MAD = np.float32(1.4826)  # standard deviation over median absolute deviation, normal
+_MIN_DEVIATION = np.float32(
+    0.05
+)  # of the log norm, or equal gradients would make every other one an outlier
 
 
 def judge(
     guard: Guard, loss: Array, norm: Array, finite: Array, config: GuardConfig
 ) -> tuple[Guard, Bool[Array, ""], Bool[Array, ""]]:
-    """Looks at an update before it is made.
+    """Decides whether an update is applied.
 
     Args:
-      guard: as the update before left it.
+      guard: after the previous update.
       loss: of the batch.
       norm: of the gradient.
-      finite: whether all that the update is made of is a number.
+      finite: whether loss, gradients and new parameters are all finite.
       config: thresholds.
 
     Returns:
-      The guard, whether the step counts, and whether its update is made.
+      The new guard, whether the step counts, and whether its update is applied.
     """
-    moves = finite & ~guard.halted
+    advances = finite & ~guard.halted
     log_norm = jnp.log(jnp.maximum(norm, 1e-30))
-    takes = moves
+    applied = advances
     if config.grad_norm_zscore > 0:
-        middle = jnp.median(guard.norms)
-        spread = jnp.maximum(_NORMAL * jnp.median(jnp.abs(guard.norms - middle)), _LEAST)
-        spiked = (guard.count >= config.window) & (
-            log_norm > middle + np.float32(config.grad_norm_zscore) * spread
+        median = jnp.median(guard.norms)
+        deviation = jnp.maximum(
+            _STD_OVER_MAD * jnp.median(jnp.abs(guard.norms - median)), _MIN_DEVIATION
         )
-        takes = moves & ~(spiked & (guard.in_row < config.max_consecutive_skips))
-    at = guard.count % config.window
-    seen = Guard(
-        losses=guard.losses.at[at].set(loss),
-        norms=guard.norms.at[at].set(log_norm),
+        spiked = (guard.count >= config.window) & (
+            log_norm > median + np.float32(config.grad_norm_zscore) * deviation
+        )
+        applied = advances & ~(spiked & (guard.in_row < config.max_consecutive_skips))
+    slot = guard.count % config.window
+    updated = Guard(
+        losses=guard.losses.at[slot].set(loss),
+        norms=guard.norms.at[slot].set(log_norm),
         count=guard.count + 1,
-        skipped=guard.skipped + (~takes).astype(jnp.int32),
-        in_row=jnp.where(takes, 0, guard.in_row + 1),
+        skipped=guard.skipped + (~applied).astype(jnp.int32),
+        in_row=jnp.where(applied, 0, guard.in_row + 1),
         halted=guard.halted,
         rate=guard.rate,
     )
-    guard = jax.tree.map(lambda new, old: jnp.where(moves, new, old), seen, guard)
-    return dataclasses.replace(guard, halted=~moves), moves, takes
+    guard = jax.tree.map(lambda new, old: jnp.where(advances, new, old), updated, guard)
+    return dataclasses.replace(guard, halted=~advances), advances, applied
 
 
-def slowed(guard: Guard, factor: float) -> Guard:
-    """The guard of a state that goes back: nothing seen, a lower learning rate, free to move."""
+def after_rollback(guard: Guard, factor: float) -> Guard:
+    """The guard of a restored state: an empty window, a lower learning rate, not halted."""
     return dataclasses.replace(
         guard,
         losses=jnp.zeros_like(guard.losses),
@@ -72,21 +76,23 @@ def slowed(guard: Guard, factor: float) -> Guard:
     )
 
 
-def chosen(take: Bool[Array, ""], new: Any, old: Any, moves: Bool[Array, ""]) -> Any:
-    """``new`` if ``take``, else ``old``; but counters follow the steps, made or skipped."""
-    return jax.tree.map(lambda n, o: jnp.where(moves if _counts(n) else take, n, o), new, old)
+def select(applied: Bool[Array, ""], new: Any, old: Any, advances: Bool[Array, ""]) -> Any:
+    """``new`` if ``applied``, else ``old``; counters are new wherever the step counts."""
+    return jax.tree.map(
+        lambda n, o: jnp.where(advances if _is_counter(n) else applied, n, o), new, old
+    )
 
 
 def counters(state: Any) -> list[Array]:
-    """How far a state is: its step, those of its optimisers and what its guard counted."""
-    return [x for x in jax.tree.leaves(state) if _counts(x)]
+    """The counters of a state: its step, its optimisers' steps and its guard's counts."""
+    return [x for x in jax.tree.leaves(state) if _is_counter(x)]
 
 
-def with_counters(state: Any, of: list[Array]) -> Any:
-    """``state`` as far as another: one that goes back in all but its steps."""
-    rest = iter(of)
-    return jax.tree.map(lambda x: next(rest) if _counts(x) else x, state)
+def with_counters(state: Any, values: list[Array]) -> Any:
+    """``state`` with the counters of another, as ``counters`` gives them."""
+    remaining = iter(values)
+    return jax.tree.map(lambda x: next(remaining) if _is_counter(x) else x, state)
 
 
-def _counts(x: Array) -> bool:
+def _is_counter(x: Array) -> bool:
     return x.ndim == 0 and bool(jnp.issubdtype(x.dtype, jnp.integer))

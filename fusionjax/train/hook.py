@@ -1,4 +1,4 @@
-"""The one interface of what runs beside the training step, and the state of the loop it sees."""
+"""The interface of hooks, which run beside the training step, and the loop state they see."""
 
 import dataclasses
 from pathlib import Path
@@ -13,19 +13,19 @@ from fusionjax.train.state import TrainState
 
 @dataclasses.dataclass
 class TrainingLoop:
-    """Where a training is.
+    """A training in progress.
 
     Attributes:
       run: config, data and program.
       training_data: what is learned from.
-      feeds: the batch of any step; a hook that excludes samples replaces it.
+      batch_source: the inputs of any step; a hook that excludes samples replaces it.
       state: on the devices, perhaps still being computed; ``review`` may replace it.
-      goodput: where the time goes.
-      folder: of the training; None keeps nothing.
-      reference: a parent's parameters that the run is held to, or None.
+      goodput: how the time is spent.
+      folder: of the training; None writes nothing.
+      reference: a parent's parameters that regularise the run, or None.
       step: updates that were dispatched.
-      stopping: someone asked for the end; this step is the last.
-      logged: the metrics that were read in this step, which are an earlier one's; mostly None.
+      stopping: a stop was requested; this step is the last.
+      logged: an earlier step's metrics, in the step in which they are read; otherwise None.
     """
 
     run: Run
@@ -48,7 +48,7 @@ class TrainingLoop:
 
     @property
     def logs(self) -> bool:
-        """Whether the metrics of this step are kept."""
+        """Whether the metrics of this step are logged."""
         return self.step % self.run.config.train.log_every == 0 or self.step == self.last
 
     @property
@@ -65,34 +65,34 @@ class TrainingLoop:
 class Hook:
     """Something that runs beside the step; each method does nothing until it is overridden.
 
-    In the order in which ``train/loop.py`` calls them. Hooks are opened, and called, in the order
-    of their list, and closed in the reverse one, whatever ended the training. In an ordinary step
-    none waits for the device: what a step leaves there is read while a later one runs
-    (``dispatched``). On several processes all must do the same in the same step.
+    The methods stand in the order in which ``train/loop.py`` calls them. Hooks are opened and
+    called in the order of their list and closed in reverse, whatever ended the training. In an
+    ordinary step none waits for the device: a step's results are read while a later one runs
+    (``dispatched``). All processes must do the same in the same step.
     """
 
     def opened(self, loop: TrainingLoop) -> None:
-        """The training begins, or goes on, at ``loop.step``."""
+        """The training begins, or resumes, at ``loop.step``."""
 
     def before_step(self, loop: TrainingLoop) -> None:
-        """``loop.step`` updates are made; the next one has not begun."""
+        """``loop.step`` updates are done; the next one has not begun."""
 
     def dispatched(self, loop: TrainingLoop) -> None:
-        """A step is on its way to the device: what earlier ones left there can be read."""
+        """A step was dispatched: read results of earlier ones now, while it runs."""
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """``loop.step`` counts it. ``metrics`` are still on the device: keep, and read later."""
+        """``loop.step`` includes it. ``metrics`` are still on the device: store, and read later."""
 
     def review(self, loop: TrainingLoop) -> bool:
-        """The last look before a save. May replace ``loop.state``, and then says True: the loop
-        goes on from the step that the new state is of."""
+        """The last check before a save. May replace ``loop.state`` and then returns True: the loop
+        continues from the new state's step."""
         return False
 
     def rewound(self, loop: TrainingLoop) -> None:
-        """``loop.step`` is an earlier one: what was kept of later ones was not made."""
+        """``loop.step`` went back: drop what was stored of later steps."""
 
     def save(self, loop: TrainingLoop) -> None:
         """A checkpoint is due, of a state that every hook has reviewed."""
 
     def closed(self, loop: TrainingLoop) -> None:
-        """The training is over: done, stopped or by an error."""
+        """The training has ended: done, stopped or failed."""

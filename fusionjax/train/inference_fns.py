@@ -1,4 +1,4 @@
-"""What a state says of given rows: forecasts, contributions, which modality is worth its place."""
+"""Functions of a trained state: forecasts, modality contributions, modality selection."""
 
 import dataclasses
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def make_predict(config: Config) -> Callable[[dict, Batch], Forecast]:
 def sample_losses(
     config: Config, params: Any, encoded: Encoded, batch: Batch
 ) -> tuple[Float[Array, "B"], Fused]:
-    """Each sample's weighted loss from its own row alone, without dropout, and what was fused."""
+    """Each sample's weighted loss, without dropout, and the fusion's result."""
     fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
     labels = hard(batch.targets, config.targets)
     losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config)
@@ -53,7 +53,7 @@ def sample_losses(
 def make_diagnosis(
     config: Config,
 ) -> Callable[[Any, Encoded, Batch], tuple[Array, tuple[Array, Array], Fused]]:
-    """Builds ``diagnose(params, encoded, batch)``: contributions, removals, what was fused."""
+    """Builds ``diagnose(params, encoded, batch)``: contributions, removals, the fusion's result."""
 
     def diagnose(
         params: Any, encoded: Encoded, batch: Batch
@@ -72,9 +72,9 @@ def make_elimination(
 ) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
     """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole meta set.
 
-    Drops from the state, exactly, the modalities that the meta set does not miss, weighs the
-    features of the others, and tells what each was worth (``worth``), its standard error
-    (``error``) and what stayed (``kept``), each [M].
+    Removes the modalities that do not lower the held-out loss and weighs the features of the
+    others. Also returns, each [M], what each modality lowers the loss by (``worth``), its standard
+    error (``error``) and whether it stayed (``kept``).
     """
 
     def run(
@@ -84,22 +84,22 @@ def make_elimination(
             params = weights.with_fusion(state.ema_params, kept=modality_mask)
             return sample_losses(config, params, swap(encoded, swapped), batch)[0]
 
-        seen = jnp.where(encoded.present.any(0), state.ema_params["fusion"]["kept"], 0.0)
+        candidates = jnp.where(encoded.present.any(0), state.ema_params["fusion"]["kept"], 0.0)
         modality_mask, worth, error = eliminate(
-            loss_of, seen, session, config.distill.elimination_margin
+            loss_of, candidates, session, config.distill.elimination_margin
         )
-        # While asking, what is left out leaves the others as loud as they were; then they take over
-        # and are weighed anew: a run goes on as one that never saw what was dropped.
-        settled = {
+        # During selection the remaining modalities keep their scale. Afterwards it is renormalised
+        # and their weights are reset, as if the dropped ones had never been there.
+        fusion = {
             "kept": modality_mask,
             "presence": state.ema_params["fusion"]["presence"] * modality_mask,
         }
         if "feature" in config.distill.learned:
-            left = weights.with_fusion(state.ema_params, **settled)
-            kappa = contributions(lambda e: sample_losses(config, left, e, batch)[0], encoded)
-            settled["feature"] = feature_weights(kappa, config.distill.feature_penalty)
+            reduced = weights.with_fusion(state.ema_params, **fusion)
+            kappa = contributions(lambda e: sample_losses(config, reduced, e, batch)[0], encoded)
+            fusion["feature"] = feature_weights(kappa, config.distill.feature_penalty)
         params, ema = (
-            weights.with_fusion(p, **settled, weights=weights.reset(weights.get(p)))
+            weights.with_fusion(p, **fusion, weights=weights.reset(weights.get(p)))
             for p in (state.params, state.ema_params)
         )
         new = dataclasses.replace(state, params=params, ema_params=ema)

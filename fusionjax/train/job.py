@@ -1,4 +1,4 @@
-"""What a training is given: the run it belongs to, where it saves, what it has from a parent."""
+"""The arguments of a training: its run, where it saves, what it inherits from a parent."""
 
 import dataclasses
 
@@ -14,10 +14,10 @@ from fusionjax.train.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What travels together from training to forecast.
+    """A config with its data and compiled functions, from training to forecast.
 
     Attributes:
-      config: ``train.*`` governs the loop, ``guard.*`` what is done about accidents.
+      config: ``train.*`` governs the loop, ``guard.*`` the reaction to failures.
       windows: builds model inputs from rows of the market.
       program: the compiled functions for it, on their mesh.
       label: shown on the progress bar and in messages.
@@ -34,19 +34,19 @@ class Run:
         return self.windows.market
 
     def with_seed(self, seed: int, label: str) -> "Run":
-        """The same run from another seed: nothing is compiled anew."""
+        """The same run with another seed; nothing is recompiled."""
         config = dataclasses.replace(self.config, seed=seed)
         return dataclasses.replace(self, config=config, label=label)
 
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """Where a training is kept.
+    """Where a training is saved.
 
     Attributes:
       checkpoints: of its folder.
-      info: what each says beside the state.
-      begun: when the process began, seconds since 1970, if that is this training's start.
+      info: the description in each of them.
+      begun: start of the process, seconds since 1970, if this training is its first.
     """
 
     checkpoints: Checkpoints
@@ -56,11 +56,11 @@ class Output:
 
 @dataclasses.dataclass(frozen=True)
 class Inheritance:
-    """What an update takes over from its parent.
+    """What a fine-tuning takes over from its parent.
 
     Attributes:
-      start: the state that it begins with.
-      reference: parameters that it is held to; None holds it to none.
+      start: its initial state.
+      reference: the parent's parameters, if they regularise it.
       replay: older samples to mix in, or None.
     """
 

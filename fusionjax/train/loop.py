@@ -1,4 +1,4 @@
-"""The training loop: ``train`` is a whole step from feed to save, in order."""
+"""The training loop: ``train`` shows one step, from batch to save, in order."""
 
 import contextlib
 import signal
@@ -24,41 +24,41 @@ from fusionjax.train.state import TrainState
 
 
 def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]) -> None:
-    """Makes steps until the last one, or until ``stop`` says so. This order is the contract.
+    """Makes steps until the last one, or until ``stop`` returns True.
 
     Args:
-      loop: where it begins; where it ended afterwards.
-      hooks: called in their order at each of the places below.
-      stop: asked once after each step.
+      loop: the initial state; changed in place.
+      hooks: called in their order at each of the places below; they rely on this order.
+      stop: called once after each step.
     """
     config, program, goodput = loop.run.config, loop.run.program, loop.goodput
     with _open(loop, hooks):
-        # Seed and step alone decide a batch: who comes back to a step sees the same rows again.
+        # A batch depends on seed and step only: a repeated step gets the same rows.
         batches = loop.batch_source.starting(loop.step)
         while loop.step < loop.last and not loop.stopping:
-            # 1. What must have happened by this step: modalities are selected, a trace begins.
+            # 1. Due before this step: modality selection, the start of a trace.
             for hook in hooks:
                 hook.before_step(loop)
 
-            # 2. Feed. Batches are built in the background; only the wait for one counts here.
+            # 2. Batch. Built in the background; only waiting for it is counted.
             with goodput.spent("data"):
                 batch = next(batches)
 
-            # 3. Step. It is dispatched before anything of an earlier one is read, so the device
-            # never waits for the host.
+            # 3. Step. Dispatched before any earlier result is read, so that the device never waits
+            # for the host.
             with goodput.spent("step"):
                 loop.state, metrics = program.step(loop.state, batch, config.seed, loop.reference)
                 for hook in hooks:
                     hook.dispatched(loop)
             loop.step += 1
 
-            # 4. Log, and keep what guards and metrics will read while the next step runs.
+            # 4. Log, and store what guards and metrics read while the next step runs.
             for hook in hooks:
                 hook.after_step(loop, metrics)
             loop.stopping = stop(loop.step)
 
-            # 5. Review. Nothing is saved that has not been looked at. A non-finite step of a run
-            # that stops is left to the next start, which meets it again.
+            # 5. Review. A state is checked before it is saved. If the run is stopping, a non-finite
+            # step is left to the next start, which reproduces it.
             replaced = [hook.review(loop) for hook in hooks]
             if any(replaced) and (back := int(loop.state.step)) != loop.step:
                 loop.step, batches = back, loop.batch_source.starting(back)
@@ -67,7 +67,7 @@ def train(loop: TrainingLoop, hooks: Sequence[Hook], stop: Callable[[int], bool]
                 if not loop.stopping:
                     continue
 
-            # 6. Save, in the background; what runs next does not disturb it.
+            # 6. Save, in the background, while the next step runs.
             if loop.saving:
                 for hook in hooks:
                     hook.save(loop)
@@ -95,31 +95,31 @@ def fit(
     Args:
       run: what to train.
       training_data: what to learn from.
-      output: where to save; None keeps nothing.
+      output: where to save; None saves nothing.
       inherited: from a parent; fresh parameters if None.
-      stop: asked after each step; True saves and raises.
-      hooks: further ones, after the run's own and before checkpoints are written.
+      stop: called after each step; True saves and raises.
+      hooks: further ones, called after the standard ones and before checkpoints are written.
 
     Returns:
       The final state. If ``output`` already holds checkpoints, training continues from the newest.
 
     Raises:
-      Preempted: ``stop`` said so; the state was saved first.
+      Preempted: ``stop`` returned True; the state was saved first.
       InputError: the run folder holds another run, or stays non-finite whatever is tried.
     """
     loop, rebound = begin(run, training_data, output, inherited)
     exclusions = Exclusions(loop.folder)
-    assembled = [
+    all_hooks = [
         Watchdog(),
         ModalitySelection(rebound, exclusions),
         Profiler(),
         Metrics(),
-        Guards(rebound, exclusions),  # after Metrics: it reads what those read
+        Guards(rebound, exclusions),  # after Metrics, whose ``loop.logged`` it uses
         Stragglers(),
         *hooks,
         *([] if output is None else [Checkpointing(output, rebound)]),
     ]
-    train(loop, assembled, stop)
+    train(loop, all_hooks, stop)
     if output is not None:
         output.checkpoints.finish()
     if loop.step < loop.last:
@@ -130,24 +130,24 @@ def fit(
 
 
 class StopOnSignal:
-    """``stop`` for ``fit``: true once SIGTERM or SIGINT arrived (a second SIGINT ends at once).
+    """``stop`` for ``fit``: True once SIGTERM or SIGINT arrived (a second SIGINT ends at once).
 
     A signal to one of several processes stops all of them after the same step.
     """
 
     def __init__(self) -> None:
-        self._asked, self._steps = False, 0
+        self._requested, self._calls = False, 0
         if processes.count() == 1:
-            signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, self._ask)
+            signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGINT, self._request_stop)
 
     def __call__(self, step: int) -> bool:
-        self._steps += 1  # of all seeds: what the processes agree on must only grow
-        return self._asked or processes.stopping(self._steps)
+        self._calls += 1  # over all seeds: the number that processes agree on must only grow
+        return self._requested or processes.stopping(self._calls)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if processes.count() == 1:
-            self._asked = True
+            self._requested = True
         else:
-            signal.raise_signal(signal.SIGTERM)  # which JAX listens to, and tells the others
+            signal.raise_signal(signal.SIGTERM)  # JAX handles it and informs the other processes

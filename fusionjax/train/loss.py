@@ -11,7 +11,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 
 def label_counts(batch: Batch) -> Metrics:
-    """How much label weight each head has in a batch: what its summed loss is divided by."""
+    """Each head's total label weight in a batch, by which its summed loss is divided."""
     weight = batch.weight[:, None]
     return {name: jnp.sum(jnp.where(m, weight, 0.0)) for name, m in batch.targets.mask.items()}
 
@@ -43,10 +43,10 @@ def output_losses(
 
 
 def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metrics) -> Metrics:
-    """Each head's loss over ``total`` labels, of which the batch may hold a part."""
+    """Each head's loss divided by ``total`` labels, of which the batch may hold only a part."""
     return {k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()}
 
 
 def weigh(losses: dict[str, Float[Array, "*rows"]], config: Config) -> Float[Array, "*rows"]:
-    """The sum over heads, each at its weight, in the config's order."""
+    """The weighted sum over heads, in the config's order."""
     return sum((losses[k] * head.weight for k, head in config.targets.items()), jnp.zeros(()))

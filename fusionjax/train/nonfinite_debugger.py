@@ -1,7 +1,7 @@
-"""Debugs a non-finite step: where it is non-finite first, which samples cause it, for the record.
+"""Debugs a non-finite step: finds its first non-finite value and the samples that cause it.
 
-The state waits as it was before the failing step, and the step's feed is a function of seed and
-step: the step is made again with every intermediate result checked, then with parts of the rows
+The state is still that before the failing step, and the step's batch depends on seed and step only.
+So the step is repeated, first with every intermediate result checked, then with parts of the rows
 blank, until the samples that break it are known.
 """
 
@@ -23,23 +23,23 @@ from fusionjax.train.state import TrainState
 from fusionjax.train.trace_nonfinite import Site
 from fusionjax.types import StepInputs
 
-_SHOWN = 8  # names listed before "and … more"
+_MAX_LISTED = 8  # names listed before "and … more"
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What was found about a non-finite step.
+    """The diagnosis of a non-finite step.
 
     Attributes:
-      step: that could not be made.
-      cause: ``samples`` whose content breaks it; the ``model``, which breaks on nothing or on
-        most samples; or ``chance``: made again, it is finite (a fault of the machine).
+      step: that is non-finite.
+      cause: ``samples`` whose content breaks it; the ``model``, which fails without any sample or
+        with most; or ``chance``: repeated, the step is finite (a fault of the machine).
       forward: the first non-finite intermediate result of the forward pass.
       backward: the same of the backward pass.
       gradients: parameters whose gradient is non-finite.
-      parameters: that are non-finite themselves.
+      parameters: those that are themselves non-finite.
       samples: rows of the market that break it.
-      inputs: which of theirs are non-finite.
+      inputs: their non-finite inputs.
     """
 
     step: int
@@ -54,7 +54,7 @@ class Finding:
     def __str__(self) -> str:
         if self.cause == "chance":
             return (
-                f"step {self.step} was non-finite and, made again, is not: look at the machine's "
+                f"step {self.step} was non-finite but, repeated, is not: check the machine's "
                 "memory and devices"
             )
         first = [
@@ -71,133 +71,135 @@ class Finding:
 
 
 def _listed(what: str, names: tuple[str, ...]) -> list[str]:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"{what} {', '.join(names[:_SHOWN])}{more}"] if names else []
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return [f"{what} {', '.join(names[:_MAX_LISTED])}{more}"] if names else []
 
 
 def debug_step(
     run: Run, batch_source: BatchSource, state: TrainState, reference: dict | None = None
 ) -> Finding:
-    """Looks into the step that ``state`` could not make.
+    """Diagnoses the step after ``state``.
 
-    More than ``guard.max_quarantined`` samples, or half of a batch, are not at fault: it is the
-    model.
+    If more than ``guard.max_quarantined`` samples, or half of a batch, break it, the model is the
+    cause.
 
     Args:
-      run: that it is a step of.
-      feeds: what it trains on.
-      state: as it waits.
-      reference: parameters that the run is held to.
+      run: that the step belongs to.
+      batch_source: its inputs.
+      state: before the step.
+      reference: parameters that regularise the run.
     """
     program, seed, step = run.program, run.config.seed, int(state.step)
     batch, meta = batch_source.drawn(step)
     rows = np.concatenate([batch.row, np.zeros(0, int) if meta is None else meta.row])
 
-    def made(shown: np.ndarray, state: TrainState = state) -> tuple[dict[str, bool], Any, Any]:
+    def examine(visible: np.ndarray, state: TrainState = state) -> tuple[dict[str, bool], Any, Any]:
         step_inputs = batch_source.showing(
-            step, VisibleRows(shown[: len(batch)], shown[len(batch) :])
+            step, VisibleRows(visible[: len(batch)], visible[len(batch) :])
         )
         return program.examine(state, step_inputs, seed, reference)
 
     sizes = (len(part) // 2 for part in (batch, meta) if part is not None)
-    most = min(run.config.guard.max_quarantined, *sizes)
-    every = np.ones(len(rows), bool)
-    found, sites, lost = made(every)
-    if not any(found.values()):
+    limit = min(run.config.guard.max_quarantined, *sizes)
+    all_rows = np.ones(len(rows), bool)
+    nonfinite, sites, flags = examine(all_rows)
+    if not any(nonfinite.values()):
         return Finding(step, "chance")
-    none, _, usual = made(~every)
-    at = None
-    if not any(none.values()):
+    without_rows, _, intended = examine(~all_rows)
+    positions = None
+    if not any(without_rows.values()):
         spoilt = batch_source.spoilt(step)
-        if spoilt.sum() > most and not any(made(~spoilt)[0].values()):
-            at = np.flatnonzero(spoilt)  # too many to be taken out, but it is not the model
+        if spoilt.sum() > limit and not any(examine(~spoilt)[0].values()):
+            positions = np.flatnonzero(spoilt)  # too many to exclude, but not the model's fault
         else:
-            at = _breaking(lambda s: any(made(s)[0].values()), rows, most)
-    if at is None:
-        # What is non-finite on purpose is so with fresh parameters too.
-        usual = made(every, program.init(seed))[2]
-    if not (lost & ~usual).any():  # it breaks on everything, fresh too
-        usual = np.zeros_like(lost)
-    first = {side: _first(sites, lost & ~usual, side) for side in (False, True)}
+            positions = _find_breaking(lambda s: any(examine(s)[0].values()), rows, limit)
+    if positions is None:
+        # Intermediate results that are meant to be non-finite are so with fresh parameters too.
+        intended = examine(all_rows, program.init(seed))[2]
+    if not (flags & ~intended).any():  # fresh parameters fail in the same places
+        intended = np.zeros_like(flags)
+    first = {side: _first_site(sites, flags & ~intended, side) for side in (False, True)}
     parameters = jax.tree_util.tree_leaves_with_path(state.params)
     broken = jax.device_get([~jax.numpy.isfinite(x).all() for _, x in parameters])
-    samples = () if at is None else tuple(dict.fromkeys(rows[at].tolist()))
+    samples = () if positions is None else tuple(dict.fromkeys(rows[positions].tolist()))
     return Finding(
         step,
-        "model" if at is None else "samples",
+        "model" if positions is None else "samples",
         first[False],
         first[True],
-        tuple(n.removeprefix("gradients/") for n, x in found.items() if x and "gradients/" in n),
+        tuple(
+            n.removeprefix("gradients/") for n, x in nonfinite.items() if x and "gradients/" in n
+        ),
         tuple(path_name(p) for (p, _), x in zip(parameters, broken, strict=True) if x),
         samples,
-        () if at is None else _inputs(batch_source[step], samples),
+        () if positions is None else _nonfinite_inputs(batch_source[step], samples),
     )
 
 
-def _breaking(
-    breaks: Callable[[np.ndarray], bool], rows: np.ndarray, most: int
+def _find_breaking(
+    breaks: Callable[[np.ndarray], bool], rows: np.ndarray, limit: int
 ) -> np.ndarray | None:
-    """Positions of the fewest rows that break a step, by halving; None for more than ``most``.
+    """Positions of the fewest rows that break a step, by halving; None for more than ``limit``.
 
     Args:
-      breaks: whether it does with these rows shown and the others blank.
-      rows: that all together break it; a sample drawn twice stands in it twice.
-      most: how many.
+      breaks: whether the step is non-finite with these rows shown and the others blank.
+      rows: all rows of the step; a sample drawn twice occurs twice.
+      limit: the most positions to return.
     """
-    found: list[int] = []
+    positions: list[int] = []
 
-    def search(inside: np.ndarray) -> None:
-        if len(found) > most:
+    def search(part: np.ndarray) -> None:
+        if len(positions) > limit:
             return
-        if len(inside) == 1:
-            found.extend(inside.tolist())
+        if len(part) == 1:
+            positions.extend(part.tolist())
             return
-        halves = [h for h in np.array_split(inside, 2) if breaks(np.isin(np.arange(len(rows)), h))]
+        halves = [h for h in np.array_split(part, 2) if breaks(np.isin(np.arange(len(rows)), h))]
         for half in halves:
             search(half)
-        if not halves:  # only together
-            found.extend(inside.tolist())
+        if not halves:  # they break it only together
+            positions.extend(part.tolist())
 
     search(np.arange(len(rows)))
-    return np.array(sorted(found)) if len(found) <= most else None
+    return np.array(sorted(positions)) if len(positions) <= limit else None
 
 
-def _first(sites: list[Site], lost: np.ndarray, backward: bool) -> Site | None:
-    return next((sites[i] for i in np.flatnonzero(lost) if sites[i].backward == backward), None)
+def _first_site(sites: list[Site], flags: np.ndarray, backward: bool) -> Site | None:
+    return next((sites[i] for i in np.flatnonzero(flags) if sites[i].backward == backward), None)
 
 
-def _inputs(step_inputs: StepInputs, samples: tuple[int, ...]) -> tuple[str, ...]:
-    """What this process's rows of these samples hold that is non-finite."""
-    named = []
+def _nonfinite_inputs(step_inputs: StepInputs, samples: tuple[int, ...]) -> tuple[str, ...]:
+    """The non-finite inputs of these samples, with counts, in this process's rows."""
+    lines = []
     for part in (step_inputs.batch, step_inputs.meta):
         if part is None:
             continue
-        mine = np.isin(part.sample_id, samples)
+        selected = np.isin(part.sample_id, samples)
         for path, x in jax.tree_util.tree_leaves_with_path((part.inputs, part.targets)):
-            if mine.any() and np.issubdtype(x.dtype, np.inexact):
-                count = int((~np.isfinite(x[mine])).sum())
+            if selected.any() and np.issubdtype(x.dtype, np.inexact):
+                count = int((~np.isfinite(x[selected])).sum())
                 if count:
                     name = path_name(path).split("/", 1)[1]
-                    named.append(f"{name} ({count} value{'s' * (count > 1)})")
-    return tuple(dict.fromkeys(named))
+                    lines.append(f"{name} ({count} value{'s' * (count > 1)})")
+    return tuple(dict.fromkeys(lines))
 
 
 def record(
     folder: Path, finding: Finding, step_inputs: StepInputs, described: list[dict[str, Any]]
 ) -> Path:
-    """Writes a finding and the arrays of the step's feed beside a training; returns where.
+    """Writes a finding and the step's inputs to a training's folder; returns where.
 
-    Every process dumps its own rows.
+    Every process writes its own rows.
     """
-    place = folder / "lost" / f"step_{finding.step}"
+    target = folder / "lost" / f"step_{finding.step}"
     arrays = {
         path_name(path): x
         for path, x in jax.tree_util.tree_leaves_with_path(step_inputs)
         if x is not None
     }
-    with files.replaced(place / f"feed_{processes.index()}.npz") as f:
+    with files.replaced(target / f"feed_{processes.index()}.npz") as f:
         np.savez_compressed(f, **arrays)
     if processes.first():
         row = dataclasses.asdict(finding) | {"described": described}
-        files.write_text(place / "finding.json", json.dumps(row, indent=1))
-    return place
+        files.write_text(target / "finding.json", json.dumps(row, indent=1))
+    return target

@@ -40,11 +40,11 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
 def low_rank(
     inner: optax.GradientTransformationExtraArgs, rank: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Changes each matrix of the encoders' layers by a product of two thin ones only.
+    """Restricts the change of each matrix of the encoders' layers to a low rank.
 
-    LoRA (Hu et al., 2022), as a transformation of gradients: of W = W₀ + D·U, dD = dW·Uᵀ and
-    dU = Dᵀ·dW are what ``inner`` gets in the place of dW, and what D·U changed by is the update.
-    The model and its checkpoints keep whole matrices. D starts orthonormal, U at zero.
+    LoRA (Hu et al., 2022) as a transformation of gradients. With W = W₀ + D·U, ``inner`` gets
+    dD = dW·Uᵀ and dU = Dᵀ·dW instead of dW, and the update of W is the change of D·U. The model
+    and its checkpoints keep full matrices. D starts orthonormal, U at zero.
 
     Args:
       inner: optimiser of the factors and of all other parameters.
@@ -88,10 +88,11 @@ def low_rank(
             own, changes, is_leaf=_is_factors,
         )  # fmt: skip
 
-        def whole(f: Any, n: Any, c: Any) -> Any:
+        def product_change(f: Any, n: Any, c: Any) -> Any:
             return c if f is None else n["down"] @ n["up"] - f["down"] @ f["up"]
 
-        return jax.tree.map(whole, own, new, changes, is_leaf=_is_factors), (new, inner_state)
+        updates = jax.tree.map(product_change, own, new, changes, is_leaf=_is_factors)
+        return updates, (new, inner_state)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -105,14 +106,14 @@ def _is_factors(x: Any) -> bool:
 
 
 def decayed(params: Any) -> Any:
-    """Which parameters decay: matrices, by name, as scanned norms and biases have 2 axes too."""
+    """Which parameters decay: matrices; by name, as scanned norms and biases have 2 axes too."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
     )
 
 
 def _at_rate() -> optax.GradientTransformationExtraArgs:
-    """Scales all updates by the argument ``rate``: the factor that a run which went back has."""
+    """Scales all updates by the argument ``rate``: the factor of a run that was rolled back."""
 
     def update(updates: Any, state: Any, _: Any = None, *, rate: Any = 1.0) -> tuple[Any, Any]:
         return jax.tree.map(lambda u: u * rate, updates), state

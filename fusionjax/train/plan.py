@@ -1,7 +1,7 @@
-"""What a training step will take on a cluster, from the program its compiler makes of it.
+"""What a training step needs on a cluster, read from its compiled program.
 
-Nothing runs: memory, collectives and arithmetic are read from the compiled step; times are a
-roofline estimate over the compiler's own schedule, at assumed shares of the machine's rates.
+Nothing runs. Memory, collectives and arithmetic are exact; times are a roofline estimate over the
+compiler's schedule, at assumed shares of the machine's rates.
 """
 
 import collections
@@ -29,10 +29,10 @@ from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.program import Program
 from fusionjax.train.state import init_state
 
-PEAK_SHARE = 0.9  # of a device's memory, that a plan may fill
-TRAFFIC_BAR = 2.0  # bytes between nodes a step, over those of the gradients
-FLAT = 1.05  # the most over the least bytes a device, from few devices to many
-_SMALL = 64e6  # bytes: what is larger must be split, where something splits it
+PEAK_SHARE = 0.9  # of a device's memory that a plan may use
+TRAFFIC_BAR = 2.0  # most bytes between nodes a step, relative to those of the gradients
+FLAT = 1.05  # largest ratio of bytes a device between plans for few devices and many
+_SMALL = 64e6  # bytes; larger parameters must be split
 _LARGEST = 8  # buffers named where a plan does not fit
 _META_SESSIONS = 500  # of the training data; it changes one constant of the program
 
@@ -59,15 +59,15 @@ class Plan:
       rows: samples a step, over all devices.
       arguments, temporary, peak: bytes.
       flops: matrix products, as compiled, of an ordinary step.
-      model_flops: of them those that are not computed twice, nor for the fusion's weights.
-      weights_flops: a step that moves the fusion's weights has so many more.
+      model_flops: those of the model, without recomputation and the update of fusion weights.
+      weights_flops: further ones of a step that updates the fusion weights.
       traffic: collectives of an ordinary step.
       network: bytes that a node sends to others a step.
       gradient: bytes of all gradients, in float32.
-      donated: arrays of the state whose memory the new state takes, and how many it has.
+      donated: arrays of the state whose memory the new state reuses, and how many it has.
       attention_kernels: launches of flash attention a step.
-      seconds: of an ordinary step and of one that moves the fusion's weights, estimated.
-      exposed: seconds of an ordinary step that only wait for collectives, estimated.
+      seconds: of an ordinary step and of one that updates the fusion weights, estimated.
+      exposed: seconds of an ordinary step spent waiting for collectives, estimated.
       digest: of the program before it was compiled.
       problems: in words; empty where the plan fits.
     """
@@ -104,7 +104,7 @@ class Plan:
         return float(sum(t.sent for t in self.traffic if t.link == link))
 
     def mean_flops(self, config: Config) -> float:
-        """FLOPs of a step over the whole run, in some of which the fusion's weights move."""
+        """Mean FLOPs of the run's steps, some of which update the fusion weights."""
         return self.flops + self.weights_flops * share_of_moves(config)
 
     def save(self, folder: Path) -> Path:
@@ -115,7 +115,7 @@ class Plan:
 
 
 def share_of_moves(config: Config) -> float:
-    """In which share of a run's steps the fusion's weights move."""
+    """The share of a run's steps that update the fusion weights."""
     if not weights.has_meta_set(config):
         return 0.0
     due = jax.vmap(lambda step: weights.is_update_step(config, step))(
@@ -125,28 +125,28 @@ def share_of_moves(config: Config) -> float:
 
 
 def scaled(config: Config, devices: int | str) -> Config:
-    """The config for another number of devices: the same rows each, more or fewer replicas.
+    """The config for another number of devices: other replicas, the same rows a device.
 
     Raises:
-      InputError: no whole number of replicas has so many devices, or the config leaves theirs open.
+      InputError: ``devices`` is no multiple of a replica's, or the config's mesh is left open.
     """
     m = config.mesh
-    inside = m.fsdp * m.tensor
-    asked = int(devices) if str(devices).isdecimal() else 0
-    if not asked or asked % inside:
+    inside = m.fsdp * m.tensor  # devices of a replica
+    count = int(devices) if str(devices).isdecimal() else 0
+    if not count or count % inside:
         raise InputError(
-            f"--devices: {devices!r} is no number of devices for replicas of {inside} "
-            f"(config.mesh.fsdp × tensor); give multiples of {inside}: {inside},{8 * inside}"
+            f"--devices: {devices!r} is no multiple of {inside}, the devices of a replica "
+            f"(config.mesh.fsdp × tensor); give for example {inside},{8 * inside}"
         )
-    rows = config.train.global_batch_size * asked // (_replicas(config) * inside)
-    return config.override({"mesh.data": asked // inside, "train.global_batch_size": rows})
+    rows = config.train.global_batch_size * count // (_replicas(config) * inside)
+    return config.override({"mesh.data": count // inside, "train.global_batch_size": rows})
 
 
 def _replicas(config: Config) -> int:
     if config.mesh.data < 1:
         raise InputError(
-            f"config.mesh.data is {config.mesh.data}, all devices that there are; a plan is for a "
-            "number of them: --config.mesh.data=8"
+            f"config.mesh.data is {config.mesh.data}, which takes all devices; a plan needs a "
+            "number of replicas, for example --config.mesh.data=8"
         )
     return config.mesh.data
 
@@ -158,7 +158,7 @@ def state_bytes(config: Config) -> float:
 
 
 def make_plan(config: Config, gpu: Gpu) -> Plan:
-    """Compiles the real step for the config's mesh of ``gpu`` and reads what it does.
+    """Compiles the step for the config's mesh of ``gpu`` and reads its costs.
 
     Raises:
       InputError: the compiler is not installed, or batch or parameters do not divide.
@@ -171,10 +171,10 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
     compiled = program.compiled_step()
     text = compiled.as_text() or ""
     memory: Any = compiled.memory_analysis()
-    ordinary, moving = Module(text), Module(text, costlier=True)
+    ordinary, updating = Module(text), Module(text, costlier=True)
     shape = dict(mesh.shape)
-    seconds = tuple(estimated_seconds(x, gpu) for x in (ordinary, moving))
-    flops, with_weights = (sum(k.runs * k.flops for k in x.kernels) for x in (ordinary, moving))
+    seconds = tuple(estimated_seconds(x, gpu) for x in (ordinary, updating))
+    flops, with_weights = (sum(k.runs * k.flops for k in x.kernels) for x in (ordinary, updating))
     params = jax.tree.leaves(program.abstract_state.params)
     gradient = float(sum(4 * math.prod(x.shape) for x in params))
     plan = Plan(
@@ -201,17 +201,17 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
         digest=program.digest,
         problems=(),
     )
-    found = (*_problems(plan, gpu, text), *_whole(program, shape))
-    return dataclasses.replace(plan, problems=found)
+    problems = (*_problems(plan, gpu, text), *_unsplit(program, shape))
+    return dataclasses.replace(plan, problems=problems)
 
 
 def estimated_seconds(module: Module, gpu: Gpu, *, links: bool = True) -> float:
-    """Of a call of a compiled program on ``gpu``, at the shares of its rates that it assumes.
+    """Estimated seconds of one call on ``gpu``, at assumed shares of its rates.
 
     Args:
       module: the program.
-      gpu: each kernel takes the longer of its arithmetic and its traffic.
-      links: whether collectives take time at all.
+      gpu: each kernel takes the longer of its arithmetic and its memory traffic.
+      links: False counts collectives as instantaneous.
     """
 
     def kernel_seconds(k: Kernel) -> float:
@@ -226,9 +226,9 @@ def estimated_seconds(module: Module, gpu: Gpu, *, links: bool = True) -> float:
 
 
 def uneven(plans: list[Plan]) -> list[str]:
-    """What does not stay flat a device from few devices to many, in words.
+    """Bytes a device that grow with the number of devices, in words.
 
-    Between n nodes a sum sends (n - 1)/n of its limit; it is the limit that must stay.
+    A sum over n nodes sends (n - 1)/n of its limit for many; the limits are compared.
     """
     bytes_ = {
         "peak memory": [p.peak for p in plans],
@@ -238,18 +238,18 @@ def uneven(plans: list[Plan]) -> list[str]:
         ],
     }
     return [
-        f"{name} does not stay flat: {', '.join(f'{x / 1e9:.2f}' for x in found)} GB a device, "
+        f"{name} does not stay flat: {', '.join(f'{x / 1e9:.2f}' for x in sizes)} GB a device, "
         f"more than {FLAT - 1:.0%} apart; something grows with the replicas (see the collectives "
         "of each plan alone, --devices=N)"
-        for name, found in bytes_.items()
-        if found and max(found) > FLAT * min(found)
+        for name, sizes in bytes_.items()
+        if sizes and max(sizes) > FLAT * min(sizes)
     ]
 
 
-def _traffic(found: list[Collective], mesh: dict[str, int], gpu: Gpu) -> tuple[Traffic, ...]:
+def _traffic(collectives: list[Collective], mesh: dict[str, int], gpu: Gpu) -> tuple[Traffic, ...]:
     times: dict[tuple[str, str, str], float] = collections.defaultdict(float)
     sent: dict[tuple[str, str, str], float] = collections.defaultdict(float)
-    for c in found:
+    for c in collectives:
         key = c.kind, c.axes(mesh), "network" if c.crosses(gpu.per_node) else "NVLink"
         times[key] += c.runs
         sent[key] += c.runs * c.sent
@@ -258,39 +258,39 @@ def _traffic(found: list[Collective], mesh: dict[str, int], gpu: Gpu) -> tuple[T
 
 
 def _problems(plan: Plan, gpu: Gpu, text: str) -> list[str]:
-    found = []
-    most = PEAK_SHARE * gpu.memory
-    if plan.peak > most:
+    problems = []
+    limit = PEAK_SHARE * gpu.memory
+    if plan.peak > limit:
         largest = "\n".join(f"    {line}" for line in _largest(text))
-        found.append(
-            f"needs {plan.peak / 1e9:.1f} GB of a device that should give {most / 1e9:.0f} "
+        problems.append(
+            f"needs {plan.peak / 1e9:.1f} GB of a device that should give {limit / 1e9:.0f} "
             f"({PEAK_SHARE:.0%} of {gpu.memory / 1e9:.0f}); its largest buffers are\n{largest}\n"
             "    Double config.train.grad_accum_steps, set config.model.remat to layer, or split "
             "parameters further (config.mesh.fsdp)"
         )
     for t in plan.traffic:
         if t.kind == "all-to-all":
-            found.append(f"{t.times:.0f} all-to-all along {t.axes}: activations change their split")
+            problems.append(f"{t.times:.0f} all-to-all along {t.axes}: activations are resharded")
         if t.link == "network" and t.kind in ("all-gather", "reduce-scatter") and t.sent > _SMALL:
-            found.append(
+            problems.append(
                 f"{t.kind} along {t.axes} crosses nodes ({t.sent / 1e9:.2f} GB a device): "
                 f"config.mesh.fsdp × tensor should divide {gpu.per_node}"
             )
     if plan.network > TRAFFIC_BAR * plan.gradient:
-        found.append(
+        problems.append(
             f"a node sends {plan.network / 1e9:.1f} GB a step, more than {TRAFFIC_BAR:.0f} times "
             f"the gradients' {plan.gradient / 1e9:.1f}: lower config.train.grad_accum_steps"
         )
     if plan.donated[0] < plan.donated[1]:
-        found.append(
+        problems.append(
             f"only {plan.donated[0]} of the state's {plan.donated[1]} arrays give their memory to "
             "the new state"
         )
-    return found
+    return problems
 
 
-def _whole(program: Program, mesh: dict[str, int]) -> list[str]:
-    """Large parameters that every device would hold whole."""
+def _unsplit(program: Program, mesh: dict[str, int]) -> list[str]:
+    """Large parameters that are replicated on every device."""
     if mesh["fsdp"] * mesh["tensor"] == 1:
         return []
     leaves = jax.tree_util.tree_leaves_with_path(program.abstract_state)
@@ -303,12 +303,12 @@ def _whole(program: Program, mesh: dict[str, int]) -> list[str]:
 
 
 def _largest(text: str) -> list[str]:
-    """The largest arrays that the program makes, with where in the model they come from."""
-    seen: dict[str, float] = {}
+    """The largest arrays of the program, each with its place in the model."""
+    sizes: dict[str, float] = {}
     pattern = re.compile(r" = ([a-z]+)(\d+)\[([\d,]+)\].*op_name=\"([^\"]*)\"")
     for line in text.splitlines():
-        if found := pattern.search(line):
-            size = math.prod(int(d) for d in found[3].split(",")) * int(found[2]) / 8
-            seen[f"{found[1]}{found[2]}[{found[3]}] {found[4]}"] = size
-    largest = sorted(seen.items(), key=lambda item: -item[1])[:_LARGEST]
+        if match := pattern.search(line):
+            size = math.prod(int(d) for d in match[3].split(",")) * int(match[2]) / 8
+            sizes[f"{match[1]}{match[2]}[{match[3]}] {match[4]}"] = size
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:_LARGEST]
     return [f"{size / 1e9:6.2f} GB  {name}" for name, size in largest]

@@ -8,16 +8,16 @@ from fusionjax.parallel.cluster import Gpu
 from fusionjax.parallel.failures import YEAR, Reliability, best_interval, simulated
 from fusionjax.train.plan import Plan
 
-FLOPS_BAR, MEMORY_BAR = 1.15, 1.10  # of a plan over that of its variant
+FLOPS_BAR, MEMORY_BAR = 1.15, 1.10  # largest ratio of a plan to its variant
 _GB, _T = 1e9, 1e12
 _YEARS = 20
 
 
 def for_screen(plan: Plan, gpu: Gpu) -> list[Table]:
-    """One plan: what it takes, and what travels."""
+    """One plan: its costs, and its collectives."""
     mesh = " × ".join(f"{a} {n}" for a, n in plan.mesh.items())
-    made = _table(f"{plan.name} on {plan.devices} {gpu.name}: {mesh}", ("", ""))
-    ordinary, moving = plan.seconds
+    table = _table(f"{plan.name} on {plan.devices} {gpu.name}: {mesh}", ("", ""))
+    ordinary, updating = plan.seconds
     lines = {
         "parameters": f"{plan.parameters:,}",
         "samples a step": f"{plan.rows:,}",
@@ -26,20 +26,20 @@ def for_screen(plan: Plan, gpu: Gpu) -> list[Table]:
         "memory a device: peak": f"{plan.peak / _GB:.1f} of {gpu.memory / _GB:.0f} GB",
         "matrix FLOPs a device and step": f"{plan.flops / _T:.1f} T, of them "
         f"{plan.model_flops / _T:.1f} T of the model; {plan.weights_flops / _T:.1f} T more where "
-        "the fusion's weights move",
+        "the fusion weights are updated",
         "model FLOPs a sample": f"{plan.model_flops * plan.devices / plan.rows / _T:.1f} T",
         "sent between nodes": f"{plan.network / _GB:.1f} GB a node and step, "
         f"{plan.network / plan.gradient:.2f} × the gradients' bytes",
-        "state whose memory is used again": f"{plan.donated[0]} of {plan.donated[1]} arrays",
+        "state whose memory is reused": f"{plan.donated[0]} of {plan.donated[1]} arrays",
         "flash attention kernels a step": f"{plan.attention_kernels:.0f} (cuDNN)",
         "program": plan.digest,
         "estimated step": f"{ordinary:.2f} s, of which {plan.exposed:.2f} s wait for collectives; "
-        f"{moving:.2f} s where the fusion's weights move",
+        f"{updating:.2f} s where the fusion weights are updated",
         "estimated MFU": f"{plan.mfu(gpu.flops):.0%}",
     }
     for name, value in lines.items():
-        made.add_row(name, value)
-    made.caption = (
+        table.add_row(name, value)
+    table.caption = (
         "An estimate, no measurement: each kernel at the slower of its arithmetic at "
         f"{gpu.flops_reached:.0%} of {gpu.flops / _T:.0f} TFLOP/s and its bytes at "
         f"{gpu.memory_reached:.0%} of {gpu.memory_rate / _T:.2f} TB/s; collectives by rings at "
@@ -47,20 +47,21 @@ def for_screen(plan: Plan, gpu: Gpu) -> list[Table]:
         f"{gpu.network_rate / _GB:.0f} GB/s a GPU between nodes, beside the kernels as the "
         "compiler scheduled them; no launch overhead, no straggler, data always ready."
     )
-    travels = _table("collectives of an ordinary step", ("", "along", "over", "times", "GB sent"))
+    columns = ("", "along", "over", "times", "GB sent")
+    collectives = _table("collectives of an ordinary step", columns)
     for t in plan.traffic:
-        travels.add_row(t.kind, t.axes, t.link, f"{t.times:.0f}", f"{t.sent / _GB:.3f}")
-    return [made, travels]
+        collectives.add_row(t.kind, t.axes, t.link, f"{t.times:.0f}", f"{t.sent / _GB:.3f}")
+    return [table, collectives]
 
 
 def side_by_side(plans: list[Plan], gpu: Gpu) -> list[Table]:
-    """The same rows a device on more and more devices: what should stay flat."""
-    made = _table(
+    """Plans for more and more devices at the same rows a device: most columns should stay flat."""
+    table = _table(
         "the same work a device (GB and TFLOPs a device and step; seconds and MFU are estimates)",
         ("devices", "mesh", "samples", "peak", "TFLOPs", "NVLink", "network", "s", "MFU"),
     )
     for p in plans:
-        made.add_row(
+        table.add_row(
             str(p.devices),
             " × ".join(map(str, p.mesh.values())),
             f"{p.rows:,}",
@@ -71,13 +72,13 @@ def side_by_side(plans: list[Plan], gpu: Gpu) -> list[Table]:
             f"{p.seconds[0]:.2f}",
             f"{p.mfu(gpu.flops):.0%}",
         )
-    return [made]
+    return [table]
 
 
 def compared(plans: list[Plan], configs: list[Config]) -> list[Table]:
-    """A plan beside its variant's: FLOPs over the whole run, and peak memory."""
+    """A plan beside its variant: FLOPs over the whole run, and peak memory."""
     ours, theirs = plans
-    made = _table("over the variant", ("", "ours", "variant's", "ratio", "bar"))
+    table = _table("over the variant", ("", "ours", "variant's", "ratio", "bar"))
     flops = [p.mean_flops(c) / _T for p, c in zip(plans, configs, strict=True)]
     rows: tuple[tuple[str, float, float, float], ...] = (
         ("TFLOPs a device, mean step of the run", flops[0], flops[1], FLOPS_BAR),
@@ -85,15 +86,15 @@ def compared(plans: list[Plan], configs: list[Config]) -> list[Table]:
         ("peak GB a device", ours.peak / _GB, theirs.peak / _GB, MEMORY_BAR),
     )
     for name, a, b, bar in rows:
-        made.add_row(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.3f}", f"≤ {bar:.2f}")
-    return [made]
+        table.add_row(name, f"{a:.2f}", f"{b:.2f}", f"{a / b:.3f}", f"≤ {bar:.2f}")
+    return [table]
 
 
 def failures(state: float) -> Table:
     """Goodput of a year by devices and checkpoint interval, simulated; Young's best interval."""
     r, minutes = Reliability(), (2, 10, 30, 60, 240)
     columns = ("devices", "failures a year", "save", "back after", "best interval")
-    made = _table(
+    table = _table(
         f"goodput of a year, a state of {state / _GB:.0f} GB",
         (*columns, *(f"every {m} min" for m in minutes)),
     )
@@ -105,7 +106,7 @@ def failures(state: float) -> Table:
             np.mean([simulated(60.0 * m, save, between, again, seed=s) for s in range(_YEARS)])
             for m in minutes
         )
-        made.add_row(
+        table.add_row(
             f"{devices:,}",
             f"{YEAR / between:.0f}",
             f"{save:.1f} s",
@@ -113,18 +114,18 @@ def failures(state: float) -> Table:
             f"{best_interval(save, between) / 60:.0f} min",
             *(f"{g:.4f}" for g in goodput),
         )
-    made.caption = (
+    table.caption = (
         f"Simulated, {_YEARS} years each: a GPU fails once in {r.device_hours:,.0f} hours (Llama "
         f"3: 419 interruptions of 16,384 H100s in 54 days), {r.write_rate / _GB:.0f} GB/s of disk "
         f"a node, {r.noticed:.0f} s until it is noticed, {r.requeue:.0f} s to be scheduled again, "
         f"{r.start:.0f} s to start; training stands still for a save, which ours makes in the "
         "background."
     )
-    return made
+    return table
 
 
 def _table(title: str, columns: tuple[str, ...]) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
+    table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
     for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i < 3 else "right")
-    return made
+        table.add_column(column, justify="left" if i < 3 else "right")
+    return table

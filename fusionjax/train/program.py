@@ -36,14 +36,14 @@ from fusionjax.types import Batch, Encoded, Forecast, StepInputs
 
 
 class Program:
-    """init, step, elimination and predict, each compiled once.
+    """init, step, modality selection and predict, each compiled once.
 
     Args:
-      config: the seed in it is ignored; seeds are arguments.
-      mesh: over which everything is split.
+      config: its seed is ignored; seeds are arguments.
+      mesh: over which state and batches are split.
       example: a batch of this process's rows, for its shapes.
       meta_sessions: of the training data; 0 for a program that only predicts.
-      parented: whether a step is given the parameters of a parent.
+      parented: whether a step also takes the parameters of a parent.
 
     Raises:
       InputError: the batch or a parameter does not divide over the mesh.
@@ -67,7 +67,7 @@ class Program:
         fresh = partial(init_state, config)
         shapes = jax.eval_shape(fresh, jnp.uint32(0), self._zeros())
         split = rules.shardings(shapes, mesh)
-        batch, whole = rules.batch_sharding(mesh), rules.replicated(mesh)
+        batch, replicated = rules.batch_sharding(mesh), rules.replicated(mesh)
         self.abstract_state: TrainState = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, split
         )
@@ -77,11 +77,11 @@ class Program:
             out_shardings=split,
             compiler_options=options,
         )
-        held = (split.params,) * parented
+        parent = (split.params,) * parented
         self._step = jax.jit(
             make_step(config, self._sessions),
-            in_shardings=(split, batch, whole, *held),
-            out_shardings=(split, whole),
+            in_shardings=(split, batch, replicated, *parent),
+            out_shardings=(split, replicated),
             donate_argnums=0,
             compiler_options=options,
         )
@@ -89,24 +89,24 @@ class Program:
             jax.jit(
                 make(config),
                 in_shardings=(split.ema_params, batch),
-                out_shardings=whole,
+                out_shardings=replicated,
                 compiler_options=options,
             )
             for make in (make_predict, make_encode)
         )
         self._eliminate = jax.jit(
             make_elimination(config),
-            in_shardings=(split, whole, whole, whole),
-            out_shardings=(split, whole),
+            in_shardings=(split, replicated, replicated, replicated),
+            out_shardings=(split, replicated),
             compiler_options=options,
         )
         self._diagnose = jax.jit(
             make_diagnosis(config),
-            in_shardings=(split.ema_params, whole, whole),
-            out_shardings=whole,
+            in_shardings=(split.ema_params, replicated, replicated),
+            out_shardings=replicated,
             compiler_options=options,
         )
-        self._examined: dict[bool, tuple[Any, list[Site]]] = {}
+        self._examinations: dict[bool, tuple[Any, list[Site]]] = {}
         self._compiled: Future | None = None
 
     def compile_step(self) -> None:
@@ -119,7 +119,7 @@ class Program:
 
     @cached_property
     def lowered_step(self) -> Lowered:
-        """The step before it is compiled: the same text on every process, or they will hang."""
+        """The step before compilation. It must be the same on every process, or they hang."""
         sizes = self._config.train.global_batch_size, meta_batch_size(self._config.train)
         batch, meta = (
             jax.tree.map(
@@ -135,7 +135,7 @@ class Program:
 
     @cached_property
     def digest(self) -> str:
-        """A fingerprint of the step before it is compiled."""
+        """A fingerprint of the step before compilation."""
         return hashlib.sha256(self.lowered_step.as_text().encode()).hexdigest()[:16]
 
     def compiled_step(self) -> Compiled:
@@ -146,9 +146,9 @@ class Program:
 
     @cached_property
     def model_flops(self) -> tuple[float, float] | None:
-        """FLOPs of an ordinary step on each device, and what the device can do a second.
+        """FLOPs of an ordinary step on each device, and the device's peak FLOPs a second.
 
-        None where that is not known: on CPUs, and on accelerators that no plan describes.
+        None where the peak is not known: on CPUs, and on accelerators that no plan describes.
         """
         kind = self.mesh.devices.flat[0].device_kind
         if kind != H100.device_kind:
@@ -156,15 +156,15 @@ class Program:
         try:
             return Module(self.compiled_step().as_text() or "").model_flops, H100.flops
         except (ValueError, LookupError, AssertionError):
-            return None  # a program that the reader does not understand is no reason to stop
+            return None  # a program that hlo.py cannot read must not stop a training
 
     def compiled_predict(self, params: dict, batch: Batch) -> Compiled:
-        """``predict`` for such a batch, compiled anew, to be asked what it needs."""
+        """``predict`` for such a batch, compiled to read its costs."""
         with jax.set_mesh(self.mesh):
             return self._predict.lower(params, rules.to_devices(batch, self.mesh)).compile()
 
     def init(self, seed: int) -> TrainState:
-        """Fresh state, created already split."""
+        """A fresh state, created split over the mesh."""
         with jax.set_mesh(self.mesh):
             return self._init(jnp.uint32(seed))
 
@@ -173,65 +173,66 @@ class Program:
     ) -> tuple[TrainState, dict]:
         """One update on this process's rows. ``state`` is donated, ``parent`` is not.
 
-        A feed without a meta set will do where the weights are not due to move.
+        Inputs may lack the meta set where the step does not update the fusion weights.
         """
         run = self.compiled_step()
         with jax.set_mesh(self.mesh):
-            sent = rules.to_devices(step_inputs, self.mesh)
-            if sent.meta is None and weights.has_meta_set(self._config):
-                sent = dataclasses.replace(sent, meta=self._nothing)
-            return run(state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
+            placed = rules.to_devices(step_inputs, self.mesh)
+            if placed.meta is None and weights.has_meta_set(self._config):
+                placed = dataclasses.replace(placed, meta=self._empty_meta)
+            return run(state, placed, jnp.uint32(seed), *(() if parent is None else (parent,)))
 
     def examine(
         self, state: TrainState, step_inputs: StepInputs, seed: int, parent: dict | None = None
     ) -> tuple[dict[str, bool], list[Site], np.ndarray]:
-        """Every intermediate result of an update that is not made; ``state`` stays as it is.
+        """Checks every intermediate result of an update without applying it.
 
         Returns:
-          What an update is made of, by name, and whether each is non-finite; the
-          intermediate results, and for each of them the same.
+          Whether each part of the update is non-finite, by name; the intermediate results; whether
+          each of those is non-finite.
         """
         with jax.set_mesh(self.mesh):
-            sent = rules.to_devices(step_inputs, self.mesh)
-            args = (state, sent, jnp.uint32(seed), *(() if parent is None else (parent,)))
+            placed = rules.to_devices(step_inputs, self.mesh)
+            args = (state, placed, jnp.uint32(seed), *(() if parent is None else (parent,)))
             has_meta_set = step_inputs.meta is not None
-            if has_meta_set not in self._examined:
+            if has_meta_set not in self._examinations:
                 examine = make_examination(self._config, self._sessions)
                 checked, sites = trace_nonfinite(examine, *args)
 
-                def told(*args: Any) -> tuple[Any, Array]:
-                    found, lost = checked(*args)
-                    return jax.tree.map(lambda x: ~jnp.isfinite(x).all(), found), lost
+                def nonfinite(*args: Any) -> tuple[Any, Array]:
+                    parts, flags = checked(*args)
+                    return jax.tree.map(lambda x: ~jnp.isfinite(x).all(), parts), flags
 
-                platform = self.mesh.devices.flat[0].platform
-                options = compiler_options(platform)
-                whole = rules.replicated(self.mesh)
-                self._examined[has_meta_set] = (
-                    jax.jit(told, out_shardings=whole, compiler_options=options),
+                options = compiler_options(self.mesh.devices.flat[0].platform)
+                self._examinations[has_meta_set] = (
+                    jax.jit(
+                        nonfinite,
+                        out_shardings=rules.replicated(self.mesh),
+                        compiler_options=options,
+                    ),
                     sites,
                 )
-            run, sites = self._examined[has_meta_set]
-            found, lost = jax.device_get(run(*args))
-        by_name = jax.tree_util.tree_leaves_with_path(found)
-        return {rules.path_name(p): bool(x) for p, x in by_name}, sites, lost
+            run, sites = self._examinations[has_meta_set]
+            parts, flags = jax.device_get(run(*args))
+        by_path = jax.tree_util.tree_leaves_with_path(parts)
+        return {rules.path_name(p): bool(x) for p, x in by_path}, sites, flags
 
     @cached_property
-    def _nothing(self) -> Batch:
-        """A meta set of zeros that stays on the devices, for the steps that do not look at it."""
+    def _empty_meta(self) -> Batch:
+        """A meta set of zeros on the devices, for the steps that do not use one."""
         rows = meta_batch_size(self._config.train) // jax.process_count()
         return rules.to_devices(self._zeros(rows), self.mesh)
 
     def encode(self, params: dict, batches: Iterable[Batch]) -> tuple[Encoded, Batch]:
-        """All rows of some equal batches, encoded, and the rows without their inputs; on the host.
+        """All rows of equally large batches, encoded, and the rows without inputs; on the host.
 
-        Every process gives all rows and sends its own to the devices. Rows that only pad the last
-        batch are left out.
+        Every process passes all rows; each sends its own to the devices. Padding is left out.
         """
         parts = []
         with jax.set_mesh(self.mesh):
             for batch in batches:
                 encoded = self._encode(params, rules.to_devices(_own(batch), self.mesh))
-                # Not what was encoded: thousands of samples of sound and video would fill the host.
+                # Without inputs: thousands of samples of sound and video would fill the host.
                 labelled = dataclasses.replace(batch, inputs={}, present={})
                 parts.append((jax.device_get(encoded), labelled))
         real = np.concatenate([batch.weight for _, batch in parts]) > 0
@@ -240,17 +241,17 @@ class Program:
     def eliminate(
         self, state: TrainState, encoded: Encoded, batch: Batch, session: Int64[np.ndarray, "N"]
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Drops the modalities that the meta set does not miss; see ``make_elimination``.
+        """Removes modalities that do not lower the held-out loss; see ``make_elimination``.
 
         Args:
-          state: of the run; its averaged parameters are asked.
+          state: of the run; its averaged parameters are evaluated.
           encoded: every meta sample.
-          batch: the same.
-          session: of every sample, as a number in [0, N), in time order.
+          batch: the same samples.
+          session: of each sample, numbered in time order.
         """
         with jax.set_mesh(self.mesh):
-            state, said = self._eliminate(state, encoded, batch, session.astype(np.int32))
-        return state, jax.device_get(said)
+            state, outcome = self._eliminate(state, encoded, batch, session.astype(np.int32))
+        return state, jax.device_get(outcome)
 
     def diagnose(self, params: dict, encoded: Encoded, batch: Batch) -> Diagnosis:
         """The fusion's indicators on some encoded samples."""
@@ -268,7 +269,7 @@ class Program:
 
 
 def _own(batch: Batch) -> Batch:
-    """This process's rows of a batch that all processes have."""
+    """This process's rows of a batch that every process has."""
     rows = np.array_split(np.arange(len(batch.weight)), jax.process_count())
     return jax.tree.map(lambda x: x[rows[jax.process_index()]], batch)
 
@@ -280,5 +281,5 @@ def flops(compiled: Compiled) -> float:
 
 
 def meta_batch_size(config: TrainConfig) -> int:
-    """Meta set samples a step: a microbatch, so that memory does not grow."""
+    """Meta samples a step: as many as a microbatch, so that memory does not grow."""
     return config.global_batch_size // config.grad_accum_steps

@@ -1,7 +1,7 @@
-"""Samples that a training does not take at face value: taken out, or weighed less, on file.
+"""The samples that a training excludes or gives another weight, in ``samples.json`` of its folder.
 
-``samples.json`` in a training's folder: written when a sample broke the loss, or by a person
-(launch/samples.py), and read when training starts or goes on.
+Written when a sample makes the loss non-finite, or by a person (launch/samples.py); read when
+training starts or resumes.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ _FILE = "samples.json"
 class Entry:
     """One sample's weight and the reason for it."""
 
-    weight: float  # 0: taken out
-    since: int  # the step from which it counts
+    weight: float  # 0: excluded
+    since: int  # the first step it applies to
     why: str
     sample: dict[str, Any]  # where it comes from
 
 
 def read(folder: Path) -> dict[int, Entry]:
-    """By ``sample_id``; empty where there is no file.
+    """The entries by ``sample_id``; empty without a file.
 
     Raises:
       InputError: the file is damaged.
@@ -53,10 +53,10 @@ def write(folder: Path, entries: dict[int, Entry]) -> None:
 
 
 class Exclusions:
-    """The samples that one training excludes or weighs anew, over all its restarts.
+    """The samples that one training excludes or reweights, over all its restarts.
 
     Args:
-      folder: of the training; None keeps nothing.
+      folder: of the training; None writes nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -68,32 +68,32 @@ class Exclusions:
 
     @property
     def excluded(self) -> int:
-        """How many samples have no weight at all."""
+        """The number of samples of weight 0."""
         return sum(e.weight == 0 for e in self._entries.values())
 
     @property
     def weights(self) -> dict[int, tuple[float, int]]:
-        """What a feed asks: weight and first step, by ``sample_id``."""
+        """Weight and first step by ``sample_id``, for a batch source."""
         return {row: (entry.weight, entry.since) for row, entry in self._entries.items()}
 
     def add(self, samples: list[dict[str, Any]], step: int, why: str) -> None:
-        """Excludes samples, as ``Windows.describe`` gives them, from a step on."""
+        """Excludes samples, as ``Windows.describe`` returns them, from a step on."""
         self._entries |= {s["sample_id"]: Entry(0.0, step, why, s) for s in samples}
         if self._folder is not None and processes.first():
             write(self._folder, self._entries)
 
     def without_excluded(self, training_data: TrainingData, step: int) -> TrainingData:
-        """The training data without the samples that were excluded by a step."""
+        """The training data without the samples excluded at ``step``."""
         excluded = (row for row, e in self._entries.items() if e.weight == 0 and e.since <= step)
-        out = np.array([*excluded], int)
+        rows = np.array([*excluded], int)
 
-        def kept(samples: Samples | None) -> Samples | None:
-            return None if samples is None else samples.take(~np.isin(samples.row, out))
+        def remaining(samples: Samples | None) -> Samples | None:
+            return None if samples is None else samples.take(~np.isin(samples.row, rows))
 
-        whole = kept(training_data.all)
-        assert whole is not None
+        every = remaining(training_data.all)
+        assert every is not None
         return (
-            TrainingData(whole, kept(training_data.inner), kept(training_data.meta))
-            if len(out)
+            TrainingData(every, remaining(training_data.inner), remaining(training_data.meta))
+            if len(rows)
             else training_data
         )

@@ -1,7 +1,7 @@
-"""Where a training's loss has been, its best state, and when to go back to it.
+"""Detects that the training loss has rebounded, and restores the best state.
 
-The host looks once a window, when it has sent off the next step: the median of the window's
-losses and its standard error. A loss is judged against the run's own noise, in standard errors.
+Once a window, after the next step was dispatched, the host reads the median of the window's losses
+and its standard error. The rise over the best window is measured in standard errors.
 """
 
 import bisect
@@ -18,15 +18,15 @@ from fusionjax.train import guards
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.state import TrainState
 
-# Standard error of a median of normal values: 1.2533 deviations over the root of their number; a
-# deviation is 1.4826 median ones.
+# The standard error of the median of n normal values is 1.2533 σ / √n, and σ is 1.4826 median
+# absolute deviations.
 _ERROR = 1.2533 * 1.4826
-_USUAL = 10  # looks that say how large a standard error usually is
+_RECENT = 10  # windows whose median standard error is the typical one
 
 
 @dataclasses.dataclass(frozen=True)
 class LossWindow:
-    """The losses of the updates up to a step, in one number."""
+    """The median loss of the window that ends at a step."""
 
     step: int
     loss: float  # median
@@ -34,30 +34,30 @@ class LossWindow:
 
     @staticmethod
     def of(step: int, losses: np.ndarray) -> "LossWindow":
-        middle = float(np.median(losses))
-        spread = float(np.median(np.abs(losses - middle)))
-        return LossWindow(step, middle, _ERROR * spread / math.sqrt(len(losses)))
+        median = float(np.median(losses))
+        deviation = float(np.median(np.abs(losses - median)))
+        return LossWindow(step, median, _ERROR * deviation / math.sqrt(len(losses)))
 
-    def above(self, other: "LossWindow", usual: float = 0.0) -> float:
+    def above(self, other: "LossWindow", least_error: float = 0.0) -> float:
         """How many standard errors this loss is above another.
 
         Args:
-          other: an earlier look.
-          usual: the least that a standard error is taken to be: that of few losses is itself noise.
+          other: an earlier window.
+          least_error: lower bound of both standard errors, as those of few losses are noisy.
         """
-        noise = math.hypot(max(self.error, usual), max(other.error, usual))
+        noise = math.hypot(max(self.error, least_error), max(other.error, least_error))
         return (self.loss - other.loss) / max(noise, 1e-6 * abs(other.loss), 1e-12)
 
 
 @dataclasses.dataclass(frozen=True)
 class GuardDecision:
-    """What follows from a look at the losses.
+    """What to do after a window.
 
     Attributes:
-      halted: a step was non-finite; the state waits.
-      state: to go on from, if the loss has rebounded and there still is a way back.
-      seen: the look, if it has.
-      best: and the one that it is compared with.
+      halted: a step was non-finite; updates are suspended.
+      state: to restore, if the loss has rebounded and a rollback is left.
+      seen: the window, if its loss has rebounded.
+      best: the window that it was compared with.
     """
 
     halted: bool = False
@@ -67,23 +67,23 @@ class GuardDecision:
 
     @property
     def acts(self) -> bool:
-        """Whether anything follows."""
+        """Whether there is anything to do."""
         return self.halted or self.seen is not None
 
 
 @dataclasses.dataclass
 class History:
-    """What a run remembers of its losses, over all its restarts; JSON beside its checkpoints."""
+    """The history of a run's losses, over all its restarts; stored as JSON in its checkpoints."""
 
     looks: list[LossWindow] = dataclasses.field(default_factory=list)
-    best: LossWindow | None = None  # of the state that is gone back to; ``step`` is that state's
-    pending: int | None = None  # step of the state that the next look is about
+    best: LossWindow | None = None  # ``step`` is that of the best state
+    pending: int | None = None  # step of the state that the next window will rate
     rollbacks: int = 0
 
     def usual_error(self) -> float:
-        """Median of the last looks' standard errors."""
+        """Median standard error of the last windows."""
         return float(
-            np.median([look.error for look in self.looks[-_USUAL:] or [LossWindow(0, 0, 0)]])
+            np.median([look.error for look in self.looks[-_RECENT:] or [LossWindow(0, 0, 0)]])
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -96,17 +96,17 @@ class History:
 
 
 class Rebound:
-    """Keeps the best state and goes back to it.
+    """Keeps the best state and restores it.
 
-    Small states are copied on the devices at every look and go into the checkpoints too, so that a
-    resumed run has them; of large ones the best checkpoint is kept. A state's worth is the loss of
-    the updates that follow it: one that a last bad update spoiled is never the best.
+    Small states are copied on the devices every window, and into the checkpoints, so that a resumed
+    run has them; of large ones the best checkpoint is kept. A state is rated by the loss of the
+    updates after it, so a state spoiled by its last update is never the best.
 
     Args:
       guard: thresholds of the run.
       like: shapes and shardings of its state.
-      turns: steps at which what the loss means changes: nothing before one is compared with
-        anything after.
+      loss_changes: steps at which the meaning of the loss changes; losses before and after one are
+        never compared.
       checkpoints: of the run; None keeps no large state.
     """
 
@@ -123,15 +123,15 @@ class Rebound:
         size = sum(n * x.dtype.itemsize for n, x in zip(shares, jax.tree.leaves(like), strict=True))
         self.in_memory = size <= guard.memory_bytes
         self.copies: dict[str, TrainState] = {}  # "best" and "pending", in memory
-        self._held: tuple[int, tuple[Any, list], TrainState | None] | None = None
+        self._snapshot: tuple[int, tuple[Any, list], TrainState | None] | None = None
         self._like = like
         split = jax.tree.map(lambda x: x.sharding, like)
         self._copy = jax.jit(lambda s: jax.tree.map(jnp.copy, s), out_shardings=split)
-        self._back = jax.jit(self._returned, static_argnums=2, out_shardings=split)
+        self._restore = jax.jit(self._restored, static_argnums=2, out_shardings=split)
         self._free = jax.jit(self._freed, donate_argnums=0, out_shardings=split)
 
     def resume(self, history: dict[str, Any], copies: dict[str, TrainState]) -> None:
-        """Goes on with what a checkpoint holds."""
+        """Continues from a checkpoint's history and copies."""
         self.history, self.copies = History.from_json(history), copies
         if self.in_memory and "best" not in copies:
             self.history.best = None
@@ -140,59 +140,60 @@ class Rebound:
         self._protect()
 
     def hold(self, done: int, state: TrainState) -> None:
-        """Keeps what the look after this step needs, to be read by the next ``look``."""
+        """Stores this step's window on the device; the next ``look`` reads it."""
         if self._guard.window and done % self._guard.window == 0:
-            small = jax.tree.map(jnp.copy, (state.guard, guards.counters(state)))
-            self._held = done, small, self._copy(state) if self.in_memory else None
+            now = jax.tree.map(jnp.copy, (state.guard, guards.counters(state)))
+            self._snapshot = done, now, self._copy(state) if self.in_memory else None
 
     def rewind(self) -> None:
-        """What is held belongs to a step that was not made."""
-        self._held = None
+        """Drops the stored window, which belongs to a step that was undone."""
+        self._snapshot = None
 
     def saves(self, step: int) -> None:
-        """A checkpoint is about to be written: of a large state it is what a later look is about.
+        """A checkpoint is about to be written; a large state in it is rated by a later window.
 
-        One that still waits to be judged stays: looks may be further apart than checkpoints.
+        An earlier one that is not rated yet has priority: windows may be longer than the interval
+        between checkpoints.
         """
         if not self.in_memory and self.history.pending is None:
             self.history.pending = step
             self._protect()
 
-    def settled(self, step: int, state: TrainState) -> None:
-        """The fusion was settled: no way leads to before that. What follows is judged anew."""
-        self._forget()
-        self._held = None
+    def modalities_selected(self, step: int, state: TrainState) -> None:
+        """Modalities were selected: earlier states cannot be restored; losses are compared anew."""
+        self._clear()
+        self._snapshot = None
         if self._guard.window and self.in_memory:
             self.history.best = LossWindow(step, math.inf, 0.0)
             self.copies["best"] = self._copy(state)
 
-    def kept(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
-        """What a checkpoint holds of this, beside the state."""
+    def to_checkpoint(self) -> tuple[dict[str, Any], dict[str, TrainState]]:
+        """The history and the copies that a checkpoint stores beside the state."""
         return self.history.to_json(), dict(self.copies)
 
     def look(self) -> GuardDecision:
-        """Reads what is held, if anything, and says what follows."""
-        if self._held is None:
+        """Reads the stored window, if any, and decides what to do."""
+        if self._snapshot is None:
             return GuardDecision()
-        (step, now, copy), self._held = self._held, None
+        (step, now, copy), self._snapshot = self._snapshot, None
         guard, window, h = now[0], self._guard.window, self.history
         losses, count, halted = jax.device_get((guard.losses, guard.count, guard.halted))
         if halted or count < window:
             return GuardDecision(halted=bool(halted))
-        seen, turn = LossWindow.of(step, losses), self._turn(step - 1)
+        seen, phase = LossWindow.of(step, losses), self._phase(step - 1)
         h.looks.append(seen)
-        if h.best and self._turn(h.best.step) != turn:
-            self._forget()
-        if self._turn(step - window) != turn:
+        if h.best and self._phase(h.best.step) != phase:
+            self._clear()
+        if self._phase(step - window) != phase:
             h.pending = None
             self.copies.pop("pending", None)
             self._protect()
             return GuardDecision()
-        best, usual = h.best, h.usual_error()
-        if best and self._guard.loss_zscore and seen.above(best, usual) > self._guard.loss_zscore:
+        best, error = h.best, h.usual_error()
+        if best and self._guard.loss_zscore and seen.above(best, error) > self._guard.loss_zscore:
             state = self.back(now)
             if state is None:
-                h.best = None  # told once, not at every look from here on
+                h.best = None  # reported once, not at every later window
             return GuardDecision(state=state, seen=seen, best=best)
         if h.pending is not None and h.pending <= step - window:
             if best is None or seen.loss < best.loss:
@@ -206,12 +207,12 @@ class Rebound:
         return GuardDecision()
 
     def back(self, now: tuple[Any, list]) -> TrainState | None:
-        """The best state at another's step and a lower learning rate; None where it is too late.
+        """The best state with the present counters and a lower learning rate; None if none is left.
 
-        The steps between are not made again: neither are the batches that led astray.
+        The steps since are not repeated, so the batches that spoiled the state are not either.
 
         Args:
-          now: guard and counters of the other, as ``guards.counters`` gives them.
+          now: the present guard, and the counters as ``guards.counters`` returns them.
         """
         h = self.history
         if h.best is None or h.rollbacks >= self._guard.max_rollbacks:
@@ -220,38 +221,38 @@ class Rebound:
         if best is None:
             return None
         h.rollbacks, h.pending = h.rollbacks + 1, None
-        return self._back(best, now, self._guard.lr_backoff)
+        return self._restore(best, now, self._guard.lr_backoff)
 
     def _from_disk(self, step: int) -> TrainState | None:
-        assert self._checkpoints is not None, "without them no large state is ever the best"
+        assert self._checkpoints is not None, "only checkpoints keep large states"
         return self._checkpoints.restored(step, self._like)
 
     def freed(self, state: TrainState) -> TrainState:
-        """A state that halted, free to move again."""
+        """A halted state with updates allowed again."""
         return self._free(state)
 
     @staticmethod
-    def _returned(best: TrainState, now: tuple[Any, list], rate: float) -> TrainState:
+    def _restored(best: TrainState, now: tuple[Any, list], rate: float) -> TrainState:
         guard, counters = now
         state = guards.with_counters(best, counters)
-        return dataclasses.replace(state, guard=guards.slowed(guard, rate))
+        return dataclasses.replace(state, guard=guards.after_rollback(guard, rate))
 
     @staticmethod
     def _freed(state: TrainState) -> TrainState:
         free = dataclasses.replace(state.guard, halted=jnp.zeros((), bool))
         return dataclasses.replace(state, guard=free)
 
-    def _turn(self, step: int) -> int:
+    def _phase(self, step: int) -> int:
         return bisect.bisect_right(self._loss_changes, step)
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.history.best = self.history.pending = None
         self.copies = {}
         self._protect()
 
     def _protect(self) -> None:
-        """Tells which checkpoints must stay."""
+        """Names the checkpoints that must not be deleted."""
         if self._checkpoints is not None and not self.in_memory:
             h = self.history
-            kept = h.pending, h.best.step if h.best else None
-            self._checkpoints.protected = {step for step in kept if step is not None}
+            steps = h.pending, h.best.step if h.best else None
+            self._checkpoints.protected = {step for step in steps if step is not None}

@@ -1,4 +1,4 @@
-"""A run from config to checkpoint: data, windows, program and loop put together."""
+"""A run from config to checkpoint: combines data, windows, program and loop."""
 
 import dataclasses
 import math
@@ -30,14 +30,14 @@ from fusionjax.train.telemetry import progress_bar, say
 
 
 def open_market(config: Config) -> Market:
-    """The prepared data of a config; prepares it first where that was not done."""
+    """The prepared data of a config; prepares it first if needed."""
     with processes.first_alone(), progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     return store.load(folder)
 
 
 def audited_market(config: Config) -> tuple[Market, Audit]:
-    """The data to train on, looked at first.
+    """The prepared data and its audit.
 
     Raises:
       InputError: it is not fit to train on.
@@ -57,18 +57,18 @@ def make_program(
     *,
     parented: bool = False,
 ) -> Program:
-    """The compiled functions for the shapes that ``windows`` gives."""
+    """The compiled functions for the shapes of ``windows``."""
     example = next(evaluation_batches(np.zeros(1, int), windows, 1))
     return Program(config, mesh, example, meta_sessions, parented=parented)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trainer(Run):
-    """A run with all that it learns from, ready to train any seed.
+    """A run with its training data, ready to train any seed.
 
     Attributes:
       training_data: what is learned from.
-      info: what its checkpoints say beside the state.
+      info: the description in its checkpoints.
       audit: of the data.
     """
 
@@ -87,7 +87,7 @@ class Trainer(Run):
         Args:
           config: of the run.
           mesh: to train on.
-          coreset: says which rows of the market to train on; None for all of them.
+          coreset: returns the rows of the market to train on; None for all.
 
         Raises:
           InputError: anything wrong with data, config or mesh.
@@ -95,18 +95,20 @@ class Trainer(Run):
         market, audited = audited_market(config)
         first, last = config.data.splits[config.train.split]
         days = samples.period(config, config.train.split)
-        chosen = samples.training_data(market, config, *days, weights.meta_fraction(config))
-        kept = coreset(config, market)
-        if kept is not None:
-            chosen = chosen.only(kept)
+        training_data = samples.training_data(market, config, *days, weights.meta_fraction(config))
+        rows = coreset(config, market)
+        if rows is not None:
+            training_data = training_data.only(rows)
         scaler = Scaler.fit(market, days[1])
         windows = Windows(market, config, scaler)
-        program = make_program(config, mesh, windows, chosen.meta_sessions)
+        program = make_program(config, mesh, windows, training_data.meta_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
-        return Trainer(config, windows, program, training_data=chosen, info=info, audit=audited)
+        return Trainer(
+            config, windows, program, training_data=training_data, info=info, audit=audited
+        )
 
     def describe(self) -> None:
-        """Says what will be trained on what, before the first step."""
+        """Prints samples, parameters and mesh before the first step."""
         from clu import parameter_overview
 
         mesh = self.program.mesh
@@ -124,17 +126,17 @@ class Trainer(Run):
             )
 
     def preflight(self, folder: Path) -> None:
-        """Looks at processes, disk, clocks and network before the first step; keeps the audit.
+        """Checks processes, disk, clocks and network before the first step; writes the audit.
 
         Raises:
-          InputError: the run cannot go well.
+          InputError: a check failed.
         """
         state = self.program.abstract_state
         size = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
-        kept = self.config.train.keep_checkpoints
+        keep = self.config.train.keep_checkpoints
         config = self.config.to_json()
         with processes.Watchdog(self.config.train.hang_seconds):  # the first collectives are here
-            for line in preflight.check(self.program.mesh, config, folder, size, kept):
+            for line in preflight.check(self.program.mesh, config, folder, size, keep):
                 say(f"preflight: {line}")
         if processes.first():
             self.audit.save(folder)
@@ -147,13 +149,13 @@ class Trainer(Run):
         begun: float | None = None,
         hooks: Sequence[Hook] = (),
     ) -> TrainState:
-        """Trains one seed into ``folder``, or goes on with what it holds.
+        """Trains one seed into ``folder``, or resumes the training that it holds.
 
         Args:
           seed: of the run.
           folder: of this training.
           stop: see ``fit``.
-          begun: when the process began, seconds since 1970, if that is this training's start.
+          begun: start of the process, seconds since 1970, if this training is its first.
           hooks: see ``fit``.
         """
         run = self.with_seed(seed, f"seed {seed}")

@@ -1,4 +1,4 @@
-"""What a run is: its config, its data, its parents; what may change between two starts of it."""
+"""A run's description: config, data, parent; and which keys may change when it resumes."""
 
 import dataclasses
 import json
@@ -9,11 +9,11 @@ from fusionjax.config import Config
 from fusionjax.data.windows import Scaler
 from fusionjax.errors import InputError
 
-# Keys that may change between two starts of one run: they alter no number that training computes.
+# Keys that may change when a run resumes: they alter no number that training computes.
 _FREE = (
     "name",
     "mesh",
-    "model.remat",  # what is kept, and what is computed again: the same arithmetic
+    "model.remat",  # what is stored and what is recomputed: the same arithmetic
     "selection",
     "evaluate",
     "ladder",
@@ -41,7 +41,7 @@ _FREE = (
 
 @dataclasses.dataclass(frozen=True)
 class RunInfo:
-    """What a checkpoint says about itself beside the arrays."""
+    """The description of a run that a checkpoint stores beside the arrays."""
 
     config: Config
     fingerprint: str  # of the prepared data it was trained on
@@ -49,7 +49,7 @@ class RunInfo:
     trained_from: str  # first target day of all it learned from, its parents' rows included
     trained_until: str  # last day whose labels it may have seen
     parent: str | None  # run folder and step it was fine-tuned from
-    # The drift detectors' state when a service made it, with which another service goes on.
+    # State of the service's drift detectors at that time, from which another service continues.
     watch: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -89,20 +89,20 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
             "start a new --workdir"
         )
     for name in ("parent", "scaler", "trained_from", "trained_until"):
-        was, asked = getattr(stored, name), getattr(new, name)
-        if was != asked:
+        was, now = getattr(stored, name), getattr(new, name)
+        if was != now:
             raise InputError(
-                f"{folder}: holds a run with {name} {was}, asked for {asked}; use another --workdir"
+                f"{folder}: holds a run with {name} {was}, asked for {now}; use another --workdir"
             )
-    old, now = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
+    old_keys, new_keys = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
     lines = [
-        f"  {k}: was {old.get(k)}, now {now.get(k)}"
-        for k in sorted(old | now)
-        if old.get(k) != now.get(k) and not k.startswith(_FREE)
+        f"  {k}: was {old_keys.get(k)}, now {new_keys.get(k)}"
+        for k in sorted(old_keys | new_keys)
+        if old_keys.get(k) != new_keys.get(k) and not k.startswith(_FREE)
     ]
-    was, asked = list(stored.config.targets), list(new.config.targets)
-    if was != asked and not lines:  # whose outputs are which
-        lines = [f"  targets: was in the order {', '.join(was)}, now {', '.join(asked)}"]
+    was, now = list(stored.config.targets), list(new.config.targets)
+    if was != now and not lines:  # their order is that of the model's outputs
+        lines = [f"  targets: was in the order {', '.join(was)}, now {', '.join(now)}"]
     if lines:
         raise InputError(
             f"{folder}: holds a run of another config:\n"

@@ -1,4 +1,4 @@
-"""How a training begins: fresh, from a parent's state, or where its newest checkpoint stands."""
+"""Starts a training: fresh, from a parent's state, or from its newest checkpoint."""
 
 import jax
 
@@ -22,7 +22,7 @@ from fusionjax.train.state import TrainState, with_pretrained
 def begin(
     run: Run, training_data: TrainingData, output: Output | None, inherited: Inheritance | None
 ) -> tuple[TrainingLoop, Rebound]:
-    """Compiles the step, makes or restores the state, and the memory of the run's losses.
+    """Compiles the step; creates or restores the state and the history of losses.
 
     Raises:
       InputError: the output holds another run, or the processes do not run the same program.
@@ -38,8 +38,8 @@ def begin(
     goodput = Goodput(
         folder if processes.first() else None, None if output is None else output.begun
     )
-    turns = [] if training_data.meta is None else weights.loss_changes(config)
-    rebound = Rebound(config.guard, program.abstract_state, turns, checkpoints)
+    loss_changes = [] if training_data.meta is None else weights.loss_changes(config)
+    rebound = Rebound(config.guard, program.abstract_state, loss_changes, checkpoints)
     with processes.Watchdog(config.train.hang_seconds):
         if checkpoints is None or checkpoints.latest() is None:
             with goodput.spent("init"):
@@ -58,7 +58,7 @@ def begin(
 def _restored(
     checkpoints: Checkpoints, program: Program, rebound: Rebound, goodput: Goodput
 ) -> TrainState:
-    """The newest checkpoint's state; ``rebound`` remembers what the run had seen by then."""
+    """The newest checkpoint's state; also restores ``rebound`` from it."""
     with goodput.spent("restore"):
         state = checkpoints.restore(program.abstract_state)
         step, history = int(state.step), checkpoints.history()
@@ -73,7 +73,7 @@ def _restored(
 
 
 def _fresh(run: Run) -> TrainState:
-    """Where a run of a config's seed begins: random, but for what is pretrained."""
+    """The initial state of a run: random, except for pretrained encoders."""
     state = run.program.init(run.config.seed)
     for name, modality in run.config.modalities.items():
         if pretrained := modality.pretrained():
@@ -84,7 +84,7 @@ def _fresh(run: Run) -> TrainState:
 def batch_source(
     config: Config, training_data: TrainingData, windows: Windows, replay: Replay | None = None
 ) -> BatchSource:
-    """What ``fit`` trains on: a function of the config's seed and the step."""
+    """The inputs of each step: a function of the config's seed and the step."""
     plan = BatchPlan(
         config.train.global_batch_size,
         meta_batch_size(config.train),

@@ -1,4 +1,4 @@
-"""All that a run must remember between two steps."""
+"""The training state: everything that one step hands to the next."""
 
 import dataclasses
 from typing import Any
@@ -19,23 +19,24 @@ from fusionjax.types import Batch
 
 @struct.dataclass
 class Guard:
-    """What the last updates were like; part of the state, so that a resumed run judges alike.
+    """Losses and gradient norms of the last updates; part of the state, so that a resumed run
+    decides alike.
 
-    W is ``guard.window``. The arrays are rings: entry number ``count`` goes to ``count % W``.
+    W is ``guard.window``. The arrays are ring buffers: entry ``count`` goes to ``count % W``.
     """
 
     losses: Float[Array, "W"]
-    norms: Float[Array, "W"]  # log of the gradient's, skipped ones included
+    norms: Float[Array, "W"]  # log of the gradient norm, of skipped updates too
     count: Int[Array, ""]
-    skipped: Int[Array, ""]  # updates left out, over the run
-    in_row: Int[Array, ""]  # of them, without one made between
+    skipped: Int[Array, ""]  # skipped updates, over the run
+    in_row: Int[Array, ""]  # consecutive skipped updates
     halted: Bool[Array, ""]  # a step was non-finite: updates are no-ops until the host clears it
     rate: Float[Array, ""]  # factor on the learning rate
 
 
 @struct.dataclass
 class TrainState:
-    """Everything that a resumed run needs to go on bit for bit.
+    """Everything that a resumed run needs to continue bit for bit.
 
     The data position is ``step`` itself: batch number ``step`` is a function of the seed.
     """
@@ -43,13 +44,13 @@ class TrainState:
     step: Int[Array, ""]  # completed updates
     params: Any
     opt_state: Any
-    weights_opt_state: Any  # of a fusion's weights that the meta set teaches; () without them
+    weights_opt_state: Any  # of fusion weights learned from the meta set; () without
     ema_params: Any  # averaged parameters: the teacher, and what evaluate and predict use
-    guard: Guard  # what the last updates were like
+    guard: Guard
 
 
 def fresh_guard(config: GuardConfig) -> Guard:
-    """No update seen yet."""
+    """The guard before the first update."""
     return Guard(
         losses=jnp.zeros(config.window),
         norms=jnp.zeros(config.window),
@@ -62,7 +63,7 @@ def fresh_guard(config: GuardConfig) -> Guard:
 
 
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
-    """Fresh state; jitted with output shardings it is made split. ``example`` gives shapes."""
+    """A fresh state; ``example`` gives shapes. Jit it with output shardings to create it split."""
     params = Forecaster(config).init(jax.random.key(seed), example)["params"]
     learns = FUSIONS[config.model.fusion].learns_weights
     return TrainState(
@@ -80,9 +81,9 @@ def with_pretrained(state: TrainState, modality: str, weights: dict) -> TrainSta
     """A fresh state in which a part of a modality's encoder starts from pretrained weights.
 
     Args:
-      state: as ``init_state`` made it, split over a mesh or not.
+      state: of ``init_state``, split over a mesh or not.
       modality: whose encoder.
-      weights: parameters by the name of its submodules, the same on every process.
+      weights: parameters by submodule name, the same on every process.
     """
 
     def put(params: Any) -> Any:

@@ -29,57 +29,60 @@ from fusionjax.types import Batch, Encoded, Fused, Labels, StepInputs
 def make_step(
     config: Config, meta_sessions: float = 0.0
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Builds ``step(state, feed, seed, parent=None) -> (state, metrics)``.
+    """Builds ``step(state, step_inputs, seed, parent=None) -> (state, metrics)``.
 
     The loss is a weighted sum of each head's mean over the labels of the *global* batch, whatever
     the number of devices or microbatches. ``seed`` is an argument, so that runs of several seeds
     share one compiled program.
 
     With a fusion that learns weights a step has two parts. Encoders and heads learn from the batch,
-    toward labels that the teacher (the averaged heads on the live features) softens; then, when
-    due, the fusion's weights learn from the meta set, through encoders held still.
+    on labels softened by the teacher (the averaged heads on the current features). Then, when due,
+    the fusion weights learn from the meta set, with the encoders fixed.
 
-    A fine-tuning may be held to its parent's parameters: by their distance (L2-SP, Li et al.,
-    2018; ``finetune.l2_sp``) and by labels mixed with the parent's forecasts (learning without
-    forgetting, Li & Hoiem, 2016; ``finetune.distillation_weight``).
+    A fine-tuning may be regularised toward its parent: by the distance of the parameters (L2-SP, Li
+    et al., 2018; ``finetune.l2_sp``) and by labels mixed with the parent's forecasts (learning
+    without forgetting, Li & Hoiem, 2016; ``finetune.distillation_weight``).
 
     Args:
       config: of the run.
-      meta_sessions: how many sessions the meta set has; says how much it is worth.
+      meta_sessions: sessions of the meta set; the more, the weaker the prior of equal weights.
     """
 
     def step(
         state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any = None
     ) -> tuple[TrainState, Metrics]:
-        made = _proposed(state, step_inputs, seed, parent, config)
-        params, opt_state = made.params, made.opt_state
+        proposed = _proposed(state, step_inputs, seed, parent, config)
+        params, opt_state = proposed.params, proposed.opt_state
         weights_opt_state = state.weights_opt_state
-        finite = _numbers((made.loss, made.norm, made.observed))
+        finite = _all_finite((proposed.loss, proposed.norm, proposed.observed))
         if weights.has_meta_set(config):
             assert step_inputs.meta is not None
-            # Only φ passes through: all parameters would be copied.
+            # Only φ passes through the conditional, which copies what it returns.
             phi, weights_opt_state = jax.lax.cond(
                 weights.is_update_step(config, state.step),
-                partial(_distil, config=config, meta_sessions=meta_sessions),
+                partial(_update_weights, config=config, meta_sessions=meta_sessions),
                 lambda params, opt_state, meta: (weights.get(params), opt_state),
                 params,
                 weights_opt_state,
                 step_inputs.meta,
             )
             params = weights.put(params, phi)
-            finite &= _numbers(phi)
+            finite &= _all_finite(phi)
         guard, count = state.guard, state.step + 1
         ema = running_mean(state.ema_params, params, state.step, config.train.ema_decay)
         new = (params, opt_state, weights_opt_state, ema)
         if config.guard.window:
             old = (state.params, state.opt_state, state.weights_opt_state, state.ema_params)
-            guard, moves, takes = guards.judge(guard, made.loss, made.norm, finite, config.guard)
-            new, count = guards.chosen(takes, new, old, moves), state.step + moves.astype(jnp.int32)
+            guard, advances, applied = guards.judge(
+                guard, proposed.loss, proposed.norm, finite, config.guard
+            )
+            new = guards.select(applied, new, old, advances)
+            count = state.step + advances.astype(jnp.int32)
         metrics = {
-            "loss": made.loss,
-            **{f"loss_{k}": v for k, v in made.means.items()},
-            "grad_norm": made.norm,
-            "learning_rate": made.learning_rate,
+            "loss": proposed.loss,
+            **{f"loss_{k}": v for k, v in proposed.means.items()},
+            "grad_norm": proposed.norm,
+            "learning_rate": proposed.learning_rate,
             "skipped": guard.skipped,
             "halted": guard.halted,
         }
@@ -89,33 +92,33 @@ def make_step(
 
 
 def make_examination(config: Config, meta_sessions: float = 0.0) -> Callable[..., dict[str, Any]]:
-    """Builds ``examine(state, feed, seed, parent=None)``: all that an update would be made of.
+    """Builds ``examine(state, step_inputs, seed, parent=None)``: all parts of an update.
 
-    The loss, its parts and gradients, their norm, what the fusion observed, and what its weights
-    would become where the feed has a meta set.
+    The loss, its parts and gradients, their norm, the fusion's observations and, where the inputs
+    have a meta set, the new fusion weights.
     """
 
     def examine(
         state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any = None
     ) -> dict[str, Any]:
-        made = _proposed(state, step_inputs, seed, parent, config)
-        found = {"loss": made.loss, "parts": made.means, "gradients": made.grads}
-        found |= {"norm": made.norm, "observed": made.observed}
+        proposed = _proposed(state, step_inputs, seed, parent, config)
+        parts = {"loss": proposed.loss, "parts": proposed.means, "gradients": proposed.grads}
+        parts |= {"norm": proposed.norm, "observed": proposed.observed}
         if step_inputs.meta is not None:
-            found["weights"], _ = _distil(
-                made.params,
+            parts["weights"], _ = _update_weights(
+                proposed.params,
                 state.weights_opt_state,
                 step_inputs.meta,
                 config=config,
                 meta_sessions=meta_sessions,
             )
-        return found
+        return parts
 
     return examine
 
 
 class _Proposed(NamedTuple):
-    """What a batch asks for, before anybody judged it."""
+    """An update before the guards have checked it."""
 
     loss: Array
     means: Metrics
@@ -148,7 +151,7 @@ def _proposed(
     return _Proposed(loss, means, grads, norm, observed, params, opt_state, learning_rate)
 
 
-def _numbers(tree: Any) -> Array:
+def _all_finite(tree: Any) -> Array:
     """Whether every entry is finite."""
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
@@ -156,7 +159,7 @@ def _numbers(tree: Any) -> Array:
 def _gradients(
     state: TrainState, batch: Batch, key: Array, config: Config, parent: Any
 ) -> tuple[Array, Metrics, Any, Any]:
-    """Loss, its parts, gradients and what the fusion observed, over the global batch."""
+    """Loss, its parts, gradients and the fusion's observations, over the global batch."""
     total, micro_count = label_counts(batch), config.train.grad_accum_steps
     fusion = FUSIONS[config.model.fusion]
     grad_fn = jax.value_and_grad(_loss, has_aux=True)
@@ -184,7 +187,7 @@ def _gradients(
 
 
 class _Teachers(NamedTuple):
-    """Parameters that labels may be softened by: the run's own averaged ones, its parent's."""
+    """Parameters whose forecasts may soften labels: the run's averaged ones, its parent's."""
 
     ema: Any
     parent: Any
@@ -193,35 +196,35 @@ class _Teachers(NamedTuple):
 def _loss(
     params: Any, teachers: _Teachers, batch: Batch, key: Array, total: Metrics, config: Config
 ) -> tuple[Array, tuple[Metrics, Fused]]:
-    """What encoders and heads minimise: the loss of the fusion and that of each expert."""
+    """The loss of encoders and heads: that of the fusion plus that of each expert."""
     model = Forecaster(config, deterministic=False)
-    change_key, drop_key = jax.random.split(key)
-    batch = augment(batch, config, change_key)
-    variables, rngs = {"params": params}, {"dropout": drop_key}
+    augment_key, dropout_key = jax.random.split(key)
+    batch = augment(batch, config, augment_key)
+    variables, rngs = {"params": params}, {"dropout": dropout_key}
     encoded: Any = model.apply(variables, batch, rngs=rngs, method="encode")
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")
     labels = hard(batch.targets, config.targets)
     fusion = FUSIONS[config.model.fusion]
     if (share := fusion.soft_labels(config)) > 0:
-        labels = _taught(labels, teachers.ema, encoded, share, config)
+        labels = _softened(labels, teachers.ema, encoded, share, config)
     if teachers.parent is not None and config.finetune.distillation_weight > 0:
-        said: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
+        forecast: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
         share = config.finetune.distillation_weight
-        labels = soften(labels, said.outcome, jnp.float32(share), config.targets)
+        labels = soften(labels, forecast.outcome, jnp.float32(share), config.targets)
     loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
     if fused.experts is not None and fusion.experts_learn:
         alone = _expert_losses(fused, labels, batch, encoded.log_scale, config)
-        biggest = jnp.maximum(jnp.stack(list(total.values())).max(), 1.0)
-        loss = loss + jnp.sum(alone * batch.weight[None]) / biggest
+        largest = jnp.maximum(jnp.stack(list(total.values())).max(), 1.0)
+        loss = loss + jnp.sum(alone * batch.weight[None]) / largest
         loss = loss + fusion.extra_loss(fused, alone, batch, config)
     return loss, (means, fused)
 
 
-def _taught(labels: Labels, ema: Any, encoded: Encoded, share: float, config: Config) -> Labels:
-    """The labels with a share of the teacher: the averaged heads on the live features."""
-    still: Any = jax.lax.stop_gradient(encoded)
-    taught: Any = Forecaster(config).apply({"params": ema}, still, method="fuse")
-    teacher = decode(taught.outputs, encoded.log_scale, config.targets)
+def _softened(labels: Labels, ema: Any, encoded: Encoded, share: float, config: Config) -> Labels:
+    """The labels mixed with the teacher's forecast: the averaged heads on the current features."""
+    fixed: Any = jax.lax.stop_gradient(encoded)
+    fused: Any = Forecaster(config).apply({"params": ema}, fixed, method="fuse")
+    teacher = decode(fused.outputs, encoded.log_scale, config.targets)
     return soften(labels, teacher, jnp.float32(share), config.targets)
 
 
@@ -239,15 +242,15 @@ def _expert_losses(
 ) -> Array:
     """[M, B]: each expert's weighted loss where its modality is present."""
 
-    def one(said: Array, here: Array) -> Array:
-        losses = output_losses(said, log_scale, labels, batch, config)
-        return jnp.where(here, weigh(losses, config), 0.0)
+    def one(outputs: Array, present: Array) -> Array:
+        losses = output_losses(outputs, log_scale, labels, batch, config)
+        return jnp.where(present, weigh(losses, config), 0.0)
 
     assert fused.experts is not None
     return jax.vmap(one, in_axes=(1, 1))(fused.experts, fused.present)
 
 
-def _distil(
+def _update_weights(
     params: Any,
     opt_state: Any,
     meta: Batch,
@@ -255,13 +258,13 @@ def _distil(
     config: Config,
     meta_sessions: float,
 ) -> tuple[Any, Any]:
-    """φ and its optimiser's state after one move on the meta set, through encoders held still."""
-    still = Forecaster(config)
-    encoded: Any = jax.lax.stop_gradient(still.apply({"params": params}, meta, method="encode"))
+    """φ and its optimiser's state after one update on the meta set, with the encoders fixed."""
+    model = Forecaster(config)
+    encoded: Any = jax.lax.stop_gradient(model.apply({"params": params}, meta, method="encode"))
     total, labels = label_counts(meta), hard(meta.targets, config.targets)
 
     def loss_of(phi: Any) -> Array:
-        fused: Any = still.apply({"params": weights.put(params, phi)}, encoded, method="fuse")
+        fused: Any = model.apply({"params": weights.put(params, phi)}, encoded, method="fuse")
         loss, _ = _objective(fused, labels, meta, encoded.log_scale, total, config)
         return loss + weights.penalty(phi, config, meta_sessions)
 

@@ -1,4 +1,4 @@
-"""Everything a person reads on the screen goes through one console."""
+"""The one console through which everything on the screen is printed."""
 
 import sys
 
@@ -21,7 +21,7 @@ CONSOLE = Console(width=None if sys.stdout.isatty() else 120)
 
 
 def say(text: str) -> None:
-    """Prints a line as it is, once for all processes; a terminal wraps it."""
+    """Prints a line unformatted, in the first process only."""
     if processes.first():
         CONSOLE.print(text, highlight=False, soft_wrap=True, markup=False)
 

@@ -1,7 +1,7 @@
-"""Where a computation is non-finite first: every intermediate result checked, each by its name.
+"""Finds the first non-finite intermediate result of a computation.
 
-A function is traced, and its equations are evaluated one by one together with whether what they
-give is a number: as pure and as compilable as the function itself, on any mesh.
+The function is traced, and each equation evaluated together with a check of its results. The new
+function is as pure and as compilable as the original, on any mesh.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from jax._src import source_info_util  # a line of source for an equation has no
 from jax.extend import core
 from jaxtyping import Array, Bool
 
-# Equations that hold another function which is evaluated as if it stood in their place.
+# Equations that call an inner function, which is evaluated inline.
 _INLINED = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -29,8 +29,8 @@ _INLINED = {
 }
 
 
-# Equations that only hand on what they get; where it was made says more.
-_CARRIERS = {
+# Equations that only copy or rearrange; a value's origin says more.
+_COPYING = {
     *("broadcast_in_dim", "reshape", "transpose", "slice", "dynamic_slice", "gather", "select_n"),
     *("convert_element_type", "concatenate", "pad", "squeeze", "split", "stack", "unstack", "rev"),
     *("copy", "copy_p", "neg", "stop_gradient", "reduce_precision", "reshard", "expand_dims"),
@@ -63,52 +63,54 @@ class Site:
 def trace_nonfinite(
     function: Callable[..., Any], *shapes: Any
 ) -> tuple[Callable[..., Any], list[Site]]:
-    """A function that also tells which of its intermediate results are non-finite.
+    """Extends a function by a check of all its intermediate results.
 
     Args:
       function: pure, of arrays.
       shapes: of its arguments.
 
     Returns:
-      ``checked(*args) -> (what function gives, lost [N])``, and the N sites in the order in which
-      they are computed; of a loop every turn has its own, of a branch the outcome alone.
+      ``checked(*args) -> (result of function, non-finite [N])``, and the N sites in the order of
+      computation. Each turn of a loop has its own sites; of a branch only the result is one.
     """
     closed, out = jax.make_jaxpr(function, return_shape=True)(*shapes)
     tree = jax.tree.structure(out)
 
     def checked(*args: Any) -> tuple[Any, Bool[Array, "N"]]:
-        values, lost = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args))
-        flat = [x.reshape(-1) for x in lost]
+        values, flags = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args))
+        flat = [x.reshape(-1) for x in flags]
         return jax.tree.unflatten(tree, values), jnp.concatenate(flat or [jnp.zeros(0, bool)])
 
     return checked, list(_sites(closed.jaxpr, ""))
 
 
 def _evaluate(jaxpr: core.Jaxpr, consts: Any, args: list) -> tuple[list, list[Array]]:
-    """What the equations give, and for every site of ``_sites``, in its order, whether it is
-    lost; sites inside a loop as an array over its turns."""
+    """The results, and whether each site, in the order of ``_sites``, is non-finite; for sites
+    inside a loop an array over its turns."""
     known: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
     known |= dict(zip(jaxpr.invars, args, strict=True))
-    lost: list[Array] = []
+    flags: list[Array] = []
     for e in jaxpr.eqns:
-        given = [v.val if isinstance(v, core.Literal) else known[v] for v in e.invars]
-        inner = _inside(e)
+        inputs = [v.val if isinstance(v, core.Literal) else known[v] for v in e.invars]
+        inner = _inner_jaxpr(e)
         if inner is not None:
-            got, found = _evaluate(inner.jaxpr, inner.consts, given)
+            results, new_flags = _evaluate(inner.jaxpr, inner.consts, inputs)
         elif e.primitive.name == "scan":
-            got, found = _scan(e, given)
+            results, new_flags = _scan(e, inputs)
         else:
-            with e.ctx.manager:  # precision and the like, as they were where it was traced
-                one = e.primitive.bind(*given, **e.primitive.get_bind_params(e.params))
-            got = list(one) if e.primitive.multiple_results else [one]
-            found = [_lost(x) for v, x in zip(e.outvars, got, strict=True) if _told(e, v)]
-        known |= dict(zip(e.outvars, got, strict=True))
-        lost += found
-    return [v.val if isinstance(v, core.Literal) else known[v] for v in jaxpr.outvars], lost
+            with e.ctx.manager:  # precision and the like, as where it was traced
+                result = e.primitive.bind(*inputs, **e.primitive.get_bind_params(e.params))
+            results = list(result) if e.primitive.multiple_results else [result]
+            new_flags = [
+                _nonfinite(x) for v, x in zip(e.outvars, results, strict=True) if _is_site(e, v)
+            ]
+        known |= dict(zip(e.outvars, results, strict=True))
+        flags += new_flags
+    return [v.val if isinstance(v, core.Literal) else known[v] for v in jaxpr.outvars], flags
 
 
-def _scan(e: Any, given: list) -> tuple[list, list[Array]]:
-    """A loop whose turns also give their flags, in the order in which they run."""
+def _scan(e: Any, inputs: list) -> tuple[list, list[Array]]:
+    """A loop whose turns also return their flags, in the order in which they run."""
     inner, p = e.params["jaxpr"], e.params
     if "ft_in" in p:  # from JAX 0.11 on
         consts, carries, _ = map(len, p["ft_in"].unpack())
@@ -116,28 +118,28 @@ def _scan(e: Any, given: list) -> tuple[list, list[Array]]:
         consts, carries = p["num_consts"], p["num_carry"]
 
     def body(carry: list, x: list) -> tuple[list, tuple[list, list[Array]]]:
-        out, lost = _evaluate(inner.jaxpr, inner.consts, [*given[:consts], *carry, *x])
-        flat = [f.reshape(-1) for f in lost]
+        out, flags = _evaluate(inner.jaxpr, inner.consts, [*inputs[:consts], *carry, *x])
+        flat = [f.reshape(-1) for f in flags]
         return out[:carries], (out[carries:], flat)
 
-    carry, (ys, lost) = jax.lax.scan(
+    carry, (ys, flags) = jax.lax.scan(
         body,
-        list(given[consts : consts + carries]),
-        list(given[consts + carries :]),
+        list(inputs[consts : consts + carries]),
+        list(inputs[consts + carries :]),
         length=p["length"],
         reverse=p["reverse"],
         unroll=p["unroll"],
     )
-    if not lost:
+    if not flags:
         return [*carry, *ys], []
-    turns = jnp.concatenate(lost, axis=1)  # turn, site
+    turns = jnp.concatenate(flags, axis=1)  # turn, site
     return [*carry, *ys], [turns[::-1] if p["reverse"] else turns]
 
 
 def _sites(jaxpr: core.Jaxpr, above: str) -> Iterator[Site]:
     for e in jaxpr.eqns:
         name = f"{above}/{e.source_info.name_stack}"
-        inner = _inside(e)
+        inner = _inner_jaxpr(e)
         if inner is not None:
             yield from _sites(inner.jaxpr, name)
         elif e.primitive.name == "scan":
@@ -147,14 +149,14 @@ def _sites(jaxpr: core.Jaxpr, above: str) -> Iterator[Site]:
         else:
             where = source_info_util.summarize(e.source_info)
             for v in e.outvars:
-                if _told(e, v):
+                if _is_site(e, v):
                     aval: Any = v.aval
                     shape = f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
                     module, backward = _readable(name), "transpose(" in name
-                    yield Site(module, backward, e.primitive.name, _short(where), shape)
+                    yield Site(module, backward, e.primitive.name, _short_source(where), shape)
 
 
-def _inside(e: Any) -> core.ClosedJaxpr | None:
+def _inner_jaxpr(e: Any) -> core.ClosedJaxpr | None:
     key = _INLINED.get(e.primitive.name)
     if key is None:
         return None
@@ -162,13 +164,13 @@ def _inside(e: Any) -> core.ClosedJaxpr | None:
     return inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ())
 
 
-def _told(e: Any, v: Any) -> bool:
+def _is_site(e: Any, v: Any) -> bool:
     """Whether this result of an equation is one of the sites."""
     floats = hasattr(v.aval, "dtype") and jnp.issubdtype(v.aval.dtype, jnp.inexact)
-    return floats and e.primitive.name not in _CARRIERS
+    return floats and e.primitive.name not in _COPYING
 
 
-def _lost(x: Array) -> Bool[Array, ""]:
+def _nonfinite(x: Array) -> Bool[Array, ""]:
     return ~jnp.isfinite(x).all()
 
 
@@ -178,6 +180,6 @@ def _readable(stack: str) -> str:
     return "/".join(part for part in bare.replace("/[", "[").split("/") if part) or "loss"
 
 
-def _short(where: str) -> str:
-    """A place in the package without what is above it."""
+def _short_source(where: str) -> str:
+    """A source location relative to the package."""
     return where[where.index("fusionjax/") :] if "fusionjax/" in where else where.split("/")[-1]

@@ -165,14 +165,14 @@ def test_a_retrained_run_and_other_detectors_begin_the_watch_anew(
     state = json.loads(json.dumps(monitor.to_json()))
     retrained = dataclasses.replace(info, trained_until="2020-10-10")
     again, anew = DriftMonitor.resumed(state, changed, c, retrained)
-    assert anew == ["the watch begins anew: what serves was trained until 2020-10-10"]
+    assert anew == ["monitoring restarts: the run was trained until 2020-10-10"]
     assert again.to_json()["trained"] == "2020-10-10"
     late = again.look(changed, c, retrained, "2020-10-20", any_forecast(market))
     assert late.robustness["vol20"] > 0.8, "it has learned the new level"
     for key, value in (("detector", "ADWIN"), ("run_length", 700.0), ("reference_sessions", 50)):
         other = asked(**{"drift__reference_sessions": 40, f"drift__{key}": value})
         again, anew = DriftMonitor.resumed(state, changed, other, info)
-        assert anew[0].startswith("the watch begins anew: it was begun with detector PageHinkley")
+        assert anew[0].startswith("monitoring restarts: it was begun with detector PageHinkley")
         assert f"{key} {value}" in anew[0]
         inputs = again.to_json()["inputs"]
         whole = inputs["run_length"] * len(inputs["series"]) / (len(inputs["series"]) + 4)
@@ -366,7 +366,7 @@ def test_one_process_at_a_time(on: Any, parent: Path, tmp_path: Path) -> None:
     with files.locked(tmp_path), pytest.raises(InputError, match="another process serves there"):
         serve(parent, tmp_path)
     (tmp_path / "serving.json").write_text("{}")
-    with pytest.raises(InputError, match=r"serving\.json: does not say who serves"):
+    with pytest.raises(InputError, match=r"serving\.json: does not name the run that serves"):
         serve(parent, tmp_path)
 
 

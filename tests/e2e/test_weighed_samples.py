@@ -19,7 +19,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sample_is_weighed_shown_listed_and_restored(run: Path) -> None:
     given = ["--run=runs/demo/seed_0"]
     said = launch(run, "samples", "demo", *given, "--weigh=2000=.25")
-    assert "counts when its training goes on from step 4" in said
+    assert "applies when its training resumes from step 4" in said
     assert "2000 (SPX 2006-" in said
     assert "weighed by hand" in said
     with files.locked(run / "runs/demo/seed_0"):
@@ -34,7 +34,7 @@ def test_a_sample_is_weighed_shown_listed_and_restored(run: Path) -> None:
     assert listed["2000"]["weight"] == 0.25
     assert listed["2000"]["since"] == 4
     said = launch(run, "train", "demo", *SMALL, "--config.train.steps=4")
-    assert "S1 0 sample(s) taken out, 1 weighed anew" in said
+    assert "S1 0 sample(s) excluded, 1 reweighted" in said
     said = launch(run, "samples", "demo", *given, "--restore=2000")
     assert "0 sample(s)" in said
     for flags, message in (

@@ -54,7 +54,7 @@ def test_each_process_tells_its_own_devices(
     assert found("A100", "H100", "A100") == "A100, H100"
     ours, theirs = found("H100", "H100"), found("A100", "A100")
     monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "_told", lambda value: [value, value.replace(ours, theirs)])
+    monkeypatch.setattr(processes, "_gather", lambda value: [value, value.replace(ours, theirs)])
     with pytest.raises(InputError, match=r"same device kind:\n.*H100\n.*process 1 on .*: A100"):
         processes.require_same("device kind", ours)
 

@@ -25,9 +25,9 @@ def test_what_is_told_is_on_record_and_a_cut_line_is_left_out(tmp_path: Path) ->
     events.tell("N3", "by chance", tmp_path / "run", step=7)
     with (tmp_path / "run/events.jsonl").open("a") as f:
         f.write('{"code": "T1", "te')
-    (row,) = events.told(tmp_path / "run")
+    (row,) = events.read(tmp_path / "run")
     assert (row["code"], row["text"], row["step"]) == ("N3", "by chance", 7)
-    assert events.told(tmp_path / "nowhere") == []
+    assert events.read(tmp_path / "nowhere") == []
     with pytest.raises(AssertionError):
         events.tell("X9", "unknown")
     assert json.loads((tmp_path / "run/events.jsonl").read_text().splitlines()[0])["at"] > 0

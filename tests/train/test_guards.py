@@ -61,7 +61,7 @@ def test_a_nonfinite_value_stops_everything_until_the_host_frees_it() -> None:
     assert bool(guard.halted)
     assert int(guard.count) == 2
     np.testing.assert_array_equal(guard.losses, [1, 2, 0, 0])
-    freed = guards.slowed(guard, 0.5)
+    freed = guards.after_rollback(guard, 0.5)
     assert (bool(freed.halted), float(freed.rate), int(freed.count)) == (False, 0.5, 0)
 
 
@@ -69,7 +69,7 @@ def test_counters_follow_the_steps_and_the_rest_the_updates() -> None:
     new = {"count": jnp.int32(5), "mu": jnp.ones(2)}
     old = {"count": jnp.int32(4), "mu": jnp.zeros(2)}
     for takes, moves in ((True, True), (False, True), (False, False)):
-        got = guards.chosen(jnp.bool_(takes), new, old, jnp.bool_(moves))
+        got = guards.select(jnp.bool_(takes), new, old, jnp.bool_(moves))
         assert int(got["count"]) == (5 if moves else 4)
         assert float(got["mu"][0]) == float(takes)
     back = guards.with_counters(old, guards.counters(new))

@@ -22,7 +22,7 @@ from fusionjax.train import events, optim, quarantine
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.hook import TrainingLoop
 from fusionjax.train.hooks.guards import Guards
-from fusionjax.train.hooks.modality_selection import _sound
+from fusionjax.train.hooks.modality_selection import _without_nonfinite
 from fusionjax.train.loop import Preempted
 from fusionjax.train.rebound import Rebound
 from fusionjax.train.run import Trainer
@@ -84,7 +84,7 @@ def nan_price(batch: Batch, here: np.ndarray) -> Batch:
 
 
 def codes(folder: Path) -> list[str]:
-    return [row["code"] for row in events.told(folder)]
+    return [row["code"] for row in events.read(folder)]
 
 
 def finding(folder: Path, step: int = BAD) -> dict:
@@ -293,7 +293,7 @@ def test_more_spoilt_samples_than_may_be_taken_out_are_not_the_models_fault(
     rows = first_seen_at(t, BAD, 9)
     planted(monkeypatch, rows, nan_price)
     with pytest.raises(
-        InputError, match="9 samples would be taken out, guard.max_quarantined allows 4"
+        InputError, match="9 samples would be excluded, guard.max_quarantined allows 4"
     ):
         t.train(0, tmp_path / "run")
     found = finding(tmp_path / "run")
@@ -330,7 +330,7 @@ def test_too_many_broken_samples_are_refused_by_name(
     t.train(0, tmp_path / "one")
     planted(monkeypatch, first_seen_at(t, BAD + 2, 1), nan_price)
     with pytest.raises(
-        InputError, match="2 samples would be taken out, guard.max_quarantined allows 1"
+        InputError, match="2 samples would be excluded, guard.max_quarantined allows 1"
     ):
         t.train(0, tmp_path / "two")
 
@@ -341,7 +341,7 @@ def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Train
     h = np.ones((6, 2, 4), np.float32)
     h[4, 1, 2] = np.inf
     encoded = Encoded(h, np.ones((6, 2), bool), h[..., 0], h[:, 0, 0])
-    (kept, rows), broken = _sound((encoded, batch))
+    (kept, rows), broken = _without_nonfinite((encoded, batch))
     assert broken.tolist() == [False] * 4 + [True, False]
     assert len(kept.h) == len(rows.weight) == 5
     np.testing.assert_array_equal(rows.sample_id, batch.sample_id[~broken])
@@ -362,4 +362,4 @@ def test_what_was_skipped_before_a_restart_is_not_told_again(
         loop.logged = {"halted": 0.0, "skipped": float(skipped)}
         started.after_step(loop, {})
         assert codes(tmp_path) == ["G1"] * told
-    assert events.told(tmp_path)[-1]["text"].startswith("1 update(s) skipped")
+    assert events.read(tmp_path)[-1]["text"].startswith("1 update(s) skipped")

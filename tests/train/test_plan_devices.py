@@ -52,7 +52,9 @@ def test_a_plan_for_more_devices_keeps_the_rows_of_each() -> None:
 
 @pytest.mark.parametrize("devices", ["12", "x", "0", "-8", "8.0", ""])
 def test_devices_that_make_no_whole_replicas_are_refused(devices: str) -> None:
-    with pytest.raises(InputError, match=f"'{devices}' is no number of devices for replicas of 8"):
+    with pytest.raises(
+        InputError, match=f"'{devices}' is no multiple of 8, the devices of a replica"
+    ):
         scaled(resolve(h100_64.get_config()), devices)
 
 

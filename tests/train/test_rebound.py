@@ -166,7 +166,7 @@ def test_no_way_leads_to_before_the_fusion_was_settled(sound: Trainer) -> None:
         assert not told.rebound.look().acts
     assert told.rebound.history.best is not None
     assert told.rebound.history.best.step == 4
-    told.rebound.settled(14, told.marked(14))
+    told.rebound.modalities_selected(14, told.marked(14))
     now = told.marked(15)
     back = told.rebound.back((now.guard, guards.counters(now)))
     assert back is not None
@@ -192,7 +192,7 @@ def test_of_a_large_state_a_checkpoint_waits_until_it_is_judged(
                 assert not told.rebound.look().acts
             told.rebound.saves(step)
             if step == 2:
-                assert told.rebound.kept()[0]["pending"] == 2, "in the checkpoint itself"
+                assert told.rebound.to_checkpoint()[0]["pending"] == 2, "in the checkpoint itself"
         best = told.rebound.history.best
         assert best is not None
         assert best.step == 8
@@ -201,7 +201,7 @@ def test_of_a_large_state_a_checkpoint_waits_until_it_is_judged(
         verdict = told.rebound.look()
         assert (verdict.acts, verdict.state) == (True, None)
         assert told.rebound.history.rollbacks == 0
-    (row,) = events.told(tmp_path / "run")
+    (row,) = events.read(tmp_path / "run")
     assert (row["code"], row["step"]) == ("C2", 8)
 
 
@@ -217,7 +217,7 @@ def test_a_large_state_goes_back_to_the_best_checkpoint_which_stays(
             assert verdict.acts == (step == 28), step
             if step in (8, 16, 24):
                 told.rebound.saves(step)
-                checkpoints.save(step, told.marked(step), sound.info, *told.rebound.kept())
+                checkpoints.save(step, told.marked(step), sound.info, *told.rebound.to_checkpoint())
             if verdict.acts:
                 break
         checkpoints.finish()
@@ -253,7 +253,7 @@ def test_a_training_goes_back_tells_it_and_a_restart_changes_no_bit(
 ) -> None:
     spoil(monkeypatch, sound, 16, 18)
     whole = sound.train(0, tmp_path / "whole")
-    told = [e for e in events.told(tmp_path / "whole") if e["code"] == "G2"]
+    told = [e for e in events.read(tmp_path / "whole") if e["code"] == "G2"]
     assert [(e["step"], e["back_to"] <= 16) for e in told] == [(20, True)]
     assert "standard errors above" in told[0]["text"]
     assert float(whole.guard.rate) == 0.5
@@ -270,4 +270,4 @@ def test_a_training_goes_back_tells_it_and_a_restart_changes_no_bit(
 
 def test_slowed_twice_is_a_quarter(sound: Trainer) -> None:
     guard = sound.program.init(0).guard
-    assert float(guards.slowed(guards.slowed(guard, 0.5), 0.5).rate) == 0.25
+    assert float(guards.after_rollback(guards.after_rollback(guard, 0.5), 0.5).rate) == 0.25

@@ -79,7 +79,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         harm(path)  # type: ignore[operator]
     state = one.train(0, run)
     same(state, whole[1])
-    told = {e["code"]: e for e in events.told(run)}
+    told = {e["code"]: e for e in events.read(run)}
     assert told["C2"]["step"] == 6
     assert told["C3"]["step"] == 3
     assert [p.name.split("_")[0] for p in (run / "damaged").iterdir()] == ["6"], "as evidence"
@@ -101,7 +101,7 @@ def test_a_damaged_copy_of_the_best_state_costs_the_way_back_alone(
         same(checkpoints.restore(one.program.abstract_state), state)
         assert checkpoints.copies(6, one.program.abstract_state) == {}
         assert checkpoints.latest() == 6
-    (row,) = events.told(tmp_path / "run")
+    (row,) = events.read(tmp_path / "run")
     assert row["code"] == "C2"
     assert "the best state kept with step 6 is damaged" in row["text"]
 
@@ -117,7 +117,7 @@ def test_a_spoilt_log_stops_no_training(
     with (run / "events.jsonl").open("ab") as f:
         f.write(b'"x"\n{"code": "T1')
     same(one.train(0, run), whole[1])
-    assert events.told(run)[-1]["code"] == "T1", "on a line of its own"
+    assert events.read(run)[-1]["code"] == "T1", "on a line of its own"
     assert json.loads((run / "goodput.json").read_text())["step"] == 6
 
 
@@ -162,7 +162,7 @@ def test_where_none_is_whole_each_is_named_and_left_alone(
     run = copied(whole, tmp_path)
     for step in (3, 6):
         cut(run / f"checkpoints/{step}/info/metadata")
-    with pytest.raises(InputError, match=r"no checkpoint is whole:\n  step 6: .*\n  step 3: "):
+    with pytest.raises(InputError, match=r"every checkpoint is damaged:\n  step 6: .*\n  step 3: "):
         one.train(0, run)
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["3", "6"]
 
@@ -235,7 +235,7 @@ def test_a_save_that_fails_on_the_way_is_told_and_tried_again(
     monkeypatch.setattr(CheckpointManager, "save", failing)
     one.train(0, tmp_path / "run")
     assert calls == [3, 3, 6]
-    told = events.told(tmp_path / "run")
+    told = events.read(tmp_path / "run")
     assert [(e["code"], e["step"]) for e in told] == [("C1", 3)]
     assert "No space left on device" in told[0]["text"]
 
@@ -283,7 +283,7 @@ def test_a_clock_that_goes_back_is_told_and_changes_nothing(
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() - 7200)
     same(one.train(0, run), whole[1])
-    (told,) = (e for e in events.told(run) if e["code"] == "T6")
+    (told,) = (e for e in events.read(run) if e["code"] == "T6")
     assert "behind what it was" in told["text"]
     seconds = json.loads((run / "goodput.json").read_text())["seconds"]
     assert all(s >= 0 for s in seconds.values())

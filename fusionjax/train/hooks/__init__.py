@@ -1,1 +1,1 @@
-"""What runs beside the training step, a file a concern; ``train/hook.py`` is their interface."""
+"""What runs beside the training step, one file each; ``train/hook.py`` is the interface."""

@@ -1,4 +1,4 @@
-"""What follows a non-finite step or a loss that rebounds: who is told, and what is done."""
+"""Reacts to a non-finite step or a rebounding loss, and reports it."""
 
 import dataclasses
 from typing import Any
@@ -16,27 +16,27 @@ from fusionjax.train.state import TrainState
 
 
 class Guards(Hook):
-    """Acts on what the guards in the state, and the losses, say.
+    """Acts on the guards in the state and on the losses.
 
     Args:
       rebound: the losses so far, and the best state.
-      exclusions: samples that are taken out; those that break a step are added.
+      exclusions: excluded samples; those that break a step are added.
     """
 
     def __init__(self, rebound: Rebound, exclusions: Exclusions) -> None:
         self._rebound, self._exclusions = rebound, exclusions
         self._decision = GuardDecision()
-        self._by_chance: int | None = None  # the step that was non-finite by chance
+        self._by_chance: int | None = None  # step that was non-finite once and finite when repeated
 
     def opened(self, loop: TrainingLoop) -> None:
-        """Excludes the samples on file from the feeds."""
+        """Excludes the samples on file from the batches."""
         if count := len(self._exclusions):
-            out = self._exclusions.excluded
-            text = f"{out} sample(s) taken out, {count - out} weighed anew"
+            excluded = self._exclusions.excluded
+            text = f"{excluded} sample(s) excluded, {count - excluded} reweighted"
             events.tell("S1", f"{text}; launch/samples.py lists them", loop.folder)
         loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
-        on_record = [] if loop.folder is None else events.told(loop.folder)
-        skipped = (row["skipped"] for row in on_record if row.get("code") == "G1")
+        recorded = [] if loop.folder is None else events.read(loop.folder)
+        skipped = (row["skipped"] for row in recorded if row.get("code") == "G1")
         self._skipped = max(skipped, default=0)
 
     def dispatched(self, loop: TrainingLoop) -> None:
@@ -44,15 +44,15 @@ class Guards(Hook):
         self._decision = self._rebound.look()
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """Reads what the log says of an earlier step; keeps the losses up to this one."""
+        """Reads the logged metrics of an earlier step; stores the losses up to this one."""
         if loop.logged is not None and loop.logged["halted"]:
             self._decision = dataclasses.replace(self._decision, halted=True)
         elif loop.logged is not None:
-            self.tell_skipped(int(loop.logged["skipped"]), loop)
+            self.report_skipped(int(loop.logged["skipped"]), loop)
         self._rebound.hold(loop.step, loop.state)
 
     def review(self, loop: TrainingLoop) -> bool:
-        """Waits for the device where the state is to be saved; acts on what was seen."""
+        """Before a save, waits for the device and checks the state; acts on the decision."""
         decision = self._decision
         if loop.saving and not decision.acts:
             decision = self._rebound.look()
@@ -61,65 +61,65 @@ class Guards(Hook):
         if not decision.acts:
             return False
         with loop.goodput.spent("lost"):
-            if decision.halted and loop.stopping:  # the next start meets it again
+            if decision.halted and loop.stopping:  # the next start reproduces it
                 loop.state = self._rebound.freed(loop.state)
             elif decision.seen is None:
-                loop.state = self._recovered(loop)
+                loop.state = self._recover(loop)
             else:
-                loop.state = self._rebounded(loop, decision)
+                loop.state = self._report_rebound(loop, decision)
         return True
 
     def rewound(self, loop: TrainingLoop) -> None:
-        """Drops the losses of steps that were not made."""
+        """Drops the losses of steps that were undone."""
         self._rebound.rewind()
 
-    def tell_skipped(self, skipped: int, loop: TrainingLoop) -> None:
-        """Tells of updates that were left out since it was last asked."""
+    def report_skipped(self, skipped: int, loop: TrainingLoop) -> None:
+        """Reports the updates skipped since the last report."""
         if skipped > self._skipped:
             new, self._skipped = skipped - self._skipped, skipped
-            text = f"{new} update(s) skipped, whose gradients stood out; {skipped} in all"
+            text = f"{new} update(s) skipped for unusually large gradients; {skipped} in all"
             events.tell("G1", text, loop.folder, skipped=skipped)
 
-    def _rebounded(self, loop: TrainingLoop, decision: GuardDecision) -> TrainState:
-        """The best state, or the present one where there is no way back any more."""
+    def _report_rebound(self, loop: TrainingLoop, decision: GuardDecision) -> TrainState:
+        """Reports a rebound; returns the best state, or the present one if no rollback is left."""
         assert decision.seen is not None
         assert decision.best is not None
         seen, best, back = decision.seen, decision.best, decision.state
-        far = seen.above(best, self._rebound.history.usual_error())
+        distance = seen.above(best, self._rebound.history.usual_error())
         text = (
             f"loss {seen.loss:.4f} ± {seen.error:.4f} at step {seen.step}, "
-            f"{far:.1f} standard errors above {best.loss:.4f} ± {best.error:.4f}"
+            f"{distance:.1f} standard errors above {best.loss:.4f} ± {best.error:.4f}"
         )
         if back is None:
             times = loop.run.config.guard.max_rollbacks
-            more = f"it went back {times} times already and now goes on as it is"
+            more = f"all {times} rollbacks are used, so training goes on as it is"
             events.tell("G3", f"{text}; {more}", loop.folder, step=seen.step)
             return loop.state
         more = f"back to the state of step {best.step}, learning rate × {_rate(back)}"
         events.tell("G2", f"{text}; {more}", loop.folder, step=seen.step, back_to=best.step)
         return back
 
-    def _recovered(self, loop: TrainingLoop) -> TrainState:
-        """The state to go on from after a non-finite step.
+    def _recover(self, loop: TrainingLoop) -> TrainState:
+        """The state to continue from after a non-finite step.
 
         Raises:
-          InputError: nothing makes it finite.
+          InputError: no remedy is left.
         """
-        finding, described = self._debugged(loop)
+        finding, described = self._debug(loop)
         if finding.cause == "samples":
             self._exclude(loop, finding, described)
             return self._rebound.freed(loop.state)
         if finding.cause == "chance" and self._by_chance != finding.step:
             self._by_chance = finding.step
-            text = f"step {finding.step} is finite this time, and training goes on from it"
+            text = f"step {finding.step} is finite when repeated; training goes on"
             events.tell("N3", text, loop.folder, step=finding.step)
             return self._rebound.freed(loop.state)
         back = self._rebound.back((loop.state.guard, guards.counters(loop.state)))
         if back is None:
             raise InputError(
-                f"training cannot go on: {finding}. It went back "
+                f"training cannot go on: {finding}. It was rolled back "
                 f"{self._rebound.history.rollbacks} of {loop.run.config.guard.max_rollbacks} times "
-                "and has no sound state left to go back to; the last checkpoint stands. Lower "
+                "and has no finite state left to restore; the last checkpoint stays. Lower "
                 "train.learning_rate"
             )
         best = self._rebound.history.best
@@ -128,32 +128,30 @@ class Guards(Hook):
         events.tell("N4", text, loop.folder, step=finding.step, back_to=best.step)
         return back
 
-    def _debugged(self, loop: TrainingLoop) -> tuple[Finding, list[dict[str, Any]]]:
-        """What is wrong with the step, and where the samples that break it come from; on record."""
+    def _debug(self, loop: TrainingLoop) -> tuple[Finding, list[dict[str, Any]]]:
+        """Diagnoses the step and describes the samples that break it; records both."""
         finding = debug_step(loop.run, loop.batch_source, loop.state, loop.reference)
         described = [loop.run.windows.describe(row) for row in finding.samples]
         text = str(finding)
         if loop.folder is not None:
-            place = record(loop.folder, finding, loop.batch_source[finding.step], described)
-            text += f". Arrays and names are in {place}"
+            path = record(loop.folder, finding, loop.batch_source[finding.step], described)
+            text += f". Arrays and names are in {path}"
         events.tell("N1", text, loop.folder, step=finding.step)
         return finding, described
 
     def _exclude(self, loop: TrainingLoop, finding: Finding, described: list[dict]) -> None:
-        most, out = (
-            loop.run.config.guard.max_quarantined,
-            self._exclusions.excluded + len(described),
-        )
-        if out > most:
+        limit = loop.run.config.guard.max_quarantined
+        total = self._exclusions.excluded + len(described)
+        if total > limit:
             raise InputError(
-                f"training cannot go on: {finding}. {out} samples would be taken out, "
-                f"guard.max_quarantined allows {most}; look at "
+                f"training cannot go on: {finding}. {total} samples would be excluded, "
+                f"guard.max_quarantined allows {limit}; check "
                 + ", ".join(provenance.named(d) for d in described[:8])
             )
         self._exclusions.add(described, finding.step, str(finding))
         loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
         names = ", ".join(provenance.named(d) for d in described)
-        text = f"{len(described)} sample(s) taken out: {names}; launch/samples.py shows them"
+        text = f"{len(described)} sample(s) excluded: {names}; launch/samples.py shows them"
         events.tell("N2", text, loop.folder, step=finding.step, samples=list(finding.samples))
 
 

@@ -1,4 +1,4 @@
-"""A run's numbers to file (JSONL and TensorBoard), its pace to the screen, its time by bucket."""
+"""Logs metrics to JSONL and TensorBoard, and shows a progress bar."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.telemetry import progress_bar
 
 _LOG = "metrics.jsonl"
-_CLOCK = (  # of a logged row
+_CLOCK = (  # columns that are no metrics of the model
     *("step", "time", "steps_per_second", "goodput", "mfu"),
     *("host_bytes", "threads", "open_files"),
     *("step_seconds_p50", "step_seconds_p95", "step_seconds_p99"),
@@ -25,10 +25,10 @@ class Metrics(Hook):
     """Logs every ``train.log_every`` steps; each row is read while the step after it runs."""
 
     def opened(self, loop: TrainingLoop) -> None:
-        """Goes on with the log of earlier starts."""
-        own = loop.folder if processes.first() else None
+        """Continues the log of earlier starts."""
+        folder = loop.folder if processes.first() else None
         flops = loop.run.program.model_flops
-        self._reporter = Reporter(loop.run.label, loop.last, loop.step, own, flops)
+        self._reporter = Reporter(loop.run.label, loop.last, loop.step, folder, flops)
         loop.goodput.lose(self._reporter.lost)
 
     def dispatched(self, loop: TrainingLoop) -> None:
@@ -36,17 +36,17 @@ class Metrics(Hook):
         loop.logged = self._reporter.flush()
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """Keeps this step's row."""
+        """Stores this step's row."""
         if loop.logs:
             clock = loop.goodput.look(loop.step, loop.last)
             self._reporter.hold(loop.step, metrics, clock)
 
     def rewound(self, loop: TrainingLoop) -> None:
-        """Drops what it keeps."""
+        """Drops the stored row."""
         self._reporter.rewind(loop.step)
 
     def closed(self, loop: TrainingLoop) -> None:
-        """Waits for the device: the last steps' time counts too."""
+        """Waits for the device, so that the last steps' time is counted."""
         with loop.goodput.spent("step"):
             jax.block_until_ready(loop.state.step)
         self._reporter.close()
@@ -60,11 +60,11 @@ class Reporter:
       label: shown on the bar.
       steps: of the whole run.
       first: steps done before, in a resumed run.
-      folder: where files go; None writes none.
-      flops: of a step on each device, and what a device can do a second; None where not known.
+      folder: for the files; None writes none.
+      flops: of a step on each device, and a device's peak a second; None if not known.
 
     Attributes:
-      lost: seconds of updates that were logged but not saved, and are made again.
+      lost: seconds of updates that were logged but not saved, and are repeated.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Reporter:
         flops: tuple[float, float] | None = None,
     ) -> None:
         self._last = first, time.perf_counter()  # step and time of the last report
-        self._held: tuple[int, dict, dict[str, float]] | None = None
+        self._pending: tuple[int, dict, dict[str, float]] | None = None
         self._flops, self.lost = flops, 0.0
         self._open = contextlib.ExitStack()
         self._progress = self._open.enter_context(progress_bar())
@@ -87,32 +87,32 @@ class Reporter:
             from tensorboardX import SummaryWriter
 
             self._log = folder / _LOG
-            self.lost = _drop_after(self._log, first)
+            self.lost = _drop_rows_after(self._log, first)
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first + 1)
 
     def close(self) -> None:
-        """Reads what is held, and ends bar and files."""
+        """Writes the stored row; closes bar and files."""
         self.flush()
         if self._board is not None:
             self._board.close()
         self._open.close()
 
     def rewind(self, step: int) -> None:
-        """Goes on from an earlier step; what is held belongs to one that was not made."""
-        self._held, self._last = None, (step, time.perf_counter())
+        """Continues from an earlier step; drops the stored row, whose step was undone."""
+        self._pending, self._last = None, (step, time.perf_counter())
 
     def hold(self, step: int, metrics: dict, clock: dict[str, float] | None = None) -> None:
-        """Keeps metrics that still live on the device, to be read by the next ``flush``."""
-        self._held = (step, metrics, clock or {})
+        """Stores metrics that are still on the device; the next ``flush`` reads them."""
+        self._pending = (step, metrics, clock or {})
 
     def flush(self) -> dict[str, float] | None:
-        """Reads what is held, if anything, and reports it; returns the numbers if it was.
+        """Reads, logs and returns the stored row, if any.
 
-        Of a step that was not made nothing is written: it will be made again.
+        A row whose step was not made, as the state had halted, is returned but not logged.
         """
-        if self._held is None:
+        if self._pending is None:
             return None
-        (step, metrics, clock), self._held = self._held, None
+        (step, metrics, clock), self._pending = self._pending, None
         scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if scalars["halted"]:
             return scalars
@@ -120,7 +120,9 @@ class Reporter:
         rate = (step - self._last[0]) / (now - self._last[1])
         self._last = step, now
         self._progress.update(
-            self._bar, completed=step, note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}"
+            self._bar,
+            completed=step,
+            note=f"{rate:.1f} steps/s  loss {scalars['loss']:.4f}",
         )
         scalars |= {"steps_per_second": rate, **clock}
         if self._flops is not None:
@@ -128,7 +130,9 @@ class Reporter:
         if self._log is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}
             if not files.add_json_line(self._log, row):
-                self._board = None  # its thread would wait for a disk that is full, and we for it
+                self._board = (
+                    None  # closing it would wait for its thread, which would wait for the full disk
+                )
         if self._board is not None:
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
@@ -141,27 +145,27 @@ def last_metrics(folders: list[Path]) -> dict[str, float]:
     return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
 
 
-def note(folder: Path, lines: dict[str, list[str]]) -> None:
-    """Puts lines of text, and how many they are, into a training's TensorBoard files."""
+def tensorboard_text(folder: Path, lines: dict[str, list[str]]) -> None:
+    """Writes lines of text and their number to a training's TensorBoard files."""
     from tensorboardX import SummaryWriter
 
     with SummaryWriter(str(folder / "tensorboard")) as board:
-        for name, said in lines.items():
-            board.add_text(name, "\n\n".join(said) or "nothing odd")
-            board.add_scalar(name, len(said))
+        for name, texts in lines.items():
+            board.add_text(name, "\n\n".join(texts) or "nothing odd")
+            board.add_scalar(name, len(texts))
 
 
-def _drop_after(path: Path, step: int) -> float:
-    """Removes the rows of steps that a killed run logged but did not save; their seconds."""
+def _drop_rows_after(path: Path, step: int) -> float:
+    """Removes rows after ``step``, which a killed run did not save; returns their seconds."""
     if not path.exists():
         return 0.0
     rows = [*files.json_lines(path)]
-    kept = [json.dumps(r) for r in rows if r.get("step", step) <= step]
+    remaining = [json.dumps(r) for r in rows if r.get("step", step) <= step]
     with files.best_effort(path):
-        files.write_text(path, "".join(f"{row}\n" for row in kept))
-    lost, before = 0.0, step
+        files.write_text(path, "".join(f"{row}\n" for row in remaining))
+    seconds, previous = 0.0, step
     for row in rows:
         if row.get("step", step) > step:
-            lost += (row["step"] - before) / row["steps_per_second"]
-            before = row["step"]
-    return lost
+            seconds += (row["step"] - previous) / row["steps_per_second"]
+            previous = row["step"]
+    return seconds

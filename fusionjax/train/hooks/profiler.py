@@ -6,7 +6,7 @@ from fusionjax.parallel import processes
 from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.telemetry import say
 
-_TRIGGER, _TRACED = "profile", 5  # a file of this name asks for a trace of so many steps
+_TRIGGER, _TRACED = "profile", 5  # file that requests a trace, and its steps
 
 
 class Profiler(Hook):
@@ -15,10 +15,10 @@ class Profiler(Hook):
     The trace goes to ``profile_<step>`` beside it, for TensorBoard or Perfetto.
     """
 
-    _until: int | None = None  # the step that ends the trace under way
+    _until: int | None = None  # last step of the running trace
 
     def before_step(self, loop: TrainingLoop) -> None:
-        """Begins a trace that is asked for; ends one that is complete."""
+        """Begins a requested trace; ends a complete one."""
         folder, step = loop.folder, loop.step
         if self._until is not None:
             if step >= self._until:
@@ -30,7 +30,7 @@ class Profiler(Hook):
             say(f"tracing steps {step} to {self._until - 1} into {folder}/{_TRIGGER}_{step}")
 
     def closed(self, loop: TrainingLoop) -> None:
-        """Ends a trace that is under way."""
+        """Ends a running trace."""
         if self._until is not None:
             jax.profiler.stop_trace()
             self._until = None

@@ -1,4 +1,4 @@
-"""Names the process that holds the others up."""
+"""Reports processes that slow the others."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from fusionjax.train.hook import Hook, TrainingLoop
 
 
 class Stragglers(Hook):
-    """Compares, at each logged row, how long every process waits for its own data."""
+    """Compares, at each logged row, how long each process waits for its data."""
 
     def opened(self, loop: TrainingLoop) -> None:
-        """Begins to compare."""
+        """Begins the comparison."""
         self._pace = processes.Pace(loop.step, loop.goodput.seconds["data"])
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """Tells of a process that is slow."""
+        """Reports a process that is slow."""
         if loop.logged is None or loop.logged["halted"]:
             return
         waited, rate = loop.goodput.seconds["data"], loop.logged["steps_per_second"]

@@ -7,17 +7,17 @@ from fusionjax.train.hook import Hook, TrainingLoop
 
 
 class Watchdog(Hook):
-    """Ends the process, with all its stacks, where no step is made in ``train.hang_seconds``."""
+    """Prints all stacks and ends the process after ``train.hang_seconds`` without a step."""
 
     def opened(self, loop: TrainingLoop) -> None:
-        """Begins to count."""
+        """Starts the countdown."""
         self._watchdog = processes.Watchdog(loop.run.config.train.hang_seconds)
         self._watchdog.__enter__()
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """Counts anew."""
+        """Restarts the countdown."""
         self._watchdog.alive()
 
     def closed(self, loop: TrainingLoop) -> None:
-        """Counts no longer."""
+        """Stops the countdown."""
         self._watchdog.__exit__()
