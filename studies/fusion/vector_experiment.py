@@ -1,4 +1,4 @@
-"""One fusion on vectors, many seeds side by side on one device, any subset of modalities shown."""
+"""One fusion on vectors: many seeds at once on one device, with any subset of modalities."""
 
 import copy
 import dataclasses
@@ -30,7 +30,7 @@ _CHUNK = 20  # steps a call
 
 
 class Fitted(NamedTuple):
-    """What ``Study.fit`` made: every seed's state, and what is worth telling of the training."""
+    """Result of ``VectorExperiment.fit``: every seed's state, and notes on the training."""
 
     state: TrainState
     notes: dict[str, Any]
@@ -39,17 +39,16 @@ class Fitted(NamedTuple):
 class VectorExperiment:
     """One config's fusion on views, all seeds at once on one device.
 
-    The step is the one that every other training uses; only the feeding differs, as all rows lie
-    on the device.
+    The step is that of every other training. Only the batches differ: all rows are on the device.
     """
 
     def __init__(self, config: Config, views: list[Views]) -> None:
         first = views[0]
-        # All seeds take every step together: none may wait.
+        # All seeds take every step together: a guard must not hold one back.
         config = config.override({"guard.window": 0})
         self.config = config
         self._learns = FUSIONS[config.model.fusion].learns_weights
-        self._show(views)
+        self._set_views(views)
         train = first.split["train"]
         cut = len(train) - round(len(train) * config.distill.meta_fraction)
         self.meta = train[cut:]
@@ -67,13 +66,13 @@ class VectorExperiment:
             jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
         )
 
-    def showing(self, views: list[Views]) -> "VectorExperiment":
-        """The same programs on other content: the splits must be those of the first views."""
+    def with_views(self, views: list[Views]) -> "VectorExperiment":
+        """The same programs on other views, whose splits must be those of the first."""
         other = copy.copy(self)
-        other._show(views)
+        other._set_views(views)
         return other
 
-    def _show(self, views: list[Views]) -> None:
+    def _set_views(self, views: list[Views]) -> None:
         self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
         self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
 
@@ -85,21 +84,21 @@ class VectorExperiment:
             return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
 
         def step_inputs(data: Batch, seed: Array, step: Array) -> StepInputs:
-            whole = pick(self.train, seed, step, 1)
-            rows = whole
+            all_rows = pick(self.train, seed, step, 1)
+            rows = all_rows
             meta = None
             if self._learns:
                 refitting = step >= weights.refit_start(self.config)
-                rows = jnp.where(refitting, whole, pick(self.inner, seed, step, 2))
+                rows = jnp.where(refitting, all_rows, pick(self.inner, seed, step, 2))
                 later = pick(self.meta, seed, step, 3)
                 meta = jax.tree.map(lambda x: x[later], data)
             return StepInputs(jax.tree.map(lambda x: x[rows], data), meta)
 
-        def one(state: TrainState, _: None) -> tuple[TrainState, dict]:
+        def scan_step(state: TrainState, _: None) -> tuple[TrainState, dict]:
             batch_source = jax.vmap(step_inputs, in_axes=(0, 0, None))(data, seeds, state.step)
             return self._step(state, batch_source, seeds)
 
-        return jax.lax.scan(one, state, None, length=_CHUNK)
+        return jax.lax.scan(scan_step, state, None, length=_CHUNK)
 
     def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
         meta = jax.tree.map(lambda x: x[self.meta], data)
@@ -117,8 +116,8 @@ class VectorExperiment:
         for start in range(0, self.config.train.steps, _CHUNK):
             if pending and start >= weights.elimination_step(self.config):
                 pending = False
-                state, said = self._eliminate(state, data)
-                notes |= jax.device_get(said)
+                state, selection = self._eliminate(state, data)
+                notes |= jax.device_get(selection)
             state, metrics = self._run(state, data, self._seeds)
         notes["loss"] = metrics["loss"][-1]
         return Fitted(state, notes)

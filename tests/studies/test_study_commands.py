@@ -50,10 +50,10 @@ def test_a_ladder_is_climbed_and_written_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "config", "flags", "message"),
     [
-        ("truth", "digits", [], "no truth is known of digits clean; choose planted"),
+        ("ground_truth", "digits", [], "no truth is known of digits clean; choose planted"),
         ("ladder", "planted", ["--config.ladder.variant=fulll"], "is 'fulll'; expected full"),
         ("coreset", "planted", ["--share=2", "--config.ladder.seeds=1"], "--share=2.0: expected"),
-        ("recovery", "drift", ["--config.data.root=nowhere"], "nowhere: no such folder"),
+        ("drift_recovery", "drift", ["--config.data.root=nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_mistakes_are_answered_in_one_message(
