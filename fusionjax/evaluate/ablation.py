@@ -93,10 +93,8 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
         for what, prediction in changed.items():
-            increase = rise(
-                [sample_losses(prediction, scored, config)], [unchanged], scored, config
-            )
-            effects.append(Effect(name, what, increase))
+            losses = sample_losses(prediction, scored, config)
+            effects.append(Effect(name, what, rise([losses], [unchanged], scored, config)))
     return effects
 
 

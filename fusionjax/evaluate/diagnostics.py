@@ -41,9 +41,8 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
     if audit.exists():
         for finding in json.loads(audit.read_text())["findings"]:
             if finding["level"] != "fine":
-                anomalies["preprocessing"].append(
-                    f"{finding['code']}: {finding['what']}. Look: {finding['do']}"
-                )
+                line = f"{finding['code']}: {finding['what']}. Look: {finding['do']}"
+                anomalies["preprocessing"].append(line)
     trainings = logs(folder)
     for seed, log in trainings.items():
         fusion = seed / "fusion.json"

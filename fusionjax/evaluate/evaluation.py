@@ -103,27 +103,22 @@ def evaluate(
         )
     each = {name: run.predict_each(samples.row) for name, run in runs.items()}
     averaged = mean(each[name])
-    calibrated_values = {
-        k: v[inside]
-        for k, v in calibrated(averaged, samples, market, config).items()
-        if v is not None
-    }
+    corrected = calibrated(averaged, samples, market, config)
+    corrected = {k: v[inside] for k, v in corrected.items() if v is not None}
     tables = scoring.score_runs(
         runs,
         {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
         | ({} if options.alone is None else _alone(first, market, config, scored, options.alone)),
-        calibrated_values,
+        corrected,
         market,
         config,
         scored,
     )
     heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
-    rows = _frame([p.take(inside) for p in each[name]], calibrated_values, heads, market, config)
-    daily_returns = (
-        head.daily_return(first_horizon[k], heads[k]) for k, head in config.targets.items()
-    )
-    daily: dict[str, float] = next(filter(None, daily_returns), {})
+    rows = _frame([p.take(inside) for p in each[name]], corrected, heads, market, config)
+    earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
+    daily: dict[str, float] = next(filter(None, earned), {})
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
@@ -142,19 +137,17 @@ def evaluate(
     return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
 
 
-def publish(
-    evaluation: Evaluation, config: Config, folder: Path, records: Path
-) -> dict[str, list[str]]:
+def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
     """Writes an evaluation into the run folder and the ledger; returns anomalies by stage.
 
     Raises:
       InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
     """
-    require_answered(evaluation.scores, config)
-    evaluation.scores.save(folder)
-    evaluation.outcomes.save(folder)
-    ledger.append(records, evaluation.record)
-    return diagnostics.diagnose(folder, config, evaluation.outcomes.name)
+    require_answered(new.scores, config)
+    new.scores.save(folder)
+    new.outcomes.save(folder)
+    ledger.append(records, new.record)
+    return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
 def require_answered(scores: Scores, config: Config) -> None:
@@ -196,7 +189,7 @@ def _frame(
     config: Config,
 ) -> pd.DataFrame:
     """One row a sample: its keys, each head's forecast and outcome, fusion weights."""
-    averaged, samples = mean(each), next(iter(by_head.values()))
+    mean_, samples = mean(each), next(iter(by_head.values()))
     columns = {
         "row": samples.row,
         "symbol": np.array(market.symbols)[market.symbol[samples.row]],
@@ -206,12 +199,9 @@ def _frame(
     }
     for name, head in config.targets.items():
         seeds = np.stack([p.value[name][:, 0] for p in each])
-        columns |= head.columns(
-            averaged.value[name][:, 0], calibrated.get(name), seeds, by_head[name]
-        )
-    weights = {
-        f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)
-    }
+        value = mean_.value[name][:, 0]
+        columns |= head.columns(value, calibrated.get(name), seeds, by_head[name])
+    weights = {f"weight.{m}": mean_.modality_weight[:, i] for i, m in enumerate(config.modalities)}
     return pd.DataFrame(columns | weights)
 
 

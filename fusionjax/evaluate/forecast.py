@@ -36,11 +36,9 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
       InputError: unknown symbol, unreadable time, or a time for which there is no data.
     """
     if symbol not in market.symbols:
-        suggestions = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[
-            :8
-        ]
+        similar = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
         raise InputError(
-            f"--symbol={symbol}: not in the data; it has {', '.join(suggestions)}"
+            f"--symbol={symbol}: not in the data; it has {', '.join(similar)}"
             f"{' …' if len(market.symbols) > 8 else ''}"
         )
     try:
@@ -105,12 +103,9 @@ def forecast(
             "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
         }
         for name, head in config.targets.items():
-            head_calibrated = calibrated_values[name]
-            entries = head.record(
-                latest.value[name][i],
-                None if head_calibrated is None else head_calibrated[last[i]],
-                config,
-            )
+            values = calibrated_values[name]
+            corrected = None if values is None else values[last[i]]
+            entries = head.record(latest.value[name][i], corrected, config)
             for key, value in entries.items():  # heads may share an entry
                 record[key] = record[key] | value if key in record else value
         weights = rounded(latest.modality_weight[i])

@@ -37,7 +37,7 @@ _CLASSIFIER_ONLY = {
     "distill.refit_fraction": 1.0,  # fusion weights stay fixed; they are not tested
 }
 # Without regularisation, so that samples can be learned by heart.
-_UNREGULARISED = {
+_PLAIN = {
     "model.dropout": 0.0,
     "train.modality_dropout": 0.0,
     "train.weight_decay": 0.0,
@@ -86,16 +86,14 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     t = samples.targets
     targets = Targets(t.label | {name: labels}, t.mask | {name: np.ones_like(labels, bool)})
     samples = dataclasses.replace(samples, targets=targets)
-    held_out = np.arange(len(samples)) % 4 == 0
-    loss = _losses(
-        samples.take(~held_out), samples.take(held_out), config, windows, mesh, _TOY_STEPS
-    )
+    held = np.arange(len(samples)) % 4 == 0
+    loss = _losses(samples.take(~held), samples.take(held), config, windows, mesh, _TOY_STEPS)
     accuracy = float((loss < np.log(2)).mean())
     return SanityCheck(
         "toy",
         accuracy >= _TOY_ACCURACY,
-        f"{accuracy:.1%} of {held_out.sum()} other samples right where the answer is an input "
-        f"(wanted: {_TOY_ACCURACY:.0%})",
+        f"{accuracy:.1%} of {held.sum()} other samples right where the answer is an input "
+        f"(expected: {_TOY_ACCURACY:.0%})",
         "inputs do not reach the heads: look at scaling, masks, present flags and the encoder of "
         "the first modality, then at the learning rate",
     )
@@ -109,15 +107,13 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     samples = samples.take(np.sort(chosen))
     augment = {f.name: type(getattr(config.augment, f.name))() for f in
                dataclasses.fields(config.augment)}  # fmt: skip
-    plain = config.override(
-        _UNREGULARISED | {f"augment.{name}": none for name, none in augment.items()}
-    )
+    plain = config.override(_PLAIN | {f"augment.{name}": none for name, none in augment.items()})
     loss = _losses(samples, samples, plain, _windows(market, config), mesh, _HEART_STEPS).mean()
     return SanityCheck(
         "by heart",
         bool(loss < _OVERFIT_LOSS),
         f"log loss {loss:.4f} on {len(samples)} real samples after {_HEART_STEPS} steps "
-        f"(wanted: below {_OVERFIT_LOSS})",
+        f"(expected: below {_OVERFIT_LOSS})",
         "the model is too small or too strongly regularised, the learning rate is off, or the same "
         "input comes with two labels (duplicates: launch/prepare.py --audit)",
     )
@@ -162,7 +158,7 @@ def _losses(
     """Trains only the classifier on some samples; returns its log loss on others."""
     name, head = config.classifier
     weights = {f"targets.{k}.weight": float(k == name) for k in config.targets}
-    trial = config.override(
+    c = config.override(
         {
             **_CLASSIFIER_ONLY,
             **weights,
@@ -171,10 +167,8 @@ def _losses(
             "train.log_every": steps // 10,
         }
     )
-    program = make_program(trial, mesh, windows)
-    run = Run(trial, windows, program, f"{len(train)} samples")
+    program = make_program(c, mesh, windows)
+    run = Run(c, windows, program, f"{len(train)} samples")
     state = fit(run, TrainingData(train, None, None))
-    prediction = predict(
-        program, state.ema_params, windows, test.row, trial.train.global_batch_size
-    )
-    return losses.sample_losses(prediction, test, trial)[head.loss_title]
+    prediction = predict(program, state.ema_params, windows, test.row, c.train.global_batch_size)
+    return losses.sample_losses(prediction, test, c)[head.loss_title]

@@ -29,29 +29,25 @@ def settings(config: Config) -> list[Changes]:
     Raises:
       InputError: a key or a value that the config refuses, or an empty space.
     """
-    sweep = config.sweep
-    if not sweep.space:
+    s = config.sweep
+    if not s.space:
         raise InputError(
             "config.sweep.space is empty; expected (dotted key, values) pairs, such as "
             '(("model.width", (16, 32)),)'
         )
-    keys, values = [k for k, _ in sweep.space], [v for _, v in sweep.space]
+    keys, values = [k for k, _ in s.space], [v for _, v in s.space]
     result: list[Changes]
-    if sweep.method == "sensitivity":
+    if s.method == "sensitivity":
         current = ledger.flat(config)
-        result = [{}] + [
-            {k: v} for k, choices in sweep.space for v in choices if v != current.get(k)
-        ]
-    elif sweep.method == "grid":
+        result = [{}] + [{k: v} for k, tried in s.space for v in tried if v != current.get(k)]
+    elif s.method == "grid":
         result = [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values)]
     else:
         total = math.prod(len(v) for v in values)
-        points = np.random.default_rng(config.seed).permutation(total)[: sweep.points]
+        points = np.random.default_rng(config.seed).permutation(total)[: s.points]
         result = [
-            {k: v[i] for k, v, i in zip(keys, values, position, strict=True)}
-            for position in np.column_stack(
-                np.unravel_index(points, [len(v) for v in values])
-            ).tolist()
+            {k: v[i] for k, v, i in zip(keys, values, at, strict=True)}
+            for at in np.column_stack(np.unravel_index(points, [len(v) for v in values])).tolist()
         ]
     for changes in result:
         config.override(changes)
@@ -123,15 +119,13 @@ def effects(points: list[Point]) -> pd.DataFrame:
         raise InputError("config.sweep.method is not sensitivity: nothing to compare with")
     base = np.array(by_setting.pop(""))
     rows = []
-    for setting, objectives in by_setting.items():
-        spread = (
-            np.std(objectives, ddof=1) ** 2 + base.std(ddof=1) ** 2 if len(base) > 1 else np.nan
-        )
+    for setting, values in by_setting.items():
+        spread = np.std(values, ddof=1) ** 2 + base.std(ddof=1) ** 2 if len(base) > 1 else np.nan
         rows.append(
             {
                 "key": setting.partition("=")[0],
                 "setting": setting,
-                "change": float(np.mean(objectives) - base.mean()),
+                "change": float(np.mean(values) - base.mean()),
                 "noise": float(np.sqrt(spread / len(base))),
             }
         )

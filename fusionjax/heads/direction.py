@@ -131,9 +131,9 @@ class Direction(Head):
         s, day, days = scored, scored.day, len(scored.days)
         ahead, matured = growth(s.market, s.row, self.horizons[0], s.target_day.max())
 
-        def scores(up: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(up: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k, m = keep & s.known, keep & matured
-            score = metrics.classification if sure else metrics.called
+            score = metrics.classification if soft else metrics.called
             p = np.stack([1 - up, up], 1)
             return {
                 **score(s.label[k], p[k], day[k], days),
@@ -158,15 +158,10 @@ class Direction(Head):
 
         days, day = np.unique(target_day, return_inverse=True)
         next_return = market.adj_close[row + 1] / market.adj_close[row] - 1
-        chosen = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
+        at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
         symbol = market.symbol[row].astype(int)
         return portfolio.book(
-            up[chosen],
-            next_return[chosen],
-            symbol[chosen],
-            day[chosen],
-            len(days),
-            self.horizons[0],
+            up[at], next_return[at], symbol[at], day[at], len(days), self.horizons[0]
         )
 
     def rules(
@@ -221,14 +216,14 @@ class Direction(Head):
         """``call`` abstains where the likelier class has less than ``evaluate.abstain_below``."""
         assert calibrated is not None
         up = float(calibrated)
-        sure = max(up, 1 - up) >= config.evaluate.abstain_below
+        confident = max(up, 1 - up) >= config.evaluate.abstain_below
         return {
             "direction": {
                 f"{h}d": dict(zip(self.classes, rounded((1 - p, p)), strict=True))
                 for h, p in zip(self.horizons, value.tolist(), strict=True)
             },
             "calibrated": {"up": round(up, 6)},
-            "call": self.classes[int(up > 0.5)] if sure else "abstain",
+            "call": self.classes[int(up > 0.5)] if confident else "abstain",
         }
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:

@@ -87,7 +87,7 @@ class Returns(Head):
     def scorer(self, scored: Scored) -> Scorer:
         from fusionjax.scores import metrics
 
-        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(value: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k = keep & scored.known
             y, day, days = scored.label[k].astype(float), scored.day[k], len(scored.days)
             return metrics.distribution(y, value[k], self.quantiles, day, days)

@@ -70,7 +70,7 @@ class Volatility(Head):
     def scorer(self, scored: Scored) -> Scorer:
         from fusionjax.scores import metrics
 
-        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(value: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k = keep & scored.known
             y = scored.label[k].astype(float)
             return metrics.regression(y, value[k], scored.day[k], len(scored.days))
@@ -129,9 +129,10 @@ class Volatility(Head):
     def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np
 
-        came = rows["log_volatility_came"]
+        observed = rows["log_volatility_came"]
         error, low, high = by_day.mean(
-            rows["log_volatility"].to_numpy(float) - came.to_numpy(float), came.notna().to_numpy()
+            rows["log_volatility"].to_numpy(float) - observed.to_numpy(float),
+            observed.notna().to_numpy(),
         )
         if low <= 0 <= high:
             return []

@@ -31,8 +31,8 @@ def write(day: dict[str, Any], path: Path) -> Path:
                 "largest distance of the two distributions.",
                 [charts.bars(list(scores), list(scores.values()), x="robustness"),
                  page.table(shifts, _ROWS)]),
-        Section("Update", "Whether the model was updated, and what the gate said of it on labels "
-                "that neither it nor its parent had seen.",
+        Section("Update", "Whether the model was updated, and how the promotion gate decided, on "
+                "labels that neither it nor its parent had seen.",
                 [Markup("<p>{}</p>").format(day["update"]["why"])]),
     ]  # fmt: skip
     return page.write(

@@ -126,7 +126,7 @@ def _anomalies(folder: Path) -> list[Markup]:
     by_stage = json.loads(path.read_text()) if path.exists() else {}
     return [
         Markup("<h3>{}</h3>").format(stage)
-        + Markup("").join(Markup("<p>{}</p>").format(x) for x in lines or ["nothing odd"])
+        + Markup("").join(Markup("<p>{}</p>").format(x) for x in lines or ["no anomaly"])
         for stage, lines in by_stage.items()
     ]
 
@@ -170,17 +170,15 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
     levels = config.targets["returns"].quantiles
     low, high = (f"q{q:g}" for q in (levels[0], levels[-1]))
     panels, past = {}, {}
-    for symbol, group in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
-        up = group["up"] > 0.5
-        right = (up == (group["rose"] > 0.5)).astype(object)
-        right[group["rose"].isna()] = None
-        panels[str(symbol)] = group.assign(
-            low=group["close"] * np.exp(group[low]),
-            high=group["close"] * np.exp(group[high]),
-            right=right,
+    for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
+        up = own["up"] > 0.5
+        right = (up == (own["rose"] > 0.5)).astype(object)
+        right[own["rose"].isna()] = None
+        panels[str(symbol)] = own.assign(
+            low=own["close"] * np.exp(own[low]), high=own["close"] * np.exp(own[high]), right=right
         )
-        first = max(group["row"].min() - _CONTEXT, market.first_row[group["row"].min()])
-        span = np.arange(first, group["row"].max() + 1)
+        first = max(own["row"].min() - _CONTEXT, market.first_row[own["row"].min()])
+        span = np.arange(first, own["row"].max() + 1)
         past[str(symbol)] = pd.DataFrame(
             {"day": market.session[span].astype("datetime64[s]"), "close": market.adj_close[span]}
         )
@@ -206,12 +204,9 @@ def _calibration(rows: pd.DataFrame, config: Config) -> list[Markup]:
     for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
         p = known[column].to_numpy(float)
         edge = np.quantile(p, np.linspace(0, 1, _BINS + 1)[1:-1])
-        bin_of = np.searchsorted(edge, p)
-        count = np.maximum(np.bincount(bin_of, minlength=_BINS), 1)
-        curves[name] = (
-            np.bincount(bin_of, p, _BINS) / count,
-            np.bincount(bin_of, rose, _BINS) / count,
-        )
+        bins = np.searchsorted(edge, p)
+        count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
+        curves[name] = np.bincount(bins, p, _BINS) / count, np.bincount(bins, rose, _BINS) / count
     q = config.targets["returns"].quantiles
     with_return = rows[rows["return"].notna()]
     inside = with_return["return"].between(with_return[f"q{q[0]:g}"], with_return[f"q{q[-1]:g}"])
@@ -305,13 +300,11 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
     known = rows[rows["rose"].notna()]
     wrong = known[(known["up"] > 0.5) != (known["rose"] > 0.5)]
     worst = wrong.assign(sure=(wrong["up"] - 0.5).abs()).nlargest(_CASES, "sure")
-    case_rows = worst["row"].to_numpy(np.int64)
-    batch = windows(
-        case_rows, unlabelled(config, len(case_rows)), np.ones(len(case_rows), np.float32)
-    )
+    at = worst["row"].to_numpy(np.int64)
+    batch = windows(at, unlabelled(config, len(at)), np.ones(len(at), np.float32))
     cards = []
     for i, case in enumerate(worst.to_dict("records")):
-        row = int(case_rows[i])
+        row = int(at[i])
         span = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
         days = market.session[span].astype(str).tolist()
         weights = ", ".join(
