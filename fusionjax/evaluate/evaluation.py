@@ -103,8 +103,8 @@ def evaluate(
         )
     each = {name: run.predict_each(samples.row) for name, run in runs.items()}
     averaged = mean(each[name])
-    corrected = calibrated(averaged, samples, market, config)
-    corrected = {k: v[inside] for k, v in corrected.items() if v is not None}
+    by_head = calibrated(averaged, samples, market, config)
+    corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
     tables = scoring.score_runs(
         runs,
         {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
