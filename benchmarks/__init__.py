@@ -1,1 +1,1 @@
-"""Measurements of fusionjax: what it costs, what it survives, what its detectors see."""
+"""Measurements of fusionjax: cost, robustness, drift detectors."""

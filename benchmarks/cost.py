@@ -1,4 +1,4 @@
-"""Measures what a config costs beside a variant of itself: ratios with intervals, and their bars.
+"""Measures the cost of a config relative to a variant of it: ratios with intervals and bars.
 
 python benchmarks/cost.py --config=configs/acl18.py --config.model.fusion=distilled \
     --against=model.fusion=equal
@@ -24,8 +24,8 @@ def main(config: Config) -> None:
 
     other = variant(config, _AGAINST.value)
     with progress_bar() as progress:
-        made = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
-    cost.show(made, Path("runs") / config.name)
+        result = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
+    cost.show(result, Path("runs") / config.name)
 
 
 if __name__ == "__main__":

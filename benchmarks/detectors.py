@@ -1,7 +1,7 @@
 """How soon drift detectors notice known changes, and how often they alarm without. Simulated.
 
 python benchmarks/detectors.py
-studies/drift_recovery.py asks how soon update rules are themselves again.
+studies/drift_recovery.py measures how soon update rules recover.
 """
 
 from fusionjax import app
@@ -13,8 +13,8 @@ def main(_: None) -> None:
 
     for detector in ("PageHinkley", "ADWIN", "KSWIN"):
         streams = 50 if detector == "KSWIN" else 500  # which is 500 times as slow
-        found = detectors.trials(detector, 1000.0, streams, 5)
-        say("\n".join(f"{detector}: {t}" for t in found))
+        trials = detectors.trials(detector, 1000.0, streams, 5)
+        say("\n".join(f"{detector}: {t}" for t in trials))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def main(config: Config) -> None:
     from fusionjax.train.telemetry import progress_bar
 
     with progress_bar() as progress:
-        made = cost.feeding(config, make_mesh(config.mesh), _PAIRS.value, progress)
-    cost.show(made, Path("runs") / config.name)
+        result = cost.feeding(config, make_mesh(config.mesh), _PAIRS.value, progress)
+    cost.show(result, Path("runs") / config.name)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What one GPU makes of this package: ten measurements, one table (docs/gpu.md).
+"""Ten measurements of this package on one GPU, in one table (docs/gpu.md).
 
 python benchmarks/gpu.py --rehearse                  # on CPU, at toy widths: does it all run?
 python benchmarks/gpu.py --items=2,3,5 --out=DIR     # on a GPU, within ten minutes
 python benchmarks/gpu.py --seconds=1500              # all of it in one go
 
-Each item runs in a process of its own, one after the other: what it leaves in the GPU's memory ends
-with it, and one that fails or hangs takes no other along. Status 1 if one failed, 2 for a mistake.
+Items run one after the other, each in its own process: its GPU memory is freed when it ends, and a
+failure or hang does not affect the others. Exit status: 1 if an item failed, 2 for a wrong call.
 """
 
 import argparse
@@ -18,19 +18,19 @@ from gpu_items.runner import ITEMS, ROOT, Runner
 
 
 def main() -> int:
-    asked = parsed()
+    args = parse_arguments()
     runner = Runner(
-        rehearse=asked.rehearse, kit=asked.kit, work=asked.work.absolute(), seconds=asked.seconds
+        rehearse=args.rehearse, kit=args.kit, work=args.work.absolute(), seconds=args.seconds
     )
-    wanted = [item for item in ITEMS if item.number in asked.items]
-    report = runner.run(wanted, " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]))
-    page.save(report, asked.out)
+    items = [item for item in ITEMS if item.number in args.items]
+    report = runner.run(items, " ".join(["python", "benchmarks/gpu.py", *sys.argv[1:]]))
+    page.save(report, args.out)
     print(page.text(report))
-    print(f"written to {asked.out}/{page.name(report)}.json and .md")
+    print(f"written to {args.out}/{page.name(report)}.json and .md")
     return int(any(outcome.status == "failed" for outcome in report.outcomes))
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     flags = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,10 +48,10 @@ def parsed() -> argparse.Namespace:
 
 def numbers(text: str) -> set[int]:
     known = {str(item.number) for item in ITEMS}
-    asked = text.split(",")
-    if not {*asked} <= known:
+    chosen = text.split(",")
+    if not {*chosen} <= known:
         raise argparse.ArgumentTypeError(f"{text!r}: expected some of {','.join(sorted(known))}")
-    return {int(n) for n in asked}
+    return {int(n) for n in chosen}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a machine with a GPU but no network must be given beside a checkout, in one folder.
+"""Collects in one folder what a GPU machine without network needs beside a checkout.
 
 make gpu-kit        # build/gpu: wheels/ for Python 3.12 on Linux x86-64, market/ and prepared/
 
@@ -6,9 +6,9 @@ There, in the checkout's root, where Python 3.12 has jax[cuda12] or jax[cuda13]:
   python3 -m pip install --no-index --no-deps --target /tmp/site build/gpu/wheels/*.whl
   PYTHONPATH=/tmp/site python3 benchmarks/gpu.py
 
-The versions are those of requirements.lock. The machine is taken to have what an image with JAX,
-PyTorch and pandas has (``THERE``): pyarrow alone would fill the limit. Left out are packages that
-decode media and embed texts (the market comes decoded and embedded), and the report's.
+The versions are those of requirements.lock. The machine needs the packages of an image with JAX,
+PyTorch and pandas (``PROVIDED``): pyarrow alone would fill the limit. Packages that decode media,
+embed texts (the market comes decoded and embedded) or make reports are left out.
 """
 
 import re
@@ -44,7 +44,7 @@ WHEELS = (
     *("tensorflow-datasets", "tensorflow-metadata", "termcolor", "toml", "tzdata"),
 )
 # JAX's own needs and these are not carried.
-THERE = (
+PROVIDED = (
     *("absl-py", "aiofiles", "attrs", "cloudpickle", "einops", "etils", "fsspec", "humanize"),
     *("jinja2", "jaxtyping", "matplotlib", "msgpack", "packaging", "prometheus-client"),
     *("psutil", "pyarrow", "python-dateutil", "pyyaml", "requests", "rich", "scikit-learn"),
@@ -65,8 +65,8 @@ _PLATFORMS = ("manylinux2014_x86_64", *(f"manylinux_2_{n}_x86_64" for n in range
 
 def main() -> None:
     folder = ROOT / "build/gpu"
-    if {*WHEELS} & {*THERE}:
-        raise InputError("benchmarks/gpu_kit.py: a package is both carried and taken to be there")
+    if {*WHEELS} & {*PROVIDED}:
+        raise InputError("benchmarks/gpu_kit.py: a package is in both WHEELS and PROVIDED")
     collect(folder / "wheels")
     for rehearse in (False, True):
         plant(folder, rehearse)
@@ -84,22 +84,24 @@ def collect(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.whl"):
         old.unlink()
-    asked = [*("--dest", str(folder)), "--only-binary=:all:", "--python-version=3.12"]
-    asked += ["--implementation=cp", *(f"--platform={p}" for p in _PLATFORMS)]
-    pip("download", [lock[name] for name in WHEELS if name not in SOURCE_ONLY], asked)
+    options = [*("--dest", str(folder)), "--only-binary=:all:", "--python-version=3.12"]
+    options += ["--implementation=cp", *(f"--platform={p}" for p in _PLATFORMS)]
+    pip("download", [lock[name] for name in WHEELS if name not in SOURCE_ONLY], options)
     pip("wheel", [lock[name] for name in SOURCE_ONLY], ["--wheel-dir", str(folder)])
 
 
 def locked(text: str) -> dict[str, str]:
     """The lock's requirement of each package with its hashes, for the kit's Python."""
-    found = {}
+    requirements = {}
     for block in re.split(r"\n(?=[a-z0-9])", text):
         requirement, _, hashes = block.partition(" \\\n")
         pinned, _, marker = requirement.partition(" ; ")
         if not marker or Marker(marker).evaluate(_PYTHON):
             lines = [line for line in hashes.splitlines() if "--hash" in line]
-            found[pinned.split("==")[0]] = " \\\n".join([pinned, *(x.rstrip(" \\") for x in lines)])
-    return found
+            requirements[pinned.split("==")[0]] = " \\\n".join(
+                [pinned, *(x.rstrip(" \\") for x in lines)]
+            )
+    return requirements
 
 
 def pip(command: str, requirements: list[str], flags: list[str]) -> None:
@@ -111,10 +113,10 @@ def pip(command: str, requirements: list[str], flags: list[str]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as f:
         f.write("\n".join(requirements) + "\n")
         f.flush()
-        made = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", "--require-hashes"]
-        done = subprocess.run([*made, *flags, "-r", f.name], check=False)
-    if done.returncode:
-        raise InputError(f"pip {command} ended with status {done.returncode}; its message is above")
+        base = [sys.executable, "-m", "pip", command, "--quiet", "--no-deps", "--require-hashes"]
+        ended = subprocess.run([*base, *flags, "-r", f.name], check=False)
+    if ended.returncode:
+        raise InputError(f"pip {command} failed: status {ended.returncode}; its message is above")
 
 
 def plant(folder: Path, rehearse: bool) -> None:

@@ -1,7 +1,7 @@
-"""Kills prepare, train, evaluate and finetune at random moments; what they leave must be the same.
+"""Kills prepare, train, evaluate and finetune at random moments; their results must not change.
 
 python benchmarks/kills.py --config=configs/demo.py --kills=60
-All other flags are handed on to the four commands.
+All other flags are passed to the four commands.
 """
 
 import sys
@@ -22,23 +22,23 @@ def main(config: Config) -> None:
     from fusionjax.train.telemetry import say
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}_kills").absolute()
-    here, own = Path(__file__).parents[1] / "launch", ("--kills", "--workdir")
-    given = [f for f in sys.argv[1:] if not f.startswith(own)]
-    given = [
-        f"--config={Path(f[9:]).absolute()}" if f.startswith("--config=") else f for f in given
+    launch, own = Path(__file__).parents[1] / "launch", ("--kills", "--workdir")
+    passed = [f for f in sys.argv[1:] if not f.startswith(own)]
+    passed = [
+        f"--config={Path(f[9:]).absolute()}" if f.startswith("--config=") else f for f in passed
     ]
     run, parent = "--run=runs/killed", "--from=runs/killed"
     commands = [  # and how often each is killed in a round
-        ([str(here / "prepare.py"), *given], 4),
-        ([str(here / "train.py"), *given, "--workdir=runs/killed"], 10),
-        ([str(here / "evaluate.py"), *given, run], 1),
-        ([str(here / "finetune.py"), *given, parent], 6),
+        ([str(launch / "prepare.py"), *passed], 4),
+        ([str(launch / "train.py"), *passed, "--workdir=runs/killed"], 10),
+        ([str(launch / "evaluate.py"), *passed, run], 1),
+        ([str(launch / "finetune.py"), *passed, parent], 6),
     ]
-    made = kill.campaign(commands, folder, _KILLS.value)
-    say(str(made))
-    kill.save(made, folder / "kills.json")
-    if made.differing:
-        raise InputError(f"kills changed what came out; everything is in {folder}")
+    campaign = kill.campaign(commands, folder, _KILLS.value)
+    say(str(campaign))
+    kill.save(campaign, folder / "kills.json")
+    if campaign.differing:
+        raise InputError(f"kills changed the results; everything is in {folder}")
 
 
 if __name__ == "__main__":

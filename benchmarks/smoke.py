@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from versions import SAVED, STEPS, losses, rises, run, stopped, told, versions
+from versions import SAVED, STEPS, event_steps, losses, rises, run, stopped, versions
 
 RUN = Path("runs/demo")
 
@@ -19,7 +19,7 @@ def main() -> None:
     run(python, "prepare")
     stopped(python, RUN)
     run(python, "train")
-    events, steps = told(RUN), list(losses(RUN))
+    events, steps = event_steps(RUN), list(losses(RUN))
     if events.get("T1", 0) < SAVED or steps != list(range(1, STEPS + 1)):
         sys.exit(f"it did not go on where it was stopped: events {events}, steps {steps}")
     print(f"trained, stopped at step {events['T1']}, went on to step {steps[-1]}", flush=True)

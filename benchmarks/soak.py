@@ -26,9 +26,9 @@ def main(config: Config) -> None:
     every = max(_STEPS.value // _SAVES.value, 1)
     config = config.override({"train.steps": _STEPS.value, "train.checkpoint_every": every})
     Trainer.from_config(config, make_mesh(config.mesh)).train(0, folder)
-    found = soak.trends(folder)
-    CONSOLE.print(soak.for_screen(found, _STEPS.value))
-    if not all(t.flat for t in found):
+    trends = soak.trends(folder)
+    CONSOLE.print(soak.for_screen(trends, _STEPS.value))
+    if not all(t.flat for t in trends):
         raise InputError(f"something grows; the log is {folder}/metrics.jsonl")
 
 

@@ -39,7 +39,7 @@ class Claim:
     """One line of the table."""
 
     text: str
-    found: str
+    measured: str
     holds: bool
 
 
@@ -49,12 +49,13 @@ def command(python: str, script: str, *flags: str) -> list[str]:
 
 
 def run(python: str, script: str, *flags: str) -> str:
-    """What a command says; it must end well."""
-    made = command(python, script, *flags)
-    done = subprocess.run(made, env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(made)}\nended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+    """Runs a command and returns its output; exits if it fails."""
+    argv = command(python, script, *flags)
+    result = subprocess.run(argv, env=environment(), capture_output=True, text=True, check=False)
+    if result.returncode:
+        output = result.stdout + result.stderr
+        sys.exit(f"{' '.join(argv)}\nended with {result.returncode}:\n{output}")
+    return result.stdout
 
 
 def environment() -> dict[str, str]:
@@ -62,17 +63,17 @@ def environment() -> dict[str, str]:
 
 
 def stopped(python: str, folder: Path) -> None:
-    """A training that is asked to stop at its first checkpoint."""
-    made = command(python, "train", f"--workdir={folder}")
+    """Runs a training and stops it at its first checkpoint."""
+    argv = command(python, "train", f"--workdir={folder}")
     with subprocess.Popen(
-        made, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        argv, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as training:
         while not (folder / f"seed_0/checkpoints/{SAVED}").exists() and training.poll() is None:
             time.sleep(0.01)
         training.send_signal(signal.SIGTERM)
-        said, _ = training.communicate()
+        output, _ = training.communicate()
     if training.returncode != 75:  # stopped as asked, and saved
-        sys.exit(f"{' '.join(made)}\nended with {training.returncode}, not 75:\n{said}")
+        sys.exit(f"{' '.join(argv)}\nended with {training.returncode}, not 75:\n{output}")
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -80,8 +81,8 @@ def losses(folder: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows}
 
 
-def told(folder: Path) -> dict[str, int]:
-    """The steps of what happened, by its code."""
+def event_steps(folder: Path) -> dict[str, int]:
+    """The step of each event, by the event's code."""
     rows = map(json.loads, (folder / "seed_0/events.jsonl").read_text().splitlines())
     return {row["code"]: row["step"] for row in rows}
 
@@ -92,50 +93,50 @@ def rises(python: str, folder: Path) -> list[float]:
     return [forecast["direction"]["1d"]["up"], forecast["calibrated"]["up"]]
 
 
-def apart(a: list[float], b: list[float]) -> float:
+def distance(a: list[float], b: list[float]) -> float:
     return max(abs(x - y) for x, y in zip(a, b, strict=True))
 
 
 def crossed(writer: str, reader: str, place: Path) -> Iterator[Claim]:
-    """What must hold of runs that ``writer`` began and ``reader`` goes on with."""
-    whole, half, child = place / "whole", place / "half", place / "child"
-    run(writer, "train", f"--workdir={whole}")
-    stopped(writer, half)
-    run(reader, "train", f"--workdir={half}")
-    events = told(half)
-    at = events.get("T1", 0)
+    """Checks on runs that ``writer`` started and ``reader`` continues."""
+    complete, stopped_run, child = place / "whole", place / "half", place / "child"
+    run(writer, "train", f"--workdir={complete}")
+    stopped(writer, stopped_run)
+    run(reader, "train", f"--workdir={stopped_run}")
+    events = event_steps(stopped_run)
+    stopped_at = events.get("T1", 0)
     # Every array's bits are summed when written and when read: C2 and C3 tell what differs.
     yield Claim(
         "a stopped training's checkpoint is read, bit by bit",
-        f"step {at}, events {', '.join(events)}",
-        SAVED <= at < STEPS and not {"C2", "C3"} & set(events),
+        f"step {stopped_at}, events {', '.join(events)}",
+        SAVED <= stopped_at < STEPS and not {"C2", "C3"} & set(events),
     )
-    alone, together = losses(whole), losses(half)
-    off = max(abs(together.get(s, 9e9) / alone[s] - 1) for s in range(1, STEPS + 1))
+    alone, together = losses(complete), losses(stopped_run)
+    gap = max(abs(together.get(s, 9e9) / alone[s] - 1) for s in range(1, STEPS + 1))
     yield Claim(
-        f"and goes on: losses of {STEPS - at} steps, relative to one that was not stopped",
-        f"within {off:.1e}",
-        off <= LOSS,
+        f"and goes on: losses of {STEPS - stopped_at} steps, relative to one that was not stopped",
+        f"within {gap:.1e}",
+        gap <= LOSS,
     )
-    off = apart(rises(writer, whole), rises(reader, whole))
-    yield Claim("a finished run forecasts the same", f"within {off:.1e}", off <= PROBABILITY)
-    run(reader, "finetune", f"--from={whole}", f"--workdir={child}")
+    gap = distance(rises(writer, complete), rises(reader, complete))
+    yield Claim("a finished run forecasts the same", f"within {gap:.1e}", gap <= PROBABILITY)
+    run(reader, "finetune", f"--from={complete}", f"--workdir={child}")
     verdict = json.loads((child / "gate.json").read_text())
     steps = len(losses(child))
-    said = f"{steps} steps; {verdict['why'].split(';')[0]}"
-    yield Claim("a finished run is fine-tuned", said, steps == TUNED)
-    off = apart(rises(writer, child), rises(reader, child))
-    yield Claim("whose child the writer reads", f"within {off:.1e}", off <= PROBABILITY)
+    note = f"{steps} steps; {verdict['why'].split(';')[0]}"
+    yield Claim("a finished run is fine-tuned", note, steps == TUNED)
+    gap = distance(rises(writer, child), rises(reader, child))
+    yield Claim("whose child the writer reads", f"within {gap:.1e}", gap <= PROBABILITY)
 
 
 def versions(python: str) -> str:
-    asked = (
+    script = (
         "import platform; from importlib.metadata import version; "
         f"names = {PACKAGES}; print('Python', platform.python_version(), end=''); "
         "print(*('', *(f'{p} {version(p)}' for p in names)), sep=', ')"
     )
     return subprocess.run(
-        [python, "-c", asked], capture_output=True, text=True, check=True
+        [python, "-c", script], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
@@ -144,14 +145,14 @@ def main(one: str, other: str) -> None:
     named = {"A": one, "B": other}
     for name, python in named.items():
         console.print(f"{name}: {versions(python)}")
-    table = Table("written by", "gone on with by", "claim", "found", "holds")
+    table = Table("written by", "continued by", "claim", "measured", "holds")
     wrong = 0
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         for writer, reader in ("AB", "BA"):
             for claim in crossed(named[writer], named[reader], Path(place) / writer):
                 table.add_row(
-                    writer, reader, claim.text, claim.found, "yes" if claim.holds else "NO"
+                    writer, reader, claim.text, claim.measured, "yes" if claim.holds else "NO"
                 )
                 wrong += not claim.holds
     console.print(table)

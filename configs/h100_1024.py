@@ -1,4 +1,4 @@
-"""128 nodes of 8 H100s: h100_64 with sixteen times its rows and a warmer learning rate.
+"""128 nodes of 8 H100s: h100_64 with sixteen times its rows and a higher learning rate.
 
     sbatch --nodes=128 launch/slurm/h100_64.sbatch --configs=configs/h100_1024.py
     python launch/plan.py --config=configs/h100_1024.py

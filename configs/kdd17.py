@@ -1,10 +1,10 @@
-"""KDD17 as a stream: 50 US stocks, trained on 2007-2012, lived through in 2013 and 2014.
+"""KDD17 as a stream: 50 US stocks, trained on 2007-2012, updated and scored through 2013 and 2014.
 
     python launch/train.py --config=configs/kdd17.py --seeds=5
     python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17
 
-The second command lives the 503 sessions under every rule, from never updating to a training from
-scratch every month, with five seeds each: some forty minutes on one core; docs/adaptation.md has
+The second command runs the 503 sessions under every rule, from no update to a training from scratch
+every month, with five seeds each: some forty minutes on one core; docs/adaptation.md has
 the table. Raw data: --config.data.root, the folder with prices_raw.parquet. The model's settings
 are those that were chosen for configs/acl18.py; those of an update were set so that all of a
 month's cost less than 2 % of a training from scratch.

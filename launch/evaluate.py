@@ -42,13 +42,13 @@ def main(config: Config) -> None:
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    options = evaluation.Asked(_SUBSET.value, forced, alone)
-    result = evaluation.evaluate(runs, market, config, records, options)
-    say("\n".join(result.scores.headline))
-    CONSOLE.print(*table.for_screen(result.scores))
-    odd = evaluation.publish(result, config, run, Path(app.LEDGER.value))
-    say("\n".join(f"{stage}: {line}" for stage, lines in odd.items() for line in lines))
-    say(f"written to {run}/{result.scores.name}.md")
+    options = evaluation.Options(_SUBSET.value, forced, alone)
+    evaluated = evaluation.evaluate(runs, market, config, records, options)
+    say("\n".join(evaluated.scores.headline))
+    CONSOLE.print(*table.for_screen(evaluated.scores))
+    anomalies = evaluation.publish(evaluated, config, run, Path(app.LEDGER.value))
+    say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))
+    say(f"written to {run}/{evaluated.scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
 
 

@@ -1,7 +1,7 @@
-"""Does a modality matter to config.ladder's first fusion? Changed under it, and learned as noise.
+"""Does a modality matter to config.ladder's first fusion? Content changed, and placebos trained.
 
 python studies/ablate.py --config=studies/configs/maec.py --placebos=20 --split=test
-launch/ablate.py asks the same of a run.
+launch/ablate.py does the same for a run.
 """
 
 from pathlib import Path

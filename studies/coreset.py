@@ -19,8 +19,8 @@ def main(config: StudyConfig) -> None:
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
-        made = coreset.compare(config, views, split, _SHARE.value)
-    CONSOLE.print(coreset.for_screen(made))
+        comparison = coreset.compare(config, views, split, _SHARE.value)
+    CONSOLE.print(coreset.for_screen(comparison))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How soon each update rule is itself again after a change that is known, planted in real prices.
+"""How soon each update rule recovers from a known change, planted in real prices.
 
 python studies/drift_recovery.py --config=studies/configs/drift.py
 """
@@ -16,8 +16,8 @@ def main(config: Config) -> None:
     from studies.streams import drift_recovery
 
     mesh, (market, _) = make_mesh(config.mesh), audited_market(config)
-    for found in drift_recovery.study(market, config, mesh, "gap", np.datetime64("2013-05-01")):
-        say(str(found))
+    for recovery in drift_recovery.study(market, config, mesh, "gap", np.datetime64("2013-05-01")):
+        say(str(recovery))
 
 
 if __name__ == "__main__":

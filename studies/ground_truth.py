@@ -1,4 +1,4 @@
-"""Do the weights of config.ladder's first fusion mean what they say, where the truth is known?
+"""Compares the weights of config.ladder's first fusion with a known ground truth.
 
 python studies/ground_truth.py --config=studies/configs/planted.py
 python studies/ground_truth.py --config=studies/configs/digits.py

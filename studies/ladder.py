@@ -1,4 +1,4 @@
-"""Trains and scores every fusion of config.ladder with ever more modalities, beside a baseline.
+"""Trains and scores each fusion of config.ladder, and a baseline, on growing sets of modalities.
 
 python studies/ladder.py --config=studies/configs/planted.py --split=test --plot
 python studies/ladder.py --config=studies/configs/maec.py --split=test    # earnings calls
@@ -26,9 +26,9 @@ def main(config: StudyConfig) -> None:
     with progress_bar() as progress:
         views = ladder.load(config, progress)
         cells = ladder.climb(config, views, split, progress)
-        made = ladder_table.report(config, cells, views, split)
-    CONSOLE.print(ladder_table.for_screen(made))
-    saved = ladder_table.save(made, config, views[0].names, Path("runs"), split, _PLOT.value)
+        report = ladder_table.report(config, cells, views, split)
+    CONSOLE.print(ladder_table.for_screen(report))
+    saved = ladder_table.save(report, config, views[0].names, Path("runs"), split, _PLOT.value)
     say(f"written to {saved}")
 
 

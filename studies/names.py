@@ -3,7 +3,7 @@
 A config file is read before anything heavy is imported.
 """
 
-# Modalities of the planted market (data/planted.py); NUMERIC are channels of its folder.
+# Modalities of the planted market (data/planted.py); NUMERIC: channels of its folder.
 MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
 NUMERIC = tuple(f"numeric_{i}" for i in range(8))
 # Of the handwritten digits (data/digits.py); JUNK are those of corruption "junk".

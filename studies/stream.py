@@ -1,8 +1,8 @@
-"""Lives finetune.split session by session under update rules, from never to training monthly anew.
+"""Runs through finetune.split session by session under update rules, from none to retraining.
 
 python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17
 python studies/stream.py --config=configs/kdd17.py --from=runs/kdd17 --rule=incremental
-What was lived once, of a rule and seed, is not lived again.
+A finished rule and seed is read from its file, not run again.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from studies.streams import RULES
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
 _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
-_RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "To live under; repeat for more")
+_RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "Update rule; repeat for more")
 
 
 def main(config: Config) -> None:
@@ -30,14 +30,14 @@ def main(config: Config) -> None:
     config, parent = app.with_flags(config, {"data.root": _DATA.value}), Path(_FROM.value)
     mesh, folder = make_mesh(config.mesh), parent / "stream"
     stream = Stream(audited_market(config)[0], config, mesh, parent)
-    lived: dict[str, list] = {}
+    results: dict[str, list] = {}
     for rule in _RULES.value:
         for seed in seed_folders(parent):
             say(f"{rule}: {seed.name}")
-            lived.setdefault(rule, []).append(stream.kept(rule, seed, folder))
-    made = stream_table.grid(stream, lived)
-    CONSOLE.print(table.screen(made))
-    files.write_text(folder / f"{config.finetune.split}.md", table.text(made))
+            results.setdefault(rule, []).append(stream.cached(rule, seed, folder))
+    scores = stream_table.grid(stream, results)
+    CONSOLE.print(table.screen(scores))
+    files.write_text(folder / f"{config.finetune.split}.md", table.text(scores))
     say(f"written to {folder / config.finetune.split}.md")
 
 

@@ -178,7 +178,7 @@ class Span(Head):
     def columns(
         self, value: np.ndarray, calibrated: np.ndarray | None, each: np.ndarray, s: Scored
     ) -> dict[str, np.ndarray]:
-        return {"span": value, "span_came": s.came}
+        return {"span": value, "span_came": s.observed}
 
     def record(
         self, value: np.ndarray, calibrated: np.ndarray | None, config: Config
@@ -186,7 +186,7 @@ class Span(Head):
         by_horizon = zip(self.horizons, rounded(np.exp(value)), strict=True)
         return {"span": {f"{h}d": v for h, v in by_horizon}}
 
-    def odd(self, rows: pd.DataFrame, by_day: ByDay) -> list[str]:
+    def anomalies(self, rows: pd.DataFrame, by_day: ByDay) -> list[str]:
         off = (rows["span"] - rows["span_came"]).to_numpy(float)
         error, low, high = by_day.mean(off, np.isfinite(off))
         return [] if low <= 0 <= high else [f"the span is {error:+.2f} off. Look: Span"]

@@ -79,11 +79,11 @@ def _finite(state: TrainState) -> bool:
 
 
 def _nan(bench: Bench, trainer: Trainer) -> None:
-    """Two samples hold NaN: they are found, taken out, and the training goes on."""
+    """Two samples hold NaN: they are found and excluded, and the training goes on."""
     marked: list[int] = []
 
-    def spoil(batch: Batch, here: np.ndarray) -> Batch:
-        bad = here & np.isin(batch.sample_id, marked)
+    def spoil(batch: Batch, chosen: np.ndarray) -> Batch:
+        bad = chosen & np.isin(batch.sample_id, marked)
         price: Any = batch.inputs["price"]
         x = np.where(bad[:, None, None], np.float32(np.nan), price.x)
         return dataclasses.replace(
@@ -93,11 +93,11 @@ def _nan(bench: Bench, trainer: Trainer) -> None:
     with _spoilt(trainer, spoil) as rows:
         marked += rows[:2]
         state = trainer.train(0, Path("nan"))
-    out = sorted(i for e in events.read(Path("nan")) for i in e.get("samples", []))
-    well = int(state.step) == _STEPS and _finite(state) and out == sorted(marked)
+    excluded = sorted(i for e in events.read(Path("nan")) for i in e.get("samples", []))
+    recovered = int(state.step) == _STEPS and _finite(state) and excluded == sorted(marked)
     bench.claim(
-        "samples with NaN are found and taken out, training goes on",
-        well,
+        "samples with NaN are found and excluded, training goes on",
+        recovered,
         f"events {', '.join(_codes('nan'))}",
     )
 
@@ -105,11 +105,11 @@ def _nan(bench: Bench, trainer: Trainer) -> None:
 def _spike(bench: Bench, trainer: Trainer) -> None:
     """A batch of absurd labels gives an enormous gradient: that update is skipped."""
 
-    def spoil(batch: Batch, here: np.ndarray) -> Batch:
+    def spoil(batch: Batch, rows: np.ndarray) -> Batch:
         label = batch.targets.label
-        far = np.where(here, np.float32(1e4), np.float32(0))[:, None]
-        wild = label | {"volatility": label["volatility"] + far}
-        return dataclasses.replace(batch, targets=dataclasses.replace(batch.targets, label=wild))
+        shift = np.where(rows, np.float32(1e4), np.float32(0))[:, None]
+        labels = label | {"volatility": label["volatility"] + shift}
+        return dataclasses.replace(batch, targets=dataclasses.replace(batch.targets, label=labels))
 
     with _spoilt(trainer, spoil):
         state = trainer.train(0, Path("spike"))
@@ -122,19 +122,19 @@ def _spike(bench: Bench, trainer: Trainer) -> None:
 
 def _rebound(bench: Bench, trainer: Trainer) -> None:
     """Two updates at a thousand times the rate: training goes back to its best state."""
-    made = trainer.program.step
+    step = trainer.program.step
 
-    def wild(state: TrainState, *args: Any) -> Any:
+    def faulty_step(state: TrainState, *args: Any) -> Any:
         wrong, factor = _BAD <= int(state.step) < _BAD + 2, np.float32(1e3)
 
         def scaled(state: TrainState, by: np.float32) -> TrainState:
             guard = dataclasses.replace(state.guard, rate=state.guard.rate * by)
             return dataclasses.replace(state, guard=guard)
 
-        state, metrics = made(scaled(state, factor) if wrong else state, *args)
+        state, metrics = step(scaled(state, factor) if wrong else state, *args)
         return scaled(state, 1 / factor) if wrong else state, metrics
 
-    with mock.patch.object(trainer.program, "step", wild):
+    with mock.patch.object(trainer.program, "step", faulty_step):
         state = trainer.train(0, Path("rebound"))
     bench.claim(
         "a loss that rebounds leads back to the best state",
@@ -154,10 +154,12 @@ def _killed(bench: Bench) -> None:
     """SIGKILL at random moments, then the same command again: the same bits."""
     count = 1 if bench.rehearse else 3
     train = str(ROOT / "launch/train.py")
-    made = kill.campaign([([train, *_flags(bench)], count)], Path("kills").absolute(), count)
-    moments = ", ".join(f"{k.after:.1f} s ({k.during})" for k in made.kills)
+    campaign = kill.campaign([([train, *_flags(bench)], count)], Path("kills").absolute(), count)
+    moments = ", ".join(f"{k.after:.1f} s ({k.during})" for k in campaign.kills)
     bench.claim(
-        "killed by SIGKILL and started again, no bit differs", not made.differing, f"at {moments}"
+        "killed by SIGKILL and started again, no bit differs",
+        not campaign.differing,
+        f"at {moments}",
     )
 
 
@@ -166,10 +168,10 @@ def _hang(bench: Bench) -> None:
     seconds = 60 if not bench.rehearse else 25  # the compilation counts too
     command = [sys.executable, "-m", "gpu_items.hang", str(ROOT / "launch/train.py")]
     command += _flags(bench, **{"train.hang_seconds": float(seconds)})
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    told = "Timeout" in done.stderr and "most recent call first" in done.stderr
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    dumped = "Timeout" in ended.stderr and "most recent call first" in ended.stderr
     bench.claim(
         "a step that hangs on the device ends the process with its stacks",
-        done.returncode != 0 and told,
-        f"after {seconds} s, status {done.returncode}",
+        ended.returncode != 0 and dumped,
+        f"after {seconds} s, status {ended.returncode}",
     )

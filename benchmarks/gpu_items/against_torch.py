@@ -19,31 +19,31 @@ import numpy as np
 
 from gpu_items.bench import Bench
 
-_EXCHANGE, _TOLD = Path("exchange.npz"), Path("theirs.json")
+_EXCHANGE, _RESULT = Path("exchange.npz"), Path("theirs.json")
 _ROWS = 2  # of the comparison of outputs
 GOAL = 1.15
 
 
 def measure(bench: Bench) -> None:
     """Ours, then theirs, if torch is here."""
-    here = importlib.util.find_spec("torch") is not None
-    sides = ("ours", "theirs") if here else ("ours",)
+    has_torch = importlib.util.find_spec("torch") is not None
+    sides = ("ours", "theirs") if has_torch else ("ours",)
     for side in sides:
         how = "rehearse" if bench.rehearse else "measure"
         command = [sys.executable, "-m", "gpu_items.against_torch", side, how]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{side}: {done.stderr.strip().splitlines()[-1]}")
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise RuntimeError(f"{side}: {ended.stderr.strip().splitlines()[-1]}")
         if side == "ours":
             ours = json.loads(Path("ours.json").read_text())
             rates = [ours["rows"] / s for s in ours["seconds"]]
             rate = bench.figure("JAX: samples", rates, "1/s")
             if ours["peak"]:
                 bench.figure("JAX: peak memory", ours["peak"] / 1e9, "GB")
-    if not here:
+    if not has_torch:
         bench.missing("PyTorch", "not run: torch is missing")
         return
-    theirs = json.loads(_TOLD.read_text())
+    theirs = json.loads(_RESULT.read_text())
     bench.claim(
         "both have the same parameters",
         theirs["parameters"] == ours["parameters"],
@@ -112,12 +112,12 @@ def _ours(bench: Bench) -> None:
         return fused.outputs
 
     with jax.default_matmul_precision("highest"):
-        said = jax.jit(outputs)(params, jax.tree.map(jnp.asarray, batch))
+        expected = jax.jit(outputs)(params, jax.tree.map(jnp.asarray, batch))
     by_name = {path_name(p): np.asarray(x) for p, x in jax.tree_util.tree_leaves_with_path(params)}
     count = sum(x.size for name, x in by_name.items() if name != "typical_log_scale")
-    given: dict[str, Any] = {f"input {name}": np.asarray(x.x) for name, x in batch.inputs.items()}
-    given |= {"outputs": np.asarray(said)} | by_name
-    np.savez(_EXCHANGE, **given)
+    arrays: dict[str, Any] = {f"input {name}": np.asarray(x.x) for name, x in batch.inputs.items()}
+    arrays |= {"outputs": np.asarray(expected)} | by_name
+    np.savez(_EXCHANGE, **arrays)
     row = {"seconds": seconds, "rows": config.train.global_batch_size, "parameters": count}
     Path("ours.json").write_text(json.dumps(row | {"peak": memory.get("peak_bytes_in_use")}))
 
@@ -131,27 +131,27 @@ def _theirs(bench: Bench) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with np.load(_EXCHANGE, allow_pickle=False) as f:
         stored = {name: torch.tensor(f[name], device=device) for name in f.files}
-    said = stored.pop("outputs")
+    expected = stored.pop("outputs")
     series = [stored.pop(f"input {name}") for name in c.modalities]
     sessions = [m.sessions for m in c.modalities.values()]
     shape = Shape(**{f.name: getattr(c.model, f.name) for f in dataclasses.fields(Shape)})
-    model = Forecaster(sessions, series[0].shape[-1], shape, said.shape[-1]).to(device)
+    model = Forecaster(sessions, series[0].shape[-1], shape, expected.shape[-1]).to(device)
     copy_parameters(model, stored)
     attentions = model.attentions(device)
 
-    def apart(outputs: Any) -> float:
-        return float((outputs.float() - said).norm() / said.norm())
+    def distance(outputs: Any) -> float:
+        return float((outputs.float() - expected).norm() / expected.norm())
 
     with torch.no_grad():
-        exact = apart(model(series, model.attentions(device, dense=True)))
+        exact = distance(model(series, model.attentions(device, dense=True)))
         # The compiler takes minutes on a CPU; what it makes of the kernels is not rehearsed.
         model.compile(backend="aot_eager" if bench.rehearse else "inductor")
         with torch.autocast(device.type, torch.bfloat16):
-            half = apart(model(series, attentions))
+            half = distance(model(series, attentions))
     rows = c.train.global_batch_size
     inputs = [torch.randn(rows, n, series[0].shape[-1], device=device) for n in sessions]
-    wanted = torch.randn(rows, said.shape[-1], device=device)
-    update = _update(model, attentions, inputs, wanted)
+    target = torch.randn(rows, expected.shape[-1], device=device)
+    update = _update(model, attentions, inputs, target)
     seconds = _clocked(update, bench, device)
     cuda = device.type == "cuda"
     row = {
@@ -163,21 +163,21 @@ def _theirs(bench: Bench) -> None:
         "attention": "FlexAttention" if cuda else "dense attention",
         "peak": torch.cuda.max_memory_allocated() if cuda else None,
     }
-    _TOLD.write_text(json.dumps(row))
+    _RESULT.write_text(json.dumps(row))
 
 
-def _update(model: Any, attentions: Any, inputs: Any, wanted: Any) -> Any:
+def _update(model: Any, attentions: Any, inputs: Any, target: Any) -> Any:
     """One update in bfloat16 with float32 parameters, as ours."""
     import torch
 
-    device, parameters = wanted.device.type, list(model.parameters())
+    device, parameters = target.device.type, list(model.parameters())
     averaged = [p.detach().clone() for p in parameters]
     optimiser = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.05, fused=device == "cuda")
 
     def update() -> None:
         with torch.autocast(device, torch.bfloat16):
-            said = model(inputs, attentions)
-        loss = (said.float() - wanted).square().mean()
+            outputs = model(inputs, attentions)
+        loss = (outputs.float() - target).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -194,13 +194,13 @@ def _clocked(update: Any, bench: Bench, device: Any) -> list[float]:
 
     block, seconds = 1 if bench.rehearse else 4, []
     for n in range(bench.repeats() + 1):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(block):
             update()
         if device.type == "cuda":
             torch.cuda.synchronize()
         if n:  # the first compiles
-            seconds.append((time.perf_counter() - begun) / block)
+            seconds.append((time.perf_counter() - started) / block)
     return seconds
 
 

@@ -15,7 +15,7 @@ from gpu_items.bench import NEEDS_GPU, Bench, on_gpu, timed
 
 EXPONENT, ERROR = 1.1, 1e-2
 CAUSAL = "cuDNN, local_window_size, causal: half the pairs"
-_DENSE = 4096  # tokens beyond which all pairs are not asked for
+_DENSE = 4096  # most tokens for which all pairs are computed
 
 Attend = Callable[[Any, Any, Any], Any]
 
@@ -80,21 +80,21 @@ def _with_gradients(form: Attend) -> Callable[..., Any]:
     return both
 
 
-def _error(bench: Bench, form: Attend, given: tuple[Any, ...], window: int) -> None:
+def _error(bench: Bench, form: Attend, inputs: tuple[Any, ...], window: int) -> None:
     """Of the output, against the same in float32 throughout."""
-    exact = [x.astype(jnp.float32) for x in given]
-    tokens = given[0].shape[1]
+    exact = [x.astype(jnp.float32) for x in inputs]
+    tokens = inputs[0].shape[1]
     with jax.default_matmul_precision("highest"):
-        wanted = np.asarray(jax.jit(_forms(window)["the same by XLA"])(*exact), np.float64)
-    found = np.asarray(jax.jit(form)(*given).astype(jnp.float32), np.float64)
-    error = float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+        expected = np.asarray(jax.jit(_forms(window)["the same by XLA"])(*exact), np.float64)
+    actual = np.asarray(jax.jit(form)(*inputs).astype(jnp.float32), np.float64)
+    error = float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
     bench.figure(f"ours: error in bfloat16, {tokens} tokens", error, "of the norm", at_most=ERROR)
-    bench.claim(f"ours: outputs are finite, {tokens} tokens", bool(np.isfinite(found).all()))
+    bench.claim(f"ours: outputs are finite, {tokens} tokens", bool(np.isfinite(actual).all()))
 
 
-def _kernels(bench: Bench, form: Attend, given: tuple[Any, ...]) -> None:
+def _kernels(bench: Bench, form: Attend, inputs: tuple[Any, ...]) -> None:
     if not on_gpu():
         bench.missing("cuDNN's kernels in the compiled program", NEEDS_GPU)
         return
-    text = jax.jit(form).lower(*given).compile().as_text() or ""
+    text = jax.jit(form).lower(*inputs).compile().as_text() or ""
     bench.claim("cuDNN's kernels are in the compiled program", "fmha" in text)

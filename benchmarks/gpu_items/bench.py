@@ -1,4 +1,4 @@
-"""What an item measures with: where it is, clocks, commands, and the file of its figures.
+"""Tools of an item: clocks, commands, and the file of its figures.
 
 python -m gpu_items.bench MODULE FIGURES KIT SECONDS rehearse|measure    # as runner.py starts it
 """
@@ -28,13 +28,13 @@ class Bench:
 
     Attributes:
       rehearse: on the CPU at toy widths.
-      told: the file of the figures, a line of JSON each.
+      figures: the file of the figures, a line of JSON each.
       kit: the folder of the planted market.
       until: when the budget ends, of ``time.monotonic``.
     """
 
     rehearse: bool
-    told: Path
+    figures: Path
     kit: Path
     until: float
 
@@ -55,27 +55,29 @@ class Bench:
     ) -> float:
         """Writes down a measurement, with its goal if it has one; returns the median of repeats."""
         each = [float(v) for v in np.atleast_1d(values)]
-        self._tell(what=what, values=each, unit=unit, at_most=at_most, at_least=at_least, note=note)
+        self._write(
+            what=what, values=each, unit=unit, at_most=at_most, at_least=at_least, note=note
+        )
         return float(np.median(each))
 
     def claim(self, what: str, holds: bool, note: str = "") -> None:
         """Writes down whether something holds; the item has failed where it does not."""
-        self._tell(what=what, holds=bool(holds), note=note)
+        self._write(what=what, holds=bool(holds), note=note)
 
     def note(self, what: str, text: str) -> None:
-        """Writes down what is no number and no claim."""
-        self._tell(what=what, text=text)
+        """Writes down a text."""
+        self._write(what=what, text=text)
 
     def missing(self, what: str, why: str) -> None:
         """Writes down that something was not measured."""
-        self._tell(what=what, missing=why)
+        self._write(what=what, missing=why)
 
     def fail(self, error: Exception) -> None:
         """Writes down why the item ends here."""
-        self._tell(error=f"{type(error).__name__}: {error}")
+        self._write(error=f"{type(error).__name__}: {error}")
 
-    def _tell(self, **row: Any) -> None:
-        with self.told.open("a") as f:
+    def _write(self, **row: Any) -> None:
+        with self.figures.open("a") as f:
             f.write(json.dumps(row) + "\n")
 
     def repeats(self, on_gpu: int = 7) -> int:
@@ -91,25 +93,25 @@ class Bench:
         until: Callable[[], bool] | None = None,
         environment: dict[str, str] | None = None,
     ) -> str:
-        """Runs one of the package's commands here and returns what it says.
+        """Runs one of the package's commands here and returns its output.
 
         Args:
           script: of launch/, or with its folder.
           config: of configs/.
           flags: of the command.
           status: how it may end.
-          until: asked now and then; once it is true the command gets SIGTERM.
-          environment: beside what there is.
+          until: polled; once it is true the command gets SIGTERM.
+          environment: added to this process's.
 
         Raises:
-          RuntimeError: it ended otherwise; with the end of what it said.
+          RuntimeError: it ended with another status; holds the end of its output.
         """
         script = script if "/" in script else f"launch/{script}"
         command = [sys.executable, str(ROOT / f"{script}.py")]
         command += [f"--config={ROOT / 'configs' / config}.py", *flags]
-        made = {**os.environ, **(environment or {})}
+        variables = {**os.environ, **(environment or {})}
         with tempfile.TemporaryFile("w+") as log:
-            child = subprocess.Popen(command, env=made, stdout=log, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
             while until is not None and child.poll() is None:
                 if until():
                     child.send_signal(signal.SIGTERM)
@@ -117,11 +119,11 @@ class Bench:
                 time.sleep(0.05)
             child.wait()
             log.seek(0)
-            said = log.read()
+            output = log.read()
         if child.returncode not in status:
-            end = " / ".join(said.strip().splitlines()[-6:])
+            end = " / ".join(output.strip().splitlines()[-6:])
             raise RuntimeError(f"{script}.py ended with status {child.returncode}: {end}")
-        return said
+        return output
 
 
 def timed(work: Callable[[], Any], repeats: int, warm: int = 1) -> list[float]:
@@ -130,9 +132,9 @@ def timed(work: Callable[[], Any], repeats: int, warm: int = 1) -> list[float]:
 
     seconds = []
     for _ in range(warm + repeats):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         jax.block_until_ready(work())
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     return seconds[warm:]
 
 
@@ -145,9 +147,9 @@ def on_gpu() -> bool:
 
 if __name__ == "__main__":
     module, figures, kit, seconds, how = sys.argv[1:]
-    given = Bench(how == "rehearse", Path(figures), Path(kit), time.monotonic() + float(seconds))
+    bench = Bench(how == "rehearse", Path(figures), Path(kit), time.monotonic() + float(seconds))
     try:
-        importlib.import_module(module).measure(given)
+        importlib.import_module(module).measure(bench)
     except Exception as e:
-        given.fail(e)
+        bench.fail(e)
         raise

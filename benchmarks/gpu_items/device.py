@@ -21,7 +21,7 @@ def measure(bench: Bench) -> None:
     """Writes one line for the head of the report."""
     device = jax.devices()[0]
     memory = device.memory_stats() or {}
-    found = {
+    facts = {
         "platform": device.platform,
         "card": device.device_kind,
         "devices": len(jax.devices()),
@@ -32,15 +32,15 @@ def measure(bench: Bench) -> None:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES if _version(name)},
     }
-    bench.told.write_text(json.dumps(found) + "\n")
+    bench.figures.write_text(json.dumps(facts) + "\n")
 
 
 def _smi(what: str) -> str:
     if not shutil.which("nvidia-smi"):
         return "no nvidia-smi"
     command = ["nvidia-smi", f"--query-gpu={what}", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (done.stdout or done.stderr).strip()
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (ended.stdout or ended.stderr).strip()
 
 
 def _version(package: str) -> str:

@@ -27,8 +27,8 @@ def measure(bench: Bench) -> None:
     _goodput(bench)  # in a process of its own, while this one has not taken the GPU's memory
     config = large(bench)
     with progress_bar() as progress:
-        made = cost.feeding(config, make_mesh(config.mesh, jax.devices()[:1]), 2, progress)
-    (row,) = made.rows
+        result = cost.feeding(config, make_mesh(config.mesh, jax.devices()[:1]), 2, progress)
+    (row,) = result.rows
     rows = config.train.global_batch_size
     bench.figure("samples that one thread reads", rows / row.ours, "1/s")
     bench.figure("samples that the step takes", rows / row.theirs, "1/s")
@@ -46,13 +46,13 @@ def _goodput(bench: Bench) -> None:
         "distill.warmup_steps": 60,
     }
     seconds = 5.0 if bench.rehearse else min(_RUN, bench.left - 3 * _SPARE)
-    log, seen = Path("runs/busy/seed_0/metrics.jsonl"), list[float]()
+    log, started = Path("runs/busy/seed_0/metrics.jsonl"), list[float]()
 
     def enough() -> bool:
         """So long after the first row of the log: compilation does not count."""
-        if not seen and log.exists() and log.stat().st_size:
-            seen.append(time.monotonic())
-        return bool(seen) and time.monotonic() - seen[0] >= seconds
+        if not started and log.exists() and log.stat().st_size:
+            started.append(time.monotonic())
+        return bool(started) and time.monotonic() - started[0] >= seconds
 
     bench.launch(
         "train", "h100_1", *as_flags(changes), "--workdir=runs/busy", status=(75,), until=enough

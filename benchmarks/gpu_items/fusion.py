@@ -16,13 +16,13 @@ def measure(bench: Bench) -> None:
     ours, equal = Steps(config), Steps(large(bench, model__fusion="equal"))
     block = 1 if bench.rehearse else 4
     kinds = ((ours, False), (equal, False), (ours, True))
-    for side, moving in kinds:
-        side.run(1, moving=moving)
+    for side, with_update in kinds:
+        side.run(1, with_update=with_update)
     spent = np.empty((bench.repeats(), len(kinds)))
     for n, row in enumerate(spent):
         for i in (0, 1, 2) if n % 2 else (2, 1, 0):
-            side, moving = kinds[i]
-            row[i] = side.run(block, moving=moving)
+            side, with_update = kinds[i]
+            row[i] = side.run(block, with_update=with_update)
     rest, theirs, move = spent.T
     share = share_of_moves(config)
     bench.figure("equal weights: step", theirs, "s")

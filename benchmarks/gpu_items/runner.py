@@ -27,7 +27,7 @@ class Item:
       number: as in docs/gpu.md.
       name: for people.
       module: whose ``measure(bench)`` does it.
-      least: seconds without which it is not begun on a GPU. A guess until one has run it.
+      least: seconds that must be left to start it on a GPU; an estimate.
     """
 
     number: int
@@ -49,12 +49,12 @@ ITEMS = (
     Item(10, "precision", "gpu_items.precision", 60),
 )
 _DEVICE = Item(0, "the machine", "gpu_items.device", 0)
-_REHEARSED = 5.0  # seconds without which no item of a rehearsal is begun
+_REHEARSED = 5.0  # seconds that must be left to start an item of a rehearsal
 
 
 @dataclasses.dataclass(frozen=True)
 class ItemOutcome:
-    """What became of an item.
+    """Result of an item.
 
     Attributes:
       status: done, failed, stopped (its time was up; what it had measured by then counts), not run.
@@ -107,16 +107,16 @@ class Runner:
         machine = self._machine(end)
         outcomes = []
         for item in items:
-            print(f"item {item.number}, {item.name}: begun", file=sys.stderr, flush=True)
-            outcomes.append(made := self.one(item, end - time.monotonic()))
-            print(f"item {item.number}: {made.status}, {made.seconds:.0f} s", file=sys.stderr)
+            print(f"item {item.number}, {item.name}: started", file=sys.stderr, flush=True)
+            outcomes.append(outcome := self.one(item, end - time.monotonic()))
+            print(f"item {item.number}: {outcome.status}, {outcome.seconds:.0f} s", file=sys.stderr)
         return GpuReport(self.rehearse, command, date, machine, outcomes)
 
     def _machine(self, end: float) -> dict[str, Any]:
-        found = self.one(_DEVICE, end - time.monotonic())
-        if found.status != "done":
-            raise InputError(f"JAX does not start here: {found.why}")
-        machine = found.figures[0]
+        outcome = self.one(_DEVICE, end - time.monotonic())
+        if outcome.status != "done":
+            raise InputError(f"JAX does not start here: {outcome.why}")
+        machine = outcome.figures[0]
         if not self.rehearse and machine["platform"] != "gpu":
             raise InputError(
                 f"JAX finds no GPU here, only {machine['card']}: install jax[cuda12] or "
@@ -132,11 +132,11 @@ class Runner:
             why = f"{max(left, 0):.0f} s of --seconds are left, it needs {least:.0f} or more"
             return ItemOutcome(item, "not run", why, 0.0, [])
         place = self.work / f"item_{item.number}"
-        shutil.rmtree(place, ignore_errors=True)  # a training found here would be gone on with
+        shutil.rmtree(place, ignore_errors=True)  # a training left here would be continued
         place.mkdir(parents=True)
-        told, begun = place / "figures.jsonl", time.monotonic()
-        told.write_text("")
-        command = [sys.executable, "-m", "gpu_items.bench", item.module, str(told), str(self.kit)]
+        path, started = place / "figures.jsonl", time.monotonic()
+        path.write_text("")
+        command = [sys.executable, "-m", "gpu_items.bench", item.module, str(path), str(self.kit)]
         command += [str(left), "rehearse" if self.rehearse else "measure"]
         with tempfile.TemporaryFile("w+") as log:
             child = subprocess.Popen(
@@ -154,24 +154,24 @@ class Runner:
             finally:
                 _end(child)
             log.seek(0)
-            said = log.read()
-        (place / "log").write_text(said)
-        rows = [json.loads(line) for line in told.read_text().splitlines()]
+            output = log.read()
+        (place / "log").write_text(output)
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
         figures = [row for row in rows if "error" not in row]
         errors = [row["error"] for row in rows if "error" in row]
-        status, why = _judged(code, errors or said[-_TAIL:].splitlines(), figures)
-        return ItemOutcome(item, status, why, time.monotonic() - begun, figures)
+        status, why = _judged(code, errors or output[-_TAIL:].splitlines(), figures)
+        return ItemOutcome(item, status, why, time.monotonic() - started, figures)
 
     def _environment(self) -> dict[str, str]:
-        made = dict(os.environ)
-        paths = [str(ROOT / "benchmarks"), str(ROOT), made.get("PYTHONPATH", "")]
-        made["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
-        made.setdefault("JAX_COMPILATION_CACHE_DIR", str(self.work / "compiled"))
+        variables = dict(os.environ)
+        paths = [str(ROOT / "benchmarks"), str(ROOT), variables.get("PYTHONPATH", "")]
+        variables["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
+        variables.setdefault("JAX_COMPILATION_CACHE_DIR", str(self.work / "compiled"))
         if self.rehearse:
-            made["JAX_PLATFORMS"] = "cpu"
+            variables["JAX_PLATFORMS"] = "cpu"
         else:
-            set_for_process(made)
-        return made
+            set_for_process(variables)
+        return variables
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -184,12 +184,12 @@ def _end(child: subprocess.Popen) -> None:
         child.wait()
 
 
-def _judged(code: int | None, said: list[str], figures: list[dict[str, Any]]) -> tuple[str, str]:
-    """Status and why; ``said`` is what it raised, or, where it was killed, wrote last."""
+def _judged(code: int | None, lines: list[str], figures: list[dict[str, Any]]) -> tuple[str, str]:
+    """Status and why; ``lines`` is what it raised or, if it was killed, wrote last."""
     if code is None:
         return "stopped", "--seconds were up"
     if code:
-        last = [line for line in said if line.strip()][-1:]
+        last = [line for line in lines if line.strip()][-1:]
         return "failed", f"{''.join(last)} (status {code})".strip()
     broken = [f["what"] for f in figures if f.get("holds") is False]
     return ("failed", f"does not hold: {'; '.join(broken)}") if broken else ("done", "")

@@ -40,10 +40,10 @@ def _update(bench: Bench) -> None:
         }
     )
     bench.launch("train", "demo", *flags)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     bench.launch("finetune", "demo", *flags, "--from=runs/demo")
     bench.figure(
-        "demo: an update of 40 steps, all of the command", time.perf_counter() - begun, "s"
+        "demo: an update of 40 steps, all of the command", time.perf_counter() - started, "s"
     )
     log = Path("runs/demo_finetuned/seed_0/metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in log]

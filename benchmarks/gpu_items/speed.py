@@ -49,13 +49,15 @@ def _steps(bench: Bench, name: str, config: Config) -> None:
     title = f"{name}, {config.model.width} wide, {config.model.layers} layers"
     steps = Steps(config)
     bench.figure(f"{title}: compilation", steps.compile_seconds, "s", note="or reading it")
-    for moving, kind in enumerate(("ordinary step", "step that moves the fusion's weights")):
-        middle = bench.figure(f"{title}: {kind}", steps.timed(bench, moving=bool(moving)), "s")
-        module = Module(steps.compiled.as_text() or "", costlier=bool(moving))
+    for with_update, kind in enumerate(("ordinary step", "step that moves the fusion's weights")):
+        middle = bench.figure(
+            f"{title}: {kind}", steps.timed(bench, with_update=bool(with_update)), "s"
+        )
+        module = Module(steps.compiled.as_text() or "", costlier=bool(with_update))
         estimate = estimated_seconds(module, H100)
         bench.figure(f"{title}: {kind}, estimated", estimate, "s", note="on an H100")
         bench.figure(f"{title}: {kind}, measured over estimated", middle / estimate, "")
-        if not moving:
+        if not with_update:
             mfu = module.model_flops / H100.flops / middle
             bench.figure(f"{title}: MFU", mfu, "", note="of 989 TFLOP/s")
 

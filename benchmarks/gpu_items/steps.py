@@ -59,9 +59,9 @@ class Steps:
     def __init__(self, config: Config) -> None:
         self.config, self.mesh = config, make_mesh(config.mesh, jax.devices()[:1])
         self.program = Program(config, self.mesh, dummy_batch(config, 1), _SESSIONS)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         self.compiled = self.program.compiled_step()
-        self.compile_seconds = time.perf_counter() - begun
+        self.compile_seconds = time.perf_counter() - started
         self.state: Any = None  # made by the first step
         self._scalar = replicated(self.mesh)
         self._batch = random_batch(config, config.train.global_batch_size)
@@ -70,35 +70,35 @@ class Steps:
             random_batch(config, meta_batch_size(config.train), 1) if has_meta_set else None
         )
 
-    def run(self, steps: int, *, moving: bool = False) -> float:
-        """Seconds a step of so many; each begins where the fusion's weights move, or rest."""
+    def run(self, steps: int, *, with_update: bool = False) -> float:
+        """Mean seconds of ``steps`` steps, all with a fusion-weight update or all without."""
         first = self.config.distill.warmup_steps  # the first that moves them
-        at = first if moving else first - 1
-        step_inputs = StepInputs(self._batch, self._meta if moving else None)
+        first_step = first if with_update else first - 1
+        step_inputs = StepInputs(self._batch, self._meta if with_update else None)
         if self.state is None:
             self.state = self.program.init(0)
-        step = jax.device_put(np.int32(at), self._scalar)
+        step = jax.device_put(np.int32(first_step), self._scalar)
         jax.block_until_ready((self.state, step))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(steps):
             state = dataclasses.replace(self.state, step=step + 0)  # the state is donated
             self.state, metrics = self.program.step(state, step_inputs, 0)
         jax.block_until_ready((self.state, metrics))
-        return (time.perf_counter() - begun) / steps
+        return (time.perf_counter() - started) / steps
 
     def losses(self, count: int) -> list[float]:
         """Of the first ordinary updates of a run, all on the same rows."""
-        state, step_inputs, found = self.program.init(0), StepInputs(self._batch, None), []
+        state, step_inputs, losses = self.program.init(0), StepInputs(self._batch, None), []
         for _ in range(count):
             state, metrics = self.program.step(state, step_inputs, 0)
-            found.append(metrics["loss"])
-        return [float(x) for x in jax.device_get(found)]
+            losses.append(metrics["loss"])
+        return [float(x) for x in jax.device_get(losses)]
 
-    def timed(self, bench: Bench, *, moving: bool = False, block: int = 4) -> list[float]:
+    def timed(self, bench: Bench, *, with_update: bool = False, block: int = 4) -> list[float]:
         """Seconds a step, of each repeat of a block of steps."""
         block = 1 if bench.rehearse else block
-        self.run(1, moving=moving)
-        return [self.run(block, moving=moving) for _ in range(bench.repeats())]
+        self.run(1, with_update=with_update)
+        return [self.run(block, with_update=with_update) for _ in range(bench.repeats())]
 
     @property
     def planned_peak(self) -> float:

@@ -83,7 +83,7 @@ def _story(bench: Bench) -> None:
     bench.launch("evaluate", "h100_1", *flags, "--run=runs/whole")
     bench.claim("evaluate writes scores", Path("runs/whole/scores_dev.json").exists())
     day = large(bench).data.splits["dev"][1]
-    said = bench.launch(
+    output = bench.launch(
         "predict",
         "h100_1",
         *flags,
@@ -94,7 +94,7 @@ def _story(bench: Bench) -> None:
     )
     (row,) = json.loads(Path("forecast.json").read_text())
     up = row["direction"]["1d"]["up"]
-    bench.claim("predict gives a probability", 0 < up < 1 and "PLANT" in said, f"{up:.4f}")
+    bench.claim("predict gives a probability", 0 < up < 1 and "PLANT" in output, f"{up:.4f}")
 
 
 def _losses(run: Path) -> list[float]:
@@ -125,12 +125,12 @@ def _demo(bench: Bench) -> None:
     )
     exact = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     bench.launch("train", "demo", *flags, "--workdir=runs/here", environment=exact)
-    here = np.array(_losses(Path("runs/here")))
-    bench.claim("demo: losses are finite", len(here) == _DEMO_STEPS and np.isfinite(here).all())
+    losses = np.array(_losses(Path("runs/here")))
+    bench.claim("demo: losses are finite", len(losses) == _DEMO_STEPS and np.isfinite(losses).all())
     if bench.rehearse:
         bench.missing("demo: losses beside the CPU's", NEEDS_GPU)
         return
     cpu = exact | {"JAX_PLATFORMS": "cpu"}
     bench.launch("train", "demo", *flags, "--workdir=runs/cpu", environment=cpu)
-    apart = np.abs(here / np.array(_losses(Path("runs/cpu"))) - 1)
-    bench.figure("demo: losses apart from the CPU's, the most", apart.max(), "", at_most=_SAME)
+    difference = np.abs(losses / np.array(_losses(Path("runs/cpu"))) - 1)
+    bench.figure("demo: losses apart from the CPU's, the most", difference.max(), "", at_most=_SAME)

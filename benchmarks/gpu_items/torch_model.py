@@ -50,11 +50,13 @@ class Attention:
         if device.type == "cuda" and not dense:
             from torch.nn.attention import flex_attention as flex
 
-            def seen(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
+            def in_window(b: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
                 return (q - k).abs() < window
 
             self._flex = flex.flex_attention
-            self._mask = flex.create_block_mask(seen, None, None, tokens, tokens, device="cuda")
+            self._mask = flex.create_block_mask(
+                in_window, None, None, tokens, tokens, device="cuda"
+            )
         else:
             self._mask = near(tokens, window, device)
 
@@ -103,9 +105,9 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, attention: Attention) -> Tensor:
         mean = x.mean(1, keepdim=True)
         std = ((x - mean).square().mean(1, keepdim=True) + 1e-5).sqrt()
-        shown = torch.cat([(x - mean) / std, torch.ones_like(x[..., :1])], -1)
+        normalised = torch.cat([(x - mean) / std, torch.ones_like(x[..., :1])], -1)
         level = self.embed_statistics(torch.cat([mean, std.log()], -1))
-        y = torch.cat([level, self.embed(shown) + self.positions], 1)
+        y = torch.cat([level, self.embed(normalised) + self.positions], 1)
         for layer in self.layers:
             y = layer(y, attention)
         return self.norm(y)

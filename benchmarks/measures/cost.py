@@ -1,4 +1,4 @@
-"""What a config costs beside a variant of itself, in pairs: time, memory, arithmetic."""
+"""The cost of a config relative to a variant of it, in pairs: time, memory, FLOPs."""
 
 import dataclasses
 import json
@@ -45,7 +45,7 @@ WITHOUT_UPDATE, WITH_UPDATE, BETWEEN_UPDATES = (
     "step between two fusion-weight updates",
 )
 PLAIN, RUN = "step", "step, mean over the whole run"
-ASSEMBLY, PREDICTION = "feed assembled on the host, in a burst of φ", "prediction"
+ASSEMBLY, PREDICTION = "batch assembled on the host, with a fusion-weight update", "prediction"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +66,12 @@ class Measurement:
         if self.bar is None:
             return ""
         low, high = self.interval or (self.ratio, self.ratio)
-        return "yes" if high <= self.bar else "no" if low > self.bar else "not told"
+        return "yes" if high <= self.bar else "no" if low > self.bar else "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """All rows, with what a reader must know beside them."""
+    """All rows, with notes for the reader."""
 
     name: str  # of the file
     title: str
@@ -94,8 +94,8 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
     not count. The one diagnosis and elimination of a run is not part of any step.
 
     Args:
-      config: whose cost is asked; names the result.
-      other: what it is compared with.
+      config: the one whose cost is measured; names the result.
+      other: the variant it is compared with.
       mesh: of both.
       pairs: rounds that count.
       progress: shows a bar.
@@ -110,8 +110,8 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
         *(t.config.distill.update_interval for t in trainers if weights.has_meta_set(t.config))
     )
     ours, theirs = (_Side(t, period * -(-_STEPS // period)) for t in trainers)
-    ever = ours.share > 0 or theirs.share > 0
-    kinds = ((WITHOUT_UPDATE, WITH_UPDATE, BETWEEN_UPDATES) if ever else (PLAIN,)) + (
+    updates = ours.share > 0 or theirs.share > 0
+    kinds = ((WITHOUT_UPDATE, WITH_UPDATE, BETWEEN_UPDATES) if updates else (PLAIN,)) + (
         PREDICTION,
         ASSEMBLY,
     )
@@ -123,13 +123,14 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
                 spent[n, i] += (ours, theirs)[i].seconds(kind) / 2
         progress.update(bar, advance=1, note=f"{kinds[0]}: {_ratio(seconds[kinds[0]][n]):.3f}")
     timed = {kind: spent[1:] for kind, spent in seconds.items()}
-    if ever:
-        # Where φ never moves all steps are alike, and the other's share keeps pairs together.
-        share = np.array([ours.share or theirs.share, theirs.share or ours.share])
-        timed = {RUN: timed[WITH_UPDATE] * share + timed[WITHOUT_UPDATE] * (1 - share), **timed}
+    if updates:
+        # Without updates all steps are alike; the other's share keeps the pairs comparable.
+        shares = np.array([ours.share or theirs.share, theirs.share or ours.share])
+        over_run = timed[WITH_UPDATE] * shares + timed[WITHOUT_UPDATE] * (1 - shares)
+        timed = {RUN: over_run, **timed}
     bars = {PLAIN: STEP_BAR, RUN: STEP_BAR, BETWEEN_UPDATES: STEP_BAR, PREDICTION: PREDICTION_BAR}
     rows = [_timed(kind, spent, bars.get(kind)) for kind, spent in timed.items()]
-    rows += _counted(ours, theirs)
+    rows += _compiled_costs(ours, theirs)
     few = f"Too few pairs for 95 %; give --pairs={_ENOUGH} or more."
     platform = mesh.devices.flat[0].platform.upper()
     return Cost(
@@ -137,7 +138,7 @@ def measure(config: Config, other: Config, mesh: Mesh, pairs: int, progress: Pro
         f"{config.name} against {_difference(config, other)}: {pairs} pairs, mesh {axes(mesh)}, "
         f"{platform}",
         [
-            f"φ, the fusion's weights, move in {ours.share:.1%} of the run's steps "
+            f"The fusion weights are updated in {ours.share:.1%} of the run's steps "
             f"(against {theirs.share:.1%}).",
             "Memory is what the compiler plans a device: arguments + outputs + temporaries - "
             "aliases.",
@@ -176,32 +177,33 @@ def feeding(config: Config, mesh: Mesh, pairs: int, progress: Progress) -> Cost:
 
 
 class _Side:
-    """One config's program, state and inputs, made before the clock runs."""
+    """One config's program, state and inputs, built before anything is timed."""
 
     def __init__(self, trainer: Trainer, block: int) -> None:
         c = trainer.config
         self._trainer = trainer
         self._scalar = partial(jax.device_put, device=replicated(trainer.program.mesh))
-        due = _schedule(c)
-        self.share = float(due.mean())
-        self._first = int(due.argmax())  # from here on feeds of both kinds come, if there are both
-        kinds = [kind for kind in (False, True) if kind in due]
+        is_update = _schedule(c)
+        self.share = float(is_update.mean())
+        # From here on there are batches of both kinds, if the run has both.
+        self._first = int(is_update.argmax())
+        kinds = [kind for kind in (False, True) if kind in is_update]
         every = c.distill.update_interval
-        moves = {
+        updates_by_kind = {
             PLAIN: [False] * block,
             WITHOUT_UPDATE: [False] * block,
             WITH_UPDATE: [True] * block,
             BETWEEN_UPDATES: ([True] + [False] * (every - 1)) * (block // every),
         }
-        step = {kind: int(np.flatnonzero(due == kind)[-1]) for kind in kinds}
-        step_inputs = {kind: self._some(kind) for kind in kinds}
+        step = {kind: int(np.flatnonzero(is_update == kind)[-1]) for kind in kinds}
+        step_inputs = {kind: self._step_inputs(kind) for kind in kinds}
         self._blocks = {
             name: [
                 (np.int32(step[k]), step_inputs[k][i % _STEPS])
-                for i, wanted in enumerate(block)
-                for k in [wanted if wanted in kinds else kinds[0]]
+                for i, with_update in enumerate(block)
+                for k in [with_update if with_update in kinds else kinds[0]]
             ]
-            for name, block in moves.items()
+            for name, block in updates_by_kind.items()
         }
         rows = samples.split(trainer.market, c, c.evaluate.split).row
         self.batches = list(
@@ -231,27 +233,27 @@ class _Side:
         program = self._trainer.program
         return [program.predict(self._state.ema_params, batch) for batch in self.batches]
 
-    def _some(self, moving: bool) -> list[StepInputs]:
+    def _step_inputs(self, with_update: bool) -> list[StepInputs]:
         """Step inputs with a fusion-weight update, or without."""
         has_meta_set = weights.has_meta_set(self._trainer.config)
         return self._draw(
-            lambda step_inputs: not has_meta_set or (step_inputs.meta is not None) == moving
+            lambda step_inputs: not has_meta_set or (step_inputs.meta is not None) == with_update
         )
 
     def _assemble(self) -> list[StepInputs]:
         return self._draw(lambda step_inputs: True)
 
-    def _draw(self, wanted: Callable[[StepInputs], bool]) -> list[StepInputs]:
-        """From an iterator of its own: nothing of them was made ahead."""
+    def _draw(self, accepts: Callable[[StepInputs], bool]) -> list[StepInputs]:
+        """Draws from a new iterator, so that none was assembled in advance."""
         t = self._trainer
         source: Any = batch_source(t.config, t.training_data, t.windows).starting(self._first)
         try:
-            return list(islice(filter(wanted, source), _STEPS))
+            return list(islice(filter(accepts, source), _STEPS))
         finally:
-            source.close()  # it would go on making some ahead while something else is timed
+            source.close()  # else it assembles more in the background while something else is timed
 
-    def counted(self) -> dict[str, float]:
-        """What the compiler says of the step and of predict."""
+    def compiled_costs(self) -> dict[str, float]:
+        """Memory and FLOPs of the step and of predict, from the compiler."""
         program = self._trainer.program
         step = program.compiled_step()
         predict = program.compiled_predict(self._state.ema_params, self.batches[0])
@@ -264,7 +266,7 @@ class _Side:
 
 
 def _schedule(config: Config) -> Bool[np.ndarray, "steps"]:
-    """In which of the run's steps φ moves."""
+    """Which of the run's steps update the fusion weights."""
     steps = jnp.arange(config.train.steps, dtype=jnp.int32)
     if not weights.has_meta_set(config):
         return np.zeros(len(steps), bool)
@@ -290,8 +292,8 @@ def _ratio(pair: Float[np.ndarray, "*rounds 2"]) -> Any:
 def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -> Measurement:
     """The median ratio of the rounds; its interval from resampled rounds (percentile bootstrap)."""
     ratio = _ratio(spent)
-    drawn = np.random.default_rng(0).choice(ratio, (_RESAMPLINGS, len(ratio)))
-    low, high = np.quantile(np.median(drawn, 1), [0.025, 0.975])
+    resampled = np.random.default_rng(0).choice(ratio, (_RESAMPLINGS, len(ratio)))
+    low, high = np.quantile(np.median(resampled, 1), [0.025, 0.975])
     ours, theirs = np.median(spent, 0)
     return Measurement(
         what,
@@ -304,8 +306,8 @@ def _timed(what: str, spent: Float[np.ndarray, "rounds 2"], bar: float | None) -
     )
 
 
-def _counted(ours: _Side, theirs: _Side) -> list[Measurement]:
-    a, b = ours.counted(), theirs.counted()
+def _compiled_costs(ours: _Side, theirs: _Side) -> list[Measurement]:
+    a, b = ours.compiled_costs(), theirs.compiled_costs()
     return [
         Measurement(what, a[what] / b[what], None, MEMORY_BAR, a[what], b[what], "bytes a device")
         if what.startswith("memory")
@@ -322,8 +324,8 @@ def _difference(config: Config, other: Config) -> str:
             return [d for k in a | b for d in walk(a.get(k), b.get(k), f"{key}.{k}".lstrip("."))]
         return [] if a == b else [f"{key}={b}"]
 
-    found = walk(dataclasses.asdict(config), dataclasses.asdict(other), "")
-    return ", ".join(found) or "itself"
+    changes = walk(dataclasses.asdict(config), dataclasses.asdict(other), "")
+    return ", ".join(changes) or "itself"
 
 
 def for_screen(cost: Cost) -> Table:

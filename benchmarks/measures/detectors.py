@@ -1,4 +1,4 @@
-"""What detectors make of streams with a known change: what they see, how soon, how wrongly."""
+"""Drift detectors on streams with a known change: detection rate, delay, false alarms."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ _CHANGE = 300  # sessions before the change, and as many after
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What a detector made of synthetic streams of one kind.
+    """Results of a detector on synthetic streams of one kind.
 
     Attributes:
       kind: of change.
@@ -30,14 +30,14 @@ class Trial:
 
 
 def trials(detector: str, run_length: float, streams: int, seed: int) -> list[Trial]:
-    """Finds out on streams with a known change what a watch sees, and how soon.
+    """Measures detection and delay on streams with a known change.
 
     A reference of 250 sessions, 300 more like it, then 300 changed ones: by +1 σ at once, by a ramp
     of 100 sessions, by +1 σ and 0 in turns of 75, or not; or at once in one of two series.
 
     Args:
       detector: ``PageHinkley``, ``ADWIN`` or ``KSWIN``.
-      run_length: asked of the watch, in sessions.
+      run_length: target sessions between false alarms.
       streams: simulated of each kind.
       seed: of the streams.
     """
@@ -62,10 +62,10 @@ def _trial(
     streams: int,
     rng: np.random.Generator,
 ) -> Trial:
-    wanted = {k for k, move in moves.items() if move.any()} or set(moves)
+    changed = {k for k, move in moves.items() if move.any()} or set(moves)
     early, delays = 0, []
     for _ in range(streams):
-        watch = DriftDetectors.from_reference(
+        detectors = DriftDetectors.from_reference(
             {k: rng.standard_normal(ANCHOR) for k in moves}, detector, run_length
         )
         level = np.stack([np.append(np.zeros(_CHANGE), move) for move in moves.values()], 1)
@@ -73,11 +73,11 @@ def _trial(
         alarms = [
             (t, alarm.series)
             for t, day in enumerate(days)
-            for alarm in watch.update(dict(zip(moves, day, strict=True)), str(t))
+            for alarm in detectors.update(dict(zip(moves, day, strict=True)), str(t))
         ]
         late = [(t, name) for t, name in alarms if t >= _CHANGE]
         early += len(alarms) - len(late)
-        if {name for _, name in late} == wanted:
+        if {name for _, name in late} == changed:
             delays.append(late[0][0] - _CHANGE)
     delay = float(np.median(delays)) if delays else math.nan
     return Trial(kind, len(delays) / streams, delay, 1000 * early / (streams * _CHANGE))

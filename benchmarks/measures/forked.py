@@ -44,8 +44,8 @@ def start(
       environment: of the command, in place of this process's.
     """
     _CONTEXT.set_forkserver_preload(_PRELOADED)
-    given = dict(os.environ if environment is None else environment)
-    process = _CONTEXT.Process(target=_live, args=(list(command), str(place), str(log), given))
+    variables = dict(os.environ if environment is None else environment)
+    process = _CONTEXT.Process(target=_live, args=(list(command), str(place), str(log), variables))
     # A script that starts commands is not run again in each of them.
     with mock.patch.dict(vars(sys.modules["__main__"]), {"__file__": None, "__spec__": None}):
         process.start()

@@ -1,4 +1,4 @@
-"""Commands killed with SIGKILL at random moments, started again, and what they left compared."""
+"""Kills commands with SIGKILL at random moments, restarts them and compares the results."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ class Kill:
     Attributes:
       command: the entry point's name.
       after: seconds since it was started.
-      during: what it was at, as its files tell: ``save`` where a checkpoint was half written.
+      during: what it was doing, by its files: ``save`` if a checkpoint was half written.
     """
 
     command: str
@@ -37,7 +37,7 @@ class Kill:
 
 @dataclasses.dataclass(frozen=True)
 class Campaign:
-    """All kills, and what of the result is not as in the undisturbed run."""
+    """All kills, and the results that differ from the undisturbed run."""
 
     kills: list[Kill]
     rounds: int
@@ -69,67 +69,67 @@ def campaign(
     Raises:
       InputError: a command fails by itself.
     """
-    rng, lives = np.random.default_rng(seed), _Lives(folder)
-    lasts = [
-        min(lives.whole(command, folder / name) for name in ("undisturbed", "again"))
+    rng, runner = np.random.default_rng(seed), _Commands(folder)
+    durations = [
+        min(runner.complete(command, folder / name) for name in ("undisturbed", "again"))
         for command, _ in commands
     ]
-    wanted, done = _left(folder / "undisturbed"), list[Kill]()
+    expected, killed = _results(folder / "undisturbed"), list[Kill]()
     rounds, differing = 0, list[str]()
-    while len(done) < kills:
+    while len(killed) < kills:
         place = folder / f"round_{rounds}"
-        for (command, most), last in zip(commands, lasts, strict=True):
-            for _ in range(min(most, kills - len(done))):
-                kill = lives.killed(command, place, rng.uniform(0, last))
+        for (command, most), duration in zip(commands, durations, strict=True):
+            for _ in range(min(most, kills - len(killed))):
+                kill = runner.kill_after(command, place, rng.uniform(0, duration))
                 if kill is None:
                     break  # it ended before
-                done.append(kill)
-            lives.whole(command, place)
-        left = _left(place)
+                killed.append(kill)
+            runner.complete(command, place)
+        results = _results(place)
         differing += [
             f"round {rounds}: {name} differs"
-            for name in sorted(wanted.keys() | left.keys())
-            if wanted.get(name) != left.get(name)
+            for name in sorted(expected.keys() | results.keys())
+            if expected.get(name) != results.get(name)
         ]
         rounds += 1
-    return Campaign(done, rounds, differing)
+    return Campaign(killed, rounds, differing)
 
 
-class _Lives:
+class _Commands:
     """Starts commands in processes that have imported everything before."""
 
     def __init__(self, folder: Path) -> None:
         compiled = str((folder / "compiled").absolute())
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", compiled)
 
-    def _begin(self, command: Sequence[str], place: Path) -> BaseProcess:
+    def _start(self, command: Sequence[str], place: Path) -> BaseProcess:
         place.mkdir(parents=True, exist_ok=True)
-        return forked.start(command, place, place / "said.log")
+        return forked.start(command, place, place / "output.log")
 
-    def whole(self, command: Sequence[str], place: Path) -> float:
-        """Lets a command come to its end; returns the seconds that it took."""
-        begun, life = time.perf_counter(), self._begin(command, place)
-        life.join(_PATIENCE)
-        self._require_well(command, place, life)
-        return time.perf_counter() - begun
+    def complete(self, command: Sequence[str], place: Path) -> float:
+        """Runs a command to its end; returns the seconds it took."""
+        started, process = time.perf_counter(), self._start(command, place)
+        process.join(_PATIENCE)
+        self._require_well(command, place, process)
+        return time.perf_counter() - started
 
     @staticmethod
-    def _require_well(command: Sequence[str], place: Path, life: BaseProcess) -> None:
-        if life.exitcode != 0:
-            life.kill()
-            said = (place / "said.log").read_text()[-2000:]
-            raise InputError(f"{' '.join(command)} ended with {life.exitcode}:\n{said}")
+    def _require_well(command: Sequence[str], place: Path, process: BaseProcess) -> None:
+        if process.exitcode != 0:
+            process.kill()
+            output = (place / "output.log").read_text()[-2000:]
+            raise InputError(f"{' '.join(command)} ended with {process.exitcode}:\n{output}")
 
-    def killed(self, command: Sequence[str], place: Path, after: float) -> Kill | None:
+    def kill_after(self, command: Sequence[str], place: Path, after: float) -> Kill | None:
         """Kills a command after so many seconds; None where it ended before."""
         before = _half_written(place)
-        life = self._begin(command, place)
-        life.join(after)
-        if life.exitcode is not None:
-            self._require_well(command, place, life)
+        process = self._start(command, place)
+        process.join(after)
+        if process.exitcode is not None:
+            self._require_well(command, place, process)
             return None
-        life.kill()
-        life.join()
+        process.kill()
+        process.join()
         return Kill(Path(command[0]).stem, after, _during(place, time.time() - after, before))
 
 
@@ -137,29 +137,29 @@ def _half_written(place: Path) -> set[Path]:
     return {*place.rglob("*.orbax-checkpoint-tmp*")}
 
 
-def _during(place: Path, begun: float, before: set[Path]) -> str:
-    """What the files say that was under way; what was half written before stays so for a while."""
+def _during(place: Path, started: float, before: set[Path]) -> str:
+    """What was under way, by the files; leftovers of earlier kills (``before``) do not count."""
     if _half_written(place) - before:
         return "save"
-    signs = [found.stat().st_mtime for found in place.rglob("goodput.json")]
-    return "steps" if max(signs, default=0.0) > begun else "before or after the steps"
+    signs = [path.stat().st_mtime for path in place.rglob("goodput.json")]
+    return "steps" if max(signs, default=0.0) > started else "before or after the steps"
 
 
-def _left(place: Path) -> dict[str, Any]:
-    """What commands left that must not depend on kills, by name: bits of checkpoints, scores."""
-    left: dict[str, Any] = {}
-    for found in sorted(place.rglob("checkpoints")):
-        with Checkpoints(found.parent) as checkpoints:
-            name = str(found.parent.relative_to(place))
-            left |= {f"{name}: {path}": s for path, s in checkpoints.sums().items()}
-            left[f"{name}: step"] = checkpoints.latest()
-    for found in sorted(place.rglob("scores_*.json")):
-        left[str(found.relative_to(place))] = json.loads(found.read_text())
-    for found in sorted(place.rglob("manifest.json")):
-        left[str(found.relative_to(place))] = json.loads(found.read_text())
-    return left
+def _results(place: Path) -> dict[str, Any]:
+    """Results that must not depend on kills, by name: sums of checkpoints, scores, manifests."""
+    results: dict[str, Any] = {}
+    for path in sorted(place.rglob("checkpoints")):
+        with Checkpoints(path.parent) as checkpoints:
+            name = str(path.parent.relative_to(place))
+            results |= {f"{name}: {path}": s for path, s in checkpoints.sums().items()}
+            results[f"{name}: step"] = checkpoints.latest()
+    for path in sorted(place.rglob("scores_*.json")):
+        results[str(path.relative_to(place))] = json.loads(path.read_text())
+    for path in sorted(place.rglob("manifest.json")):
+        results[str(path.relative_to(place))] = json.loads(path.read_text())
+    return results
 
 
-def save(made: Campaign, path: Path) -> None:
+def save(result: Campaign, path: Path) -> None:
     """Writes a campaign as JSON."""
-    files.write_text(path, json.dumps(dataclasses.asdict(made), indent=1))
+    files.write_text(path, json.dumps(dataclasses.asdict(result), indent=1))

@@ -1,4 +1,4 @@
-"""What it takes to prepare and to open a market of many bars: time and memory."""
+"""Time and memory to prepare and to open a market of many bars."""
 
 import resource
 import tempfile
@@ -25,23 +25,23 @@ def measure(config: Config, bars: int, progress: Progress) -> str:
       bars: at least so many.
       progress: shows how far it is.
     """
-    started = _peak()
+    initial_peak = _peak()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write(root / "bars.parquet", -(-bars // _SESSIONS), config)
         config = config.override(
             {"data.source": "folder", "data.root": folder, "data.prepared": str(root / "prepared")}
         )
-        begun = time.perf_counter()
-        made = prepare.prepare(config.data, progress)
-        prepared, after = time.perf_counter() - begun, _peak()
-        begun = time.perf_counter()
-        rows = len(store.load(made).session)
-        opened = time.perf_counter() - begun
+        start = time.perf_counter()
+        prepared = prepare.prepare(config.data, progress)
+        preparing, prepared_peak = time.perf_counter() - start, _peak()
+        start = time.perf_counter()
+        rows = len(store.load(prepared).session)
+        opening = time.perf_counter() - start
     return (
-        f"{rows:,} bars: prepared at {rows / prepared:,.0f} and opened at {rows / opened:,.0f} "
-        f"rows a second; resident memory at most {after:.2f} GB while preparing and "
-        f"{_peak():.2f} GB while opening, {started:.2f} GB before"
+        f"{rows:,} bars: prepared at {rows / preparing:,.0f} and opened at {rows / opening:,.0f} "
+        f"rows a second; resident memory at most {prepared_peak:.2f} GB while preparing and "
+        f"{_peak():.2f} GB while opening, {initial_peak:.2f} GB before"
     )
 
 

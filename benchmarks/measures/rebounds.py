@@ -1,4 +1,4 @@
-"""What the loss-rebound guard is worth: beside no guard, step decay and reduce-on-plateau."""
+"""The loss-rebound guard compared with no guard, step decay and reduce-on-plateau."""
 
 import dataclasses
 from collections.abc import Callable
@@ -61,13 +61,13 @@ def study(config: Config, mesh: Mesh, seeds: range, progress: Progress) -> list[
     }
     trainers = {id(c): Trainer.from_config(c, mesh) for c in (bare, config)}
     bar = progress.add_task("rebounds", total=len(policies) * len(ACCIDENTS) * len(seeds), note="")
-    found = []
+    outcomes = []
     for name, (c, policy) in policies.items():
         for accident in ACCIDENTS:
             for seed in seeds:
-                found.append(_train(trainers[id(c)], name, policy, accident, seed))
+                outcomes.append(_train(trainers[id(c)], name, policy, accident, seed))
                 progress.update(bar, advance=1, note=f"{name}, {accident}")
-    return found
+    return outcomes
 
 
 def _train(
@@ -90,16 +90,16 @@ def _train(
         if (step + 1) % window == 0:
             state = decide(step + 1, state)
     after = samples.split(trainer.market, config, config.evaluate.split)
-    said = predict(
+    prediction = predict(
         program, state.ema_params, trainer.windows, after.row, config.train.global_batch_size
     )
-    scores, last = score(said, after, config), float(jnp.median(state.guard.losses))
+    scores, last = score(prediction, after, config), float(jnp.median(state.guard.losses))
     loss = scores["log_loss"] + scores["volatility_mse"]
     return RunOutcome(name, accident, seed, loss, last, rebound.history.rollbacks)
 
 
 def _wrong(step_inputs: StepInputs) -> StepInputs:
-    """Rises are falls, quiet is wild."""
+    """Inverts directions and returns, and raises log volatility by 2."""
     t = step_inputs.batch.targets
     wrong = {
         "direction": 1 - t.label["direction"],
@@ -151,29 +151,31 @@ def _plateau(config: Config, rebound: Rebound) -> Callable[[int, TrainState], Tr
     return decide
 
 
-def for_screen(found: list[RunOutcome]) -> Table:
+def for_screen(outcomes: list[RunOutcome]) -> Table:
     """A row a policy and accident: mean ± std over seeds, paired difference from no guard."""
     table = Table(title="Loss after training", title_justify="left")
     for column in ("accident", "policy", "loss", "against no guard, 95 %", "went back"):
         table.add_column(column, justify="left" if column in ("accident", "policy") else "right")
-    policies = list(dict.fromkeys(o.policy for o in found))
+    policies = list(dict.fromkeys(o.policy for o in outcomes))
     for accident in ACCIDENTS:
-        plain = _losses(found, "no guard", accident)
+        plain = _losses(outcomes, "no guard", accident)
         for policy in policies:
-            own = _losses(found, policy, accident)
-            went = [o.rollbacks for o in found if (o.policy, o.accident) == (policy, accident)]
+            losses = _losses(outcomes, policy, accident)
+            rollbacks = [
+                o.rollbacks for o in outcomes if (o.policy, o.accident) == (policy, accident)
+            ]
             table.add_row(
                 accident,
                 policy,
-                f"{own.mean():.4f} ± {own.std(ddof=1):.4f}",
-                "" if policy == "no guard" else _paired(own - plain),
-                f"{np.mean(went):.1f}",
+                f"{losses.mean():.4f} ± {losses.std(ddof=1):.4f}",
+                "" if policy == "no guard" else _paired(losses - plain),
+                f"{np.mean(rollbacks):.1f}",
             )
     return table
 
 
-def _losses(found: list[RunOutcome], policy: str, accident: str) -> np.ndarray:
-    return np.array([o.loss for o in found if (o.policy, o.accident) == (policy, accident)])
+def _losses(outcomes: list[RunOutcome], policy: str, accident: str) -> np.ndarray:
+    return np.array([o.loss for o in outcomes if (o.policy, o.accident) == (policy, accident)])
 
 
 def _paired(difference: np.ndarray) -> str:

@@ -55,29 +55,29 @@ def trends(folder: Path) -> list[Trend]:
     if len(rows) < 20:
         raise InputError(f"{folder}: {len(rows)} logged rows; a trend needs 20, train for longer")
     step = np.array([r["step"] for r in rows], float)
-    found = []
+    fitted = []
     for name, bar in WATCHED.items():
         values = np.array([r[name] for r in rows], float)
         slope, _, low, high = stats.theilslopes(values, step)
         length = step[-1] - step[0]
-        grown = (float(x * length) for x in (slope, low, high))
-        growth, *interval = grown
-        found.append(Trend(name, float(np.median(values)), growth, tuple(interval), bar))  # type: ignore[arg-type]
-    return found
+        changes = (float(x * length) for x in (slope, low, high))
+        growth, *interval = changes
+        fitted.append(Trend(name, float(np.median(values)), growth, tuple(interval), bar))  # type: ignore[arg-type]
+    return fitted
 
 
-def for_screen(found: list[Trend], steps: int) -> Table:
+def for_screen(trends: list[Trend], steps: int) -> Table:
     """One row a quantity."""
     table = Table(title=f"Growth over {steps:,} steps", title_justify="left")
     for column in ("what", "level", "growth", "95 % interval", "per 1,000 steps", "flat"):
         table.add_column(column, justify="left" if column == "what" else "right")
-    for t in found:
+    for trend in trends:
         table.add_row(
-            t.what,
-            f"{t.level:.4g}",
-            f"{t.growth:.3g}",
-            f"[{t.interval[0]:.3g}, {t.interval[1]:.3g}]",
-            f"{t.growth / steps * 1000:.3g}",
-            "yes" if t.flat else "no",
+            trend.what,
+            f"{trend.level:.4g}",
+            f"{trend.growth:.3g}",
+            f"[{trend.interval[0]:.3g}, {trend.interval[1]:.3g}]",
+            f"{trend.growth / steps * 1000:.3g}",
+            "yes" if trend.flat else "no",
         )
     return table

@@ -1,7 +1,7 @@
-"""Does a modality matter? Its content changed under a trained run, and learned as noise.
+"""Does a modality matter? Its content is changed under a trained run, or shuffled for training.
 
-A gain counts only against placebos: the same modality, shuffled across samples before training, as
-noise may "help" merely by regularising.
+A gain counts only against placebos, trainings with the modality shuffled across samples: noise may
+"help" merely by regularising.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
 
 Content = Int64[np.ndarray, "R"]  # for every row of the market, the row whose content is shown
-_FEWEST = 2  # placebos from which on their spread is known
+_FEWEST = 2  # placebos, for a spread
 
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """How a forecast changes the losses of the run as it is; above 0 it is worse."""
+    """How one change of a modality's content raises a run's losses; above 0 is worse."""
 
     modality: str
     what: str
@@ -43,59 +43,59 @@ class Effect:
 
 
 def contents(market: Market, samples: Samples, seed: int = 0) -> dict[str, Content]:
-    """What a modality's content may be replaced by, for the rows of some samples.
+    """Replacements for a modality's content on the rows of some samples, by their description.
 
-    Constant: always that of the first sample. Shuffled: that of another stock's sample of the same
-    day, at random. Another stock: always of the same one, the next by name. The last two need
-    several stocks a day and are left out otherwise.
+    Constant: the first sample's content. Shuffled: that of a random stock of the same day. Another
+    stock: that of the next symbol of the same day. The last two need several stocks a day and are
+    left out otherwise.
     """
     identity = np.arange(len(market.session))
     constant = identity.copy()
     constant[samples.row] = samples.row[0]
-    made = {"constant": constant}
+    replacements = {"constant": constant}
     rng = np.random.default_rng(seed)
     order = np.lexsort((market.symbol[samples.row], samples.target_day))
     row, day = samples.row[order], samples.target_day[order]
     starts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
     groups = np.split(row, starts[1:])
     if max(len(g) for g in groups) < 2:
-        return made
+        return replacements
     shuffled, other = identity.copy(), identity.copy()
     for group in groups:
         shuffled[group], other[group] = rng.permutation(group), np.roll(group, -1)
-    return made | {"shuffled within the day": shuffled, "from another stock": other}
+    return replacements | {"shuffled within the day": shuffled, "from another stock": other}
 
 
 def require_placebos(count: int) -> None:
-    """Raises InputError for fewer placebos than their spread can be known from."""
+    """Raises InputError for fewer placebos than a spread needs."""
     if count < _FEWEST:
         raise InputError(f"--placebos={count}: give at least {_FEWEST}, better 20 or more")
 
 
 def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
-    """Content shuffled across all samples of ``count`` rows, each part's rows by themselves."""
-    rng, made = np.random.default_rng([seed, 41]), np.arange(count)
+    """Content of a market of ``count`` rows, shuffled among the rows of each part."""
+    rng, content = np.random.default_rng([seed, 41]), np.arange(count)
     for rows in parts:
-        made[rows] = rng.permutation(rows)
-    return made
+        content[rows] = rng.permutation(rows)
+    return content
 
 
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
-    """What a trained run loses when one modality's content is changed, or it stands alone."""
+    """How a trained run's losses rise if one modality is emptied, replaced or the only one."""
     names = list(config.modalities)
-    whole = sample_losses(run.predict(scored.row), scored, config)
-    found, replaced = [], contents(market, scored)
+    unchanged = sample_losses(run.predict(scored.row), scored, config)
+    effects, replacements = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
-        for what, content in replaced.items():
+        for what, content in replacements.items():
             windows = Windows(market, config, run.info.scaler, {name: content})
             changed[what] = run.with_windows(windows).predict(scored.row)
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
-        for what, said in changed.items():
-            more = rise([sample_losses(said, scored, config)], [whole], scored, config)
-            found.append(Effect(name, what, more))
-    return found
+        for what, prediction in changed.items():
+            losses = sample_losses(prediction, scored, config)
+            effects.append(Effect(name, what, rise([losses], [unchanged], scored, config)))
+    return effects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,18 +110,18 @@ class Worth:
     modality: str
     gain: dict[str, tuple[float, float, float]]
     rank: dict[str, float]
-    without: dict[str, tuple[float, float, float]]  # the rise when it is not there at all
-    alone: dict[str, tuple[float, float, float]]  # the rise when nothing else is
+    without: dict[str, tuple[float, float, float]]  # the rise when trained without it
+    alone: dict[str, tuple[float, float, float]]  # the rise when trained on it alone
 
     @property
     def verdict(self) -> str:
-        """Used where it beats its placebos beyond the interval in any loss."""
+        """Used if it beats its placebos in any loss beyond the interval, else not used."""
         better = [k for k, (_, low, _) in self.gain.items() if low > 0]
         return f"used ({', '.join(better)})" if better else "not used"
 
 
 class Trainings:
-    """Trains variants of one config, each once: what was forecast is kept in ``folder``."""
+    """Trains variants of one config, each once: forecasts are stored in ``folder``."""
 
     def __init__(
         self, market: Market, config: Config, mesh: Mesh, scored: Samples, folder: Path
@@ -141,9 +141,9 @@ class Trainings:
 
     def alone(self, modality: str, seed: int) -> Prediction:
         """The forecast of a training that sees one modality only."""
-        return self.said(f"only {modality}", (modality,), seed, {})
+        return self.forecast(f"only {modality}", (modality,), seed, {})
 
-    def said(
+    def forecast(
         self, what: str, modalities: tuple[str, ...], seed: int, content: dict[str, Content]
     ) -> Prediction:
         """The forecast of one training of the given modalities."""
@@ -166,10 +166,10 @@ class Trainings:
         program = self._programs[modalities]
         state = fit(Run(config, windows, program, what), self._training_data)
         size = config.train.global_batch_size
-        made = predict(program, state.ema_params, windows, self._scored.row, size)
+        prediction = predict(program, state.ema_params, windows, self._scored.row, size)
         with files.replaced(path) as f:
-            np.savez(f, allow_pickle=False, **made.arrays())
-        return made
+            np.savez(f, allow_pickle=False, **prediction.arrays())
+        return prediction
 
 
 def worth(
@@ -185,10 +185,10 @@ def worth(
     Args:
       trainings: of the config.
       config: of the trainings.
-      scored: what they are scored on.
-      placebos: shuffles a modality.
-      seeds: of the real content, without and alone.
-      progress: counts trainings.
+      scored: samples to score on.
+      placebos: number of placebos of each modality.
+      seeds: trainings of the real content, without a modality, and of it alone.
+      progress: shows how many trainings are done.
 
     Raises:
       InputError: fewer than two placebos.
@@ -198,11 +198,11 @@ def worth(
     total = seeds + len(names) * (placebos + (2 * seeds if len(names) > 1 else 0))
     bar = progress.add_task("trainings", total=total, note="")
 
-    def train(what: str, shown: tuple[str, ...], seed: int, content: dict) -> dict:
+    def train(what: str, modalities: tuple[str, ...], seed: int, content: dict) -> dict:
         progress.update(bar, note=f"{what}, seed {seed}")
-        made = sample_losses(trainings.said(what, shown, seed, content), scored, config)
+        losses = sample_losses(trainings.forecast(what, modalities, seed, content), scored, config)
         progress.advance(bar)
-        return made
+        return losses
 
     real = [train("real", names, s, {}) for s in range(seeds)]
     for name in names:
@@ -212,8 +212,8 @@ def worth(
         ]
         others = tuple(n for n in names if n != name)
         without, alone = (
-            [train(f"{what} {name}", shown, s, {}) for s in range(seeds)] if others else real
-            for what, shown in (("without", others), ("only", (name,)))
+            [train(f"{what} {name}", modalities, s, {}) for s in range(seeds)] if others else real
+            for what, modalities in (("without", others), ("only", (name,)))
         )
         means = {k: np.nanmean([r[k] for r in real]) for k in real[0]}
         yield Worth(
@@ -226,25 +226,25 @@ def worth(
 
 
 def effects_table(effects: list[Effect]) -> pd.DataFrame:
-    """A row a modality and change."""
-    rows = [{"modality": e.modality, "content": e.what} | _said(e.rise) for e in effects]
+    """One row for each modality and change."""
+    rows = [{"modality": e.modality, "content": e.what} | _intervals(e.rise) for e in effects]
     return pd.DataFrame(rows).set_index("modality")
 
 
-def worth_table(found: list[Worth], weight: dict[str, tuple[float, float]]) -> pd.DataFrame:
-    """A row a modality: gain over placebos, without, alone, weight (mean, std over seeds)."""
+def worth_table(results: list[Worth], weight: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    """One row for each modality; ``weight`` holds mean and standard deviation over seeds."""
     rows = []
-    for w in found:
-        mean_, std = weight[w.modality]
+    for result in results:
+        mean, std = weight[result.modality]
         rows.append(
             {
-                "modality": w.modality,
-                **{f"placebo − real: {k}": v for k, v in _said(w.gain).items()},
-                **{f"placebos as good: {k}": f"{100 * r:.0f} %" for k, r in w.rank.items()},
-                **{f"without − real: {k}": v for k, v in _said(w.without).items()},
-                **{f"alone − real: {k}": v for k, v in _said(w.alone).items()},
-                "weight": f"{mean_:.3f} ± {std:.3f}",
-                "verdict": w.verdict,
+                "modality": result.modality,
+                **{f"placebo − real: {k}": v for k, v in _intervals(result.gain).items()},
+                **{f"placebos as good: {k}": f"{100 * r:.0f} %" for k, r in result.rank.items()},
+                **{f"without − real: {k}": v for k, v in _intervals(result.without).items()},
+                **{f"alone − real: {k}": v for k, v in _intervals(result.alone).items()},
+                "weight": f"{mean:.3f} ± {std:.3f}",
+                "verdict": result.verdict,
             }
         )
     return pd.DataFrame(rows).set_index("modality")
@@ -263,5 +263,5 @@ def fusion_weights(
     }
 
 
-def _said(rise: dict[str, tuple[float, float, float]]) -> dict[str, str]:
+def _intervals(rise: dict[str, tuple[float, float, float]]) -> dict[str, str]:
     return {k: f"{m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items()}

@@ -1,7 +1,6 @@
-"""The baselines that are fitted: linear models, boosted trees; tuned on the model's own folds.
+"""Fitted baselines: linear models and boosted trees, tuned on the same folds as the model.
 
-Their libraries are imported where a baseline is fitted: training and forecasting need features
-alone.
+Their libraries are imported where a baseline is fitted: training and forecasting do without.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from fusionjax.heads.base import Head
 from fusionjax.scores.metrics import known
 
 FoldSamples = tuple[Samples, Samples]
-# As many candidates for each as the model's own grid has.
+# Each has as many candidates as the model's own grid.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _TREES = tuple(
     {"num_leaves": leaves, "n_estimators": rounds, "learning_rate": rate}
@@ -42,7 +41,7 @@ class Baselines:
         self._features = pooled_features(windows, self._all)
 
     def fitted(self, name: str, head: Head) -> dict[str, Float[np.ndarray, "S"]]:
-        """A head's values at ``rows``, by what is fitted to labels of its kind."""
+        """A head's values at ``rows``, by the name of each baseline of ``head.learner``."""
 
         def labels(s: Samples) -> tuple[np.ndarray, np.ndarray]:
             return known(s.targets.mask[name]), s.targets.label[name][:, 0]
@@ -103,35 +102,35 @@ class Baselines:
         forecast: Callable,
         loss: Callable,
     ) -> np.ndarray:
-        """Fits every setting on every fold, keeps the best mean, refits on the training set."""
+        """Fits each setting on each fold, refits the best on all samples, forecasts ``rows``."""
 
         def features(rows: np.ndarray) -> np.ndarray:
-            at = np.searchsorted(self._all, rows)
-            assert (self._all[at] == rows).all(), "a fold outside the training set"
-            return self._features[at]
+            position = np.searchsorted(self._all, rows)
+            assert (self._all[position] == rows).all(), "a fold outside the training set"
+            return self._features[position]
 
-        def table(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-            keep, y = labels(samples)
-            return features(samples.row[keep]), y[keep]
+        def xy(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+            known, y = labels(samples)
+            return features(samples.row[known]), y[known]
 
-        tables = [(table(before), table(after)) for before, after in self._folds]
+        fold_data = [(xy(before), xy(after)) for before, after in self._folds]
 
         def score(setting: Any) -> float:
             return float(
                 np.mean(
                     [
                         loss(forecast(make(setting).fit(*before), after[0]), after[1])
-                        for before, after in tables
+                        for before, after in fold_data
                     ]
                 )
             )
 
-        model = make(min(grid, key=score)).fit(*table(self._train))
+        model = make(min(grid, key=score)).fit(*xy(self._train))
         return forecast(model, features(self._rows))
 
 
 def _linear(model: Any) -> Any:
-    """A linear model needs a number where trees take NaN: the column's mean, on a common scale."""
+    """The linear model after imputing column means (trees take NaN) and standardising."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

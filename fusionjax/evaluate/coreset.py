@@ -1,4 +1,4 @@
-"""Training on a part of the samples: which rows ``train.coreset_fraction`` leaves."""
+"""Training on a coreset: which rows ``train.coreset_fraction`` keeps."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ RANDOM = "random"
 
 
 def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
-    """Rows of the market that ``config.train.coreset_fraction`` leaves; None where that is all.
+    """Rows of the market that ``config.train.coreset_fraction`` keeps; None if it keeps all.
 
-    ``config.train.coreset_by`` names the run whose models choose, by the first head with classes.
+    ``config.train.coreset_by`` names the run whose models choose, by their first classifier.
 
     Raises:
-      InputError: there is no such run, or it knows labels of later than the training split.
+      InputError: there is no such run, or it was trained on labels after the training split.
     """
     t = config.train
     if t.coreset_fraction == 1:
         return None
-    given = samples.split(market, config, t.split)
+    pool = samples.split(market, config, t.split)
     if t.coreset_by == RANDOM:
-        return given.row[draw(len(given), t.coreset_fraction, config.seed)]
+        return pool.row[draw(len(pool), t.coreset_fraction, config.seed)]
     run = Path(t.coreset_by)
     info = read_info(run)
     last = config.data.splits[t.split][1]
@@ -38,7 +38,7 @@ def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:
             f"training split's end {last}; choose by a run that was trained on no more than that"
         )
     name, _ = config.classifier
-    up = Ensemble(run, info.config, market).predict(given.row).value[name][:, 0]
-    up = np.where(given.targets.mask[name][:, 0], up, np.nan)
-    label = given.targets.label[name][:, 0].astype(np.int64)
-    return given.row[choose(np.stack([1 - up, up], 1), label, t.coreset_fraction, config.seed)]
+    up = Ensemble(run, info.config, market).predict(pool.row).value[name][:, 0]
+    up = np.where(pool.targets.mask[name][:, 0], up, np.nan)
+    label = pool.targets.label[name][:, 0].astype(np.int64)
+    return pool.row[choose(np.stack([1 - up, up], 1), label, t.coreset_fraction, config.seed)]

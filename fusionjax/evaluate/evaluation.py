@@ -1,7 +1,7 @@
-"""One evaluation, from runs to tables: forecast, calibrate, score, compare, doubt.
+"""One evaluation, from runs to tables: forecast, calibrate, score, compare, check for leaks.
 
-Calibrations learn from matured labels only, from the first session after training on, so that no
-part of the scored split is used twice.
+Calibration uses only labels that matured before each forecast, from the first session after
+training on, so that no sample is calibrated by its own label.
 """
 
 import dataclasses
@@ -31,11 +31,11 @@ _BLOCKS = 16  # of the days, for the probability of overfitting
 
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
-    """What a run forecast of each sample and what came, beside its scores."""
+    """A run's forecasts and the outcomes, one row a sample."""
 
     name: str  # of the file
     rows: pd.DataFrame
-    daily: dict[str, float]  # net return of each day, by the first head that something is bought by
+    daily: dict[str, float]  # net return of each day, of the first head that is traded
 
     def save(self, folder: Path) -> None:
         """Writes the rows as parquet."""
@@ -44,13 +44,13 @@ class Outcomes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """What an evaluation is asked for.
+class Options:
+    """Options of an evaluation.
 
     Attributes:
       subset: score only the published sub-protocol.
       forced: the split is locked and was scored before.
-      alone: where trainings with one modality alone are kept, or will be; None shows none.
+      alone: folder for trainings of single modalities, shown as baselines; None shows none.
     """
 
     subset: bool = False
@@ -60,7 +60,7 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Scores, what they are scores of, and the record of it."""
+    """Scores, the forecasts they are of, and the ledger record."""
 
     scores: Scores
     outcomes: Outcomes
@@ -72,7 +72,7 @@ def evaluate(
     market: Market,
     config: Config,
     records: list[Record],
-    asked: Asked = Asked(),
+    options: Options = Options(),
 ) -> Evaluation:
     """Scores runs on ``config.evaluate.split`` beside every baseline.
 
@@ -81,74 +81,73 @@ def evaluate(
       market: the data.
       config: of the first run.
       records: the ledger; its evaluations of this split are the trials.
-      asked: which samples, and whether beside single modalities.
+      options: which samples, and whether beside single modalities.
 
     Raises:
       InputError: no sample or label to score, or too few days for an interval.
     """
-    begun, split = time.perf_counter(), config.evaluate.split
+    started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
     info = first.info
-    opened, last = period(config, split)
-    seen = np.datetime64(info.trained_until, "D") + 1
-    whole = between(market, config, min(opened, seen), last)
-    inside = whole.target_day >= opened
-    if asked.subset:
-        inside &= whole.subset
-    scored = whole.take(inside)
+    start, last = period(config, split)
+    untrained = np.datetime64(info.trained_until, "D") + 1
+    samples = between(market, config, min(start, untrained), last)
+    inside = samples.target_day >= start
+    if options.subset:
+        inside &= samples.subset
+    scored = samples.take(inside)
     if not len(scored):
         raise InputError(
-            f"config.data.splits.{split} is {opened} to {last}, where the data has no "
+            f"config.data.splits.{split} is {start} to {last}, where the data has no "
             f"sample: it runs from {market.session.min()} to {market.session.max()}"
         )
-    each = {name: run.predict_each(whole.row) for name, run in runs.items()}
-    said = mean(each[name])
-    corrected = {
-        k: v[inside] for k, v in calibrated(said, whole, market, config).items() if v is not None
-    }
+    each = {name: run.predict_each(samples.row) for name, run in runs.items()}
+    averaged = mean(each[name])
+    by_head = calibrated(averaged, samples, market, config)
+    corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
     tables = scoring.score_runs(
         runs,
         {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
-        | ({} if asked.alone is None else _alone(first, market, config, scored, asked.alone)),
+        | ({} if options.alone is None else _alone(first, market, config, scored, options.alone)),
         corrected,
         market,
         config,
         scored,
     )
     heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
-    first_horizon = {k: v[inside, 0].astype(float) for k, v in said.value.items()}
+    first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
     rows = _frame([p.take(inside) for p in each[name]], corrected, heads, market, config)
     earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
     daily: dict[str, float] = next(filter(None, earned), {})
-    headline = _of_period(runs, f"{split}{' (sub-protocol)' if asked.subset else ''}", scored)
+    lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
-        headline += head.headline(first_horizon[k], heads[k])
-    headline.append(_of_trials(scored_before(records, config, split), name, daily))
-    headline += scoring.leak_alarms(tables, config)
-    suffix = f"{split}{'_subset' if asked.subset else ''}"
-    scores = Scores(f"scores_{suffix}", headline, tables)
+        lines += head.headline(first_horizon[k], heads[k])
+    lines.append(_of_trials(scored_before(records, config, split), name, daily))
+    lines += scoring.leak_alarms(tables, config)
+    suffix = f"{split}{'_subset' if options.subset else ''}"
+    scores = Scores(f"scores_{suffix}", lines, tables)
     record = ledger.record(
         "evaluate",
         config,
         ledger.Subject(name, market.fingerprint, first.seed_numbers, split),
         ledger.Result(
-            scores.metrics, {"seconds": time.perf_counter() - begun}, daily, asked.forced
+            scores.metrics, {"seconds": time.perf_counter() - started}, daily, options.forced
         ),
     )
     return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
 
 
-def publish(made: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
-    """Writes what was scored into the run folder and the ledger; returns what is odd, by stage.
+def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
+    """Writes an evaluation into the run folder and the ledger; returns anomalies by stage.
 
     Raises:
-      InputError: it is too good to be true, and the config does not say why it is.
+      InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
     """
-    require_answered(made.scores, config)
-    made.scores.save(folder)
-    made.outcomes.save(folder)
-    ledger.append(records, made.record)
-    return diagnostics.diagnose(folder, config, made.outcomes.name)
+    require_answered(new.scores, config)
+    new.scores.save(folder)
+    new.outcomes.save(folder)
+    ledger.append(records, new.record)
+    return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
 def require_answered(scores: Scores, config: Config) -> None:
@@ -162,12 +161,12 @@ def require_answered(scores: Scores, config: Config) -> None:
 
 
 def calibrated(
-    said: Prediction, whole: Samples, market: Market, config: Config
+    prediction: Prediction, samples: Samples, market: Market, config: Config
 ) -> dict[str, np.ndarray | None]:
-    """By head, the first horizon's values calibrated as time goes on; None where they are not."""
+    """By head, the calibrated values of the first horizon; None if it has no calibration."""
     return {
         name: head.calibrated(
-            said.value[name][:, 0].astype(float), Scored.of(name, whole, market, config)
+            prediction.value[name][:, 0].astype(float), Scored.of(name, samples, market, config)
         )
         for name, head in config.targets.items()
     }
@@ -176,21 +175,21 @@ def calibrated(
 def _alone(
     run: Ensemble, market: Market, config: Config, scored: Samples, folder: Path
 ) -> dict[str, list[Prediction]]:
-    """What trainings of each of several modalities alone say of the samples, by seed."""
-    made = ablation.Trainings(market, config, make_mesh(config.mesh), scored, folder)
+    """Forecasts of trainings on each modality alone, by seed; none if there is only one."""
+    trainings = ablation.Trainings(market, config, make_mesh(config.mesh), scored, folder)
     names = config.modalities if len(config.modalities) > 1 else ()
-    return {f"{m} alone": [made.alone(m, seed) for seed in run.seed_numbers] for m in names}
+    return {f"{m} alone": [trainings.alone(m, seed) for seed in run.seed_numbers] for m in names}
 
 
 def _frame(
     each: list[Prediction],
     calibrated: Mapping[str, np.ndarray],
-    asked: dict[str, Scored],
+    by_head: dict[str, Scored],
     market: Market,
     config: Config,
 ) -> pd.DataFrame:
-    """One row a sample: what it is, what each head says of it and what came, fusion weights."""
-    said, samples = mean(each), next(iter(asked.values()))
+    """One row a sample: its keys, each head's forecast and outcome, fusion weights."""
+    mean_, samples = mean(each), next(iter(by_head.values()))
     columns = {
         "row": samples.row,
         "symbol": np.array(market.symbols)[market.symbol[samples.row]],
@@ -200,13 +199,14 @@ def _frame(
     }
     for name, head in config.targets.items():
         seeds = np.stack([p.value[name][:, 0] for p in each])
-        columns |= head.columns(said.value[name][:, 0], calibrated.get(name), seeds, asked[name])
-    weights = {f"weight.{m}": said.modality_weight[:, i] for i, m in enumerate(config.modalities)}
+        value = mean_.value[name][:, 0]
+        columns |= head.columns(value, calibrated.get(name), seeds, by_head[name])
+    weights = {f"weight.{m}": mean_.modality_weight[:, i] for i, m in enumerate(config.modalities)}
     return pd.DataFrame(columns | weights)
 
 
 def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[str]:
-    """What is scored, and which runs had seen it."""
+    """The scored period, and which runs were trained on part of it."""
     first, last = scored.target_day.min(), scored.target_day.max()
     return [
         f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals from a day-block bootstrap",
@@ -219,18 +219,18 @@ def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[st
 
 
 def _of_trials(before: list[Record], run: str, daily: dict[str, float]) -> str:
-    """What is left of the Sharpe ratio after all the trials that the ledger knows of this split."""
+    """The Sharpe ratio corrected for the ledger's other trials on this split."""
     others = {r.run: r.daily for r in before if r.run != run and r.daily.keys() == daily.keys()}
     ours = np.array(list(daily.values()))
     count = len(others) + 1
     text = f"Trial {count} on this split, by the ledger"
     if not others:
         return text
-    all_ = np.column_stack([ours, *(np.array(list(d.values())) for d in others.values())])
-    sharpes = all_.mean(0) / np.maximum(all_.std(0, ddof=1), 1e-12)
+    returns = np.column_stack([ours, *(np.array(list(d.values())) for d in others.values())])
+    sharpes = returns.mean(0) / np.maximum(returns.std(0, ddof=1), 1e-12)
     blocks = min(_BLOCKS, len(ours) // 2 * 2)
     return (
         f"{text}; at {COST} bps: deflated Sharpe {trials.deflated_sharpe(ours, sharpes):.2f} "
         "(the chance that its true Sharpe is above 0 after as many trials), probability of "
-        f"backtest overfitting {trials.overfitting_probability(all_, blocks):.2f}"
+        f"backtest overfitting {trials.overfitting_probability(returns, blocks):.2f}"
     )

@@ -1,4 +1,4 @@
-"""What a model sees as flat numbers: for models that take no sequences, and for drift."""
+"""A model's inputs pooled into one vector: for baselines without sequences, and for drift."""
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -10,14 +10,14 @@ _BATCH = 1024
 
 
 def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
-    """A flat view of what the model sees, as each modality sums it up. Missing values are NaN."""
+    """The pooled features of all modalities, side by side. Missing values are NaN."""
     return np.concatenate([*pooled_by_modality(windows, rows).values()], axis=1)
 
 
 def pooled_by_modality(
     windows: Windows, rows: Int64[np.ndarray, "S"]
 ) -> dict[str, Float[np.ndarray, "S _F"]]:
-    """``pooled_features``, each modality's by its name."""
+    """The pooled features of each modality, by its name."""
     parts = [
         {
             name: m.pooled(batch.inputs[name], batch.present[name]).astype(np.float64)

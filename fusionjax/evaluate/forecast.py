@@ -1,4 +1,4 @@
-"""Forecasts for people: one stock at one time, in words that need no array."""
+"""Forecasts for users: one stock at one time, as JSON or CSV records."""
 
 import dataclasses
 import datetime
@@ -18,9 +18,9 @@ from fusionjax.evaluate.evaluation import calibrated
 from fusionjax.evaluate.inference import Ensemble
 from fusionjax.heads.base import rounded
 
-# A forecast may be asked for until the next bar is due: a long week-end after the last one.
+# Days after the last bar for which a forecast can be made: until a long week-end has passed.
 _VALID_DAYS = 5
-_RECENT = 520  # sessions whose matured labels calibrate
+_RECENT = 520  # sessions whose matured labels calibrate a forecast
 
 
 def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
@@ -36,9 +36,9 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
       InputError: unknown symbol, unreadable time, or a time for which there is no data.
     """
     if symbol not in market.symbols:
-        close = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
+        similar = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
         raise InputError(
-            f"--symbol={symbol}: not in the data; it has {', '.join(close)}"
+            f"--symbol={symbol}: not in the data; it has {', '.join(similar)}"
             f"{' …' if len(market.symbols) > 8 else ''}"
         )
     try:
@@ -64,17 +64,17 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
 def forecast(
     ensemble: Ensemble, market: Market, config: Config, rows: list[int], hidden: frozenset[str]
 ) -> list[dict[str, Any]]:
-    """One record a row: what each head has to say, and the weight of each modality.
+    """One record a row: the forecast of each head, and the weight of each modality.
 
-    ``calibrated`` is what labels that matured between the end of training and the row make of the
-    first horizons.
+    Under ``calibrated`` the first horizons are corrected by labels that matured between the end of
+    training and the row.
 
     Args:
       ensemble: the run.
       market: the data.
       config: of the run.
       rows: from ``row_at``.
-      hidden: modalities to do without.
+      hidden: modalities to treat as missing.
 
     Raises:
       InputError: ``hidden`` names an unknown modality, or all of them.
@@ -85,16 +85,16 @@ def forecast(
         raise InputError(
             f"--without={','.join(sorted(hidden))}: name some, not all, of {', '.join(names)}"
         )
-    asked = np.array(rows)
-    known_until = np.datetime64(ensemble.info.trained_until, "D")
-    sessions = np.unique(market.session[market.session <= market.session[asked].max()])
-    since = max(known_until + 1, sessions[-_RECENT:][0])
+    requested = np.array(rows)
+    trained_until = np.datetime64(ensemble.info.trained_until, "D")
+    sessions = np.unique(market.session[market.session <= market.session[requested].max()])
+    since = max(trained_until + 1, sessions[-_RECENT:][0])
     past = between(market, config, since, sessions[-1])
-    both = past.and_unlabelled(config, asked)
-    everything = ensemble.predict(both.row, hidden)
-    new = np.arange(len(both))[-len(asked) :]
-    corrected = calibrated(everything, both, market, config)
-    said = everything.take(new)
+    samples = past.and_unlabelled(config, requested)
+    prediction = ensemble.predict(samples.row, hidden)
+    last = np.arange(len(samples))[-len(requested) :]
+    calibrated_values = calibrated(prediction, samples, market, config)
+    latest = prediction.take(last)
     records: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
         record: dict[str, Any] = {
@@ -103,20 +103,21 @@ def forecast(
             "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
         }
         for name, head in config.targets.items():
-            mine = corrected[name]
-            own = head.record(said.value[name][i], None if mine is None else mine[new[i]], config)
-            for key, value in own.items():  # heads may share an entry
+            values = calibrated_values[name]
+            corrected = None if values is None else values[last[i]]
+            entries = head.record(latest.value[name][i], corrected, config)
+            for key, value in entries.items():  # heads may share an entry
                 record[key] = record[key] | value if key in record else value
-        weights = rounded(said.modality_weight[i])
+        weights = rounded(latest.modality_weight[i])
         records.append(record | {"modality_weight": dict(zip(names, weights, strict=True))})
     return records
 
 
 def write(records: list[dict[str, Any]], path: Path) -> None:
-    """Writes records as JSON or, by the file's ending, as flat CSV.
+    """Writes records as JSON or flat CSV, chosen by the file's suffix.
 
     Raises:
-      InputError: another ending.
+      InputError: another suffix.
     """
     if path.suffix == ".json":
         text = json.dumps(records, indent=2)

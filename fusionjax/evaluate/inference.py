@@ -1,4 +1,4 @@
-"""A trained run as a function from rows to forecasts; several seeds speak as one."""
+"""A trained run as a function from rows to forecasts, averaged over its seeds."""
 
 import copy
 import dataclasses
@@ -24,7 +24,7 @@ from fusionjax.train.run import make_program
 from fusionjax.train.run_info import RunInfo
 from fusionjax.types import Batch, Forecast
 
-_BATCH = 256  # rows forecast at once on each data shard's behalf
+_BATCH = 256  # rows per data shard and forward pass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Prediction:
     modality_weight: Float[np.ndarray, "S M"]
 
     def take(self, keep: np.ndarray) -> "Prediction":
-        """The forecasts at a mask or at positions."""
+        """The forecasts selected by a mask or by positions."""
         return self.map(lambda x: x[keep])
 
     def map(self, change: Callable[..., np.ndarray], *others: "Prediction") -> "Prediction":
-        """A function of every array, and of the same arrays of others."""
+        """Applies a function to every array, together with the same array of the others."""
         value = {k: change(v, *(o.value[k] for o in others)) for k, v in self.value.items()}
         return Prediction(value, change(self.modality_weight, *(o.modality_weight for o in others)))
 
@@ -64,17 +64,17 @@ def seed_folders(run: Path) -> list[Path]:
     """
     if (run / "checkpoints").is_dir():
         return [run]
-    found = [p for p in run.glob("seed_*") if (p / "checkpoints").is_dir()]
-    if not found:
+    folders = [p for p in run.glob("seed_*") if (p / "checkpoints").is_dir()]
+    if not folders:
         raise InputError(
             f"{run}: no run here (neither checkpoints/ nor seed_*/checkpoints/); give "
             "the folder that launch/train.py named at its end"
         )
-    return sorted(found, key=lambda p: int(re.sub(r"\D", "", p.name) or 0))
+    return sorted(folders, key=lambda p: int(re.sub(r"\D", "", p.name) or 0))
 
 
 def read_info(run: Path) -> RunInfo:
-    """What the run's first seed says about itself."""
+    """The metadata of the run's first seed."""
     with Checkpoints(seed_folders(run)[0]) as checkpoints:
         return checkpoints.info()
 
@@ -109,12 +109,12 @@ class Ensemble:
                     f"{folder}: stopped at step {step} of {info.config.train.steps}; run the "
                     "command that trained it again to finish it"
                 )
-            alike = dataclasses.replace(
+            comparable = dataclasses.replace(
                 info,
                 parent=self.info.parent,
                 config=dataclasses.replace(info.config, seed=self.info.config.seed),
             )
-            if alike != self.info:
+            if comparable != self.info:
                 raise InputError(
                     f"{folder}: differs from its neighbours in more than the seed (config, data or "
                     "scaler); score it by itself or move it out of the run folder"
@@ -128,7 +128,7 @@ class Ensemble:
             return info.config.seed, params
 
     def with_windows(self, windows: Windows) -> "Ensemble":
-        """The same seeds, shown what other windows show."""
+        """The same seeds with inputs from other windows."""
         other = copy.copy(self)
         other.windows = windows
         return other
@@ -174,7 +174,7 @@ def collect(
     batch_size: int,
     hidden: frozenset[str] = frozenset(),
 ) -> Prediction:
-    """What a function of batches says of ``rows``."""
+    """Applies a forecasting function to ``rows`` in batches; returns values by head."""
     parts = [forecast(b) for b in evaluation_batches(rows, windows, batch_size, hidden)]
     f = jax.tree.map(lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)], *parts)
     heads = windows.config.targets

@@ -1,6 +1,6 @@
-"""The loss of each sample, and how much one forecaster loses more than another.
+"""The loss of each sample, and the difference of mean losses of two forecasters.
 
-What updates, modalities and drift are judged by: each head's proper loss at its first horizon.
+Updates, modalities and drift are judged by these: each head's proper loss at its first horizon.
 """
 
 import numpy as np
@@ -15,19 +15,19 @@ from fusionjax.scores.bootstrap import Draws
 
 
 def judged(config: Config) -> dict[str, Head]:
-    """The heads whose losses judge: those with a ``loss_title``."""
+    """The heads with a ``loss_title``; their losses judge a model."""
     return {name: head for name, head in config.targets.items() if head.loss_title}
 
 
 def sample_losses(
     forecast: Prediction, samples: Samples, config: Config
 ) -> dict[str, Float[np.ndarray, "S"]]:
-    """What each sample loses, by the titles of ``judged``; NaN where no label counts."""
-    t, found = samples.targets, {}
+    """The loss of each sample, by the titles of ``judged`` heads; NaN without a label."""
+    t, losses = samples.targets, {}
     for name, head in judged(config).items():
-        lost = head.sample_loss(forecast.value[name][:, 0], t.label[name][:, 0])
-        found[head.loss_title] = np.where(t.mask[name][:, 0], lost, np.nan)
-    return found
+        loss = head.sample_loss(forecast.value[name][:, 0], t.label[name][:, 0])
+        losses[head.loss_title] = np.where(t.mask[name][:, 0], loss, np.nan)
+    return losses
 
 
 def rise(
@@ -36,12 +36,15 @@ def rise(
     scored: Samples,
     config: Config,
 ) -> dict[str, tuple[float, float, float]]:
-    """Mean rise of each loss; the interval is over days in blocks and over trainings."""
+    """Mean rise of each loss from ``real`` to ``changed``, with its 95 % interval.
+
+    Both hold the losses of one training a dict; blocks of days and trainings are resampled.
+    """
     days, day = np.unique(scored.target_day, return_inverse=True)
     horizon = max(head.horizons[0] for head in judged(config).values())
     draws = Draws.of_days(len(days), horizon, config)
     rng = np.random.default_rng(0)
-    out = {}
+    rises = {}
     for k in real[0]:
         daily = [_daily([one[k] for one in side], day, len(days)) for side in (changed, real)]
         sums = [total @ draws.counts.T for total, _ in daily]  # [trainings, runs]
@@ -52,14 +55,14 @@ def rise(
         ]
         low, high = bootstrap.interval((drawn[0] - drawn[1]) / np.maximum(count, 1))
         change = np.mean(daily[0][0].sum(1)) - np.mean(daily[1][0].sum(1))
-        out[k] = float(change / max(daily[0][1].sum(), 1)), low, high
-    return out
+        rises[k] = float(change / max(daily[0][1].sum(), 1)), low, high
+    return rises
 
 
 def _daily(
     each: list[np.ndarray], day: np.ndarray, days: int
 ) -> tuple[Float[np.ndarray, "N days"], Float[np.ndarray, "days"]]:
-    """Losses added up by day, for every training, and how many samples each day has."""
-    seen = np.isfinite(each[0])
-    total = np.stack([np.bincount(day, np.where(seen, x, 0), days) for x in each])
-    return total, np.bincount(day, seen, days)
+    """Sums of losses by training and day, and the number of samples of each day."""
+    known = np.isfinite(each[0])
+    total = np.stack([np.bincount(day, np.where(known, x, 0), days) for x in each])
+    return total, np.bincount(day, known, days)

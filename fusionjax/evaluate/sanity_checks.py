@@ -1,7 +1,7 @@
-"""The sanity checks: what must work before a long training is worth its cost, step by step.
+"""Sanity checks before a long training, on the config's own data, windows, encoders and mesh.
 
-A known answer is learned, a few real samples are learned by heart, a small training reacts to its
-settings as one should. The gates run on the config's own data, windows, encoders and mesh.
+The model must learn a label that is one of its inputs, overfit a few real samples, and in a short
+training prefer the config's learning rate to much lower and higher ones.
 """
 
 import dataclasses
@@ -26,17 +26,17 @@ from fusionjax.types import Targets
 
 _TOY, _BY_HEART = 20_000, 256  # samples
 _TOY_STEPS, _HEART_STEPS = 400, 800
-_TOLD = 0.8  # accuracy on other samples where the answer is among the inputs
-_KNOWN = 0.01  # nats left of what was learned by heart
+_TOY_ACCURACY = 0.8  # on other samples, where the label is among the inputs
+_OVERFIT_LOSS = 0.01  # nats
 _SMALL = 5  # how many times fewer steps
 _RATES = (0.3, 1.0, 3.0)  # of the learning rate
-_WORSE = 0.05  # of the objective: so much may be lost to another rate
-_ALONE = {
+_TOLERANCE = 0.05  # relative: so much lower may the objective be at another rate
+_CLASSIFIER_ONLY = {
     "train.balance": "",
     "distill.soft_labels": 0.0,
-    "distill.refit_fraction": 1.0,  # the fusion's weights stay; they are not what is tested
+    "distill.refit_fraction": 1.0,  # fusion weights stay fixed; they are not tested
 }
-# Nothing that stands in the way of learning by heart.
+# Without regularisation, so that samples can be learned by heart.
 _PLAIN = {
     "model.dropout": 0.0,
     "train.modality_dropout": 0.0,
@@ -47,7 +47,7 @@ _PLAIN = {
 
 @dataclasses.dataclass(frozen=True)
 class SanityCheck:
-    """One step of the ladder and how it came out."""
+    """One check and its result."""
 
     name: str
     passed: bool
@@ -56,30 +56,30 @@ class SanityCheck:
 
 
 def run(market: Market, config: Config, mesh: Mesh) -> Iterator[SanityCheck]:
-    """Yields each gate as it is tried; ends after the first that fails."""
+    """Yields each check once it has run; ends after the first that fails."""
     for check in (_toy, _by_heart, _small):
-        made = check(market, config, mesh)
-        yield made
-        if not made.passed:
+        result = check(market, config, mesh)
+        yield result
+        if not result.passed:
             return
 
 
 def require_passed(checks: list[SanityCheck]) -> None:
-    """Raises InputError for a gate that failed."""
+    """Raises InputError for a check that failed."""
     for check in checks:
         if not check.passed:
             raise InputError(f"gate {check.name} failed: {check.figure}. {check.means}")
 
 
 def _toy(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
-    """The label is whether an input is above its median: then it must be learned."""
+    """The label is whether one input is above its median; a working model learns it."""
     samples = split(market, config, config.train.split)
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_TOY]
     samples = samples.take(np.sort(chosen))
     windows = _windows(market, config)
     pooled = pooled_features(windows, samples.row)
-    told = int(np.argmax(np.nanstd(pooled, 0) > 1e-6))
-    value = np.nan_to_num(pooled[:, told], nan=float(np.nanmedian(pooled[:, told])))
+    informative = int(np.argmax(np.nanstd(pooled, 0) > 1e-6))
+    value = np.nan_to_num(pooled[:, informative], nan=float(np.nanmedian(pooled[:, informative])))
     label = (value > np.median(value)).astype(np.int32)
     name, head = config.classifier
     labels = np.repeat(label[:, None], len(head.horizons), 1)
@@ -88,12 +88,12 @@ def _toy(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     samples = dataclasses.replace(samples, targets=targets)
     held = np.arange(len(samples)) % 4 == 0
     loss = _losses(samples.take(~held), samples.take(held), config, windows, mesh, _TOY_STEPS)
-    right = float((loss < np.log(2)).mean())
+    accuracy = float((loss < np.log(2)).mean())
     return SanityCheck(
         "toy",
-        right >= _TOLD,
-        f"{right:.1%} of {held.sum()} other samples right where the answer is an input "
-        f"(wanted: {_TOLD:.0%})",
+        accuracy >= _TOY_ACCURACY,
+        f"{accuracy:.1%} of {held.sum()} other samples right where the answer is an input "
+        f"(expected: {_TOY_ACCURACY:.0%})",
         "inputs do not reach the heads: look at scaling, masks, present flags and the encoder of "
         "the first modality, then at the learning rate",
     )
@@ -111,9 +111,9 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     loss = _losses(samples, samples, plain, _windows(market, config), mesh, _HEART_STEPS).mean()
     return SanityCheck(
         "by heart",
-        bool(loss < _KNOWN),
+        bool(loss < _OVERFIT_LOSS),
         f"log loss {loss:.4f} on {len(samples)} real samples after {_HEART_STEPS} steps "
-        f"(wanted: below {_KNOWN})",
+        f"(expected: below {_OVERFIT_LOSS})",
         "the model is too small or too strongly regularised, the learning rate is off, or the same "
         "input comes with two labels (duplicates: launch/prepare.py --audit)",
     )
@@ -129,18 +129,18 @@ def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
             "selection.folds": 1,
         }
     )
-    found = {}
-    for times in _RATES:
-        rate = config.train.learning_rate * times
-        got = Selection(market, small.override({"train.learning_rate": rate}), mesh).scores(0)
-        found[times] = objective(got, config)
-    best = min(found, key=lambda k: found[k] if np.isfinite(found[k]) else np.inf)
-    told = ", ".join(f"{v:.4f} at × {k:g}" for k, v in found.items())
-    fine = bool(np.isfinite(list(found.values())).all())
+    objectives = {}
+    for factor in _RATES:
+        rate = config.train.learning_rate * factor
+        scores = Selection(market, small.override({"train.learning_rate": rate}), mesh).scores(0)
+        objectives[factor] = objective(scores, config)
+    best = min(objectives, key=lambda k: objectives[k] if np.isfinite(objectives[k]) else np.inf)
+    listed = ", ".join(f"{v:.4f} at × {k:g}" for k, v in objectives.items())
+    finite = bool(np.isfinite(list(objectives.values())).all())
     return SanityCheck(
         "small scale",
-        fine and found[1.0] <= found[best] * (1 + _WORSE),
-        f"objective by learning rate, {small.train.steps} steps: {told}",
+        finite and objectives[1.0] <= objectives[best] * (1 + _TOLERANCE),
+        f"objective by learning rate, {small.train.steps} steps: {listed}",
         f"the learning rate is off by a factor of about {best:g}: try "
         f"--config.train.learning_rate={config.train.learning_rate * best:g}, and "
         "launch/sweep.py --config.sweep.method=sensitivity for the rest",
@@ -153,14 +153,14 @@ def _windows(market: Market, config: Config) -> Windows:
 
 
 def _losses(
-    learned: Samples, asked: Samples, config: Config, windows: Windows, mesh: Mesh, steps: int
+    train: Samples, test: Samples, config: Config, windows: Windows, mesh: Mesh, steps: int
 ) -> np.ndarray:
-    """Trains on some samples, for the classes alone; their log loss on others."""
+    """Trains only the classifier on some samples; returns its log loss on others."""
     name, head = config.classifier
     weights = {f"targets.{k}.weight": float(k == name) for k in config.targets}
     c = config.override(
         {
-            **_ALONE,
+            **_CLASSIFIER_ONLY,
             **weights,
             "train.steps": steps,
             "train.warmup_steps": steps // 10,
@@ -168,7 +168,7 @@ def _losses(
         }
     )
     program = make_program(c, mesh, windows)
-    run = Run(c, windows, program, f"{len(learned)} samples")
-    state = fit(run, TrainingData(learned, None, None))
-    said = predict(program, state.ema_params, windows, asked.row, c.train.global_batch_size)
-    return losses.sample_losses(said, asked, c)[head.loss_title]
+    run = Run(c, windows, program, f"{len(train)} samples")
+    state = fit(run, TrainingData(train, None, None))
+    prediction = predict(program, state.ema_params, windows, test.row, c.train.global_batch_size)
+    return losses.sample_losses(prediction, test, c)[head.loss_title]

@@ -1,7 +1,6 @@
-"""A run scored beside the baselines: every metric with its interval, whole and by part of the
-period.
+"""Scores of a run and of the baselines: every metric with its interval, and by part of the period.
 
-A table a head, at its first horizon.
+One table for each head, at its first horizon.
 """
 
 import dataclasses
@@ -21,21 +20,8 @@ from fusionjax.heads.base import Head, Scored, Scorer
 from fusionjax.scores import bootstrap, metrics
 from fusionjax.scores.bootstrap import Draws, Score
 
-_MIN_BLOCKS = 4  # with fewer, resampling them says nothing
+_MIN_BLOCKS = 4  # fewer are not worth resampling
 _REGIMES = ("calm", "middling", "turbulent")
-
-
-@dataclasses.dataclass(frozen=True)
-class Floor:
-    """Another forecast of a target, to be compared with.
-
-    Attributes:
-      forecast: of every sample.
-      certain: it gives a class and no probability.
-    """
-
-    forecast: np.ndarray
-    certain: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +52,12 @@ class TargetTable:
 
     target: str
     horizon: int
-    samples: int  # scored; the protocol's middle and immature labels are left out
+    samples: int  # scored: without labels that are unknown or between the class thresholds
     days: int
-    shown: tuple[str, ...]  # metrics that head the table
+    shown: tuple[str, ...]  # metrics in the first columns
     compared: str  # the one that decides better or worse
     rows: list[ForecasterScores]
-    detectable: dict[str, float]  # the least effect these days can tell from none
+    detectable: dict[str, float]  # the least effect that these days can detect
     parts: list[Part]
 
 
@@ -84,23 +70,23 @@ class Task:
     keep: Bool[np.ndarray, "S"]
     scores: Scorer
 
-    def said(self, prediction: Prediction) -> np.ndarray:
-        """What is scored of a prediction: the first horizon's values."""
+    def values(self, prediction: Prediction) -> np.ndarray:
+        """The part of a prediction that is scored: the first horizon's values."""
         return prediction.value[self.target][:, 0].astype(float)
 
 
 def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
     """The heads of a config on given samples, in the order of their tables."""
-    made = {}
+    by_name = {}
     for name, head in config.targets.items():
-        asked = Scored.of(name, scored, market, config)
-        made[name] = Task(name, head, asked.known, head.scorer(asked))
-    return made
+        labelled = Scored.of(name, scored, market, config)
+        by_name[name] = Task(name, head, labelled.known, head.scorer(labelled))
+    return by_name
 
 
 def score_runs(
     runs: dict[str, Ensemble],
-    said: dict[str, list[Prediction]],
+    forecasts: dict[str, list[Prediction]],
     calibrated: dict[str, np.ndarray],
     market: Market,
     config: Config,
@@ -111,8 +97,8 @@ def score_runs(
     Args:
       runs: by name; the first is the one the verdicts are about. Its seeds are averaged into one
         forecast, and their spread is shown too. The baselines learn from what it learned from.
-      said: what each seed of each run says of the samples.
-      calibrated: the first run's forecast by target, once more, as calibrated.
+      forecasts: of each run's seeds, by the run's name.
+      calibrated: the first run's calibrated forecast, by target.
       market: the data.
       config: of the first run.
       scored: the samples to score.
@@ -120,26 +106,24 @@ def score_runs(
     Raises:
       InputError: no label to score, or too few days for an interval.
     """
-    wanted = tasks(scored, market, config)
-    for task in wanted.values():
+    all_tasks = tasks(scored, market, config)
+    for task in all_tasks.values():
         _require_days(task, scored, config)
-    name, first = next(iter(runs.items()))
-    period = tuple(
-        np.datetime64(d, "D") for d in (first.info.trained_from, first.info.trained_until)
-    )
+    main_name, main = next(iter(runs.items()))
+    period = tuple(np.datetime64(d, "D") for d in (main.info.trained_from, main.info.trained_until))
     train = between(market, config, *period)
-    learners = baselines.Baselines(first.windows, train, folds(market, config, *period), scored.row)
-    made = []
-    for target, task in wanted.items():
-        known = Scored.of(target, train, market, config)
+    learners = baselines.Baselines(main.windows, train, folds(market, config, *period), scored.row)
+    tables = []
+    for target, task in all_tasks.items():
+        train_labels = Scored.of(target, train, market, config)
         baseline_forecasts = (
-            {f"{name}, calibrated": calibrated[target]} if target in calibrated else {}
+            {f"{main_name}, calibrated": calibrated[target]} if target in calibrated else {}
         )
-        baseline_forecasts |= task.head.rules(known, period[1], scored.row)
+        baseline_forecasts |= task.head.rules(train_labels, period[1], scored.row)
         baseline_forecasts |= learners.fitted(target, task.head)
-        ours = {run: [task.said(p) for p in each] for run, each in said.items()}
-        made.append(table(task, ours, baseline_forecasts, scored, market, config))
-    return made
+        ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
+        tables.append(table(task, ours, baseline_forecasts, scored, market, config))
+    return tables
 
 
 def table(
@@ -150,25 +134,27 @@ def table(
     market: Market,
     config: Config,
 ) -> TargetTable:
-    """Model rows, then baseline rows; those that are ``certain`` give no probability to score."""
+    """Rows of the runs, then of the baselines; a head's ``certain`` ones are scored as classes."""
     days, horizon = len(np.unique(scored.target_day)), task.head.horizons[0]
     draws = Draws.of_days(days, horizon, config)
-    together = {name: np.mean(each, axis=0) for name, each in runs.items()} | baseline_forecasts
+    all_forecasts = {
+        name: np.mean(each, axis=0) for name, each in runs.items()
+    } | baseline_forecasts
     compared = task.head.compared
-    better_up = compared not in metrics.LOSSES
+    higher_is_better = compared not in metrics.LOSSES
     rows: list[ForecasterScores] = []
     detectable: dict[str, float] = {}
     ours = np.zeros(0)
-    everyone = np.ones(len(scored), bool)
-    for name, forecast in together.items():
-        scores = task.scores(forecast, everyone, name not in task.head.certain)
+    every_sample = np.ones(len(scored), bool)
+    for name, forecast in all_forecasts.items():
+        scores = task.scores(forecast, every_sample, name not in task.head.certain)
         drawn = {k: s(draws) for k, s in scores.items()}
         if not rows:
             ours = drawn[compared]
             detectable = {k: bootstrap.minimum_detectable(d) for k, d in drawn.items()}
             verdict = ""
         else:
-            verdict = bootstrap.verdict(ours, drawn[compared], better_up)
+            verdict = bootstrap.verdict(ours, drawn[compared], higher_is_better)
         seeds = len(runs.get(name, ()))
         rows.append(
             ForecasterScores(
@@ -180,7 +166,7 @@ def table(
             )
         )
         if seeds > 1:
-            each = [task.scores(f, everyone, True) for f in runs[name]]
+            each = [task.scores(f, every_sample, True) for f in runs[name]]
             rows.append(_single_seeds([_points(s, days) for s in each]))
     return TargetTable(
         task.target,
@@ -191,12 +177,12 @@ def table(
         compared,
         rows,
         detectable,
-        list(_parts(task, next(iter(together.values())), draws, scored, market)),
+        list(_parts(task, next(iter(all_forecasts.values())), draws, scored, market)),
     )
 
 
 def leak_alarms(tables: list[TargetTable], config: Config) -> list[str]:
-    """What to say of scores that are too good to be true of the first row."""
+    """One line for each score of the first row that suggests leakage."""
     return [
         f"LEAK ALARM: {figure}; find what knows the future before believing it"
         for t in tables
@@ -221,7 +207,7 @@ def _points(scores: dict[str, Score], days: int) -> dict[str, float]:
 
 
 def _single_seeds(each: list[dict[str, float]]) -> ForecasterScores:
-    """What one seed alone scores: mean and standard deviation over seeds."""
+    """The row of single seeds: mean and standard deviation over them."""
     values = {k: np.array([e[k] for e in each]) for k in each[0]}
     means = {k: float(v.mean()) for k, v in values.items()}
     stds = {k: float(v.std(ddof=1)) for k, v in values.items()}
@@ -253,10 +239,10 @@ def _parts(
 
 
 def _regime(scored: Samples, market: Market) -> np.ndarray:
-    """A third of the days each, by the mean volatility of the stocks' last 20 sessions."""
+    """Each sample's regime: a third of the days each, by the stocks' mean 20-session volatility."""
     vol = market.channels[scored.row, market.columns(("vol20",))[0]]
-    days, at = np.unique(scored.target_day, return_inverse=True)
-    seen = np.isfinite(vol)
-    level = np.bincount(at, np.where(seen, vol, 0)) / np.maximum(np.bincount(at, seen), 1)
+    days, day = np.unique(scored.target_day, return_inverse=True)
+    known = np.isfinite(vol)
+    level = np.bincount(day, np.where(known, vol, 0)) / np.maximum(np.bincount(day, known), 1)
     third = np.argsort(np.argsort(level, kind="stable"), kind="stable") * 3 // len(days)
-    return np.array(_REGIMES)[third][at]
+    return np.array(_REGIMES)[third][day]

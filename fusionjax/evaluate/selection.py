@@ -1,4 +1,4 @@
-"""Choosing inside the training period, never on dev or test: folds, and a setting's score."""
+"""Folds of the training period and a setting's score on them: no choice uses dev or test."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def folds(
 ) -> list[FoldSamples]:
     """The folds of a training period by ``config.selection``.
 
-    No label that trains spans a session that scores, whatever the scheme: purged by the longest
+    No training label spans a scored session, whatever the scheme: folds are purged by the longest
     horizon of the config's targets.
 
     Raises:
@@ -43,28 +43,28 @@ def folds(
                 f"config.selection: {s.folds} folds of {s.fold_sessions} sessions need "
                 f"twice as many between {first} and {last}; there are {days}"
             )
-        made = splits.walk_forward(start, end, s.folds, s.fold_sessions, s.embargo)
+        chosen = splits.walk_forward(start, end, s.folds, s.fold_sessions, s.embargo)
     elif s.scheme == "purged_k_fold":
-        made = splits.purged_k_fold(start, end, s.folds, s.embargo)
+        chosen = splits.purged_k_fold(start, end, s.folds, s.embargo)
     else:
-        made = splits.combinatorial_purged(start, end, s.folds, s.held_out, s.embargo)
-    return [(samples.take(fold.train), samples.take(fold.test)) for fold in made]
+        chosen = splits.combinatorial_purged(start, end, s.folds, s.held_out, s.embargo)
+    return [(samples.take(fold.train), samples.take(fold.test)) for fold in chosen]
 
 
 def objective(scores: dict[str, float], config: Config) -> float:
-    """What a choice minimises: the heads' ``fold_loss``, weighted as in training."""
+    """The loss by which settings are chosen: the heads' ``fold_loss``, weighted as in training."""
     heads = (h for h in config.targets.values() if h.fold_loss[0])
     return sum((h.weight * scores[h.fold_loss[0]] for h in heads), 0.0)
 
 
 def objective_in_words(config: Config) -> str:
-    """``objective``, for people."""
+    """``objective`` as a formula, for a page."""
     heads = (h for h in config.targets.values() if h.fold_loss[0])
     return " + ".join(f"{h.weight:g} × {h.fold_loss[1]}" for h in heads)
 
 
 class Selection:
-    """One setting to be trained on every fold, any number of seeds; compiled once a meta set."""
+    """Trains one setting on every fold; compiles once for each length of the meta set."""
 
     def __init__(self, market: Market, config: Config, mesh: Mesh) -> None:
         first, last = period(config, config.train.split)
@@ -87,21 +87,21 @@ class Selection:
     ) -> dict[str, float]:
         market, last = self._market, before.target_day.max()
         windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
-        learnt = training_data(market, config, self._first, last, weights.meta_fraction(config))
-        learnt = learnt.only(before.row)
-        meta = learnt.meta_sessions
+        training = training_data(market, config, self._first, last, weights.meta_fraction(config))
+        training = training.only(before.row)
+        meta = training.meta_sessions
         if meta not in self._programs:
             self._programs[meta] = make_program(config, self._mesh, windows, meta)
         program = self._programs[meta]
-        state = fit(Run(config, windows, program, label), learnt)
+        state = fit(Run(config, windows, program, label), training)
         size = config.train.global_batch_size
         return score(predict(program, state.ema_params, windows, after.row, size), after, config)
 
 
-def score(said: Prediction, samples: Samples, config: Config) -> dict[str, float]:
+def score(prediction: Prediction, samples: Samples, config: Config) -> dict[str, float]:
     """The heads' ``fold_scores`` at the first horizon."""
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for name, head in config.targets.items():
         label, mask = samples.targets.label[name][:, 0], samples.targets.mask[name][:, 0]
-        found |= head.fold_scores(said.value[name][mask, 0], label[mask])
-    return found
+        scores |= head.fold_scores(prediction.value[name][mask, 0], label[mask])
+    return scores

@@ -1,4 +1,4 @@
-"""Many settings scored on the same folds: each is recorded as it ends, and never run twice."""
+"""Many settings scored on the same folds; each is recorded when it ends and not run again."""
 
 import dataclasses
 import itertools
@@ -19,7 +19,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.selection import Selection, objective
 
 Changes = dict[str, Any]
-Point = tuple[Changes, ledger.Record, bool]  # a setting, what came of one seed, whether it is new
+Point = tuple[Changes, ledger.Record, bool]  # a setting, the record of one seed, whether it is new
 _OBJECTIVE = "objective"  # minimised: the heads' losses, weighted as in the config
 
 
@@ -36,22 +36,22 @@ def settings(config: Config) -> list[Changes]:
             '(("model.width", (16, 32)),)'
         )
     keys, values = [k for k, _ in s.space], [v for _, v in s.space]
-    found: list[Changes]
+    result: list[Changes]
     if s.method == "sensitivity":
-        own = ledger.flat(config)
-        found = [{}] + [{k: v} for k, tried in s.space for v in tried if v != own.get(k)]
+        current = ledger.flat(config)
+        result = [{}] + [{k: v} for k, tried in s.space for v in tried if v != current.get(k)]
     elif s.method == "grid":
-        found = [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values)]
+        result = [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values)]
     else:
         total = math.prod(len(v) for v in values)
-        drawn = np.random.default_rng(config.seed).permutation(total)[: s.points]
-        found = [
+        points = np.random.default_rng(config.seed).permutation(total)[: s.points]
+        result = [
             {k: v[i] for k, v, i in zip(keys, values, at, strict=True)}
-            for at in np.column_stack(np.unravel_index(drawn, [len(v) for v in values])).tolist()
+            for at in np.column_stack(np.unravel_index(points, [len(v) for v in values])).tolist()
         ]
-    for changes in found:
+    for changes in result:
         config.override(changes)
-    return found
+    return result
 
 
 def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Point]:
@@ -65,37 +65,37 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
       mesh: to train on.
       folder: of the ledger.
     """
-    done = {_key(r): r for r in ledger.read(folder) if r.kind == "sweep"}
+    recorded = {_key(r): r for r in ledger.read(folder) if r.kind == "sweep"}
     for changes in settings(config):
-        tried = config.override(changes)
+        trial = config.override(changes)
         selection: Selection | None = None
         for seed in range(config.seed, config.seed + config.sweep.seeds):
-            mine = dataclasses.replace(tried, seed=seed)
+            seeded = dataclasses.replace(trial, seed=seed)
             subject = ledger.Subject(
                 f"{config.name} sweep", market.fingerprint, (seed,), config.train.split
             )
-            planned = ledger.record("sweep", mine, subject, ledger.Result({}, {}))
-            known = done.get(_key(planned))
-            if known is not None:
-                yield changes, known, False
+            planned = ledger.record("sweep", seeded, subject, ledger.Result({}, {}))
+            existing = recorded.get(_key(planned))
+            if existing is not None:
+                yield changes, existing, False
                 continue
-            begun = time.perf_counter()
-            selection = selection or Selection(market, tried, mesh)
-            got = selection.scores(seed)
+            started = time.perf_counter()
+            selection = selection or Selection(market, trial, mesh)
+            scores = selection.scores(seed)
             # Weighed as in the base config, the same for all settings.
-            made = dataclasses.replace(
+            record = dataclasses.replace(
                 planned,
-                metrics={_OBJECTIVE: objective(got, config), **got},
-                cost={"seconds": time.perf_counter() - begun},
+                metrics={_OBJECTIVE: objective(scores, config), **scores},
+                cost={"seconds": time.perf_counter() - started},
             )
-            ledger.append(folder, made)
-            yield changes, made, True
+            ledger.append(folder, record)
+            yield changes, record, True
 
 
 def table(points: list[Point]) -> pd.DataFrame:
     """A row a setting, best first: mean and standard deviation over seeds of each score."""
     frame = pd.DataFrame(
-        [{"setting": _said(c) or "as it is", **r.metrics, **r.cost} for c, r, _ in points]
+        [{"setting": _words(c) or "as it is", **r.metrics, **r.cost} for c, r, _ in points]
     )
     by = frame.groupby("setting", sort=False)
     out = by.mean()
@@ -104,28 +104,28 @@ def table(points: list[Point]) -> pd.DataFrame:
 
 
 def effects(points: list[Point]) -> pd.DataFrame:
-    """What changing each key alone does to the objective, largest effect first.
+    """How changing each key alone changes the objective, largest effect first.
 
-    The effect is that of its best or worst value, whichever is farther, against the config as it
-    is; ``noise`` is the standard error of such a difference over seeds.
+    A key's effect is the largest change by any of its values from the unchanged config; ``noise``
+    is the standard error of such a difference over seeds.
 
     Raises:
       InputError: the points are not of a sensitivity sweep.
     """
-    values: dict[str, list[float]] = {}
-    for c, r, _ in points:
-        values.setdefault(_said(c), []).append(r.metrics[_OBJECTIVE])
-    if "" not in values:
+    by_setting: dict[str, list[float]] = {}
+    for changes, record, _ in points:
+        by_setting.setdefault(_words(changes), []).append(record.metrics[_OBJECTIVE])
+    if "" not in by_setting:
         raise InputError("config.sweep.method is not sensitivity: nothing to compare with")
-    base = np.array(values.pop(""))
+    base = np.array(by_setting.pop(""))
     rows = []
-    for setting, got in values.items():
-        spread = np.std(got, ddof=1) ** 2 + base.std(ddof=1) ** 2 if len(base) > 1 else np.nan
+    for setting, values in by_setting.items():
+        spread = np.std(values, ddof=1) ** 2 + base.std(ddof=1) ** 2 if len(base) > 1 else np.nan
         rows.append(
             {
                 "key": setting.partition("=")[0],
                 "setting": setting,
-                "change": float(np.mean(got) - base.mean()),
+                "change": float(np.mean(values) - base.mean()),
                 "noise": float(np.sqrt(spread / len(base))),
             }
         )
@@ -134,11 +134,11 @@ def effects(points: list[Point]) -> pd.DataFrame:
     return frame.sort_values(["effect", "key"], ascending=False).reset_index(drop=True)
 
 
-def _said(changes: Changes) -> str:
+def _words(changes: Changes) -> str:
     return ", ".join(f"{k}={v}" for k, v in changes.items())
 
 
 def _key(record: ledger.Record) -> str:
-    """What makes two points the same; the sweep they are part of does not."""
+    """Identifies a point: code, data and config without the section ``sweep``."""
     shaping = {k: v for k, v in record.config.items() if not k.startswith("sweep.")}
     return repr((record.code, record.data, sorted(shaping.items())))

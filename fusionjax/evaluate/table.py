@@ -1,4 +1,4 @@
-"""Scores for people: a table a target, every number with its interval, on screen and in files."""
+"""Tables of scores, one a target, each number with its interval: for the terminal and files."""
 
 import dataclasses
 import json
@@ -13,12 +13,12 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate.scoring import ForecasterScores, Part, TargetTable
 from fusionjax.registry import HEADS
 
-_DIGITS = {"pinball": 5, "CRPS": 5}  # of the others three
+_DIGITS = {"pinball": 5, "CRPS": 5}  # other metrics: 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """The tables of a run, with what a reader must know before them."""
+    """The tables of a run, and the lines above them."""
 
     name: str  # of the files
     headline: list[str]
@@ -31,7 +31,7 @@ class Scores:
 
     @staticmethod
     def read(path: Path) -> "Scores":
-        """What ``save`` wrote.
+        """Reads what ``save`` wrote.
 
         Raises:
           InputError: no such file, or another kind of file.
@@ -55,39 +55,39 @@ Grid = tuple[str, list[str], list[list[str]]]  # title, columns, rows
 
 
 def grids(table: TargetTable) -> list[Grid]:
-    """The table against the baselines, every metric of the model, and the parts of the period."""
-    ours = table.rows[0]
-    alone = table.rows[1] if len(table.rows) > 1 and table.rows[1].over_seeds else None
-    everything = [
+    """Three grids: against the baselines, every metric of the model, parts of the period."""
+    first = table.rows[0]
+    single_seeds = table.rows[1] if len(table.rows) > 1 and table.rows[1].over_seeds else None
+    every_metric = [
         [
             metric,
-            *_cells(ours, (metric,)),
-            _cells(alone, (metric,))[0] if alone else "–",
+            *_cells(first, (metric,)),
+            _cells(single_seeds, (metric,))[0] if single_seeds else "–",
             _short(table.detectable[metric], _DIGITS.get(metric, 3)),
         ]
-        for metric in ours.values
+        for metric in first.values
     ]
-    made: list[Grid] = [
+    tables: list[Grid] = [
         (
             _title(table),
             ["", *table.shown, f"model is (paired {table.compared})"],
             [[r.name, *_cells(r, table.shown), r.verdict] for r in table.rows],
         ),
         (
-            f"every metric of {ours.name}",
+            f"every metric of {first.name}",
             ["", "value", "one seed: mean ± std", "detectable"],
-            everything,
+            every_metric,
         ),
     ]
     if table.parts:
-        made.append(
+        tables.append(
             (
                 "by part of the period",
                 ["", "", "samples", *table.shown],
                 [[p.by, p.name, f"{p.samples:,}", *_cells(p, table.shown)] for p in table.parts],
             )
         )
-    return made
+    return tables
 
 
 def _cells(row: ForecasterScores | Part, columns: tuple[str, ...]) -> list[str]:
@@ -118,7 +118,7 @@ def _title(table: TargetTable) -> str:
 
 
 def for_screen(scores: Scores) -> list[Table]:
-    """The tables for a terminal: against the baselines; the rest is in the files."""
+    """The grids against the baselines, for a terminal; files have the others."""
     return [screen(grids(target)[0]) for target in scores.tables]
 
 

@@ -1,15 +1,17 @@
-"""What a head is: an entry of ``config.targets`` that knows all that is asked of it.
+"""The interface of a head: one entry of ``config.targets``, from its labels to its scores.
 
-A new one is a file: a frozen dataclass under ``@HEADS.register(name)`` whose fields are the keys of
-its entry, which has the same name. Those of this package are imported while flags are parsed,
-before anything heavy: they import NumPy, JAX and the rooms that need them inside their methods. A
-user's own need not; tests/test_extensions.py shows one.
+A new head is one file: a frozen dataclass under ``@HEADS.register(name)``. Its fields are the keys
+of the config entry of that name. The heads of this package are imported while flags are parsed, so
+they import NumPy, JAX and packages that need them inside their methods. A user's head need not;
+tests/test_extensions.py shows one.
 
-Shapes use the letters of ``types``: S or B samples, H horizons. The forecast of a head exists in
-three forms: ``outputs`` float [*rows, size], its columns of what the fusion gives; the ``outcome``
-[*rows, H, ...] that ``decode`` makes of them, which the loss is of; the ``value`` [S, H, ...] that
-``prediction`` makes of an outcome, which seeds are averaged in and scores are of. Scores are of
-the first horizon: there a value is [S, ...].
+Shapes use the letters of ``types``: S or B samples, H horizons. A forecast has three forms:
+
+- ``outputs`` float [*rows, size]: the head's columns of the fusion's output;
+- ``outcome`` [*rows, H, ...]: ``decode`` of the outputs; the loss takes it;
+- ``value`` [S, H, ...]: ``prediction`` of an outcome; seeds are averaged and scores computed on it.
+
+Scores use the first horizon only: there a value is [S, ...].
 """
 
 import abc
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 SMOOTH = 20  # days, of rolling curves
 
-# (values of all samples, bool [S]: those to count, whether values are probabilities) -> scores.
+# (values of all samples, bool [S]: samples to score, whether values are probabilities) -> scores.
 Scorer = Callable[[Any, Any, bool], "dict[str, Score]"]
 
 
@@ -44,7 +46,7 @@ class Scored:
     Attributes:
       market: the data.
       config: of the run.
-      row: int [S], of the market, the last one known at each decision.
+      row: int [S], the market's last row known at each decision.
       target_day: datetime64[D] [S].
       label: [S].
       known: bool [S], whether the label counts.
@@ -59,7 +61,7 @@ class Scored:
 
     @staticmethod
     def of(name: str, samples: "Samples", market: "Market", config: Config) -> "Scored":
-        """The samples as the head of a name sees them."""
+        """The samples with the labels of the head ``name``."""
         t = samples.targets
         label, known = t.label[name][:, 0], t.mask[name][:, 0]
         return Scored(market, config, samples.row, samples.target_day, label, known)
@@ -73,20 +75,20 @@ class Scored:
 
     @functools.cached_property
     def day(self) -> "np.ndarray":
-        """Of each sample, its place in ``days``."""
+        """Each sample's position in ``days``."""
         import numpy as np
 
         return np.searchsorted(self.days, self.target_day)
 
     @functools.cached_property
     def start(self) -> "np.ndarray":
-        """The session of each decision, an ordinal."""
+        """The ordinal of each decision's session."""
         import numpy as np
 
         return np.searchsorted(np.unique(self.market.session), self.market.session[self.row])
 
     @property
-    def came(self) -> "np.ndarray":
+    def observed(self) -> "np.ndarray":
         """The label as float64, NaN where it does not count."""
         import numpy as np
 
@@ -118,17 +120,17 @@ class Head(abc.ABC):
 
     Attributes:
       dtype: of its labels.
-      title: what its table is a table of.
-      present: metrics that lead its table.
+      title: of its table of scores.
+      shown: metrics in the first columns of its table.
       compared: the one of them that decides better or worse.
-      listed: those that the ledger's table has, under names that no other head lists.
-      certain: rules among the baselines that make a call and give no probability.
-      learner: the baselines that are fitted to its labels: classifiers, whose value is the
-        probability of class 1; regressions; or none.
-      loss_title: of ``sample_loss``, in words; a head without takes no part where updates,
-        modalities and drift are judged.
-      fold_loss: the one of ``fold_scores`` that a choice of settings minimises, and it in words;
-        a head without takes no part in the choice.
+      listed: metrics in the ledger's table; no other head may list the same names.
+      certain: baseline rules that predict a class without a probability.
+      learner: kind of the fitted baselines: "classes" (their value is the probability of class 1),
+        "numbers" (regressions), "" (none).
+      loss_title: ``sample_loss`` in words; empty: updates, modalities and drift are judged without
+        this head.
+      fold_loss: the key of ``fold_scores`` that a choice of settings minimises, and its words;
+        empty: settings are chosen without this head.
     """
 
     horizons: tuple[int, ...] = key((1,), "sessions ahead, one label and one forecast each")
@@ -146,29 +148,28 @@ class Head(abc.ABC):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes that its labels number, where they do. Of such a head, outcomes are logits
-        [*rows, H, C], as outputs are."""
+        """The classes, if labels are class indices; outcomes are then logits [*rows, H, C]."""
         return ()
 
     @property
     @abc.abstractmethod
     def width(self) -> int:
-        """Outputs a horizon."""
+        """Number of outputs for one horizon."""
 
     @property
     def size(self) -> int:
-        """Outputs of all horizons."""
+        """Number of outputs for all horizons."""
         return len(self.horizons) * self.width
 
     def check(self, name: str, config: Config) -> None:
-        """Relations between its keys, and to those of other sections.
+        """Checks relations between its keys and to other sections.
 
         Args:
           name: of its entry.
           config: the whole one.
 
         Raises:
-          InputError: naming the key, what it holds and what was expected.
+          InputError: a relation does not hold; names the key, its value and what was expected.
         """
         del config
         need(
@@ -181,9 +182,9 @@ class Head(abc.ABC):
     def labels(
         self, market: "Market", rows: "np.ndarray", horizon: int, last: "np.datetime64"
     ) -> "tuple[np.ndarray, np.ndarray]":
-        """Labels [S] of some rows of the market, and whether each counts (bool [S]).
+        """Labels [S] of market rows, and whether each counts (bool [S]).
 
-        What counts is known by the close of the day ``last``, ``horizon`` sessions after the row.
+        A label counts if it is known, ``horizon`` sessions after its row, by the close of ``last``.
         """
 
     @abc.abstractmethod
@@ -191,17 +192,17 @@ class Head(abc.ABC):
         """The outcome [*rows, H, ...] of float32 outputs [*rows, size].
 
         Args:
-          outputs: zeros must mean the plainest forecast.
-          log_scale: [*rows], log of the stock's trailing volatility, which outcomes may be
-            relative to: so one head serves quiet and wild stocks alike.
+          outputs: zeros must decode to an uninformed forecast.
+          log_scale: [*rows], log of the stock's trailing volatility. Outcomes may be scaled by it,
+            so that one head fits quiet and volatile stocks.
         """
 
     def target(self, label: "jax.Array") -> "jax.Array":
-        """Labels [B, H] as the loss wants them."""
+        """Labels [B, H] in the form that the loss takes."""
         return label
 
     def soften(self, target: "jax.Array", teacher: "jax.Array", share: "jax.Array") -> "jax.Array":
-        """Targets with a share of a teacher's outcome; as they are where that makes no sense."""
+        """Targets mixed with a share of a teacher's outcome; unchanged by default."""
         del teacher, share
         return target
 
@@ -209,7 +210,7 @@ class Head(abc.ABC):
     def loss(
         self, outcome: "jax.Array", target: "jax.Array", log_scale: "jax.Array"
     ) -> "jax.Array":
-        """The training loss [B, H], of unknown labels too, and whatever the weight."""
+        """The unweighted training loss [B, H]; the caller masks unknown labels."""
 
     def prediction(self, outcome: "np.ndarray") -> "np.ndarray":
         """The value [S, H, ...] of an outcome."""
@@ -220,21 +221,21 @@ class Head(abc.ABC):
         raise NotImplementedError
 
     def fold_scores(self, value: "np.ndarray", label: "np.ndarray") -> dict[str, float]:
-        """Scores of known samples, by which settings are chosen; see ``fold_loss``."""
+        """Scores of samples with known labels, to choose settings by; see ``fold_loss``."""
         del value, label
         return {}
 
     @abc.abstractmethod
     def scorer(self, scored: Scored) -> Scorer:
-        """How values of these samples are scored; only those that count are."""
+        """A function that scores values of these samples; unknown labels are left out."""
 
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """Simple forecasts of some rows, by name: values that need no fitting to inputs.
+        """Baselines by name: values of rows that need no fitting to inputs.
 
         Args:
-          train: what may be learned from.
+          train: samples that may be learned from.
           last: the last day of its labels.
           rows: of the market, to forecast.
         """
@@ -242,8 +243,8 @@ class Head(abc.ABC):
         return {}
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray | None":
-        """The values (float64) corrected as time goes on by labels that matured before each; None
-        of a head that is not calibrated."""
+        """The values (float64), each calibrated by labels that matured before it; None if the head
+        has no calibration."""
         del value, scored
         return None
 
@@ -251,11 +252,11 @@ class Head(abc.ABC):
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
     ) -> "dict[str, np.ndarray]":
-        """What is stored of each scored sample: columns [S] that no other head has.
+        """Columns [S] to store for the scored samples; their names must differ from other heads'.
 
         Args:
           value: mean over seeds.
-          calibrated: the same, from ``calibrated``.
+          calibrated: what ``calibrated`` returned for it.
           each: [seeds, S, ...], of every seed.
           s: the samples.
         """
@@ -264,7 +265,7 @@ class Head(abc.ABC):
     def record(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
     ) -> dict[str, Any]:
-        """One sample's forecast for people, in JSON's types.
+        """One sample's forecast in JSON types, for users.
 
         Args:
           value: [H, ...].
@@ -272,16 +273,16 @@ class Head(abc.ABC):
           config: of the run.
 
         Returns:
-          Entries of the record. Entries of two heads with one key become one.
+          Entries of the record; dicts of two heads under one key are merged.
         """
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
-        """What a reader must know before the tables."""
+        """Lines that stand above the tables."""
         del value, scored
         return []
 
     def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
-        """What is too good to be true of the scores, each line with its figure.
+        """Scores that suggest leakage, one line each with its figure.
 
         Args:
           values: by metric.
@@ -291,13 +292,13 @@ class Head(abc.ABC):
         return []
 
     def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:
-        """What would have been earned each day, net; trials on one split are compared by it.
-        Empty of a head that nothing is bought by."""
+        """Net return of each day if traded by these values, to compare trials on one split; empty
+        if the head is not traded."""
         del value, scored
         return {}
 
-    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
-        """What is odd about stored forecasts: seen, likely cause, where to look."""
+    def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+        """Anomalies of stored forecasts, a line each: what is seen, likely cause, where to look."""
         del rows, by_day
         return []
 
@@ -307,8 +308,8 @@ class Head(abc.ABC):
         return []
 
     def watched(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
-        """What is watched for drift of the labels that became known at some rows, by name: a number
-        a row (float [R]), NaN if unknown."""
+        """Series to monitor for drift, by name: float [R] of the label that became known at each
+        row; NaN if unknown."""
         del market, rows
         return {}
 
@@ -321,5 +322,5 @@ def dates(days: Any) -> list[str]:
 
 
 def rounded(values: Iterable[Any]) -> list[float]:
-    """Numbers of a record."""
+    """Floats with six digits, for a record."""
     return [round(float(v), 6) for v in values]

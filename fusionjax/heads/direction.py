@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
 _RETURN_DIGITS = 6
-# Better than this on a daily horizon is a leak until proven otherwise (docs/evaluation.md).
+# Scores above these count as leakage until explained (docs/evaluation.md).
 _LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
 _BINS = 10  # of the probabilities, on the page
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
@@ -115,15 +115,15 @@ class Direction(Head):
 
         from fusionjax.scores import metrics
 
-        up, once = value.astype(float), np.zeros(len(label), int)
-        found = metrics.classification(label, np.stack([1 - up, up], 1), once, 1)
+        up, day = value.astype(float), np.zeros(len(label), int)
+        scores = metrics.classification(label, np.stack([1 - up, up], 1), day, 1)
         return {
-            "log_loss": metrics.point(found["log loss"], 1),
-            "mcc": metrics.point(found["MCC"], 1),
+            "log_loss": metrics.point(scores["log loss"], 1),
+            "mcc": metrics.point(scores["MCC"], 1),
         }
 
     def scorer(self, scored: Scored) -> Scorer:
-        """Classification, correlation with the return that followed, and what it would earn."""
+        """Classification metrics, correlation with the following return, and portfolio metrics."""
         import numpy as np
 
         from fusionjax.data.samples import growth
@@ -132,9 +132,9 @@ class Direction(Head):
         s, day, days = scored, scored.day, len(scored.days)
         ahead, matured = growth(s.market, s.row, self.horizons[0], s.target_day.max())
 
-        def scores(up: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(up: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k, m = keep & s.known, keep & matured
-            score = metrics.classification if sure else metrics.called
+            score = metrics.classification if soft else metrics.called
             p = np.stack([1 - up, up], 1)
             return {
                 **score(s.label[k], p[k], day[k], days),
@@ -152,37 +152,37 @@ class Direction(Head):
         market: "Market",
         keep: "np.ndarray | None" = None,
     ) -> "Book":
-        """What the probabilities would have earned on the days of these samples."""
+        """The portfolio traded by the probabilities ``up`` on the days of these samples."""
         import numpy as np
 
         from fusionjax.scores import portfolio
 
         days, day = np.unique(target_day, return_inverse=True)
-        tomorrow = market.adj_close[row + 1] / market.adj_close[row] - 1
+        next_return = market.adj_close[row + 1] / market.adj_close[row] - 1
         at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
         symbol = market.symbol[row].astype(int)
         return portfolio.book(
-            up[at], tomorrow[at], symbol[at], day[at], len(days), self.horizons[0]
+            up[at], next_return[at], symbol[at], day[at], len(days), self.horizons[0]
         )
 
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """The majority of training, and calls that look at no more than the last day."""
+        """The training share of ups, and constant or last-day rules."""
         import numpy as np
 
-        market, c = train.market, train.config
-        own = market.channels[rows, market.columns(("ret",))[0]]
-        whole = market.channels[rows, market.columns((c.evaluate.market_channel,))[0]]
+        market, config = train.market, train.config
+        stock_return = market.channels[rows, market.columns(("ret",))[0]]
+        market_return = market.channels[rows, market.columns((config.evaluate.market_channel,))[0]]
         share = train.label[train.known].mean()
-        calls = np.ones(len(rows), bool), own >= 0, own < 0, whole < 0
+        up_calls = np.ones(len(rows), bool), stock_return >= 0, stock_return < 0, market_return < 0
         return {
             "majority": np.full(len(rows), share),
-            **{name: x.astype(float) for name, x in zip(_CALLS, calls, strict=True)},
+            **{name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)},
         }
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
-        """The probability of up by temperature."""
+        """The probability of up after prequential temperature scaling."""
         import numpy as np
 
         from fusionjax.scores.calibration import prequential_temperature
@@ -207,7 +207,7 @@ class Direction(Head):
             "up": value,
             "up_calibrated": calibrated,
             "up_spread": spread,  # standard deviation over seeds; NaN of one
-            "rose": s.came,
+            "rose": s.observed,
             "growth": growth(s.market, s.row, self.horizons[0], s.target_day.max())[0] - 1,
         }
 
@@ -217,18 +217,18 @@ class Direction(Head):
         """``call`` abstains where the likelier class has less than ``evaluate.abstain_below``."""
         assert calibrated is not None
         up = float(calibrated)
-        sure = max(up, 1 - up) >= config.evaluate.abstain_below
+        confident = max(up, 1 - up) >= config.evaluate.abstain_below
         return {
             "direction": {
                 f"{h}d": dict(zip(self.classes, rounded((1 - p, p)), strict=True))
                 for h, p in zip(self.horizons, value.tolist(), strict=True)
             },
             "calibrated": {"up": round(up, 6)},
-            "call": self.classes[int(up > 0.5)] if sure else "abstain",
+            "call": self.classes[int(up > 0.5)] if confident else "abstain",
         }
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
-        """How sure the mean of the daily information coefficients is; nothing without any."""
+        """The mean daily information coefficient and its t statistic; empty if no day has one."""
         import numpy as np
 
         from fusionjax.data.samples import growth
@@ -246,17 +246,17 @@ class Direction(Head):
         return [f"Mean daily IC {daily.mean():+.3f} over {len(daily)} days, t {t:.1f} (Newey-West)"]
 
     def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
-        found, horizon = [], self.horizons[0]
+        lines, horizon = [], self.horizons[0]
         accuracy, ic = values["accuracy"], values["IC"]
         if horizon == 1 and accuracy > _LEAKY_ACCURACY:
-            found.append(
+            lines.append(
                 f"accuracy {accuracy:.1%}, above {_LEAKY_ACCURACY:.0%}, on daily direction"
             )
         low, high = spread["IC"]
         # Few samples reach such a value by chance.
         if horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC and not low <= 0 <= high:
-            found.append(f"IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {horizon} session(s)")
-        return found
+            lines.append(f"IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {horizon} session(s)")
+        return lines
 
     def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:
         from fusionjax.scores.portfolio import COST
@@ -266,7 +266,7 @@ class Direction(Head):
         return dict(zip(s.days.astype(str).tolist(), net.round(8).tolist(), strict=True))
 
     def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
-        """Capital after costs; said and came; error by share answered; log loss as days go by."""
+        """Capital after costs, reliability, error by share answered, and log loss over time."""
         known = rows[rows["rose"].notna()]
         rose = known["rose"].to_numpy()
         return [
@@ -281,55 +281,56 @@ class Direction(Head):
         from fusionjax.scores.portfolio import COST, COSTS, equity
 
         days = rows["target_day"].to_numpy()
-        ours, held = (
+        traded, always_up = (
             self.book(up, rows["row"].to_numpy(), days, market)
             for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
         )
         when = dates(np.unique(days))
-        lines: dict[str, Any] = {f"{c} bps": (when, equity(ours.net(c))) for c in COSTS}
-        lines[f"always up, {COST} bps"] = (when, equity(held.net(COST)))
+        lines: dict[str, Any] = {f"{c} bps": (when, equity(traded.net(c))) for c in COSTS}
+        lines[f"always up, {COST} bps"] = (when, equity(always_up.net(COST)))
         return Curves("Capital", "", lines, y="capital, from 1")
 
-    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+    def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np
         import pandas as pd
 
-        found = []
+        lines = []
         up, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
         known = np.isfinite(rose)
         if rows["up_spread"].notna().all() and up.std() < rows["up_spread"].mean():
-            found.append(
+            lines.append(
                 f"seeds differ by {rows['up_spread'].mean():.3f} in the probability of a sample, "
-                f"samples by {up.std():.3f}: what is said of a sample is noise. Look: fewer "
+                f"samples by {up.std():.3f}: forecasts of single samples are noise. Look: fewer "
                 "parameters or fewer steps; more seeds"
             )
         called = float((up[known] > 0.5).mean())
-        share = pd.Series(rose[known]).groupby(by_day.day[known]).mean()
-        usual = share.rolling(min(_LABEL_DAYS, len(share))).mean().dropna()
-        if not usual.min() <= called <= usual.max():
-            found.append(
+        rising = pd.Series(rose[known]).groupby(by_day.day[known]).mean()
+        reference = rising.rolling(min(_LABEL_DAYS, len(rising))).mean().dropna()
+        if not reference.min() <= called <= reference.max():
+            lines.append(
                 f"{called:.0%} of the calls are up, though no {_LABEL_DAYS} days had fewer than "
-                f"{usual.min():.0%} or more than {usual.max():.0%} rising: it repeats the majority "
-                "of training. Look: label balance in the audit, the threshold of a call"
+                f"{reference.min():.0%} or more than {reference.max():.0%} rising: it "
+                "repeats the majority of training. Look: label balance in the audit, the threshold "
+                "of a call"
             )
         confidence = np.maximum(up, 1 - up)
         gap, low, _ = by_day.mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
         if low > 0:
-            found.append(
-                f"it is {100 * gap:.1f} points surer than it is right: too sure. Look: "
-                "up_calibrated, train.ema_decay, fewer steps"
+            lines.append(
+                f"its confidence exceeds its accuracy by {100 * gap:.1f} points: overconfident. "
+                "Look: up_calibrated, train.ema_decay, fewer steps"
             )
-        return found
+        return lines
 
     def watched(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
         import numpy as np
 
         horizon = self.horizons[0]
-        past = np.maximum(rows - horizon, market.first_row[rows])
-        move = market.adj_close[rows] / market.adj_close[past] - 1
+        past_row = np.maximum(rows - horizon, market.first_row[rows])
+        move = market.adj_close[rows] / market.adj_close[past_row] - 1
         known = rows - horizon >= market.first_row[rows]
-        found = {"share up": move >= self.up, "size of moves": np.log(np.abs(move) + 1e-4)}
-        return {f"label: {k}": np.where(known, x.astype(float), np.nan) for k, x in found.items()}
+        signals = {"share up": move >= self.up, "size of moves": np.log(np.abs(move) + 1e-4)}
+        return {f"label: {k}": np.where(known, x.astype(float), np.nan) for k, x in signals.items()}
 
 
 def _calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
@@ -339,17 +340,17 @@ def _calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
 
     lines: dict[str, Any] = {"perfect": ([0, 1], [0, 1])}
     for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
-        said = known[column].to_numpy(float)
-        edge = np.quantile(said, np.linspace(0, 1, _BINS + 1)[1:-1])
-        at = np.searchsorted(edge, said)
-        count = np.maximum(np.bincount(at, minlength=_BINS), 1)
-        lines[name] = np.bincount(at, said, _BINS) / count, np.bincount(at, rose, _BINS) / count
-    said = known["up_calibrated"].to_numpy(float)
-    wrong = ((said > 0.5) != (rose > 0.5)).astype(float)
-    error = {"error": risk_coverage(np.abs(said - 0.5), wrong)}
+        p = known[column].to_numpy(float)
+        edge = np.quantile(p, np.linspace(0, 1, _BINS + 1)[1:-1])
+        bins = np.searchsorted(edge, p)
+        count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
+        lines[name] = np.bincount(bins, p, _BINS) / count, np.bincount(bins, rose, _BINS) / count
+    p = known["up_calibrated"].to_numpy(float)
+    wrong = ((p > 0.5) != (rose > 0.5)).astype(float)
+    error = {"error": risk_coverage(np.abs(p - 0.5), wrong)}
     first, second = (
         "Forecast and observed, by tenths of the samples",
-        "Error where it answers only its surest share",
+        "Error when only the most confident share is answered",
     )
     return [
         Curves("Calibration", first, lines, "probability of up", "share that rose"),

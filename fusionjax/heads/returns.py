@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Returns(Head):
     """Quantiles of the log return over the horizon.
 
-    They are stated relative to the trailing volatility over the horizon: outputs of zero mean
-    quantiles around zero. The loss is the pinball loss (Koenker & Bassett, 1978) in that unit, mean
-    over quantiles. A teacher's quantiles are no draw of a return: labels are not softened.
+    Outputs are in units of the trailing volatility over the horizon; zeros decode to quantiles
+    around zero. The loss is the pinball loss (Koenker & Bassett, 1978) in that unit, mean
+    over quantiles. Labels are not softened: a teacher's quantiles are no sample of a return.
     """
 
     horizons: tuple[int, ...] = key((1, 5), "sessions ahead, one label and one forecast each")
@@ -87,7 +87,7 @@ class Returns(Head):
     def scorer(self, scored: Scored) -> Scorer:
         from fusionjax.scores import metrics
 
-        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(value: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k = keep & scored.known
             y, day, days = scored.label[k].astype(float), scored.day[k], len(scored.days)
             return metrics.distribution(y, value[k], self.quantiles, day, days)
@@ -97,24 +97,24 @@ class Returns(Head):
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """The quantiles of training, as they were or in units of volatility."""
+        """The quantiles of training returns, raw or rescaled by the current volatility."""
         import numpy as np
 
         from fusionjax.data.samples import realised_log_volatility
 
-        past = train.label[train.known].astype(float)
-        scale, now = (
+        labels = train.label[train.known].astype(float)
+        scale, current_scale = (
             np.exp(realised_log_volatility(train.market, r, -20))
             for r in (train.row[train.known], rows)
         )
         return {
-            "historical quantiles": np.tile(np.quantile(past, self.quantiles), (len(rows), 1)),
-            "historical quantiles, scaled by volatility": now[:, None]
-            * np.quantile(past / scale, self.quantiles),
+            "historical quantiles": np.tile(np.quantile(labels, self.quantiles), (len(rows), 1)),
+            "historical quantiles, scaled by volatility": current_scale[:, None]
+            * np.quantile(labels / scale, self.quantiles),
         }
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
-        """The outermost quantiles by adaptive conformal intervals, the others inside them."""
+        """The outermost quantiles by adaptive conformal inference, the others clipped to them."""
         import numpy as np
 
         from fusionjax.data.samples import realised_log_volatility
@@ -123,7 +123,7 @@ class Returns(Head):
         raw = Intervals(
             value[:, 0],
             value[:, -1],
-            scored.came,
+            scored.observed,
             np.exp(realised_log_volatility(scored.market, scored.row, -20)),
             scored.start,
             scored.start + self.horizons[0],
@@ -137,7 +137,7 @@ class Returns(Head):
     ) -> "dict[str, np.ndarray]":
         assert calibrated is not None
         return {
-            "return": s.came,
+            "return": s.observed,
             "low_raw": value[:, 0],
             "high_raw": value[:, -1],
             **{f"q{q:g}": calibrated[:, i] for i, q in enumerate(self.quantiles)},
@@ -161,33 +161,33 @@ class Returns(Head):
         }
 
     def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
-        """How often the return fell into its calibrated interval."""
+        """Share of returns inside their calibrated interval, over time."""
         import numpy as np
 
         q, held = self.quantiles, rows[rows["return"].notna()]
         inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
         daily = inside.groupby(held["target_day"]).mean().rolling(SMOOTH, min_periods=1).mean()
-        when, wanted = dates(daily.index), q[-1] - q[0]
+        when, nominal = dates(daily.index), q[-1] - q[0]
         lines = {
             "inside": (when, daily.to_numpy()),
-            "wanted": (when, np.full(len(when), wanted)),
+            "nominal": (when, np.full(len(when), nominal)),
         }
-        title = f"Share inside the {100 * wanted:.0f} % interval, mean of {SMOOTH} days"
+        title = f"Share inside the {100 * nominal:.0f} % interval, mean of {SMOOTH} days"
         return [Curves("Calibration", title, lines)]
 
-    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
-        found = []
-        wanted, seen = self.quantiles[-1] - self.quantiles[0], rows["return"].notna().to_numpy()
+    def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+        lines = []
+        nominal, known = self.quantiles[-1] - self.quantiles[0], rows["return"].notna().to_numpy()
         for name, first, last in (
             ("", "low_raw", "high_raw"),
             ("calibrated ", f"q{self.quantiles[0]:g}", f"q{self.quantiles[-1]:g}"),
         ):
             inside = rows["return"].between(rows[first], rows[last]).to_numpy(float)
-            covered, low, high = by_day.mean(inside, seen)
-            if not low <= wanted <= high:
-                found.append(
-                    f"the {name}{wanted:.0%} interval covers {covered:.1%} [{low:.1%}, "
-                    f"{high:.1%}]: too {'narrow' if covered < wanted else 'wide'}. Look: the "
+            covered, low, high = by_day.mean(inside, known)
+            if not low <= nominal <= high:
+                lines.append(
+                    f"the {name}{nominal:.0%} interval covers {covered:.1%} [{low:.1%}, "
+                    f"{high:.1%}]: too {'narrow' if covered < nominal else 'wide'}. Look: the "
                     "volatility regime, the calibration section of the report"
                 )
-        return found
+        return lines

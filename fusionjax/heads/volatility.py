@@ -24,8 +24,8 @@ _YEAR = 250  # returns that a GARCH needs
 class Volatility(Head):
     """The log of the root mean square daily log return of the sessions of the horizon.
 
-    It is stated relative to the trailing volatility: outputs of zero mean volatility as it was. The
-    loss is the squared error.
+    Outputs are relative to the trailing log volatility, so zeros decode to it. The loss is the
+    squared error.
     """
 
     horizons: tuple[int, ...] = key((5,), "sessions ahead, one label and one forecast each")
@@ -70,7 +70,7 @@ class Volatility(Head):
     def scorer(self, scored: Scored) -> Scorer:
         from fusionjax.scores import metrics
 
-        def scores(value: "np.ndarray", keep: "np.ndarray", sure: bool) -> "dict[str, Score]":
+        def scores(value: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
             k = keep & scored.known
             y = scored.label[k].astype(float)
             return metrics.regression(y, value[k], scored.day[k], len(scored.days))
@@ -80,11 +80,11 @@ class Volatility(Head):
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """As the last h, or 20, sessions were, or by GARCH(1, 1) (Bollerslev, 1986).
+        """Volatility of the last h or 20 sessions, and GARCH(1, 1) (Bollerslev, 1986).
 
-        A GARCH is fitted to each symbol's returns up to the day ``last`` and then only filtered;
-        its logs are shifted by their mean error until then, as it forecasts a mean of squares. A
-        symbol with less than a year of returns keeps its last 20 sessions.
+        The GARCH is fitted to each symbol's returns up to ``last``, and filtered after it. As it
+        forecasts a mean of squares, its logs are shifted by their mean error up to ``last``. A
+        symbol with less than a year of returns gets its last 20 sessions instead.
         """
         import numpy as np
         from arch import arch_model
@@ -95,18 +95,18 @@ class Volatility(Head):
         historical = realised_log_volatility(market, rows, -20)
         garch = historical.copy()
         for symbol in np.unique(market.symbol[rows]):
-            own, asked = np.flatnonzero(market.symbol == symbol), market.symbol[rows] == symbol
+            own, requested = np.flatnonzero(market.symbol == symbol), market.symbol[rows] == symbol
             returns = 100 * np.diff(np.log(market.adj_close[own]))
-            seen = int((market.session[own[1:]] <= last).sum())
-            if seen < _YEAR:
+            known = int((market.session[own[1:]] <= last).sum())
+            if known < _YEAR:
                 continue
             model = arch_model(returns, mean="Zero", rescale=False)
-            fitted = model.fit(last_obs=seen, disp="off", show_warning=False)
-            ahead = fitted.forecast(horizon=h, start=0).variance.to_numpy().mean(1)
-            said = 0.5 * np.log(np.maximum(ahead, 1e-8)) - np.log(100)
-            past = np.arange(seen - h)  # of the returns; what came after them was known by ``last``
-            error = realised_log_volatility(market, own[past + 1], h) - said[past]
-            garch[asked] = said[rows[asked] - own[0] - 1] + error.mean()
+            fitted = model.fit(last_obs=known, disp="off", show_warning=False)
+            variance = fitted.forecast(horizon=h, start=0).variance.to_numpy().mean(1)
+            log_volatility = 0.5 * np.log(np.maximum(variance, 1e-8)) - np.log(100)
+            past = np.arange(known - h)  # of the returns; their labels were known by ``last``
+            error = realised_log_volatility(market, own[past + 1], h) - log_volatility[past]
+            garch[requested] = log_volatility[rows[requested] - own[0] - 1] + error.mean()
         return {
             f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
             "historical: last 20 sessions": historical,
@@ -116,7 +116,7 @@ class Volatility(Head):
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
     ) -> "dict[str, np.ndarray]":
-        return {"log_volatility": value, "log_volatility_came": s.came}
+        return {"log_volatility": value, "log_volatility_came": s.observed}
 
     def record(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
@@ -126,17 +126,18 @@ class Volatility(Head):
         by_horizon = zip(self.horizons, value, strict=True)
         return {"daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in by_horizon}}
 
-    def odd(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
+    def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np
 
-        came = rows["log_volatility_came"]
+        observed = rows["log_volatility_came"]
         error, low, high = by_day.mean(
-            rows["log_volatility"].to_numpy(float) - came.to_numpy(float), came.notna().to_numpy()
+            rows["log_volatility"].to_numpy(float) - observed.to_numpy(float),
+            observed.notna().to_numpy(),
         )
         if low <= 0 <= high:
             return []
         return [
             f"forecast volatility is {np.expm1(error):+.0%} off on average: it learned a "
-            f"{'wilder' if error > 0 else 'calmer'} market. Look: drift of vol20 in the audit; "
-            "fine-tune on newer rows"
+            f"{'more' if error > 0 else 'less'} volatile market. Look: drift of vol20 in the "
+            "audit; fine-tune on newer rows"
         ]

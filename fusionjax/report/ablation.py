@@ -1,4 +1,4 @@
-"""What an ablation found: tables for the terminal, and one file for pages."""
+"""Results of an ablation: tables for the terminal, and a JSON file for pages."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from fusionjax.report import frames
 
 
 def for_screen(tables: dict[str, pd.DataFrame], title: str) -> list[Table]:
-    """Each table by what it says; those of few modalities have one in a column."""
+    """The tables for a terminal; those of few rows are transposed."""
     return [
         frames.for_screen(
             table.T.rename_axis("asked") if len(table) < 9 else table, f"{title}: {what}"
@@ -22,5 +22,5 @@ def for_screen(tables: dict[str, pd.DataFrame], title: str) -> list[Table]:
 
 def save(tables: dict[str, pd.DataFrame], path: Path) -> None:
     """Writes the tables as JSON."""
-    made = {what: json.loads(t.to_json(orient="table")) for what, t in tables.items()}
-    files.write_text(path, json.dumps(made))
+    parsed = {what: json.loads(t.to_json(orient="table")) for what, t in tables.items()}
+    files.write_text(path, json.dumps(parsed))

@@ -26,9 +26,9 @@ def write(audit: Audit, folder: Path) -> Path:
 
 def for_screen(audit: Audit) -> Table:
     """Every check, worst first."""
-    made = Table("check", "", "what was seen", "what to do", title=audit.subject)
+    table = Table("check", "", "what was seen", "what to do", title=audit.subject)
     for f in worst_first(audit.findings):
         colour = _COLOURS[f.level]
-        done = "accepted by config.data.accepted_findings" if f.code in audit.accepted else f.do
-        made.add_row(f.code, f"[{colour}]{f.level}[/]", escape(f.what), escape(done))
-    return made
+        action = "accepted by config.data.accepted_findings" if f.code in audit.accepted else f.do
+        table.add_row(f.code, f"[{colour}]{f.level}[/]", escape(f.what), escape(action))
+    return table

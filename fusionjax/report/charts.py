@@ -34,7 +34,7 @@ def lines(
     marks: Mapping[str, Any] | None = None,
     height: int = 340,
 ) -> Markup:
-    """Curves by name; ``marks`` are vertical lines, by what they say."""
+    """Curves by name; ``marks`` are vertical lines, by their text."""
     traces = [
         {
             "type": "scatter",
@@ -56,7 +56,7 @@ def lines(
             {"x": place, "y": 1, "yref": "paper", "text": text, "showarrow": False,
              "textangle": -90, "xanchor": "right", "yanchor": "top", "font": {"size": 10}}
         )  # fmt: skip
-    return _drawn(traces, layout)
+    return _figure(traces, layout)
 
 
 def bars(
@@ -84,7 +84,7 @@ def bars(
             {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1,
              "line": {"color": _COLOURS[1], "dash": "dot"}}
         ]  # fmt: skip
-    return _drawn([trace], layout)
+    return _figure([trace], layout)
 
 
 def heatmap(
@@ -108,11 +108,11 @@ def heatmap(
     layout = _axes("", "")
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
     layout["height"] = height
-    return _drawn([trace], layout)
+    return _figure([trace], layout)
 
 
 def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Markup:
-    """Closing prices with what was forecast for each next target; one symbol at a time.
+    """Closing prices with the forecasts made at them, one symbol at a time.
 
     Args:
       panels: by symbol: session, target_day, close, low, high (prices at the interval's ends), up
@@ -121,12 +121,12 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
     """
     traces, buttons = [], []
     for i, (symbol, p) in enumerate(panels.items()):
-        made, days = (p[c].dt.strftime("%Y-%m-%d").tolist() for c in ("session", "target_day"))
+        decisions, days = (p[c].dt.strftime("%Y-%m-%d").tolist() for c in ("session", "target_day"))
         up = p["up"].to_numpy() > 0.5
         colour = [
             _GREY if r is None else _COLOURS[2] if r else _COLOURS[1] for r in p["right"].tolist()
         ]
-        told = [f"{100 * u:.1f} % up" for u in p["up"]]
+        labels = [f"{100 * u:.1f} % up" for u in p["up"]]
         for trace in (
             {"mode": "lines", "x": days, "y": _clean(p["low"]), "line": {"width": 0},
              "hoverinfo": "skip", "showlegend": False},
@@ -135,20 +135,20 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
             {"mode": "lines", "x": past[symbol]["day"].dt.strftime("%Y-%m-%d").tolist(),
              "y": _clean(past[symbol]["close"]), "line": {"color": _GREY, "width": 1.4},
              "name": "close"},
-            {"mode": "markers", "x": made, "y": _clean(p["close"]), "text": told,
+            {"mode": "markers", "x": decisions, "y": _clean(p["close"]), "text": labels,
              "marker": {"color": colour, "size": 8,
                         "symbol": ["triangle-up" if u else "triangle-down" for u in up]},
              "name": "call: green right, red wrong"},
         ):  # fmt: skip
             traces.append({"type": "scatter", "visible": i == 0, **trace})
-        shown = [False] * 4 * len(panels)
-        shown[4 * i : 4 * i + 4] = [True] * 4
-        buttons.append({"label": symbol, "method": "restyle", "args": ["visible", shown]})
+        visible = [False] * 4 * len(panels)
+        visible[4 * i : 4 * i + 4] = [True] * 4
+        buttons.append({"label": symbol, "method": "restyle", "args": ["visible", visible]})
     layout = _axes("", "adjusted close")
     layout["height"] = 420
     if len(buttons) > 1:
         layout["updatemenus"] = [{"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.25}]
-    return _drawn(traces, layout)
+    return _figure(traces, layout)
 
 
 def _axes(x: str, y: str) -> dict[str, Any]:
@@ -167,11 +167,11 @@ def _axes(x: str, y: str) -> dict[str, Any]:
 
 
 def _clean(values: Iterable[Any]) -> list[float | None]:
-    """Five digits a number; a gap where there is none."""
+    """Values with five digits; None, a gap, where one is not finite."""
     return [float(f"{v:.5g}") if np.isfinite(v) else None for v in np.asarray(values, float)]
 
 
-def _drawn(traces: list[dict[str, Any]], layout: dict[str, Any]) -> Markup:
+def _figure(traces: list[dict[str, Any]], layout: dict[str, Any]) -> Markup:
     require_extra("plots", "plotly")
     import plotly.graph_objects as go
     import plotly.io

@@ -1,4 +1,4 @@
-"""A served day's page: what is forecast, what has changed, who forecasts and why."""
+"""A served day's page: forecasts, drift, and which model serves and why."""
 
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,17 @@ from fusionjax.report.page import Section
 _ROWS = 500
 
 
-def write(made: dict[str, Any], path: Path) -> Path:
-    """Writes the page of what ``adapt.daily.serve`` made of a day; returns its path."""
-    frame = pd.json_normalize(made["forecasts"]).set_index("symbol")
-    shown = frame.drop(columns=["session", "decision_time"])
-    changes = made["drift"] or ["nothing left its level"]
-    scores = made["robustness"]
-    shifts = pd.DataFrame(made["shifts"], dtype=float).T.assign(robustness=scores)
+def write(day: dict[str, Any], path: Path) -> Path:
+    """Writes the page of a day, as ``adapt.daily.serve`` records it; returns its path."""
+    frame = pd.json_normalize(day["forecasts"]).set_index("symbol")
+    forecasts = frame.drop(columns=["session", "decision_time"])
+    changes = day["drift"] or ["nothing left its level"]
+    scores = day["robustness"]
+    shifts = pd.DataFrame(day["shifts"], dtype=float).T.assign(robustness=scores)
     sections = [
         Section("Forecasts", "For the next session, from what was known at the decision time; "
                 "calibrated on labels that have matured since training.",
-                [page.table(shown, _ROWS)]),
+                [page.table(forecasts, _ROWS)]),
         Section("Drift", "Series of inputs, labels, errors and weights that left their level, "
                 "since when, and what did not.",
                 [Markup("").join(Markup("<p>{}</p>").format(x) for x in changes)]),
@@ -31,16 +31,16 @@ def write(made: dict[str, Any], path: Path) -> Path:
                 "largest distance of the two distributions.",
                 [charts.bars(list(scores), list(scores.values()), x="robustness"),
                  page.table(shifts, _ROWS)]),
-        Section("Update", "Whether the model was updated, and what the gate said of it on labels "
-                "that neither it nor its parent had seen.",
-                [Markup("<p>{}</p>").format(made["update"]["why"])]),
+        Section("Update", "Whether the model was updated, and how the promotion gate decided, on "
+                "labels that neither it nor its parent had seen.",
+                [Markup("<p>{}</p>").format(day["update"]["why"])]),
     ]  # fmt: skip
     return page.write(
         path,
         "page.html.j2",
-        title=f"After {made['day']}",
-        lead=f"{made['serving']} forecasts {len(frame)} stock(s). "
-        f"{made['alarms']} alarm(s). Update: {made['update']['why']}.",
+        title=f"After {day['day']}",
+        lead=f"{day['serving']} forecasts {len(frame)} stock(s). "
+        f"{day['alarms']} alarm(s). Update: {day['update']['why']}.",
         library=charts.library(),
         sections=sections,
     )

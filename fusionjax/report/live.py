@@ -1,4 +1,4 @@
-"""Where every training of a folder of runs is, from the files they write as they go."""
+"""Progress of every training in a folder of runs, read from the files it writes."""
 
 import hashlib
 import json
@@ -13,41 +13,40 @@ import pandas as pd
 from fusionjax import files
 from fusionjax.errors import InputError
 
-_SILENT = 3.0  # usual intervals between log rows after which a training is silent
-_LEAST = 60.0  # seconds
+_SILENT = 3.0  # intervals between log rows after which a training counts as silent
+_LEAST = 60.0  # seconds before one counts as silent
 _GROUPS = "groups"
 DONE = "done"
 
 
 def keep_group(runs: Path, states: dict[str, str]) -> None:
-    """Writes where each config of a group is, into one file for the same list of configs."""
+    """Writes the state of each config of a group; one file for each list of configs."""
     name = hashlib.sha256("\n".join(states).encode()).hexdigest()[:12]
     files.write_text(runs / _GROUPS / f"{name}.json", json.dumps(states, indent=1))
 
 
 def look(runs: Path) -> pd.DataFrame:
-    """A row for each training, the most recently active first, and for each config of a group that
-    is not done.
+    """A row for each training and each unfinished config of a group, the latest active first.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no training.
     """
     rows = [_row(path, runs) for path in sorted(runs.glob("**/goodput.json"))]
     rows += [row for path in sorted(runs.glob(f"{_GROUPS}/*.json")) for row in _group(path)]
     if not rows:
         raise InputError(f"{runs}: no training here; give the folder that holds the run folders")
-    made = pd.DataFrame(rows).sort_values("ago")
-    return made.assign(ago=made["ago"].map(_span), left=made["left"].map(_span))
+    frame = pd.DataFrame(rows).sort_values("ago")
+    return frame.assign(ago=frame["ago"].map(_span), left=frame["left"].map(_span))
 
 
 def _row(path: Path, runs: Path) -> dict[str, Any]:
-    told = json.loads(path.read_text())
+    goodput = json.loads(path.read_text())
     rows = [*files.json_lines(path.with_name("metrics.jsonl"))]
     last = rows[-1] if rows else {}
-    step, steps, ago = told["step"], told["steps"], time.time() - told["at"]
+    step, steps, ago = goodput["step"], goodput["steps"], time.time() - goodput["at"]
     rate = last.get("steps_per_second", float("nan"))
-    apart = (last["step"] - rows[-2]["step"]) / rate if len(rows) > 1 else _LEAST
-    silent = ago > max(_SILENT * apart, _LEAST)
+    interval = (last["step"] - rows[-2]["step"]) / rate if len(rows) > 1 else _LEAST
+    silent = ago > max(_SILENT * interval, _LEAST)
     return {
         "training": str(path.parent.relative_to(runs)),
         "state": "done" if step >= steps else "silent" if silent else "running",
@@ -55,7 +54,7 @@ def _row(path: Path, runs: Path) -> dict[str, Any]:
         "loss": last.get("loss", float("nan")),
         "steps/s": rate,
         "left": 0.0 if step >= steps else (steps - step) / rate,
-        "goodput": told["goodput"],
+        "goodput": goodput["goodput"],
         "MFU": last.get("mfu", float("nan")),
         "ago": ago,
     }

@@ -16,7 +16,7 @@ class Section:
     """A part of a page."""
 
     title: str
-    said: str  # what the reader looks at, and how to read it
+    intro: str  # what is shown, and how to read it
     parts: list[Markup]
 
     @property
@@ -41,10 +41,10 @@ def write(path: Path, template: str, **values: Any) -> Path:
 
 
 def table(frame: pd.DataFrame, rows: int) -> Markup:
-    """The first rows of a table as HTML, and how many more there are."""
-    shown = frame.head(rows).to_html(border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
-    shown = f"<div class=scroll>{shown}</div>"
-    more = len(frame) - rows
-    return Markup(shown) + (
-        Markup("<p class=more>and {:,} more rows</p>").format(more) if more > 0 else ""
+    """The first ``rows`` of a frame as HTML, and the number of the others."""
+    html = frame.head(rows).to_html(border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
+    html = f"<div class=scroll>{html}</div>"
+    hidden = len(frame) - rows
+    return Markup(html) + (
+        Markup("<p class=more>and {:,} more rows</p>").format(hidden) if hidden > 0 else ""
     )

@@ -1,6 +1,6 @@
-"""A run's page: what it is worth, against what, how sure it is, what it listens to, where it fails.
+"""A run's page: scores against baselines, calibration, fusion weights, diagnostics, worst cases.
 
-Made from what evaluation and training left in the run folder; nothing is forecast anew.
+It is made from the files of evaluation and training in the run folder; nothing is forecast again.
 """
 
 import base64
@@ -61,24 +61,24 @@ def write(
     sections = [
         Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
-        Section("Diagnostics", "What is odd, by stage, with the likely cause and where to look.",
-                _odd(folder)),
+        Section("Diagnostics", "Anomalies by stage, with the likely cause and where to look.",
+                _anomalies(folder)),
         Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
                 f"where the price {horizon} session(s) later was expected, by "
                 "the calibrated interval.", [_prices(rows, market, config)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
                 "points of what is traded.", _curves("Capital", rows, market, config)),
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
-                "their interval; and the error when only the surest forecasts are answered.",
+                "their interval; error when only the most confident forecasts are used.",
                 _curves("Calibration", rows, market, config)),
-        Section("Fusion weights", "How much each modality counted, where it was present.",
+        Section("Fusion weights", "Mean weight of each modality where it was present.",
                 _weights(rows, config)),
-        Section("Contributions", "What the fusion's diagnosis found on the latest training rows, "
-                "once modalities were dropped; bars are the first seed's.",
+        Section("Contributions", "The fusion's own diagnosis on the latest training rows, "
+                "after modality selection; bars are the first seed's.",
                 _contributions(list(trainings))),
         Section("Training", "Of every seed.", _training(trainings)),
         Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
-                "distance), and the log loss as days went by.",
+                "distance), and the log loss over time.",
                 _drift(folder) + _curves("Drift", rows, market, config)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", [_cases(rows, market, config, windows)]),
@@ -117,32 +117,32 @@ def _outcomes(path: Path, market: Market) -> pd.DataFrame:
     return rows.sort_values(["target_day", "symbol"], ignore_index=True)
 
 
-def _odd(folder: Path) -> list[Markup]:
+def _anomalies(folder: Path) -> list[Markup]:
     path = folder / "diagnostics.json"
-    told = json.loads(path.read_text()) if path.exists() else {}
+    by_stage = json.loads(path.read_text()) if path.exists() else {}
     return [
         Markup("<h3>{}</h3>").format(stage)
-        + Markup("").join(Markup("<p>{}</p>").format(x) for x in lines or ["nothing odd"])
-        for stage, lines in told.items()
+        + Markup("").join(Markup("<p>{}</p>").format(x) for x in lines or ["no anomaly"])
+        for stage, lines in by_stage.items()
     ]
 
 
 def _verdicts(scores: Scores) -> list[str]:
-    """One sentence a target."""
-    said = []
+    """One sentence for each target."""
+    sentences = []
     for t in scores.tables:
         baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
         count = {v: sum(r.verdict == v for r in baseline_rows) for v in ("better", "worse")}
-        said.append(
+        sentences.append(
             f"{t.target.capitalize()}: by {t.compared} better than {count['better']} of "
             f"{len(baseline_rows)} baselines, worse than {count['worse']}"
         )
-    return said
+    return sentences
 
 
 def _ablation(path: Path) -> list[Markup]:
-    told = json.loads(path.read_text())
-    frames = {k: pd.DataFrame(t["data"]).set_index("modality") for k, t in told.items()}
+    tables = json.loads(path.read_text())
+    frames = {k: pd.DataFrame(t["data"]).set_index("modality") for k, t in tables.items()}
     return [page.table(f.T if k == "placebos" else f, 100) for k, f in frames.items()]
 
 
@@ -150,7 +150,7 @@ def _tables(scores: Scores) -> list[Markup]:
     parts = []
     for target in scores.tables:
         for i, (title, columns, rows) in enumerate(grids(target)):
-            # Of the whole page only this is not needed at once: every metric, every part.
+            # Every metric and every part are folded away: few readers need them at once.
             frame = pd.DataFrame([r[1:] for r in rows], columns=columns[1:],
                                  index=[r[0] for r in rows])  # fmt: skip
             table = page.table(frame, 200)
@@ -167,22 +167,22 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
     low, high = (f"q{q:g}" for q in (levels[0], levels[-1]))
     panels, past = {}, {}
     for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
-        called = own["up"] > 0.5
-        right = (called == (own["rose"] > 0.5)).astype(object)
+        up = own["up"] > 0.5
+        right = (up == (own["rose"] > 0.5)).astype(object)
         right[own["rose"].isna()] = None
         panels[str(symbol)] = own.assign(
             low=own["close"] * np.exp(own[low]), high=own["close"] * np.exp(own[high]), right=right
         )
         first = max(own["row"].min() - _CONTEXT, market.first_row[own["row"].min()])
-        at = np.arange(first, own["row"].max() + 1)
+        span = np.arange(first, own["row"].max() + 1)
         past[str(symbol)] = pd.DataFrame(
-            {"day": market.session[at].astype("datetime64[s]"), "close": market.adj_close[at]}
+            {"day": market.session[span].astype("datetime64[s]"), "close": market.adj_close[span]}
         )
     return charts.prices(panels, past)
 
 
 def _curves(section: str, rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
-    """What the heads draw in a section."""
+    """The heads' curves of one section."""
     parts = []
     for head in config.targets.values():
         for c in head.curves(rows, market):
@@ -194,10 +194,10 @@ def _curves(section: str, rows: pd.DataFrame, market: Market, config: Config) ->
 
 def _weights(rows: pd.DataFrame, config: Config) -> list[Markup]:
     names = list(config.modalities)
-    seen = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
-    daily = seen.groupby(rows["target_day"]).mean()
+    present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
+    daily = present.groupby(rows["target_day"]).mean()
     when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
-    by = seen.groupby(rows["symbol"]).mean()
+    by = present.groupby(rows["symbol"]).mean()
     return [
         charts.lines({m: (when, daily[m].to_numpy()) for m in names}, y="mean weight"),
         charts.heatmap(
@@ -210,12 +210,12 @@ def _weights(rows: pd.DataFrame, config: Config) -> list[Markup]:
 
 
 def _contributions(seeds: list[Path]) -> list[Markup]:
-    found = [json.loads(p.read_text()) for s in seeds if (p := s / "fusion.json").exists()]
-    if not found:
+    diagnoses = [json.loads(p.read_text()) for s in seeds if (p := s / "fusion.json").exists()]
+    if not diagnoses:
         return [Markup("<p>Only the distilled fusion diagnoses itself (model.fusion).</p>")]
-    first, settled = found[0], found[0]["settled"]
+    first, settled = diagnoses[0], diagnoses[0]["settled"]
     names = list(first["modalities"])
-    lines = dict.fromkeys(itertools.chain.from_iterable(f["anomalies"] for f in found))
+    lines = dict.fromkeys(itertools.chain.from_iterable(f["anomalies"] for f in diagnoses))
     return [
         Markup("<h3>Share of all contribution</h3>"),
         charts.bars(names, settled["share"], x="share"),
@@ -243,8 +243,8 @@ def _training(trainings: dict[Path, pd.DataFrame]) -> list[Markup]:
 def _drift(folder: Path) -> list[Markup]:
     parts = []
     if (folder / "audit.json").exists():
-        told = json.loads((folder / "audit.json").read_text())["tables"]
-        table = next((t for title, t in told.items() if title.startswith("channels")), None)
+        tables = json.loads((folder / "audit.json").read_text())["tables"]
+        table = next((t for title, t in tables.items() if title.startswith("channels")), None)
         if table is not None:
             frame = pd.DataFrame(table["data"])
             frame = frame[frame["used"] & frame["KS later"].notna()]
@@ -262,8 +262,8 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
     cards = []
     for i, case in enumerate(worst.to_dict("records")):
         row = int(at[i])
-        shown = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
-        days = market.session[shown].astype(str).tolist()
+        span = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
+        days = market.session[span].astype(str).tolist()
         weights = ", ".join(
             f"{m} {case[f'weight.{m}']:.2f}" if batch.present[m][i] else f"{m} absent"
             for m in config.modalities
@@ -273,36 +273,36 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
                 case["symbol"], str(case["target_day"])[:10], case["up"], case["growth"]
             ),
             charts.lines(
-                {"close": (days, market.adj_close[shown])}, marks={"decision": days[-2]}, height=220
+                {"close": (days, market.adj_close[span])}, marks={"decision": days[-2]}, height=220
             ),
-            Markup("<p class=said>weights: {}</p>").format(weights),
+            Markup("<p class=intro>weights: {}</p>").format(weights),
         ]
         for name, modality in config.modalities.items():
             if batch.present[name][i]:
                 value = jax.tree.map(lambda x, i=i: x[i], batch.inputs[name])
-                parts.append(_drawn(modality.picture(value, market, row), name))
+                parts.append(_media(modality.picture(value, market, row), name))
         cards.append(Markup("<div class=card>{}</div>").format(Markup("").join(parts)))
     return Markup("<div class=cards>{}</div>").format(Markup("").join(cards))
 
 
-def _drawn(picture: Picture | None, name: str) -> Markup:
+def _media(picture: Picture | None, name: str) -> Markup:
     if picture is None:
         return Markup("")
     if isinstance(picture, Pixels):
-        return _picture(np.asarray(picture.grey), name)
+        return _image(np.asarray(picture.grey), name)
     if isinstance(picture, Heat):
         return charts.heatmap(picture.values, bar=False, height=180)
-    said = Markup("").join(
+    quotes = Markup("").join(
         Markup("<blockquote>{}: {}</blockquote>").format(
             author, text[:_LETTERS] + "…" * (len(text) > _LETTERS)
         )
         for author, text in picture.texts
     )
     more = Markup("<p class=more>and {} older texts</p>").format(picture.more)
-    return said + (more if picture.more else Markup(""))
+    return quotes + (more if picture.more else Markup(""))
 
 
-def _picture(pixels: np.ndarray, name: str) -> Markup:
+def _image(pixels: np.ndarray, name: str) -> Markup:
     require_extra("media", "PIL")
     from PIL import Image as Picture
 

@@ -1,4 +1,4 @@
-"""Samples for people: which are weighed anew and why, and what one is made of."""
+"""Tables of samples: those whose weight was changed and why, and the parts of one."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from fusionjax.train.quarantine import Entry
 
 
 def of_all(entries: dict[int, Entry]) -> Table:
-    """A row an entry."""
+    """One row for each sample with a changed weight."""
     table = Table(
         title=f"{len(entries)} sample(s) with a weight of their own", title_justify="left"
     )
@@ -24,7 +24,7 @@ def of_all(entries: dict[int, Entry]) -> Table:
 
 
 def of_one(windows: Windows, row: int, entries: dict[int, Entry]) -> Group:
-    """Where a sample comes from, and each of its arrays in a few figures."""
+    """A sample's sources and decision time, and a summary of each of its arrays."""
     described = windows.describe(row)
     facts = Table(title=f"sample {provenance.named(described)}", title_justify="left")
     facts.add_column("what")

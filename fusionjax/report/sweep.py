@@ -1,4 +1,4 @@
-"""The sweep's page: every point, and for a sensitivity sweep which setting moves the score."""
+"""The sweep's page: every point, and for a sensitivity sweep the effect of each setting."""
 
 from pathlib import Path
 

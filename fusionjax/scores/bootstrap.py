@@ -14,13 +14,13 @@ _LEVEL, _POWER = 0.95, 0.8
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Resamplings of a period's days, in the order in which a resampled period lives them."""
+    """Resamplings of a period's days, each in its order of time."""
 
     at: Int[np.ndarray, "runs days"]
 
     @staticmethod
     def once(days: int) -> "Draws":
-        """The period as it was."""
+        """One run: the period itself."""
         return Draws(np.arange(days)[None])
 
     @staticmethod
@@ -41,7 +41,7 @@ class Draws:
 
     @staticmethod
     def of_days(days: int, horizon: int, config: Config) -> "Draws":
-        """As many as the config asks for, in blocks that hold a label of ``horizon`` sessions."""
+        """``evaluate.bootstrap_samples`` runs, in blocks no shorter than a label's ``horizon``."""
         block, count = block_days(horizon, config), config.evaluate.bootstrap_samples
         return Draws.blocks(days, block, count)
 
@@ -70,7 +70,7 @@ class ByDay:
     def mean(
         self, values: Float[np.ndarray, "S"], keep: Bool[np.ndarray, "S"]
     ) -> tuple[float, float, float]:
-        """The mean of the samples to keep, and its interval."""
+        """The mean over samples where ``keep`` is true, and its interval (low, high)."""
         day, days = self.day[keep], self.draws.at.shape[1]
         total, count = np.bincount(day, values[keep], days), np.bincount(day, minlength=days)
         drawn = (self.draws.counts @ total) / np.maximum(self.draws.counts @ count, 1)
@@ -87,7 +87,7 @@ Score = Callable[[Draws], Float[np.ndarray, "runs"]]
 
 
 def interval(drawn: Float[np.ndarray, "runs"], level: float = _LEVEL) -> tuple[float, float]:
-    """The central 95 %, or another share, of a metric over resamplings; NaN where it has none."""
+    """The central share ``level`` of a metric's finite resamplings; NaN if there are none."""
     if not np.isfinite(drawn).any():
         return float("nan"), float("nan")
     low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
@@ -95,7 +95,7 @@ def interval(drawn: Float[np.ndarray, "runs"], level: float = _LEVEL) -> tuple[f
 
 
 def minimum_detectable(drawn: Float[np.ndarray, "runs"]) -> float:
-    """The least true effect that a two-sided 5 % test on these days finds four times in five."""
+    """The least true effect that a two-sided 5 % test on these days detects with power 0.8."""
     from scipy import stats
 
     z = stats.norm.ppf((1 + _LEVEL) / 2) + stats.norm.ppf(_POWER)
@@ -103,8 +103,8 @@ def minimum_detectable(drawn: Float[np.ndarray, "runs"]) -> float:
 
 
 def verdict(
-    ours: Float[np.ndarray, "runs"], theirs: Float[np.ndarray, "runs"], higher_is_better: bool
+    first: Float[np.ndarray, "runs"], second: Float[np.ndarray, "runs"], higher_is_better: bool
 ) -> str:
-    """Whether we differ from them beyond the paired 95 % interval: better, worse or neither."""
-    low, high = interval(ours - theirs if higher_is_better else theirs - ours)
+    """Whether the first differs from the second beyond the paired 95 % interval."""
+    low, high = interval(first - second if higher_is_better else second - first)
     return "better" if low > 0 else "worse" if high < 0 else "not distinguishable"

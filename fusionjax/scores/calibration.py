@@ -1,4 +1,4 @@
-"""Calibrated uncertainty of forecasts, learnt from labels that had matured when it is used."""
+"""Calibrated uncertainty of forecasts, fitted only to labels that had matured by then."""
 
 import dataclasses
 import math
@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 
 from fusionjax.errors import InputError
 
-_HOTTEST = 20.0  # temperatures are sought from its inverse to it
-_LABELS = 250  # fewer say too little about a temperature
+_HOTTEST = 20.0  # temperatures are searched between its inverse and it
+_LABELS = 250  # fewer determine no temperature
 _ROUNDING = 1e-9  # (n + 1) · level may be a whole number plus rounding
 
 
@@ -27,13 +27,13 @@ def temperature(logit: Float[np.ndarray, "S"], label: Int[np.ndarray, "S"]) -> f
         raise InputError("temperature: 0 labels given; fit it on at least one, better 250")
     from scipy import optimize, special
 
-    wrong = np.where(label == 1, -logit, logit)  # log odds of the class that did not come
-    found = optimize.minimize_scalar(
-        lambda log_t: -special.log_expit(-wrong * math.exp(-log_t)).mean(),
+    log_odds_against = np.where(label == 1, -logit, logit)
+    fit = optimize.minimize_scalar(
+        lambda log_t: -special.log_expit(-log_odds_against * math.exp(-log_t)).mean(),
         bounds=(-math.log(_HOTTEST), math.log(_HOTTEST)),
         method="bounded",
     )
-    return math.exp(found.x)
+    return math.exp(fit.x)
 
 
 def prequential_temperature(
@@ -67,17 +67,17 @@ def prequential_temperature(
 
 
 def split_conformal(score: Float[np.ndarray, "S"], level: float) -> float:
-    """What a new score stays within with probability ``level`` or more, if it is like the others.
+    """The conformal quantile: a new exchangeable score is below it with probability >= ``level``.
 
-    The ⌈(S + 1) level⌉-th smallest (Vovk et al., 2005; Lei et al., 2018, algorithm 2); infinite
-    where there are fewer.
+    The ⌈(S + 1) level⌉-th smallest score (Vovk et al., 2005; Lei et al., 2018, algorithm 2);
+    infinite if there are fewer scores.
 
     Args:
-      score: nonconformity of past samples, exchangeable with the new one.
+      score: nonconformity of past samples.
       level: in (0, 1).
 
     Raises:
-      InputError: another level.
+      InputError: a level outside (0, 1).
     """
     _require_share(level)
     rank = _rank(len(score), level)
@@ -86,7 +86,7 @@ def split_conformal(score: Float[np.ndarray, "S"], level: float) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Raw intervals of S samples and what came, to be calibrated.
+    """Raw intervals of S samples and their outcomes, to be calibrated.
 
     Attributes:
       low: of the intervals.
@@ -108,31 +108,31 @@ class Intervals:
 def adaptive_conformal(
     raw: Intervals, level: float = 0.9, rate: float = 0.02, window: int = 1000
 ) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
-    """Intervals widened or narrowed session by session until they cover as often as they say.
+    """Intervals widened or narrowed, session by session, toward their nominal coverage.
 
     Nonconformity is ``max(low - y, y - high) / scale`` (conformalised quantile regression, Romano
     et al., 2019, eq. 6, relative to a volatility). At the close of each session, the labels that
-    mature first correct the miss rate asked for, ``α ← α + rate (1 - level - missed)`` (adaptive
-    conformal inference, Gibbs & Candès, 2021, eq. 2), ``missed`` being the share of them outside
-    the intervals they were issued. Then its samples are issued the (1 - α) conformal quantile of
-    the scores of the last ``window`` sessions, times their own scale, on either side.
+    mature then first correct the target miss rate, ``α ← α + rate (1 - level - missed)`` (adaptive
+    conformal inference, Gibbs & Candès, 2021, eq. 2), where ``missed`` is the share of them outside
+    their issued intervals. Then the session's samples are issued the (1 - α) conformal quantile of
+    the scores of the last ``window`` sessions, times their own scale, as the margin on either side.
 
-    α stays in [0, 1], and the largest score stands for certainty: no interval is infinite, and what
-    Gibbs & Candès guarantee ends where α stays 0. While there are too few scores for ``level``, the
-    raw interval is issued; it says nothing about α. Narrowed beyond its middle, an interval is its
-    middle. For the defaults see ``shock.study``.
+    α stays in [0, 1], and the quantile is at most the largest score: no interval is infinite, and
+    the guarantee of Gibbs & Candès ends where α stays 0. While there are too few scores for
+    ``level``, the raw interval is issued and α is not corrected by it. An interval narrowed beyond
+    its middle becomes its middle. ``shock.study`` measures the defaults.
 
     Args:
-      raw: as they are before.
+      raw: intervals, outcomes and scales.
       level: share to be covered, in (0, 1).
       rate: of the correction.
-      window: sessions of maturity that scores are taken from, the current one included.
+      window: sessions whose matured scores are used, the current one included.
 
     Returns:
       The calibrated low and high.
 
     Raises:
-      InputError: another level, or a scale that is not above 0.
+      InputError: a level outside (0, 1), or a scale that is not above 0.
     """
     _require_share(level)
     low, high, scale, start, end = raw.low, raw.high, raw.scale, raw.start, raw.end
@@ -145,21 +145,21 @@ def adaptive_conformal(
     score = np.maximum(low - raw.y, raw.y - high) / scale
     matured = _by_end(~np.isnan(score), end)
     scores, ends = score[matured], end[matured]
-    issued = np.argsort(start, kind="stable")
+    by_start = np.argsort(start, kind="stable")
     now = np.unique(np.concatenate([start, ends]))
     since, old, new = np.searchsorted(ends, [now - window, now - 1, now], side="right")
-    first, last = np.searchsorted(start[issued], [now - 1, now], side="right")
+    first, last = np.searchsorted(start[by_start], [now - 1, now], side="right")
     alpha, quantile = 1 - level, np.full(len(low), np.nan)
     for t in range(len(now)):
-        asked = quantile[matured[old[t] : new[t]]]  # NaN where the raw interval was issued
-        judged = ~np.isnan(asked)
-        if judged.any():
-            missed = (scores[old[t] : new[t]] > asked)[judged].mean()
+        used = quantile[matured[old[t] : new[t]]]  # NaN where the raw interval was issued
+        calibrated = ~np.isnan(used)
+        if calibrated.any():
+            missed = (scores[old[t] : new[t]] > used)[calibrated].mean()
             alpha = min(max(alpha + rate * (1 - level - missed), 0.0), 1.0)
         pool = scores[since[t] : new[t]]
         if _rank(len(pool), level) <= len(pool):
             rank = min(_rank(len(pool), 1 - alpha), len(pool))
-            quantile[issued[first[t] : last[t]]] = np.partition(pool, rank - 1)[rank - 1]
+            quantile[by_start[first[t] : last[t]]] = np.partition(pool, rank - 1)[rank - 1]
     middle, margin = (low + high) / 2, quantile * scale
     unchanged = np.isnan(quantile)
     return (
@@ -173,7 +173,7 @@ def risk_coverage(
 ) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
     """The mean loss of the most confident 1, 2, … S samples (El-Yaniv & Wiener, 2010).
 
-    Among equals each has their mean loss, as if they were taken in every order.
+    Samples of equal confidence each count with their mean loss, whatever their order.
 
     Returns:
       Coverage, the share of samples taken, and risk.
@@ -188,14 +188,14 @@ def aurc(confidence: Float[np.ndarray, "S"], loss: Float[np.ndarray, "S"]) -> fl
     return float(risk_coverage(confidence, loss)[1].mean())
 
 
-def _by_end(counts: Bool[np.ndarray, "S"], end: Int[np.ndarray, "S"]) -> Int[np.ndarray, "K"]:
-    """The samples that count, in the order in which their labels mature."""
-    chosen = np.flatnonzero(counts)
+def _by_end(mask: Bool[np.ndarray, "S"], end: Int[np.ndarray, "S"]) -> Int[np.ndarray, "K"]:
+    """Positions where the mask is true, in the order in which their labels mature."""
+    chosen = np.flatnonzero(mask)
     return chosen[np.argsort(end[chosen], kind="stable")]
 
 
 def _rank(count: int, level: float) -> int:
-    """Which of ``count`` scores, counted from the least, is the conformal quantile; 1 or more."""
+    """Rank (from 1, ascending) of the conformal quantile among ``count`` scores."""
     return max(math.ceil((count + 1) * level - _ROUNDING), 1)
 
 

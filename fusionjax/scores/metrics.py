@@ -1,4 +1,4 @@
-"""Metrics of a forecast, each a function of the days drawn, so that resampling reaches them all.
+"""Metrics of a forecast, each a function of the days drawn, so that each can be resampled.
 
 ``day`` numbers the days of a period from 0; a period's last days may hold no sample.
 """
@@ -13,7 +13,7 @@ from fusionjax.scores.bootstrap import Draws, Score
 
 _EPS = 1e-7
 BINS = 10  # of the calibration error
-_STOCKS = 5  # of a day, from which on its correlation across stocks says something
+_STOCKS = 5  # least number a day for a correlation across its stocks
 _CELLS = 4_000_000  # weights held at once while resampling an AUC
 
 # Lower is better for these; for the others higher is.
@@ -23,7 +23,7 @@ LOSSES = frozenset(
 
 
 def point(score: Score, days: int) -> float:
-    """The metric on the period as it was."""
+    """The metric on the period itself, without resampling."""
     return float(score(Draws.once(days))[0])
 
 
@@ -32,34 +32,33 @@ def classification(
 ) -> dict[str, Score]:
     """Scores of class probabilities; precision, recall and F1 are means of one class against all.
 
-    The likeliest class is called; of equals the first. MCC is the K-class statistic (Gorodkin,
-    2004), 0 where a class is never called or never occurs; so are ratios without a denominator.
-    Brier is half the squared distance (for two classes, that of one's probability). ECE bins the
-    called class's probability in ten equal steps (Guo et al., 2017), in %. AUC is that of the last
-    class and exists for two classes only.
+    The predicted class is the likeliest, the first of equals. MCC is the K-class statistic
+    (Gorodkin, 2004). Ratios without a denominator are 0. Brier is half the squared distance (for
+    two classes, that of one's probability). ECE bins the predicted class's probability in ten equal
+    steps (Guo et al., 2017), in %. AUC is of the last class, and only for two classes.
     """
     classes, rows = p.shape[1], np.arange(len(label))
-    called = p.argmax(1)
-    cell = np.eye(classes * classes)[label * classes + called]
-    nll = _nll(p[rows, label])
-    square = ((p - np.eye(classes)[label]) ** 2).sum(1) / 2
-    sure, right = p.max(1), called == label
-    at = np.eye(BINS)[np.minimum((sure * BINS).astype(int), BINS - 1)]
+    predicted = p.argmax(1)
+    cell = np.eye(classes * classes)[label * classes + predicted]
+    log_loss = _nll(p[rows, label])
+    brier = ((p - np.eye(classes)[label]) ** 2).sum(1) / 2
+    confidence, correct = p.max(1), predicted == label
+    bin_of = np.eye(BINS)[np.minimum((confidence * BINS).astype(int), BINS - 1)]
 
     def confusion(combine: Callable) -> Score:
         return _additive(cell, day, days, lambda s: combine(s.reshape(-1, classes, classes)))
 
     scores = {
-        "accuracy": _mean(right, day, days),
+        "accuracy": _mean(correct, day, days),
         "balanced accuracy": confusion(lambda m: _recall(m).mean(1)),
         "precision": confusion(lambda m: _recall(m.swapaxes(1, 2)).mean(1)),
         "recall": confusion(lambda m: _recall(m).mean(1)),
         "F1": confusion(_f1),
         "MCC": confusion(_mcc),
-        "log loss": _mean(nll, day, days),
-        "Brier": _mean(square, day, days),
+        "log loss": _mean(log_loss, day, days),
+        "Brier": _mean(brier, day, days),
         "ECE": _additive(
-            np.concatenate([at * (sure - right)[:, None], np.ones((len(label), 1))], 1),
+            np.concatenate([bin_of * (confidence - correct)[:, None], np.ones((len(label), 1))], 1),
             day,
             days,
             lambda s: 100 * _ratio(np.abs(s[:, :-1]).sum(1), s[:, -1]),
@@ -80,7 +79,7 @@ def direction_loss(
 def called(
     label: Int[np.ndarray, "S"], p: Float[np.ndarray, "S C"], day: Int[np.ndarray, "S"], days: int
 ) -> dict[str, Score]:
-    """What of ``classification`` a rule without probabilities can be scored on."""
+    """Those scores of ``classification`` that need no probabilities."""
     calls = ("accuracy", "balanced accuracy", "precision", "recall", "F1", "MCC")
     return {k: s for k, s in classification(label, p, day, days).items() if k in calls}
 
@@ -95,7 +94,7 @@ def ranking(
 
     Across the stocks of a day, then averaged over the days that have at least five; ICIR is the
     mean over the standard deviation of the days (Grinold & Kahn, 2000). Where no day has five,
-    one correlation over all samples, without an ICIR. A day without variation counts as 0.
+    one correlation over all samples is given, and no ICIR. A day without variation counts as 0.
     """
     ranks = {"IC": (signal, outcome)}
     if np.bincount(day, minlength=days).max(initial=0) < _STOCKS:
@@ -106,8 +105,8 @@ def ranking(
     scores = {k: _over_days(x) for k, x in daily.items()}
 
     def ratio(drawn: Draws) -> np.ndarray:
-        lived = daily["IC"][drawn.at]
-        return _ratio(np.nanmean(lived, 1), np.nanstd(lived, 1))
+        daily_ic = daily["IC"][drawn.at]
+        return _ratio(np.nanmean(daily_ic, 1), np.nanstd(daily_ic, 1))
 
     return scores | {"ICIR": ratio}
 
@@ -194,8 +193,8 @@ def _mean(x: np.ndarray, day: np.ndarray, days: int) -> Score:
 
 
 def _over_days(x: Float[np.ndarray, "days"]) -> Score:
-    seen = np.isfinite(x)
-    return lambda drawn: _ratio(drawn.counts @ np.where(seen, x, 0), drawn.counts @ seen)
+    finite = np.isfinite(x)
+    return lambda drawn: _ratio(drawn.counts @ np.where(finite, x, 0), drawn.counts @ finite)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -212,29 +211,29 @@ def _f1(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
 
 
 def _mcc(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
-    true, called, total = m.sum(2), m.sum(1), m.sum((1, 2))
-    covariance = np.trace(m, axis1=1, axis2=2) * total - (true * called).sum(1)
-    spread = (total**2 - (true**2).sum(1)) * (total**2 - (called**2).sum(1))
+    true, predicted, total = m.sum(2), m.sum(1), m.sum((1, 2))
+    covariance = np.trace(m, axis1=1, axis2=2) * total - (true * predicted).sum(1)
+    spread = (total**2 - (true**2).sum(1)) * (total**2 - (predicted**2).sum(1))
     return _ratio(covariance, np.sqrt(np.maximum(spread, 0)))
 
 
 def _auc(positive: np.ndarray, p: np.ndarray, day: np.ndarray) -> Score:
-    """The chance that a positive scores above a negative, ties half; NaN without either."""
+    """The probability that a positive scores above a negative; ties half, NaN if undefined."""
     order = np.argsort(p, kind="stable")
     positive, day = positive[order], day[order]
     first = np.flatnonzero(np.diff(p[order], prepend=-np.inf) > 0)  # of each distinct score
 
     def score(drawn: Draws) -> np.ndarray:
         out = np.empty(len(drawn.at))
-        page = max(_CELLS // max(len(day), 1), 1)
-        for start in range(0, len(out), page):
-            weight = drawn.counts[start : start + page, day]
+        chunk = max(_CELLS // max(len(day), 1), 1)
+        for start in range(0, len(out), chunk):
+            weight = drawn.counts[start : start + chunk, day]
             up = np.add.reduceat(weight * positive, first, axis=1)
             down = np.add.reduceat(weight * ~positive, first, axis=1)
             below = down.cumsum(1) - down / 2
             pairs = up.sum(1) * down.sum(1)
             with np.errstate(invalid="ignore", divide="ignore"):
-                out[start : start + page] = (up * below).sum(1) / pairs
+                out[start : start + chunk] = (up * below).sum(1) / pairs
         return out
 
     return score

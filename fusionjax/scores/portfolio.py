@@ -1,4 +1,4 @@
-"""What a forecast would have earned: a book of equal positions, long where up is called."""
+"""A simulated portfolio of equal positions: long where up is likelier, short elsewhere."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ _YEAR = 252  # sessions
 
 @dataclasses.dataclass(frozen=True)
 class Book:
-    """Daily simple returns before costs, and what was traded, as a share of the capital."""
+    """Daily simple returns before costs, and turnover as a share of the capital."""
 
     gross: Float[np.ndarray, "days"]
     turnover: Float[np.ndarray, "days"]
@@ -32,10 +32,10 @@ def book(
     days: int,
     horizon: int,
 ) -> Book:
-    """Every day a ``horizon``-th of the capital goes into that day's calls, for ``horizon`` days.
+    """Each day 1/``horizon`` of the capital is put into that day's calls, for ``horizon`` days.
 
-    Long where up is likelier, short where it is not, equal amounts in all stocks with a forecast;
-    trades are at the decision's close. What is still held on the last day is not sold.
+    Long where up is likelier, short elsewhere, in equal amounts over all stocks with a forecast;
+    trades are at the decision's close. Positions open on the last day are not sold.
 
     Args:
       up: probability of up.
@@ -45,14 +45,14 @@ def book(
       days: of the period.
       horizon: sessions that a call is for.
     """
-    wanted, earned = np.zeros((2, days, int(symbol.max(initial=0)) + 1))
+    target, asset_return = np.zeros((2, days, int(symbol.max(initial=0)) + 1))
     count = np.bincount(day, minlength=days)
-    wanted[day, symbol] = np.where(up > 0.5, 1.0, -1.0) / count[day]
-    earned[day, symbol] = growth
-    run = np.concatenate([np.zeros((horizon, wanted.shape[1])), wanted.cumsum(0)])
-    held = (run[horizon:] - run[:-horizon]) / horizon
-    traded = np.abs(np.diff(held, axis=0, prepend=0.0)).sum(1)
-    return Book((held * earned).sum(1), traded)
+    target[day, symbol] = np.where(up > 0.5, 1.0, -1.0) / count[day]
+    asset_return[day, symbol] = growth
+    cumulative = np.concatenate([np.zeros((horizon, target.shape[1])), target.cumsum(0)])
+    position = (cumulative[horizon:] - cumulative[:-horizon]) / horizon
+    traded = np.abs(np.diff(position, axis=0, prepend=0.0)).sum(1)
+    return Book((position * asset_return).sum(1), traded)
 
 
 def metrics(book: Book) -> dict[str, Score]:
@@ -70,7 +70,7 @@ def metrics(book: Book) -> dict[str, Score]:
 
 
 def equity(net: Float[np.ndarray, "*runs days"]) -> Float[np.ndarray, "*runs days"]:
-    """Capital after each day, from 1, all of it at work again every day."""
+    """Capital after each day, starting from 1, fully reinvested every day."""
     return np.cumprod(1 + net, axis=-1)
 
 
@@ -80,9 +80,9 @@ def _mean_of(x: np.ndarray) -> Score:
 
 def _sharpe(net: np.ndarray) -> Score:
     def score(drawn: Draws) -> np.ndarray:
-        lived = net[drawn.at]
-        spread = lived.std(1)
-        return np.sqrt(_YEAR) * lived.mean(1) / np.where(spread > 1e-12, spread, np.inf)
+        daily = net[drawn.at]
+        spread = daily.std(1)
+        return np.sqrt(_YEAR) * daily.mean(1) / np.where(spread > 1e-12, spread, np.inf)
 
     return score
 

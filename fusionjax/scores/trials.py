@@ -1,4 +1,4 @@
-"""What many trials do to a result: how sure a mean is, and the best of many Sharpe ratios.
+"""Significance of a mean and of Sharpe ratios, corrected for how many trials were made.
 
 Sharpe ratios are per period (mean over standard deviation with divisor T), never annualised. All
 functions return NaN where there is nothing to measure: values that are not finite, or that do not
@@ -20,7 +20,7 @@ def newey_west_t(x: Float[np.ndarray, "T"]) -> float:
     """t statistic of a mean over time, robust to heteroscedasticity and autocorrelation.
 
     Bartlett kernel (Newey & West, 1987) over ⌊4 (T/100)^(2/9)⌋ lags (pilot rule of Newey & West,
-    1994), without a small-sample correction. Too sure of outcomes that overlap by more periods.
+    1994), without a small-sample correction. t is too large where outcomes overlap by more periods.
 
     Args:
       x: one value a period, in time order, such as daily ICs or differences of losses.
@@ -37,7 +37,7 @@ def sharpe_std(returns: Float[np.ndarray, "T"]) -> float:
     """Standard error of a Sharpe ratio of independent returns, skewed and fat-tailed as they are.
 
     √((1 - γ₃·SR + (γ₄ - 1)/4·SR²) / (T - 1)) of plain sample moments (Mertens, 2002; Bailey & Lopez
-    de Prado, 2012). NaN, too, where that is 0, as the expansion then says nothing.
+    de Prado, 2012). NaN where that is 0, too: the expansion fails there.
     """
     if not _varies(returns):
         return float("nan")
@@ -63,7 +63,7 @@ def probabilistic_sharpe(returns: Float[np.ndarray, "T"], benchmark: float = 0.0
 def deflated_sharpe(
     returns: Float[np.ndarray, "T"], trial_sharpes: Float[np.ndarray, "N"]
 ) -> float:
-    """The probability that the best of many trials has skill: beats the best of as many without.
+    """The probability that the chosen trial beats the expected best of as many without skill.
 
     Bailey & Lopez de Prado, The Deflated Sharpe Ratio (2014), equations 1 and 2. Trials count as
     independent: copies overstate their number. NaN as ``sharpe_std``, and for fewer than two trials
@@ -86,9 +86,9 @@ def overfitting_probability(returns: Float[np.ndarray, "T N"], blocks: int = 16)
     """How often the best trial of half the blocks is no better than the median in the other half.
 
     PBO by combinatorially symmetric cross-validation (Bailey, Borwein, Lopez de Prado & Zhu, 2017):
-    the share of logits up to and including 0. About a half where choosing is chance, 0 where the
-    choice lasts. Trials are scored by Sharpe ratio, 0 without variation. NaN for fewer than two
-    trials, and where all score alike in every half.
+    the share of logits <= 0. About a half if the choice is chance, 0 if the chosen trial stays
+    best. Trials are scored by Sharpe ratio, 0 without variation. NaN for fewer than two trials,
+    and where all score alike in every half.
 
     Args:
       returns: of every trial, in time order.
@@ -114,7 +114,7 @@ def overfitting_probability(returns: Float[np.ndarray, "T N"], blocks: int = 16)
     variance = squares / count - mean**2
     varies = variance > (_FLAT * mean) ** 2
     inside = np.where(varies, mean, 0.0) / np.sqrt(np.where(varies, variance, 1.0))
-    if (inside == inside[:, :1]).all():  # as one trial is, or none
+    if (inside == inside[:, :1]).all():  # also of fewer than two trials
         return float("nan")
     outside = inside[::-1]  # combinations are in an order whose reverse is that of the complements
     chosen = np.take_along_axis(outside, inside.argmax(1)[:, None], 1)

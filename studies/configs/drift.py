@@ -1,10 +1,10 @@
-"""How soon detectors and update rules notice and survive known changes.
+"""How soon detectors notice known changes and update rules recover from them.
 
     python benchmarks/detectors.py                                    # detectors, simulated
     python studies/drift_recovery.py --config=studies/configs/drift.py      # update rules
 
-The second plants a clue to the next move into KDD17's prices (2011 and 2012 to learn from, 2013 to
-live through; the change is on 2013-05-01) and lives it under each rule; half an hour.
+The second plants a clue to the next move into KDD17's prices (training: 2011 and 2012, stream:
+2013; the change is on 2013-05-01) and runs the stream under each rule; half an hour.
 """
 
 from ml_collections import ConfigDict

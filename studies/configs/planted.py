@@ -1,7 +1,7 @@
 """The modality ladder on a planted market: who gains, who is harmed, with the truth known.
 
     python studies/ladder.py --config=studies/configs/planted.py --split=test --plot
-    python studies/ground_truth.py --config=studies/configs/planted.py    # do the weights mean it?
+    python studies/ground_truth.py --config=studies/configs/planted.py    # weights, true worth
 
 Ten seeds, each a market of its own: 2,500 training, 500 dev and 4,000 test samples. The first row
 is ours; baseline fusions train on the same rows, meta set included. All settings were chosen on the

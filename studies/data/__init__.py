@@ -1,1 +1,1 @@
-"""Data of the studies: planted markets, and sets that others measured on, as vectors in memory."""
+"""Data of the studies: planted markets and published data sets, as vectors in memory."""

@@ -64,10 +64,10 @@ def _read(
 
     pixels, swapped, label = [], [], []
     for i, name in enumerate(CLASSES):
-        found = sorted((root / name).glob("*.png"))
-        if not found:
+        paths = sorted((root / name).glob("*.png"))
+        if not paths:
             raise InputError(f"{root / name}: no PNG; expected pictures of candles going {name}")
-        for path in found:
+        for path in paths:
             try:
                 with Picture.open(path, formats=["PNG"]) as f:
                     black = Picture.new("RGBA", f.size, "black")
@@ -92,8 +92,8 @@ def _exchanged(picture: UInt8[np.ndarray, "height width"]) -> UInt8[np.ndarray, 
     """Hollow candles filled, filled ones hollowed."""
     from scipy import ndimage
 
-    drawn = ndimage.binary_fill_holes(picture > _INK)
-    bodies, count = ndimage.label(ndimage.binary_opening(drawn, np.ones((1, _WICK))))
+    filled = ndimage.binary_fill_holes(picture > _INK)
+    bodies, count = ndimage.label(ndimage.binary_opening(filled, np.ones((1, _WICK))))
     out = picture.copy()
     for i in range(1, count + 1):
         body = bodies == i

@@ -1,4 +1,4 @@
-"""MAEC (CIKM 2020): log volatility after an earnings call from prices, what was said, and how.
+"""MAEC (CIKM 2020): log volatility after an earnings call from prices, transcript and voice.
 
 Only what is known at the close of the call's day is an input; no ``k_future`` column ever is.
 """
@@ -162,12 +162,12 @@ def _text_features(
     embedding, lexicon = text.featurise(sentences["text"].to_numpy(object), cache, progress)
     each = pd.DataFrame(np.concatenate([embedding, lexicon], axis=1, dtype=np.float64))
     x = each.groupby(sentences["call"].to_numpy()).mean().reindex(calls).to_numpy()
-    said = np.isfinite(x).all(1)
-    seen = x[train][said[train]]
-    scale = np.where(seen.std(0) > 1e-8, seen.std(0), 1)
-    pca = PCA(min(_TEXT_WIDTH, *seen.shape), svd_solver="full").fit(seen / scale)
+    has_text = np.isfinite(x).all(1)
+    train_rows = x[train][has_text[train]]
+    scale = np.where(train_rows.std(0) > 1e-8, train_rows.std(0), 1)
+    pca = PCA(min(_TEXT_WIDTH, *train_rows.shape), svd_solver="full").fit(train_rows / scale)
     out = np.full((len(x), pca.n_components_), np.nan)
-    out[said] = pca.transform(x[said] / scale)
+    out[has_text] = pca.transform(x[has_text] / scale)
     return out
 
 
@@ -184,5 +184,5 @@ def _audio_features(
     by_call = each.groupby(sentences["call"].to_numpy())
     x = pd.concat([by_call.mean(), by_call.std(ddof=0)], axis=1).reindex(calls).to_numpy()
     median = pd.DataFrame(x[train]).median().fillna(0).to_numpy()
-    heard = np.isfinite(x).any(1, keepdims=True)
-    return np.where(np.isfinite(x) | ~heard, x, median)
+    has_audio = np.isfinite(x).any(1, keepdims=True)
+    return np.where(np.isfinite(x) | ~has_audio, x, median)

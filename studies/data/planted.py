@@ -1,4 +1,4 @@
-"""A planted market: every part's worth is known, so that learned weights have a truth to meet.
+"""A planted market whose modalities' worth is known, as a ground truth for learned weights.
 
 Six modalities: ``numeric`` and ``text`` are informative (text is missing from 30 % of samples),
 ``chart`` is informative but 30 % of it is corrupted with heavy tails and two of its features repeat
@@ -25,7 +25,7 @@ _SHORTCUT_ENDS = 0.75  # share of training at which it is gone: there concat los
 
 @dataclasses.dataclass(frozen=True)
 class Regime:
-    """What is hard about a planted market."""
+    """Difficulty of a planted market."""
 
     signal: float = 1.0  # scale of the label's log odds
     label_noise: float = 0.0  # share of training labels that are flipped
@@ -42,10 +42,10 @@ REGIMES = {
 
 
 def regime(name: str) -> Regime:
-    """The regime of a name.
+    """The regime of that name.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such regime.
     """
     if name not in REGIMES:
         raise InputError(
@@ -57,7 +57,7 @@ def regime(name: str) -> Regime:
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What the generator knows and no model is told."""
+    """What the generator knows and no model is given."""
 
     probability: Float[np.ndarray, "S"]  # of up, given all that was drawn
     flipped: Bool[np.ndarray, "S"]  # the training label is the wrong one
@@ -94,20 +94,20 @@ def plant(
         "text": 0.7 * t[:, 0] + 0.5 * np.tanh(2 * t[:, 1]) - 0.4 * t[:, 2],
         "chart": reverse * (0.7 * c[:, 0] - 0.5 * c[:, 1] + 0.4 * c[:, 2]),
     }
-    together = 0.5 * n[:, 0] * t[:, 0]
-    log_odds = regime.signal * (sum(part.values()) + together)
+    interaction = 0.5 * n[:, 0] * t[:, 0]
+    log_odds = regime.signal * (sum(part.values()) + interaction)
     probability = 1 / (1 + np.exp(-log_odds))
     up = rng.random(count) < probability
-    fades = np.clip(1 - time / (_SHORTCUT_ENDS * train), 0, 1)
-    x["source"][:, 0] += _SHORTCUT_STRENGTH * fades * np.where(up, 1, -1)
+    shortcut = np.clip(1 - time / (_SHORTCUT_ENDS * train), 0, 1)
+    x["source"][:, 0] += _SHORTCUT_STRENGTH * shortcut * np.where(up, 1, -1)
     corrupted = rng.random(count) < _CORRUPTED
     x["chart"][corrupted] = 3 * rng.standard_t(1.5, size=(int(corrupted.sum()), _FEATURES["chart"]))
     for name, rate in _MISSING.items():
         x[name][rng.random(count) < rate] = np.nan
-    seen = {name: np.isfinite(x[name]).all(1) for name in MODALITIES} | {"chart": ~corrupted}
-    relevance = {name: float((p**2 * seen[name]).mean()) for name, p in part.items()}
+    observed = {name: np.isfinite(x[name]).all(1) for name in MODALITIES} | {"chart": ~corrupted}
+    relevance = {name: float((p**2 * observed[name]).mean()) for name, p in part.items()}
     for name in ("numeric", "text"):  # the product is half of each
-        relevance[name] += float((together**2 * seen["text"]).mean()) / 2
+        relevance[name] += float((interaction**2 * observed["text"]).mean()) / 2
     flipped = (rng.random(count) < regime.label_noise) & (time < train)
     rows = np.split(time, [train, train + dev])
     return Planted(

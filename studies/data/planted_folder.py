@@ -1,9 +1,9 @@
-"""A planted market as a folder of real files: the way from files to forecasts has a truth too.
+"""A planted market as a folder of real files: a ground truth for the way from files to forecasts.
 
 ``bars.parquet`` holds one symbol's daily prices, with the numeric features as further columns;
 ``texts.parquet`` a post of level words a sample; ``sources.parquet`` the source vector; ``images``,
 ``audio`` and ``video`` a small file a sample, listed in their ``manifest.parquet``. What is missing
-has no row and no file. ``truth.parquet`` is for judges: ``read`` never opens it.
+has no row and no file. ``truth.parquet`` is for evaluation only: ``read`` never opens it.
 """
 
 import itertools
@@ -65,26 +65,26 @@ def write(planted: Planted, folder: Path, rows: Int[np.ndarray, "S"]) -> None:
     (folder / "bars.parquet").unlink(missing_ok=True)  # written last: no bars, not finished
     batch, truth = planted.views.batch, planted.truth
     up = np.asarray(batch.targets.label["direction"])[rows, 0] == 1
-    here = {name: np.asarray(batch.present[name])[rows] for name in batch.present}
+    present = {name: np.asarray(batch.present[name])[rows] for name in batch.present}
     vectors = {name: v.x for name, v in batch.inputs.items() if isinstance(v, VectorInput)}
     x = {name: np.asarray(v, float)[rows] for name, v in vectors.items()}
     tables = {}
     for name, (kind, suffix, _, encode, _) in _MEDIA.items():
         path = pd.Series([f"{day}.{suffix}" for day in days[:-1]], dtype="str")
-        for i in np.flatnonzero(here[name]):
+        for i in np.flatnonzero(present[name]):
             with files.replaced(folder / kind / path[i]) as f:
                 encode(f, _squash(x[name][i], _FILE))
-        tables[f"{kind}/manifest"] = stamps.assign(source="planted", path=path)[here[name]]
+        tables[f"{kind}/manifest"] = stamps.assign(source="planted", path=path)[present[name]]
     post = pd.Series([_post(values) for values in x["text"]], dtype="str")
-    tables["texts"] = stamps.assign(author="planted", text=post)[here["text"]]
+    tables["texts"] = stamps.assign(author="planted", text=post)[present["text"]]
     source = dict(zip(SOURCE, x["source"].T, strict=True))
-    tables["sources"] = stamps.assign(**source)[here["source"]]
+    tables["sources"] = stamps.assign(**source)[present["source"]]
     tables["truth"] = pd.DataFrame({"row": rows}).assign(
         probability=truth.probability[rows],
         flipped=truth.flipped[rows],
         corrupted=truth.corrupted[rows],
     )
-    numeric = np.where(here["numeric"][:, None], x["numeric"], np.nan)
+    numeric = np.where(present["numeric"][:, None], x["numeric"], np.nan)
     numeric = np.pad(numeric, ((0, 1), (0, 0)), constant_values=np.nan)
     tables["bars"] = _bars(days, up).assign(**dict(zip(NUMERIC, numeric.T, strict=True)))
     for name, table in tables.items():
@@ -218,10 +218,10 @@ def _levels(posts: pd.Series, where: Path) -> Float[np.ndarray, "N F"]:
     return _unsquash((level + 0.5) / len(LEVELS), _POST)
 
 
-def _expect(found: object, wanted: object) -> None:
-    """What a header declares is checked before anything is unpacked: bombs stay packed."""
-    if found != wanted:
-        raise ValueError(f"holds {found}, expected {wanted}")
+def _expect(actual: object, expected: object) -> None:
+    """Checks what a header declares before unpacking, so that no archive bomb is unpacked."""
+    if actual != expected:
+        raise ValueError(f"holds {actual}, expected {expected}")
 
 
 def _pixels(code: Float[np.ndarray, "F"]) -> UInt8[np.ndarray, "height width"]:

@@ -40,8 +40,8 @@ def targets(
     log_volatility: Float[np.ndarray, "S H"] | None = None,
 ) -> Targets:
     """Targets of a study, which has a class a sample, or volatilities, and nothing else."""
-    given = [x for x in (direction, log_volatility) if x is not None]
-    none = np.zeros((len(given[0]), 1))
+    given_labels = [x for x in (direction, log_volatility) if x is not None]
+    none = np.zeros((len(given_labels[0]), 1))
     classes = none if direction is None else direction[:, None]
     volatility = none if log_volatility is None else log_volatility
     return Targets(
@@ -103,20 +103,20 @@ def views(
     inputs: dict[str, Input] = {}
     present = {}
     for name, x in vectors.items():
-        here = np.isfinite(x).all(1)
-        seen = x[train][here[train]]
-        if len(seen):
-            mean, std = seen.mean(0), seen.std(0)
+        present_rows = np.isfinite(x).all(1)
+        train_rows = x[train][present_rows[train]]
+        if len(train_rows):
+            mean, std = train_rows.mean(0), train_rows.std(0)
         else:  # absent from all of training: what it holds later cannot be read
             mean, std = np.zeros(x.shape[1]), np.zeros(x.shape[1])
         scaled = np.where(std > 1e-8, (x - mean) / np.where(std > 1e-8, std, 1), 0)
-        inputs[name] = VectorInput(np.where(here[:, None], scaled, 0).astype(np.float32))
-        present[name] = here & bool(len(seen))
+        inputs[name] = VectorInput(np.where(present_rows[:, None], scaled, 0).astype(np.float32))
+        present[name] = present_rows & bool(len(train_rows))
     count, scale = len(time), labels.log_scale
-    nothing = ~np.any(list(present.values()), axis=0)
-    if nothing[np.concatenate(list(split.values()))].any():
+    absent = ~np.any(list(present.values()), axis=0)
+    if absent[np.concatenate(list(split.values()))].any():
         raise InputError(
-            f"{where}: row {int(nothing.argmax())} has no modality present; drop it, or add one "
+            f"{where}: row {int(absent.argmax())} has no modality present; drop it, or add one "
             "that is always there"
         )
     return Views(

@@ -18,7 +18,7 @@ from studies.schema import StudyConfig
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All, chosen and random samples: scores on one subset, and what the choice gains.
+    """Scores on one subset after training on all, chosen and random samples.
 
     Attributes:
       cells: scored models by the samples they were trained on.
@@ -33,12 +33,12 @@ class Comparison:
 
 
 def compare(config: StudyConfig, views: list[Views], split: str, share: float) -> Comparison:
-    """Trains the ladder's first fusion on all samples, lets it choose, and trains on fewer.
+    """Trains the ladder's first fusion on all samples, then on a coreset that it chooses.
 
-    The last subset's modalities are shown.
+    It uses the modalities of the last subset.
 
     Raises:
-      InputError: the share is none, or the labels are no classes.
+      InputError: the share is not in (0, 1), or the labels are not classes.
     """
     if not 0 < share < 1:
         raise InputError(f"--share={share}: expected a share between 0 and 1")
@@ -51,34 +51,34 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     config, subset = with_vectors(config, views[0]).override(changes), config.ladder.subsets[-1]
     study = VectorExperiment(config, views)
     fitted = study.fit(subset)
-    made = {"all": score(name, study, fitted, views, subset, split)}
+    cells = {"all": score(name, study, fitted, views, subset, split)}
     logits = study.predict(fitted.state, subset, study.train).outcome["direction"]
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
     chosen = [
         choose(b, v.batch.targets.label["direction"][study.train, 0].astype(np.int64), share, seed)
         for seed, (b, v) in enumerate(zip(belief, views, strict=True))
     ]
-    drawn = [draw(len(study.train), share, seed) for seed in range(len(views))]
-    for how, kept in (("chosen", chosen), ("random", drawn)):
-        fewer = [_only(v, k) for v, k in zip(views, kept, strict=True)]
-        study = VectorExperiment(config, fewer)
+    random = [draw(len(study.train), share, seed) for seed in range(len(views))]
+    for how, positions in (("chosen", chosen), ("random", random)):
+        reduced = [_only(v, k) for v, k in zip(views, positions, strict=True)]
+        study = VectorExperiment(config, reduced)
         fitted = study.fit(subset)
-        made[f"{share:.0%} {how}"] = score(name, study, fitted, fewer, subset, split)
+        cells[f"{share:.0%} {how}"] = score(name, study, fitted, reduced, subset, split)
     chance = 100 * (1 - 1 / len(views[0].classes))
-    loss = {how: cell.loss[..., 0] for how, cell in made.items()}
+    loss = {how: cell.loss[..., 0] for how, cell in cells.items()}
     skill = {how: (chance - x.mean()) / (chance - loss["all"].mean()) for how, x in loss.items()}
     chosen_loss, random_loss = list(loss.values())[1:]
     return Comparison(
         f"{title(config)}, {split}, {len(views)} seeds from {config.ladder.first_seed}",
-        made,
+        cells,
         skill,
         paired(chosen_loss, random_loss, clusters(config, views[0], split)),
     )
 
 
-def _only(views: Views, kept: Int64[np.ndarray, "K"]) -> Views:
-    """The views with some of the training rows, by position among them, and all others."""
-    split = {"train": views.split["train"][kept]} | {
+def _only(views: Views, positions: Int64[np.ndarray, "K"]) -> Views:
+    """The views with only the training rows at ``positions``, and all rows of other splits."""
+    split = {"train": views.split["train"][positions]} | {
         k: v for k, v in views.split.items() if k != "train"
     }
     order = np.concatenate(list(split.values()))

@@ -1,4 +1,4 @@
-"""Whether learned weights mean what they say: against a market or labels whose truth is known."""
+"""Learned weights compared with a planted market or labels whose truth is known."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ from studies.schema import StudyConfig
 
 @dataclasses.dataclass(frozen=True)
 class GroundTruthCheck:
-    """One question to the weights, answered by every seed."""
+    """One figure of the weights against the truth, a value a seed, with the bar it should reach."""
 
     question: str
     bar: str
@@ -31,13 +31,13 @@ class GroundTruthCheck:
 
 
 def findings(config: StudyConfig) -> list[GroundTruthCheck]:
-    """Trains ours, the first of ``config.ladder.fusions``, on all modalities; asks its weights.
+    """Trains the first of ``config.ladder.fusions`` on all modalities and checks its weights.
 
-    A planted market answers for modalities, samples and labels, and, with vectors that go to the
-    fusion as they are, for features. Digits with wrong labels answer for the labels.
+    A planted market checks weights of modalities, samples and labels, and, without encoder layers,
+    of features. Digits with wrong labels check the labels.
 
     Raises:
-      InputError: the ladder's data holds no truth.
+      InputError: the ladder's data has no known truth.
     """
     c = config.ladder
     config = config.override(c.fusions[0][1])
@@ -67,11 +67,11 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
     state, notes = study.fit(MODALITIES)
     rows = views[0].split["test"]
     weight = np.asarray(study.predict(state, MODALITIES, rows).modality_weight)  # seeds, rows, M
-    here = np.stack([[v.batch.present[n][rows] for n in MODALITIES] for v in views]).mean(2)
-    mean = weight.mean(1) / here
+    presence = np.stack([[v.batch.present[n][rows] for n in MODALITIES] for v in views]).mean(2)
+    mean = weight.mean(1) / presence
     relevance = [list(m.truth.relevance.values()) for m in markets]
     chart = MODALITIES.index("chart")
-    found = [
+    checks = [
         GroundTruthCheck(
             "modality weights against relevance, Spearman",
             "at least .9",
@@ -80,7 +80,7 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
         GroundTruthCheck("weight of the shortcut", "0", mean[:, MODALITIES.index("source")]),
     ]
     if np.asarray(notes["kept"])[:, chart].all():
-        found.append(
+        checks.append(
             GroundTruthCheck(
                 "corrupted charts by low weight, AUC",
                 "at least .95",
@@ -97,24 +97,26 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
         belief = _belief(study.predict(state, MODALITIES, study.train), views)
         true = [_of_label(m.truth.probability, m.views)[study.train] for m in markets]
         ceiling = _wrong_labels(true, flipped)
-        found += [
+        checks += [
             _wrong_labels(belief, flipped),
             GroundTruthCheck("the same by the true probability: the ceiling", "", ceiling.values),
         ]
-    return found
+    return checks
 
 
 def _of_features(config: StudyConfig, markets: list[Planted]) -> list[GroundTruthCheck]:
-    """Of the modalities that hold both informative features and noise."""
+    """Feature weights of the modalities that hold both informative features and noise."""
     views = [m.views for m in markets]
     study = VectorExperiment(with_vectors(config.override({"model.layers": 0}), views[0]), views)
     state, _ = study.fit(MODALITIES)
     feature = np.asarray(state.ema_params["fusion"]["feature"])  # seeds, M, D
     areas = []
     for market, weight in zip(markets, feature, strict=True):
-        told = {n: x for n, x in market.truth.informative.items() if x.any() and not x.all()}
-        said = [weight[MODALITIES.index(n), : len(x)] for n, x in told.items()]
-        areas.append(roc_auc_score(np.concatenate(list(told.values())), np.concatenate(said)))
+        informative = {n: x for n, x in market.truth.informative.items() if x.any() and not x.all()}
+        weights = [weight[MODALITIES.index(n), : len(x)] for n, x in informative.items()]
+        areas.append(
+            roc_auc_score(np.concatenate(list(informative.values())), np.concatenate(weights))
+        )
     return [
         GroundTruthCheck("features, informative from noise, AUC", "at least .95", np.array(areas))
     ]
@@ -128,9 +130,9 @@ def _of_label(up: Float[np.ndarray, "S"], views: Views) -> Float[np.ndarray, "S"
     return np.where(_labels(views) == 1, up, 1 - up)
 
 
-def _belief(said: Forecast, views: list[Views]) -> list[Float[np.ndarray, "N"]]:
+def _belief(forecast: Forecast, views: list[Views]) -> list[Float[np.ndarray, "N"]]:
     """Probability of each training row's own label."""
-    p = np.asarray(jax.nn.softmax(jnp.asarray(said.outcome["direction"])))[:, :, 0]
+    p = np.asarray(jax.nn.softmax(jnp.asarray(forecast.outcome["direction"])))[:, :, 0]
     rows = views[0].split["train"]
     return [p[i][np.arange(len(rows)), _labels(v)[rows]] for i, v in enumerate(views)]
 
@@ -144,15 +146,15 @@ def _wrong_labels(
     )
 
 
-def for_screen(found: list[GroundTruthCheck], config: StudyConfig) -> Table:
+def for_screen(checks: list[GroundTruthCheck], config: StudyConfig) -> Table:
     """The table for a terminal."""
-    c = config.ladder
-    title = f"{config.name}, {c.variant}, {c.seeds} seeds from {c.first_seed}"
+    ladder = config.ladder
+    title = f"{config.name}, {ladder.variant}, {ladder.seeds} seeds from {ladder.first_seed}"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name, justify in (("question", "left"), ("mean", "right"), ("worst", "right")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     table.add_column("bar")
-    for f in found:
-        worst = f.values.max() if f.bar == "0" else f.values.min()
-        table.add_row(f.question, f"{f.values.mean():.3f}", f"{worst:.3f}", f.bar)
+    for check in checks:
+        worst = check.values.max() if check.bar == "0" else check.values.min()
+        table.add_row(check.question, f"{check.values.mean():.3f}", f"{worst:.3f}", check.bar)
     return table

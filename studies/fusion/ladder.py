@@ -1,5 +1,4 @@
-"""The modality ladder: every fusion, and a baseline, with ever more modalities, on the same
-samples.
+"""The modality ladder: each fusion, and a baseline, on growing sets of modalities.
 
 A fusion does no harm if no subset is worse than the best smaller one beyond the paired interval.
 """
@@ -66,7 +65,7 @@ def load(config: StudyConfig, progress: Progress) -> list[Views]:
 def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
     """The config with one vector modality a view and the views' classes.
 
-    Views that are no vectors keep what the config says of them.
+    Views that are not vectors keep their entry of the config.
     """
     raw = json.loads(config.to_json())
     vectors = {n: {"kind": "vector", "features": size} for n, size in views.features.items()}
@@ -83,7 +82,7 @@ def climb(
     """Trains and scores every fusion on every subset, and a linear baseline at the end.
 
     Raises:
-      InputError: a subset names a modality that the data has not, or the split is none of its own.
+      InputError: a subset names an unknown modality, or the data has no such split.
     """
     config = with_vectors(config, views[0])
     for subset in config.ladder.subsets:
@@ -98,10 +97,10 @@ def climb(
             f"config.ladder.data {config.ladder.data} has no split {split}; it has "
             f"{', '.join(views[0].split)}"
         )
-    told = config.ladder.oracle
-    if told and told not in config.ladder.subsets[1:]:
+    oracle = config.ladder.oracle
+    if oracle and oracle not in config.ladder.subsets[1:]:
         raise InputError(
-            f"config.ladder.oracle {', '.join(told)} is none of config.ladder.subsets after the "
+            f"config.ladder.oracle {', '.join(oracle)} is none of config.ladder.subsets after the "
             "first"
         )
     total = (len(config.ladder.fusions) + 1) * len(config.ladder.subsets)
@@ -114,7 +113,7 @@ def climb(
             progress.advance(bar)
     for subset in config.ladder.subsets:
         progress.update(bar, note=f"baseline, {len(subset)} modalities")
-        yield _floor(views, subset, split)
+        yield _baseline(views, subset, split)
         progress.advance(bar)
 
 
@@ -131,8 +130,8 @@ def score(
     f = jax.device_get(study.predict(fitted.state, subset, rows))
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
     with np.errstate(invalid="ignore"):
-        seen = np.isfinite(weight).sum(1)
-        weights = np.nansum(weight, 1) / np.maximum(seen, 1)
+        count = np.isfinite(weight).sum(1)
+        weights = np.nansum(weight, 1) / np.maximum(count, 1)
     if _regresses(views):
         loss, summary = _volatility_scores(f.outcome["volatility"], views, rows)
     else:
@@ -141,7 +140,7 @@ def score(
     return Cell(name, subset, loss, summary, weights, fitted.notes.get("kept"))
 
 
-def _floor(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
+def _baseline(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
     """Ridge or logistic regression on all features of the subset, 0 where a modality is absent.
 
     Its penalty is chosen on the later parts of growing windows inside the training rows.
@@ -149,14 +148,14 @@ def _floor(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
     from sklearn.linear_model import LogisticRegressionCV, RidgeCV
     from sklearn.model_selection import TimeSeriesSplit
 
-    said = []
+    predictions = []
     for v in views:
         x = np.concatenate([_flat(v.batch.inputs[name]) for name in subset], 1)
         train, rows, t = v.split["train"], v.split[split], v.batch.targets.label
         folds = TimeSeriesSplit(5)
         if _regresses(views):
             model = RidgeCV(np.logspace(-1, 5, 13), cv=folds).fit(x[train], t["volatility"][train])
-            said.append(model.predict(x[rows]))
+            predictions.append(model.predict(x[rows]))
         else:
             model = LogisticRegressionCV(
                 Cs=np.logspace(-4, 0, 5),
@@ -166,20 +165,20 @@ def _floor(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
                 max_iter=1000,
                 use_legacy_attributes=False,
             ).fit(x[train], t["direction"][train, 0])
-            said.append(model.predict_log_proba(x[rows]))
+            predictions.append(model.predict_log_proba(x[rows]))
     scores = _volatility_scores if _regresses(views) else _direction_scores
-    loss, summary = scores(np.stack(said), views, views[0].split[split])
+    loss, summary = scores(np.stack(predictions), views, views[0].split[split])
     name = "ridge" if _regresses(views) else "logistic regression"
     return Cell(name, subset, loss, summary, None, None)
 
 
-def _flat(given: Input) -> Float[np.ndarray, "S F"]:
+def _flat(value: Input) -> Float[np.ndarray, "S F"]:
     """A vector as it is, a picture as the mean brightness of 16 × 16 fields."""
-    if isinstance(given, ImageInput):
-        fields = rearrange(given.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)
+    if isinstance(value, ImageInput):
+        fields = rearrange(value.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)
         return fields.mean(2) / 255
-    assert isinstance(given, VectorInput), "studies are of vectors and pictures"
-    return given.x.astype(float)
+    assert isinstance(value, VectorInput), "studies are of vectors and pictures"
+    return value.x.astype(float)
 
 
 def _regresses(views: list[Views]) -> bool:
@@ -187,10 +186,12 @@ def _regresses(views: list[Views]) -> bool:
 
 
 def _volatility_scores(
-    said: Float[np.ndarray, "seeds samples H"], views: list[Views], rows: Int64[np.ndarray, "_"]
+    prediction: Float[np.ndarray, "seeds samples H"],
+    views: list[Views],
+    rows: Int64[np.ndarray, "_"],
 ) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
     """Squared errors, and their mean by horizon."""
-    loss = (said - np.stack([v.batch.targets.label["volatility"][rows] for v in views])) ** 2
+    loss = (prediction - np.stack([v.batch.targets.label["volatility"][rows] for v in views])) ** 2
     summary = {f"MSE {h}": _mean_std(loss[..., i].mean(1)) for i, h in enumerate(maec.HORIZONS)}
     return loss.astype(float), summary
 
@@ -200,21 +201,21 @@ def _direction_scores(
 ) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
     """100 where the likeliest class is wrong; accuracy, log loss and calibration."""
     label = np.stack([v.batch.targets.label["direction"][rows, 0] for v in views])
-    right = log_p.argmax(-1) == label
+    correct = log_p.argmax(-1) == label
     nll = -np.take_along_axis(log_p, label[..., None], -1)[..., 0]
-    sure = np.exp(log_p.max(-1))
-    ece = [calibration_error(*seed) for seed in zip(sure, right, strict=True)]
-    return 100.0 * (~right)[..., None], {
-        "accuracy": _mean_std(100 * right.mean(1)),
+    confidence = np.exp(log_p.max(-1))
+    ece = [calibration_error(*seed) for seed in zip(confidence, correct, strict=True)]
+    return 100.0 * (~correct)[..., None], {
+        "accuracy": _mean_std(100 * correct.mean(1)),
         "NLL": _mean_std(nll.mean(1)),
         "ECE": _mean_std(np.array(ece)),
     }
 
 
-def calibration_error(confidence: Float[np.ndarray, "S"], right: np.ndarray) -> float:
+def calibration_error(confidence: Float[np.ndarray, "S"], correct: np.ndarray) -> float:
     """Expected calibration error of the top class, %, in ten equal bins (Guo et al., 2017)."""
-    at = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gap = np.bincount(at, confidence - right, _BINS)
+    bin_of = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gap = np.bincount(bin_of, confidence - correct, _BINS)
     return float(100 * np.abs(gap).sum() / len(confidence))
 
 

@@ -1,4 +1,4 @@
-"""What a ladder says: subset against subset, ours against each row, as table, JSON and plot."""
+"""Comparisons of a ladder's cells: between subsets and fusions; as table, JSON and plot."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ class Difference:
 
 
 def clusters(config: StudyConfig, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
-    """What moves together: a seed's whole market or shuffle; a day's calls, over all seeds."""
+    """Cluster of each sample: its seed, as each has its own market or shuffle; MAEC: its day."""
     rows, seeds = views.split[split], config.ladder.seeds
     if config.ladder.data == "maec":
         return np.tile(views.time[rows], (seeds, 1))
@@ -34,41 +34,41 @@ def clusters(config: StudyConfig, views: Views, split: str) -> Int64[np.ndarray,
 
 
 def paired(
-    ours: Float[np.ndarray, "seeds samples"],
-    theirs: Float[np.ndarray, "seeds samples"],
+    first: Float[np.ndarray, "seeds samples"],
+    second: Float[np.ndarray, "seeds samples"],
     cluster: Int64[np.ndarray, "seeds samples"],
 ) -> Difference:
     """Mean difference with its 95 % interval: Student's t over cluster means of the pairs."""
     from scipy import stats
 
-    d = (ours - theirs).ravel()
-    _, at = np.unique(cluster.ravel(), return_inverse=True)
-    groups = at.max() + 1
-    excess = np.bincount(at, d - d.mean(), groups)
-    error = np.sqrt((excess**2).sum() * groups / (groups - 1)) / len(d)
+    difference = (first - second).ravel()
+    _, cluster_index = np.unique(cluster.ravel(), return_inverse=True)
+    groups = cluster_index.max() + 1
+    excess = np.bincount(cluster_index, difference - difference.mean(), groups)
+    error = np.sqrt((excess**2).sum() * groups / (groups - 1)) / len(difference)
     half = float(stats.t.ppf(0.975, groups - 1) * error)
-    return Difference(float(d.mean()), float(d.mean()) - half, float(d.mean()) + half)
+    return Difference(
+        float(difference.mean()), float(difference.mean()) - half, float(difference.mean()) + half
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class LadderReport:
-    """All cells and what they say together."""
+    """All cells and their comparisons."""
 
     title: str
     cells: list[Cell]
-    harm: dict[
-        str, list[Difference | None]
-    ]  # by fusion, each subset against its best smaller subset
-    baseline_fusions: dict[
-        str, Difference
-    ]  # the first fusion against each other one, on the last subset
-    # By fusion: what the last subset gains over the best on the first, as a share of what the best
-    # gains that is told which modalities are informative. None where that is not known.
-    found: dict[str, float | None]
+    # By fusion: each subset against its best smaller subset.
+    harm: dict[str, list[Difference | None]]
+    # The first fusion against each other one, on the last subset.
+    baseline_fusions: dict[str, Difference]
+    # By fusion: gain of the last subset over the best fusion on the first, as a share of the gain
+    # with the oracle's modalities. None without an oracle.
+    oracle_share: dict[str, float | None]
 
 
 def title(config: StudyConfig) -> str:
-    """Of a config's ladder: two variants of one config do not share a folder."""
+    """Name of a config's ladder, variant included: each variant has its own folder."""
     return f"{config.name}_{config.ladder.variant}"
 
 
@@ -93,12 +93,12 @@ def report(
     ours = by[names[0]][-1].loss.mean(-1)
     baseline_fusions = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
     mean = {(c.fusion, c.subset): float(c.loss.mean()) for c in cells}
-    first, last, told = config.ladder.subsets[0], config.ladder.subsets[-1], config.ladder.oracle
-    found: dict[str, float | None] = dict.fromkeys(names)
-    if told:
-        start, best = (min(mean[n, subset] for n in fusions) for subset in (first, told))
-        found = {n: (start - mean[n, last]) / (start - best) for n in names}
-    return LadderReport(f"{title(config)}, {split}", cells, harm, baseline_fusions, found)
+    first, last, oracle = config.ladder.subsets[0], config.ladder.subsets[-1], config.ladder.oracle
+    oracle_share: dict[str, float | None] = dict.fromkeys(names)
+    if oracle:
+        start, best = (min(mean[n, subset] for n in fusions) for subset in (first, oracle))
+        oracle_share = {n: (start - mean[n, last]) / (start - best) for n in names}
+    return LadderReport(f"{title(config)}, {split}", cells, harm, baseline_fusions, oracle_share)
 
 
 def columns(r: LadderReport) -> tuple[list[str], list[list[str]]]:
@@ -108,14 +108,14 @@ def columns(r: LadderReport) -> tuple[list[str], list[list[str]]]:
     metrics = list(r.cells[0].summary)
     head = ["fusion", *(_subset(subsets, i) for i in range(len(subsets)))]
     head += ["harm of the last subset", "ours minus this"]
-    known = any(share is not None for share in r.found.values())
+    known = any(share is not None for share in r.oracle_share.values())
     head += ["of the oracle's gain"] if known else []
     rows = []
     for name in names:
-        mine = [c for c in r.cells if c.fusion == name]
-        cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in mine]
+        own = [c for c in r.cells if c.fusion == name]
+        cells = [" · ".join(_score(k, *c.summary[k]) for k in metrics) for c in own]
         last = r.harm[name][-1]
-        share = r.found[name]
+        share = r.oracle_share[name]
         rows.append(
             [name, *cells, interval(last), interval(r.baseline_fusions.get(name))]
             + ([f"{share:.0%}"] if share is not None else [])
@@ -180,7 +180,7 @@ def save(
         ],
         "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
         "baseline_fusions": {k: dataclasses.asdict(d) for k, d in r.baseline_fusions.items()},
-        "found": r.found,
+        "found": r.oracle_share,
     }
     files.write_text(path.with_suffix(".json"), json.dumps(raw))
     if picture:

@@ -1,4 +1,4 @@
-"""One fusion on vectors, many seeds side by side on one device, any subset of modalities shown."""
+"""One fusion on vectors: many seeds at once on one device, with any subset of modalities."""
 
 import copy
 import dataclasses
@@ -51,7 +51,7 @@ class VectorExperiment:
         config = config.override({"guard.window": 0})
         self.config = config
         self._learns = FUSIONS[config.model.fusion].learns_weights
-        self._show(views)
+        self._set_views(views)
         train = first.split["train"]
         cut = len(train) - round(len(train) * config.distill.meta_fraction)
         self.meta = train[cut:]
@@ -69,13 +69,13 @@ class VectorExperiment:
             jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
         )
 
-    def showing(self, views: list[Views]) -> "VectorExperiment":
-        """The same programs on other content: the splits must be those of the first views."""
+    def with_views(self, views: list[Views]) -> "VectorExperiment":
+        """The same programs on other views, whose splits must be those of the first."""
         other = copy.copy(self)
-        other._show(views)
+        other._set_views(views)
         return other
 
-    def _show(self, views: list[Views]) -> None:
+    def _set_views(self, views: list[Views]) -> None:
         self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
         self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
 
@@ -89,21 +89,21 @@ class VectorExperiment:
             return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
 
         def step_inputs(data: Batch, seed: Array, step: Array) -> StepInputs:
-            whole = pick(self.train, seed, step, 1)
-            rows = whole
+            all_rows = pick(self.train, seed, step, 1)
+            rows = all_rows
             meta = None
             if self._learns:
                 refitting = step >= weights.refit_start(self.config)
-                rows = jnp.where(refitting, whole, pick(self.inner, seed, step, 2))
+                rows = jnp.where(refitting, all_rows, pick(self.inner, seed, step, 2))
                 later = pick(self.meta, seed, step, 3)
                 meta = jax.tree.map(lambda x: x[later], data)
             return StepInputs(jax.tree.map(lambda x: x[rows], data), meta)
 
-        def one(state: TrainState, _: None) -> tuple[TrainState, dict]:
+        def scan_step(state: TrainState, _: None) -> tuple[TrainState, dict]:
             batch_source = jax.vmap(step_inputs, in_axes=(0, 0, None))(data, seeds, state.step)
             return self._step(state, batch_source, seeds)
 
-        return jax.lax.scan(one, state, None, length=steps)
+        return jax.lax.scan(scan_step, state, None, length=steps)
 
     def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
         meta = jax.tree.map(lambda x: x[self.meta], data)
@@ -126,8 +126,8 @@ class VectorExperiment:
         bounds = sorted({*range(0, selection, _CHUNK), *range(selection, last, _CHUNK), last})
         for start, end in itertools.pairwise(bounds):
             if start == selection:
-                state, outcome = self._eliminate(state, data)
-                notes |= jax.device_get(outcome)
+                state, dropped = self._eliminate(state, data)
+                notes |= jax.device_get(dropped)
             state, metrics = self._run(state, data, self._seeds, end - start)
         notes["loss"] = metrics["loss"][-1]
         if not np.isfinite(loss := np.asarray(notes["loss"])).all():

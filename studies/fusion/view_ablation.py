@@ -1,4 +1,4 @@
-"""Does a modality matter, in a study: all placebos of one train side by side in one program."""
+"""``evaluate.ablation`` for a study: all placebos of a modality train at once in one program."""
 
 import dataclasses
 
@@ -34,13 +34,13 @@ def replaced(
 
 
 def contents(views: Views, rows: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
-    """By what is done: for every row of the views the row whose content is shown."""
+    """By kind of change: for every row of the views, the row whose content replaces its own."""
     identity, rng = np.arange(len(views.time)), np.random.default_rng(seed)
     constant, shuffled, other = identity.copy(), identity.copy(), identity.copy()
     constant[rows], other[rows] = rows[0], np.roll(rows, -1)
     for day in np.unique(views.time[rows]):
-        own = rows[views.time[rows] == day]
-        shuffled[own] = rng.permutation(own)
+        same_day = rows[views.time[rows] == day]
+        shuffled[same_day] = rng.permutation(same_day)
     return {
         "constant": constant,
         "shuffled within the day": shuffled,
@@ -57,7 +57,7 @@ def placebo(views: Views, modality: str, seed: int) -> Views:
 def ablate(
     config: StudyConfig, views: list[Views], split: str, placebos: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Asks of a study's first fusion, on its last subset without junk, what each modality is worth.
+    """The worth of each modality to a study's first fusion, on its last subset without junk.
 
     Args:
       config: of the study.
@@ -67,9 +67,9 @@ def ablate(
       progress: counts programs.
 
     Returns:
-      What the loss rises by when a modality's content is changed under the trained models; and
-      what training with it gains over its placebos, without it, and with it alone. Losses are
-      those of ``ladder``, averaged over horizons; positive means that the change is worse.
+      The rise of the loss when a modality's content is changed under the trained models; and
+      when training with its placebos, without it, and with it alone. Losses are those of
+      ``ladder``, averaged over horizons; a positive rise means that the change is worse.
 
     Raises:
       InputError: fewer than two placebos.
@@ -83,10 +83,10 @@ def ablate(
 
     study = VectorExperiment(config, views)
 
-    def scored(shown: list[Views], names: tuple[str, ...], what: str) -> Cell:
+    def scored(variant: list[Views], names: tuple[str, ...], what: str) -> Cell:
         progress.update(bar, note=what)
-        asked = study.showing(shown)
-        cell = score(fusion, asked, asked.fit(names), shown, names, split)
+        experiment = study.with_views(variant)
+        cell = score(fusion, experiment, experiment.fit(names), variant, names, split)
         progress.advance(bar)
         return cell
 
@@ -99,8 +99,8 @@ def ablate(
     by_content, by_training = [], []
     for name in subset:
         for what, source in contents(views[0], rows).items():
-            shown = [replaced(v, name, source) for v in views]
-            changed = score(fusion, study.showing(shown), fitted, shown, subset, split)
+            variant = [replaced(v, name, source) for v in views]
+            changed = score(fusion, study.with_views(variant), fitted, variant, subset, split)
             by_content.append((name, what, interval(rise(changed, real))))
         others = tuple(n for n in subset if n != name)
         for what, names in (("empty", others), ("alone", (name,))):
@@ -110,8 +110,8 @@ def ablate(
         noise = scored(shuffled, subset, f"{placebos} placebos of {name}")
         mean = np.broadcast_to(noise.loss.mean((0, -1)), real.loss.shape[:2])
         gain = paired(mean, real.loss.mean(-1), cluster)
-        least = real.loss.mean()
-        as_good = float((noise.loss.mean((1, 2)) <= least).mean())
+        real_loss = real.loss.mean()
+        as_good = float((noise.loss.mean((1, 2)) <= real_loss).mean())
         row: dict[str, str | float] = {
             "modality": name,
             "placebo − real": interval(gain),

@@ -1,6 +1,6 @@
-"""What is lived through session by session: update rules, drift, jumps of volatility."""
+"""Studies that run session by session: update rules, drift, jumps of volatility."""
 
-# How a stream may be lived (stream.py). Here, as the flags of studies/stream.py list them.
+# Update rules of stream.py. They are here because the flags of studies/stream.py list them.
 RULES = (
     "never update",
     "incremental",

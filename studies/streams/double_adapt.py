@@ -1,8 +1,8 @@
-"""Adapting both sides: the data to the model, and the model, from where it adapts fastest.
+"""Adapts the data to the model, and the model from a meta-learned initialisation.
 
-DoubleAdapt (Zhao et al., KDD 2023): a stream is a row of tasks, each to learn from one window and
-to forecast the next. Inputs and labels are mapped to a common ground by a few affine heads, and
-the model starts every task from a meta-learned initialisation.
+DoubleAdapt (Zhao et al., KDD 2023): a stream is a sequence of tasks, each to learn from one
+window and to forecast the next. A few affine heads map inputs and labels to a common distribution,
+and the model starts each task from a meta-learned initialisation.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class Adapter:
 
 @struct.dataclass
 class Meta:
-    """What is learned over tasks."""
+    """The meta-learned state."""
 
     params: Any  # where the model starts each task
     adapter: Adapter
@@ -56,7 +56,7 @@ class Meta:
 
 
 def fresh(config: Config, params: Any, example: Batch) -> Meta:
-    """The parent's parameters and maps that change nothing."""
+    """The parent's parameters and identity maps."""
     sizes = {k: v.x.shape[-1] for k, v in example.inputs.items() if isinstance(v, Series)}
     keys = jax.random.split(jax.random.key(config.seed), max(len(sizes), 1))
     adapter = Adapter(
@@ -96,7 +96,7 @@ def adapted_labels(adapter: Adapter, batch: Batch, labels: Labels) -> Labels:
 
 
 def restored(adapter: Adapter, batch: Batch, outcome: Outcome) -> Outcome:
-    """Forecasts back on the labels' own ground; classes have no affine map, their logits do."""
+    """Forecasts mapped back to the original labels; of classes, the logits are mapped."""
     scale, offset = _label_map(adapter, batch)
     unit = jnp.exp(batch.log_scale)[:, None, None]
     lean = jnp.stack([-offset[:, 0], offset[:, 0]], -1)[:, None, :]
@@ -115,26 +115,26 @@ def make_task(config: Config) -> tuple[Callable, Callable, Callable]:
 
     Returns:
       ``learn(params, adapter, support)``: the parameters after the one step inside a task;
-      ``meta_step(meta, support, query)``: what is learned over tasks, by the forecasts of the
-      query after learning from the support, through that step (second order), with its loss;
-      ``forecast(params, adapter, batch)``: what is forecast after adapting.
+      ``meta_step(meta, support, query)``: ``meta`` after one step on the loss of the query's
+      forecasts, differentiated through ``learn`` on the support (second order), and that loss;
+      ``forecast(params, adapter, batch)``: forecasts with adapted inputs and outputs.
     """
     model = Forecaster(config)
     heads = config.targets
 
     def inner_loss(params: Any, adapter: Adapter, support: Batch) -> Float[Array, ""]:
-        said: Any = model.apply({"params": params}, adapted_inputs(adapter, support))
+        output: Any = model.apply({"params": params}, adapted_inputs(adapter, support))
         labels = adapted_labels(adapter, support, hard(support.targets, heads))
-        return _batch_loss(said.outcome, labels, support, config)
+        return _batch_loss(output.outcome, labels, support, config)
 
     def learn(params: Any, adapter: Adapter, support: Batch) -> Any:
         grads = jax.grad(inner_loss)(params, adapter, support)
-        shorten = jnp.minimum(1.0, config.train.clip_norm / (optax.tree.norm(grads) + 1e-9))
-        return jax.tree.map(lambda p, g: p - _INNER_RATE * shorten * g, params, grads)
+        clip = jnp.minimum(1.0, config.train.clip_norm / (optax.tree.norm(grads) + 1e-9))
+        return jax.tree.map(lambda p, g: p - _INNER_RATE * clip * g, params, grads)
 
     def forecast(params: Any, adapter: Adapter, batch: Batch) -> Forecast:
-        said: Any = model.apply({"params": params}, adapted_inputs(adapter, batch))
-        return dataclasses.replace(said, outcome=restored(adapter, batch, said.outcome))
+        output: Any = model.apply({"params": params}, adapted_inputs(adapter, batch))
+        return dataclasses.replace(output, outcome=restored(adapter, batch, output.outcome))
 
     def meta_step(meta: Meta, support: Batch, query: Batch) -> tuple[Meta, Array]:
         def outer(both: tuple[Any, Adapter]) -> Float[Array, ""]:
@@ -162,16 +162,16 @@ class Tasks:
         self._fresh = partial(fresh, config, example=example)
         shapes = jax.eval_shape(self._fresh, params)
         split = rules.shardings(shapes, mesh)
-        batch, whole = rules.batch_sharding(mesh), rules.replicated(mesh)
+        batch, everywhere = rules.batch_sharding(mesh), rules.replicated(mesh)
         self._split = split
         self._learn = jax.jit(
             learn, in_shardings=(split.params, split.adapter, batch), out_shardings=split.params
         )
         self._meta_step = jax.jit(
-            meta_step, in_shardings=(split, batch, batch), out_shardings=(split, whole)
+            meta_step, in_shardings=(split, batch, batch), out_shardings=(split, everywhere)
         )
         self._forecast = jax.jit(
-            forecast, in_shardings=(split.params, split.adapter, batch), out_shardings=whole
+            forecast, in_shardings=(split.params, split.adapter, batch), out_shardings=everywhere
         )
 
     def start(self, params: Any) -> Meta:
@@ -181,14 +181,14 @@ class Tasks:
     def learn(self, meta: Meta, support: Batch) -> Any:
         """The parameters that a task starts to forecast with."""
         with jax.set_mesh(self._mesh):
-            sent = rules.to_devices(support, self._mesh)
-            return self._learn(meta.params, meta.adapter, sent)
+            on_device = rules.to_devices(support, self._mesh)
+            return self._learn(meta.params, meta.adapter, on_device)
 
     def meta_step(self, meta: Meta, support: Batch, query: Batch) -> tuple[Meta, Array]:
-        """One move of what is learned over tasks."""
+        """One meta step, with its loss."""
         with jax.set_mesh(self._mesh):
-            sent = (rules.to_devices(b, self._mesh) for b in (support, query))
-            return self._meta_step(meta, *sent)
+            on_device = (rules.to_devices(b, self._mesh) for b in (support, query))
+            return self._meta_step(meta, *on_device)
 
     def forecast(self, params: Any, adapter: Adapter, batch: Batch) -> Forecast:
         """Forecasts of this process's rows."""
@@ -196,7 +196,7 @@ class Tasks:
             return self._forecast(params, adapter, rules.to_devices(batch, self._mesh))
 
     def flops(self, meta: Meta, batch: Batch) -> float:
-        """Of one task: a move over tasks and the step inside one."""
+        """FLOPs of one task: a meta step and the step inside it."""
         with jax.set_mesh(self._mesh):
             lowered = (
                 self._meta_step.lower(meta, batch, batch),

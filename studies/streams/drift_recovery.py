@@ -1,6 +1,6 @@
-"""How soon each update rule is itself again after a change that is known: planted in a real market.
+"""How soon each update rule recovers from a known change, planted in a real market.
 
-One channel is replaced by a clue to the next session's move; at a known session it changes.
+One channel is replaced by a clue to the next session's move; at a known session the clue changes.
 """
 
 import dataclasses
@@ -56,10 +56,10 @@ class DriftRecovery:
 
 
 def planted(market: Market, kind: str, channel: str, change: np.datetime64, seed: int) -> Market:
-    """The market with a channel that tells the next session's move, until it changes.
+    """The market with a channel that predicts the next session's move, until it changes.
 
-    Abrupt: from one session on it tells the opposite. Gradual: of ever more stocks. Recurring: in
-    turns. Feature-only: it goes on telling, at another level.
+    Abrupt: from one session on its sign is reversed. Gradual: for more and more rows. Recurring:
+    in turns. Feature-only: the sign stays, the level moves.
     """
     rng, days = np.random.default_rng(seed), np.unique(market.session)
     since = np.searchsorted(days, market.session) - np.searchsorted(days, change)
@@ -85,7 +85,7 @@ def study(
     channel: str,
     change: np.datetime64,
 ) -> Iterator[DriftRecovery]:
-    """Trains on each planted market, lives ``finetune.split`` under each rule and looks back.
+    """Trains on each planted market, runs ``finetune.split`` under each rule, measures recovery.
 
     Args:
       market: real prices.
@@ -97,33 +97,33 @@ def study(
     Raises:
       InputError: the change is not inside the stream.
     """
-    opened, closed = samples.period(config, config.finetune.split)
-    if not opened < change < closed - 2 * _ROLLING:
+    start, end = samples.period(config, config.finetune.split)
+    if not start < change < end - 2 * _ROLLING:
         raise InputError(
-            f"the change is on {change}; expected one inside config.finetune.split {opened} to "
-            f"{closed}, with some weeks on both sides (studies/configs/drift.py)"
+            f"the change is on {change}; expected one inside config.finetune.split {start} to "
+            f"{end}, with some weeks on both sides (studies/configs/drift.py)"
         )
     first, last = samples.period(config, config.train.split)
     span = config.data.splits[config.train.split]
     for kind in KINDS:
-        made = planted(market, kind, channel, change, config.seed)
-        windows = Windows(made, config, Scaler.fit(made, last))
+        changed = planted(market, kind, channel, change, config.seed)
+        windows = Windows(changed, config, Scaler.fit(changed, last))
         training_data = samples.training_data(
-            made, config, first, last, weights.meta_fraction(config)
+            changed, config, first, last, weights.meta_fraction(config)
         )
         program = make_program(config, mesh, windows, training_data.meta_sessions)
-        info = RunInfo(config, f"{made.fingerprint} {kind}", windows.scaler, *span, parent=None)
+        info = RunInfo(config, f"{changed.fingerprint} {kind}", windows.scaler, *span, parent=None)
         with tempfile.TemporaryDirectory() as folder:
             seed = Path(folder) / f"seed_{config.seed}"
             with Checkpoints(seed, create=True) as checkpoints:
                 fit(Run(config, windows, program, kind), training_data, Output(checkpoints, info))
-            stream = Stream(made, config, mesh, Path(folder))
+            stream = Stream(changed, config, mesh, Path(folder))
             for rule in RULES:
-                up = stream.live(rule, seed).said.value["direction"][:, 0]
-                yield looked_back(kind, rule, _accuracy(stream, up), stream.sessions, change)
+                up = stream.run(rule, seed).prediction.value["direction"][:, 0]
+                yield recovery_of(kind, rule, _accuracy(stream, up), stream.sessions, change)
 
 
-def looked_back(
+def recovery_of(
     kind: str,
     rule: str,
     accuracy: Float[np.ndarray, "days"],
@@ -131,26 +131,26 @@ def looked_back(
     change: np.datetime64,
 ) -> DriftRecovery:
     """The recovery of one daily series of accuracies."""
-    at = int(np.searchsorted(sessions, change))
-    before = float(np.nanmean(accuracy[:at]))
-    wanted = 0.5 + _BACK * (before - 0.5)
-    windows = np.lib.stride_tricks.sliding_window_view(accuracy[at:], _ROLLING)
+    change_index = int(np.searchsorted(sessions, change))
+    before = float(np.nanmean(accuracy[:change_index]))
+    recovered = 0.5 + _BACK * (before - 0.5)
+    windows = np.lib.stride_tricks.sliding_window_view(accuracy[change_index:], _ROLLING)
     rolling = np.nanmean(windows, axis=1)
-    lost = np.flatnonzero(rolling < wanted)
-    back = 0.0
-    if len(lost):
-        again = np.flatnonzero(rolling[lost[0] :] >= wanted)
-        back = float(lost[0] + again[0] + _ROLLING) if len(again) else float("nan")
+    below = np.flatnonzero(rolling < recovered)
+    delay = 0.0
+    if len(below):
+        above = np.flatnonzero(rolling[below[0] :] >= recovered)
+        delay = float(below[0] + above[0] + _ROLLING) if len(above) else float("nan")
     return DriftRecovery(
-        kind, rule, before, float(rolling.min()), back, float(np.nanmean(accuracy[-20:]))
+        kind, rule, before, float(rolling.min()), delay, float(np.nanmean(accuracy[-20:]))
     )
 
 
 def _accuracy(stream: Stream, up: np.ndarray) -> Float[np.ndarray, "days"]:
-    asked = stream.asked
-    known = asked.targets.mask["direction"][:, 0]
-    right = (up > 0.5) == (asked.targets.label["direction"][:, 0] == 1)
-    day = np.searchsorted(stream.sessions, stream.market.session[asked.row])
-    total = np.bincount(day[known], right[known], len(stream.sessions))
+    scored = stream.samples
+    known = scored.targets.mask["direction"][:, 0]
+    correct = (up > 0.5) == (scored.targets.label["direction"][:, 0] == 1)
+    day = np.searchsorted(stream.sessions, stream.market.session[scored.row])
+    total = np.bincount(day[known], correct[known], len(stream.sessions))
     count = np.bincount(day[known], minlength=len(stream.sessions))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)

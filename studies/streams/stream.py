@@ -1,7 +1,7 @@
-"""A stream lived through, session by session: update by one rule, forecast until the next update.
+"""A stream run session by session: update by one rule, forecast until the next update.
 
 Nothing is used before it was known: an update sees labels that matured by its session, a forecast
-is made by what served at its decision time.
+is made by the model that served at its decision time.
 """
 
 import dataclasses
@@ -42,19 +42,19 @@ _EPOCHS = 2  # of the two-sided adapter over the parent's own tasks, before the 
 
 
 @dataclasses.dataclass(frozen=True)
-class Lived:
-    """What came of a stream under one rule.
+class StreamResult:
+    """Result of a stream under one rule.
 
     Attributes:
-      said: forecasts of the stream's samples, each by what served then.
+      prediction: forecasts of the stream's samples, each by the model that served then.
       seconds: spent on updates, compilation aside.
       flops: of the updates, as the compiler counts them.
       forgotten: rise of the loss on the parent's own period, from its beginning to the end.
       updates: made.
-      refused: of them, by the gate.
+      refused: updates that the promotion gate refused.
     """
 
-    said: Prediction
+    prediction: Prediction
     seconds: float
     flops: float
     forgotten: float
@@ -67,7 +67,7 @@ class Stream:
 
     Args:
       market: the data.
-      config: ``finetune.*`` governs; ``finetune.split`` is lived through.
+      config: ``finetune.*`` governs; ``finetune.split`` is the stream.
       mesh: to train on.
       parent: run folder whose seeds serve when the stream begins.
 
@@ -78,9 +78,9 @@ class Stream:
     def __init__(self, market: Market, config: Config, mesh: Mesh, parent: Path) -> None:
         self.market, self.config, self.mesh, self.info = market, config, mesh, read_info(parent)
         require_same_task(config, self.info.config, ("modalities", "targets", "model"))
-        self.asked = samples.split(market, config, config.finetune.split)
+        self.samples = samples.split(market, config, config.finetune.split)
         self.known = np.datetime64(self.info.trained_until, "D")
-        self._decided = market.session[self.asked.row]
+        self._decided = market.session[self.samples.row]
         if self._decided.min() < market.session[market.session <= self.known].max():
             raise InputError(
                 f"config.finetune.split {config.finetune.split!r} is forecast from "
@@ -96,22 +96,22 @@ class Stream:
         old = samples.between(market, config, first, self.known)
         self._old = old.take(np.unique(np.linspace(0, len(old) - 1, _OLD_ROWS).astype(int)))
 
-    def live(self, rule: str, seed_folder: Path) -> Lived:
+    def run(self, rule: str, seed_folder: Path) -> StreamResult:
         """One seed of the parent under one rule."""
         with Checkpoints(seed_folder) as checkpoints:
             params = checkpoints.averaged(self.train_program.abstract_state.ema_params)
             seed = checkpoints.info().config.seed
-        make = _TwoSided if rule == "two-sided adapter" else partial(_Trained, rule=rule)
-        serving = make(self, params, seed)
+        serving_class = _TwoSided if rule == "two-sided adapter" else partial(_Trained, rule=rule)
+        serving = serving_class(self, params, seed)
         before, parts = self._old_loss(serving), []
         for i in range(0, len(self.sessions), self.config.finetune.update_interval):
             if i:
                 serving.update(i)
-            page = self.sessions[i : i + self.config.finetune.update_interval]
-            parts.append(self.ask(serving, self.asked.take(np.isin(self._decided, page))))
+            window = self.sessions[i : i + self.config.finetune.update_interval]
+            parts.append(self.predict(serving, self.samples.take(np.isin(self._decided, window))))
         order = np.argsort(np.concatenate([rows for rows, _ in parts]), kind="stable")
-        first, *others = [said for _, said in parts]
-        return Lived(
+        first, *others = [prediction for _, prediction in parts]
+        return StreamResult(
             first.map(lambda *x: np.concatenate(x)[order], *others),
             serving.seconds,
             serving.flops,
@@ -120,37 +120,39 @@ class Stream:
             serving.refused,
         )
 
-    def kept(self, rule: str, seed_folder: Path, folder: Path) -> Lived:
-        """``live``, kept in a folder: what was lived once is not lived again."""
+    def cached(self, rule: str, seed_folder: Path, folder: Path) -> StreamResult:
+        """The result of ``run``, read from ``folder`` if it is there, else run and stored."""
         key = hashlib.sha256(
             f"{self.config.to_json()} {self.info.to_json()} {self.market.fingerprint}".encode()
         ).hexdigest()
         path = folder / f"{rule}-{seed_folder.name}-{key[:12]}.npz"
         if not path.exists():
-            made = self.live(rule, seed_folder)
-            numbers = [float(v) for k, v in vars(made).items() if k != "said"]
-            arrays: dict[str, Any] = {"numbers": np.array(numbers), **made.said.arrays()}
+            result = self.run(rule, seed_folder)
+            numbers = [float(v) for k, v in vars(result).items() if k != "prediction"]
+            arrays: dict[str, Any] = {"numbers": np.array(numbers), **result.prediction.arrays()}
             with files.replaced(path) as f:
                 np.savez(f, **arrays)
         with np.load(path, allow_pickle=False) as f:
             arrays = dict(f)
         seconds, count, forgotten, updates, refused = arrays.pop("numbers").tolist()
-        said = Prediction.of_arrays(arrays)
-        return Lived(said, seconds, count, forgotten, int(updates), int(refused))
+        prediction = Prediction.of_arrays(arrays)
+        return StreamResult(prediction, seconds, count, forgotten, int(updates), int(refused))
 
-    def ask(self, serving: "_Trained | _TwoSided", asked: Samples) -> tuple[np.ndarray, Prediction]:
-        """The rows, and what is forecast of them now."""
+    def predict(
+        self, serving: "_Trained | _TwoSided", scored: Samples
+    ) -> tuple[np.ndarray, Prediction]:
+        """The samples' rows, and their forecasts by the current model."""
         size = self.config.train.global_batch_size
-        return asked.row, collect(serving.forecast, serving.windows, asked.row, size)
+        return scored.row, collect(serving.forecast, serving.windows, scored.row, size)
 
     def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
-        lost = losses.sample_losses(self.ask(serving, self._old)[1], self._old, self.config)
+        by_title = losses.sample_losses(self.predict(serving, self._old)[1], self._old, self.config)
         heads = losses.judged(self.config).values()
-        return sum(h.weight * float(np.nanmean(lost[h.loss_title])) for h in heads)
+        return sum(h.weight * float(np.nanmean(by_title[h.loss_title])) for h in heads)
 
 
 class _Serving:
-    """Who forecasts now, what it knows, and what its updates cost."""
+    """The model that forecasts now, the last day of its labels, and the cost of its updates."""
 
     def __init__(self, stream: Stream, params: Any, seed: int) -> None:
         self.stream, self.params, self.seed = stream, params, seed
@@ -158,13 +160,13 @@ class _Serving:
         self.seconds = self.flops = 0.0
         self.updates = self.refused = 0
 
-    def _spent(self, begun: float, steps: int, program: Program) -> None:
-        self.seconds += time.perf_counter() - begun
+    def _add_cost(self, started: float, steps: int, program: Program) -> None:
+        self.seconds += time.perf_counter() - started
         self.flops += steps * flops(program.compiled_step())
 
 
 class _Trained(_Serving):
-    """Parameters that training moves: from where they are, or from scratch."""
+    """Parameters that are fine-tuned or trained from scratch, by the rule."""
 
     def __init__(self, stream: Stream, params: Any, seed: int, *, rule: str) -> None:
         super().__init__(stream, params, seed)
@@ -173,7 +175,7 @@ class _Trained(_Serving):
         self._config = stream.updating.override({"finetune.replay_fraction": share})
 
     def forecast(self, batch: Batch) -> Forecast:
-        """By the parameters as they are."""
+        """Forecasts by the current parameters."""
         return self.stream.train_program.predict(self.params, batch)
 
     def update(self, at: int) -> None:
@@ -198,10 +200,10 @@ class _Trained(_Serving):
         if training_data.meta is not None:  # how much a meta set is worth is compiled in
             program = make_program(config, s.mesh, self.windows, training_data.meta_sessions)
         program.compiled_step()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         state = fit(Run(config, self.windows, program, f"retrain, {now}"), training_data)
         self.params = jax.block_until_ready(state.ema_params)
-        self._spent(begun, config.train.steps, program)
+        self._add_cost(started, config.train.steps, program)
         self.until = now
         self.updates += 1
 
@@ -215,11 +217,11 @@ class _Trained(_Serving):
         span = (s.info.trained_from, str(self.until))
         program = s.update_program
         program.compiled_step()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         learned = finetune.material(s.market, config, span, now)
         run = Run(config, self.windows, program)
         params = finetune.learn(run, learned, self.params, self.updates)
-        self._spent(begun, config.train.steps, program)
+        self._add_cost(started, config.train.steps, program)
         self.updates += 1
         if holdout is not None:
             size = config.train.global_batch_size
@@ -241,33 +243,33 @@ class _TwoSided(_Serving):
         past = samples.between(s.market, s.config, np.datetime64(s.info.trained_from, "D"), s.known)
         decided = s.market.session[past.row]
         days = np.unique(decided)
-        pages = [
+        tasks = [
             self._batch(
                 past.take(np.isin(decided, days[i : i + s.config.finetune.update_interval]))
             )
             for i in range(0, len(days), s.config.finetune.update_interval)
         ]
-        self._tasks = Tasks(s.config, s.mesh, params, pages[0])
+        self._tasks = Tasks(s.config, s.mesh, params, tasks[0])
         meta = self._tasks.start(params)
-        for support, query in list(itertools.pairwise(pages)) * _EPOCHS:
+        for support, query in list(itertools.pairwise(tasks)) * _EPOCHS:
             meta, _ = self._tasks.meta_step(meta, support, query)
-        self._meta, self._newest = meta, pages[-1]
-        self.params = self._tasks.learn(meta, pages[-1])
-        self._flops = self._tasks.flops(meta, pages[-1])
+        self._meta, self._newest = meta, tasks[-1]
+        self.params = self._tasks.learn(meta, tasks[-1])
+        self._flops = self._tasks.flops(meta, tasks[-1])
 
     def forecast(self, batch: Batch) -> Forecast:
-        """By what this task learned, through the maps of both sides."""
+        """Forecasts by the parameters of this task, through the adapters of inputs and labels."""
         return self._tasks.forecast(self.params, self._meta.adapter, batch)
 
     def update(self, at: int) -> None:
-        """The labels of the last task teach over tasks; then the next task begins."""
+        """Makes a meta step by the labels of the last task, then starts the next task."""
         s, now = self.stream, self.stream.sessions[at]
-        begun = time.perf_counter()
+        started = time.perf_counter()
         query = self._batch(samples.matured(s.market, s.config, self.until, now))
         self._meta, _ = self._tasks.meta_step(self._meta, self._newest, query)
         self.params = jax.block_until_ready(self._tasks.learn(self._meta, query))
         self._newest, self.until = query, now
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.perf_counter() - started
         self.flops += self._flops
         self.updates += 1
 

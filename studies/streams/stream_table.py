@@ -1,4 +1,4 @@
-"""The rules of a stream side by side: what each is worth, forgets and costs."""
+"""The rules of a stream side by side: scores, forgetting and cost."""
 
 import numpy as np
 
@@ -7,41 +7,45 @@ from fusionjax.evaluate.inference import mean
 from fusionjax.evaluate.table import Grid
 from fusionjax.scores import bootstrap, metrics
 from fusionjax.scores.bootstrap import Draws
-from studies.streams.stream import Lived, Stream
+from studies.streams.stream import Stream, StreamResult
 
 _SHOWN = ("IC", "RankIC", "MCC")
-_AGAINST = "retrain"  # what every rule is compared with, in pairs, and whose cost is 1
+_AGAINST = "retrain"  # the rule that all others are compared with, in pairs
 
 
-def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
+def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
     """A row a rule: scores of the seeds' mean forecast with intervals, of one seed with its spread.
 
     Args:
-      stream: that was lived.
-      lived: by rule, each seed.
+      stream: that was run.
+      results: by rule, each seed's.
     """
-    asked, c = stream.asked, stream.config
-    days = len(np.unique(asked.target_day))
-    task = scoring.tasks(asked, stream.market, c)["direction"]
-    draws, all_ = Draws.of_days(days, task.head.horizons[0], c), np.ones(len(asked), bool)
+    samples, config = stream.samples, stream.config
+    days = len(np.unique(samples.target_day))
+    task = scoring.tasks(samples, stream.market, config)["direction"]
+    draws = Draws.of_days(days, task.head.horizons[0], config)
+    every_sample = np.ones(len(samples), bool)
 
     def scores(up: np.ndarray) -> dict[str, bootstrap.Score]:
-        found = task.scores(up, all_, True)
-        return {k: found[k] for k in _SHOWN}
+        every_score = task.scores(up, every_sample, True)
+        return {k: every_score[k] for k in _SHOWN}
 
-    whole = {rule: scores(task.said(mean([x.said for x in each]))) for rule, each in lived.items()}
-    drawn = {rule: {k: s(draws) for k, s in found.items()} for rule, found in whole.items()}
-    full = lived.get(_AGAINST)
+    averaged = {
+        rule: scores(task.values(mean([x.prediction for x in each])))
+        for rule, each in results.items()
+    }
+    drawn = {rule: {k: s(draws) for k, s in scored.items()} for rule, scored in averaged.items()}
+    full = results.get(_AGAINST)
     rows = []
-    for rule, each in lived.items():
-        alone = [scores(task.said(x.said)) for x in each]
+    for rule, each in results.items():
+        single_seeds = [scores(task.values(x.prediction)) for x in each]
         cells = []
         for k in _SHOWN:
             low, high = bootstrap.interval(drawn[rule][k])
-            one = np.array([metrics.point(s[k], days) for s in alone])
+            points = np.array([metrics.point(s[k], days) for s in single_seeds])
             cells.append(
-                f"{metrics.point(whole[rule][k], days):+.3f} [{low:+.3f}, {high:+.3f}], "
-                f"one seed {one.mean():+.3f} ± {one.std(ddof=min(1, len(one) - 1)):.3f}"
+                f"{metrics.point(averaged[rule][k], days):+.3f} [{low:+.3f}, {high:+.3f}], "
+                f"one seed {points.mean():+.3f} ± {points.std(ddof=min(1, len(points) - 1)):.3f}"
             )
         forgot = np.array([x.forgotten for x in each])
         share = "–"
@@ -55,22 +59,22 @@ def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
                 f"{k}: {bootstrap.verdict(drawn[rule][k], drawn[_AGAINST][k], True)}"
                 for k in ("IC", "MCC")
             )
-        made, refused = (np.mean([getattr(x, w) for x in each]) for w in ("updates", "refused"))
+        updates, refused = (np.mean([getattr(x, w) for x in each]) for w in ("updates", "refused"))
         rows.append(
             [
                 rule,
                 *cells,
                 f"{forgot.mean():+.4f} ± {forgot.std(ddof=min(1, len(forgot) - 1)):.4f}",
-                f"{made:.0f}" + (f", {refused:.0f} refused" if refused else ""),
+                f"{updates:.0f}" + (f", {refused:.0f} refused" if refused else ""),
                 share,
                 _each(each),
                 verdicts,
             ]
         )
-    first, last = asked.target_day.min(), asked.target_day.max()
+    first, last = samples.target_day.min(), samples.target_day.max()
     title = (
-        f"{c.name}: {len(asked):,} samples, {first} to {last}; {len(next(iter(lived.values())))} "
-        "seed(s), 95 % intervals from a day-block bootstrap"
+        f"{config.name}: {len(samples):,} samples, {first} to {last}; "
+        f"{len(next(iter(results.values())))} seed(s), 95 % intervals from a day-block bootstrap"
     )
     columns = [
         "",
@@ -84,10 +88,10 @@ def grid(stream: Stream, lived: dict[str, list[Lived]]) -> Grid:
     return title, columns, rows
 
 
-def _each(lived: list[Lived]) -> str:
-    """What one update of a rule costs on average."""
-    updates = sum(x.updates for x in lived)
+def _each(results: list[StreamResult]) -> str:
+    """Mean cost of one update of a rule."""
+    updates = sum(x.updates for x in results)
     if not updates:
         return "–"
-    seconds, flops = (sum(getattr(x, what) for x in lived) for what in ("seconds", "flops"))
+    seconds, flops = (sum(getattr(x, what) for x in results) for what in ("seconds", "flops"))
     return f"{seconds / updates:.2g} s, {flops / updates:.2g}"

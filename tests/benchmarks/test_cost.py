@@ -60,7 +60,7 @@ def test_the_distilled_fusion_is_dearer_than_equal_weight(prepared: Path, tmp_pa
     assert rows["FLOPs of a step"].ratio > 1
     assert rows["memory of a step"].ratio > 1
     # Steps 20 to 69: bursts at 20 to 24 and 45 to 49, each fourth step of the others.
-    assert made.notes[0].startswith("φ, the fusion's weights, move in 20.0% of")
+    assert made.notes[0].startswith("The fusion weights are updated in 20.0% of")
     assert made.title.startswith("base against model.fusion=equal: 2 pairs, mesh data 1")
     assert made.notes[-1] == "Too few pairs for 95 %; give --pairs=6 or more."
     assert cost.for_screen(made).row_count == len(rows) == 10
@@ -81,7 +81,7 @@ def test_the_pipeline_is_timed_beside_the_step_it_feeds(prepared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "said"), [((1.0, 1.1), "yes"), ((1.2, 1.3), "no"), ((1.0, 1.2), "not told")]
+    ("interval", "said"), [((1.0, 1.1), "yes"), ((1.2, 1.3), "no"), ((1.0, 1.2), "undecided")]
 )
 def test_a_bar_is_reached_by_the_whole_interval(interval: tuple[float, float], said: str) -> None:
     row = cost.Measurement("step", sum(interval) / 2, interval, 1.15, 1.0, 1.0, "seconds")

@@ -94,15 +94,15 @@ def test_a_sound_output_is_passed_over() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.assign(up=0.5 + 0.001 * (f["up"] - 0.5)), "what is said of a sample is noise"),
+        (lambda f: f.assign(up=0.5 + 0.001 * (f["up"] - 0.5)), "single samples are noise"),
         (lambda f: f.assign(up=f["up"] / 2 + 0.45), "of the calls are up, though no 20 days"),
-        (lambda f: f.assign(up=np.where(f["up"] > 0.5, 0.95, 0.05)), "points surer than it is"),
+        (lambda f: f.assign(up=np.where(f["up"] > 0.5, 0.95, 0.05)), "points: overconfident"),
         (lambda f: f.assign(low_raw=f["low_raw"] / 2, high_raw=f["high_raw"] / 2),
          "the 90% interval covers 5"),
         (lambda f: f.assign(**{c: 2 * f[c] for c in ("q0.05", "q0.95")}),
          "the calibrated 90% interval covers 100.0%"),
         (lambda f: f.assign(log_volatility=f["log_volatility"] - 0.5),
-         "forecast volatility is -39% off on average: it learned a calmer market"),
+         "forecast volatility is -39% off on average: it learned a less volatile market"),
     ],
 )  # fmt: skip
 def test_an_odd_output_is_told(change: object, said: str) -> None:

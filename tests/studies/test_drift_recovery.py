@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import tiny_market
 
-from studies.streams.drift_recovery import KINDS, looked_back, planted
+from studies.streams.drift_recovery import KINDS, planted, recovery_of
 
 CHANGE = np.datetime64("2020-06-01")
 
@@ -38,12 +38,12 @@ def test_a_recovery_by_hand() -> None:
     sessions = np.arange("2020-01-01", "2020-04-10", dtype="datetime64[D]")  # a hundred
     accuracy = np.full(100, 0.7)
     accuracy[50:70] = 0.4
-    made = looked_back("abrupt", "incremental", accuracy, sessions, sessions[50])
+    made = recovery_of("abrupt", "incremental", accuracy, sessions, sessions[50])
     # 90 % of the advantage is .68: ten sessions have it from the 70th on, seen on the 80th.
     assert made.before == pytest.approx(0.7)
     assert made.lowest == pytest.approx(0.4)
     assert made.sessions == 30
     assert made.last == pytest.approx(0.7)
     gone = np.where(np.arange(100) < 50, 0.7, 0.4)
-    assert np.isnan(looked_back("abrupt", "never", gone, sessions, sessions[50]).sessions)
-    assert looked_back("none", "never", np.full(100, 0.7), sessions, sessions[50]).sessions == 0
+    assert np.isnan(recovery_of("abrupt", "never", gone, sessions, sessions[50]).sessions)
+    assert recovery_of("none", "never", np.full(100, 0.7), sessions, sessions[50]).sessions == 0

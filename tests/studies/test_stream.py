@@ -45,7 +45,7 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
     c = config(finetune__update_interval=10, finetune__retrain_interval=20, train__steps=20)
     whole = Stream(market, c, MESH, parent)
-    said = whole.live(rule, seed_folders(parent)[0])
+    said = whole.run(rule, seed_folders(parent)[0])
     cut = whole.sessions[34]
     later = market.session > cut
     changed = dataclasses.replace(
@@ -53,12 +53,14 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
         adj_close=np.where(later, market.adj_close[::-1], market.adj_close),
         channels=np.where(later[:, None], market.channels[::-1], market.channels),
     )
-    other = Stream(changed, c, MESH, parent).live(rule, seed_folders(parent)[0])
-    before = market.session[whole.asked.row] <= cut
+    other = Stream(changed, c, MESH, parent).run(rule, seed_folders(parent)[0])
+    before = market.session[whole.samples.row] <= cut
     np.testing.assert_array_equal(
-        said.said.value["direction"][before], other.said.value["direction"][before]
+        said.prediction.value["direction"][before], other.prediction.value["direction"][before]
     )
-    assert (said.said.value["direction"][~before] != other.said.value["direction"][~before]).any()
+    assert (
+        said.prediction.value["direction"][~before] != other.prediction.value["direction"][~before]
+    ).any()
     assert said.updates >= 2
     assert said.flops > 0
 
@@ -69,13 +71,13 @@ def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> No
     c = config(finetune__update_interval=5, finetune__steps=12, finetune__learning_rate=1e-2)
     folder = trained(turned, c, tmp_path / "run")
     stream = Stream(turned, c, MESH, folder)
-    late = stream.asked.target_day > np.datetime64("2020-10-01")
+    late = stream.samples.target_day > np.datetime64("2020-10-01")
 
     def right(rule: str) -> float:
-        lived = stream.kept(rule, seed_folders(folder)[0], tmp_path / "kept")
-        known = late & stream.asked.targets.mask["direction"][:, 0]
-        rose = stream.asked.targets.label["direction"][known, 0] == 1
-        return float(((lived.said.value["direction"][known, 0] > 0.5) == rose).mean())
+        lived = stream.cached(rule, seed_folders(folder)[0], tmp_path / "kept")
+        known = late & stream.samples.targets.mask["direction"][:, 0]
+        rose = stream.samples.targets.label["direction"][known, 0] == 1
+        return float(((lived.prediction.value["direction"][known, 0] > 0.5) == rose).mean())
 
     assert right("never update") < 0.3
     assert right("incremental") > 0.8
