@@ -31,10 +31,10 @@ def main(config: Config) -> None:
 
     from fusionjax.evaluate import coreset
     from fusionjax.parallel import mesh, processes
-    from fusionjax.train import loop, run, telemetry
+    from fusionjax.train import loop, telemetry
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
-    trainer = run.Trainer.from_config(config, mesh.make_mesh(config.mesh), coreset.rows)
+    trainer = coreset.trainer(config, mesh.make_mesh(config.mesh))
     trainer.describe()
     trainer.preflight(folder)
     stop, begun = loop.StopOnSignal(), time.perf_counter()

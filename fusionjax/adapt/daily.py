@@ -25,9 +25,10 @@ from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
+from fusionjax.evaluate import coreset
 from fusionjax.evaluate.forecast import forecast, merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
-from fusionjax.train.run import Trainer, audited_market
+from fusionjax.train.run import audited_market
 from fusionjax.train.telemetry import say
 
 SERVING, DONE = "serving.json", "done.json"
@@ -283,9 +284,7 @@ def _retrain(
     serving, market, folder = today.serving, today.market, today.folder / "update"
     holdout, until = holdout_of(market, config, read_info(serving).trained_until, day)
     splits = {**config.data.splits, _SPLIT: (str(first), str(until))}
-    trainer = Trainer.from_config(
-        config.override({"data.splits": splits, "train.split": _SPLIT}), mesh
-    )
+    trainer = coreset.trainer(config.override({"data.splits": splits, "train.split": _SPLIT}), mesh)
     trainer = dataclasses.replace(trainer, info=dataclasses.replace(trainer.info, watch=watch))
     for seed in seed_folders(serving):
         trainer.train(read_info(seed).config.seed, folder / seed.name, stop)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int64
 
 from fusionjax.config import Config
@@ -11,8 +12,19 @@ from fusionjax.data.store import Market
 from fusionjax.distill.coreset import choose, draw
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble, read_info
+from fusionjax.train.run import Trainer, audited_market
 
 RANDOM = "random"
+
+
+def trainer(config: Config, mesh: Mesh) -> Trainer:
+    """A trainer of the samples that ``config.train.coreset_fraction`` leaves.
+
+    Raises:
+      InputError: anything wrong with data, config, mesh or the run that chooses.
+    """
+    market, audited = audited_market(config)
+    return Trainer.on(market, audited, config, mesh, rows(config, market))
 
 
 def rows(config: Config, market: Market) -> Int64[np.ndarray, "K"] | None:

@@ -17,6 +17,7 @@ from fusionjax.data.samples import TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
+from fusionjax.errors import InputError
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
 from fusionjax.train.checkpoint import Checkpoints
@@ -77,26 +78,39 @@ class Trainer(Run):
     audit: Audit
 
     @staticmethod
-    def from_config(
-        config: Config,
-        mesh: Mesh,
-        coreset: Callable[[Config, Market], np.ndarray | None] = lambda *_: None,
-    ) -> "Trainer":
-        """Loads the data, fits the scaler on the training split and builds the program.
-
-        Args:
-          config: of the run.
-          mesh: to train on.
-          coreset: returns the rows of the market to train on; None for all.
+    def from_config(config: Config, mesh: Mesh) -> "Trainer":
+        """Loads and audits the data and trains on all its samples; see ``on``.
 
         Raises:
-          InputError: anything wrong with data, config or mesh.
+          InputError: anything wrong with data, config or mesh; or a coreset is wanted.
         """
-        market, audited = audited_market(config)
+        fraction = config.train.coreset_fraction
+        if fraction < 1:
+            raise InputError(
+                f"config.train.coreset_fraction is {fraction}: this command trains on all samples; "
+                "set it to 1"
+            )
+        return Trainer.on(*audited_market(config), config, mesh)
+
+    @staticmethod
+    def on(
+        market: Market, audited: Audit, config: Config, mesh: Mesh, rows: np.ndarray | None = None
+    ) -> "Trainer":
+        """Fits the scaler on the training split and builds the program.
+
+        Args:
+          market: the data.
+          audited: what the audit found in it.
+          config: of the run.
+          mesh: to train on.
+          rows: of the market, to train on; None for all of the split.
+
+        Raises:
+          InputError: anything wrong with config or mesh, or no sample is left.
+        """
         first, last = config.data.splits[config.train.split]
         days = samples.period(config, config.train.split)
         training_data = samples.training_data(market, config, *days, weights.meta_fraction(config))
-        rows = coreset(config, market)
         if rows is not None:
             training_data = training_data.only(rows)
         scaler = Scaler.fit(market, days[1])

@@ -100,7 +100,7 @@ def on(monkeypatch: pytest.MonkeyPatch, market: Market) -> Any:
 
     def ends(day: str, of: Market = market) -> None:
         cut, fit = known_at(of, day), Audit("tiny", [], {}, ())
-        for room in ("adapt.daily", "adapt.finetune", "train.run"):
+        for room in ("adapt.daily", "adapt.finetune", "train.run", "evaluate.coreset"):
             monkeypatch.setattr(f"fusionjax.{room}.audited_market", lambda _: (cut, fit))
 
     return ends

@@ -44,7 +44,7 @@ def test_one_seed_one_choice() -> None:
 
 def test_training_rows_are_thinned_before_and_in_the_meta_set(prepared: Path) -> None:
     c = small(seeing(SP500), prepared, train__coreset_fraction=0.5, train__coreset_by="random")
-    trainer = Trainer.from_config(c, make_mesh(c.mesh), coreset.rows)
+    trainer = coreset.trainer(c, make_mesh(c.mesh))
     training_data = trainer.training_data
     every = samples.split(trainer.market, c, "train")
     assert len(training_data.all) == round(0.5 * len(every))
@@ -56,10 +56,18 @@ def test_training_rows_are_thinned_before_and_in_the_meta_set(prepared: Path) ->
         assert training_data.inner.target_day.max() < training_data.meta.target_day.min()
 
 
+def test_a_command_without_a_coreset_refuses_to_train_on_all_samples_silently(
+    prepared: Path,
+) -> None:
+    c = small(seeing(SP500), prepared, train__coreset_fraction=0.5, train__coreset_by="random")
+    with pytest.raises(InputError, match="coreset_fraction is 0.5: this command trains on all"):
+        Trainer.from_config(c, make_mesh(c.mesh))
+
+
 def test_a_share_that_leaves_nothing_is_refused(prepared: Path) -> None:
     c = small(seeing(SP500), prepared, train__coreset_fraction=1e-9, train__coreset_by="random")
     with pytest.raises(InputError, match="train.coreset_fraction leaves 1 samples, none of them"):
-        Trainer.from_config(c, make_mesh(c.mesh), coreset.rows)
+        coreset.trainer(c, make_mesh(c.mesh))
 
 
 def test_a_folder_without_a_run_cannot_choose(prepared: Path, tmp_path: Path) -> None:
