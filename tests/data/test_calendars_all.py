@@ -212,6 +212,7 @@ def closes(code: str) -> pd.Series:
     return exchange.closes.dt.tz_convert(exchange.tz).dt.tz_localize(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", exchange_calendars.get_calendar_names(include_aliases=False))
 def test_every_exchange_opens_from_its_start_to_next_year(code: str) -> None:
     days = closes(code).index.to_numpy().astype("datetime64[D]")

@@ -16,6 +16,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_sample_is_weighed_shown_listed_and_restored(run: Path) -> None:
     given = ["--run=runs/demo/seed_0"]
     said = launch(run, "samples", "demo", *given, "--weigh=2000=.25")

@@ -39,7 +39,7 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         pytest.param("incremental + replay + gate", marks=pytest.mark.slow),
         pytest.param("two-sided adapter", marks=pytest.mark.slow),
-        "retrain",
+        pytest.param("retrain", marks=pytest.mark.slow),
     ],
 )
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:

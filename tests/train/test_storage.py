@@ -209,7 +209,7 @@ def test_a_full_disk_costs_the_save_and_not_the_checkpoint_before(
         f"""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))
-        app._guarded(lambda: t.train(0, Path({str(run)!r})))
+        app._reporting(lambda: t.train(0, Path({str(run)!r})))
         """,
     )
     assert done.returncode == 2, done.stderr
@@ -252,7 +252,7 @@ def test_a_folder_that_may_not_be_written_is_refused(prepared: Path, tmp_path: P
         import os
         if os.getuid() == 0:
             os.setresuid(65534, 65534, 65534)
-        app._guarded(lambda: t.train(0, Path({str(closed / "run")!r})))
+        app._reporting(lambda: t.train(0, Path({str(closed / "run")!r})))
         """,
     )
     assert done.returncode == 2, done.stdout + done.stderr
