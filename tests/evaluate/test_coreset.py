@@ -66,9 +66,7 @@ def test_a_command_without_a_coreset_refuses_to_train_on_all_samples_silently(
 
 def test_a_share_that_leaves_nothing_is_refused(prepared: Path) -> None:
     c = small(seeing(SP500), prepared, train__coreset_fraction=1e-9, train__coreset_by="random")
-    with pytest.raises(
-        InputError, match="train.coreset_fraction leaves 1 samples, but none before"
-    ):
+    with pytest.raises(InputError, match="coreset_fraction leaves 1 samples, but none before"):
         coreset.trainer(c, make_mesh(c.mesh))
 
 

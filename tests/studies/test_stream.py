@@ -34,14 +34,8 @@ def parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(market, config(), tmp_path_factory.mktemp("parent"))
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        pytest.param("incremental + replay + gate", marks=pytest.mark.slow),
-        pytest.param("two-sided adapter", marks=pytest.mark.slow),
-        pytest.param("retrain", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["incremental + replay + gate", "two-sided adapter", "retrain"])
 def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule: str) -> None:
     c = config(finetune__update_interval=10, finetune__retrain_interval=20, train__steps=20)
     whole = Stream(market, c, MESH, parent)
