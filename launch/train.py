@@ -2,7 +2,7 @@
 
 python launch/train.py --config=configs/demo.py
 python launch/train.py --config=configs/acl18.py --seeds=5
-python launch/train.py --config=configs/acl18.py --ladder    # sanity checks before a long training
+python launch/train.py --config=configs/acl18.py --sanity_checks    # before a long training
 A third of the samples: --config.train.coreset_fraction=.3 --config.train.coreset_by=runs/acl18
 """
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from fusionjax.train.run import Trainer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
-_LADDER = flags.DEFINE_bool("ladder", False, "Run the sanity checks instead of training")
+_SANITY_CHECKS = flags.DEFINE_bool(
+    "sanity_checks", False, "Instead of training, check that it can learn at all"
+)
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
 
 
 def main(config: Config) -> None:
-    if _LADDER.value:
-        climb(config)
+    if _SANITY_CHECKS.value:
+        check(config)
         return
     import psutil
 
@@ -72,17 +74,17 @@ def record(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: fl
         telemetry.say(f"training: {line}")
 
 
-def climb(config: Config) -> None:
+def check(config: Config) -> None:
     """Runs the sanity checks that should pass before a long training."""
     from fusionjax.evaluate import sanity_checks
     from fusionjax.parallel import mesh
     from fusionjax.train import run, telemetry
 
-    checks, devices = [], mesh.make_mesh(config.mesh)
-    for check in sanity_checks.run(run.audited_market(config)[0], config, devices):
-        checks.append(check)
-        telemetry.say(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.figure}")
-    sanity_checks.require_passed(checks)
+    results, devices = [], mesh.make_mesh(config.mesh)
+    for result in sanity_checks.run(run.audited_market(config)[0], config, devices):
+        results.append(result)
+        telemetry.say(f"{'pass' if result.passed else 'FAIL'}  {result.name}: {result.figure}")
+    sanity_checks.require_passed(results)
     telemetry.say(f"ready\nnext: python launch/train.py {app.config_flag()}")
 
 

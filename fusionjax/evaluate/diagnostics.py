@@ -98,7 +98,7 @@ def of_training(log: pd.DataFrame) -> list[str]:
     if len(loss) >= _WINDOW and loss[-quarter:].mean() > loss[:quarter].mean():
         lines.append(
             "the loss is no lower in the last quarter than in the first: nothing is learned, or "
-            "the learning rate is too high. Look: launch/train.py --ladder"
+            "the learning rate is too high. Look: launch/train.py --sanity_checks"
         )
     speed = np.log(log["steps_per_second"].to_numpy(float)[1:])  # the first row waits to compile
     slow = step[1:][_beyond(-speed)]

@@ -16,7 +16,6 @@ _FREE = (
     "model.remat",  # what is stored and what is recomputed: the same arithmetic
     "selection",
     "evaluate",
-    "ladder",
     "drift",
     "toy",
     # Copied into train.* when they take effect; replay_fraction is not.
