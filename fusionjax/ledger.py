@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from fusionjax import files
-from fusionjax.config import Config
+from fusionjax.config import Config, DataConfig
 from fusionjax.config.renamed import KEYS
 from fusionjax.errors import InputError
 from fusionjax.registry import HEADS
@@ -138,21 +138,19 @@ def read(folder: Path) -> list[Record]:
     return records
 
 
-def scored_before(records: list[Record], config: Config, split: str) -> list[Record]:
+def scored_before(records: list[Record], data: DataConfig, split: str) -> list[Record]:
     """Evaluations of the same period of the same source."""
-    period = (split, *config.data.splits[split])
+    period = (split, *data.splits[split])
     return [
         r
         for r in records
-        if r.kind == "evaluate"
-        and r.split == period
-        and r.config["data.source"] == config.data.source
+        if r.kind == "evaluate" and r.split == period and r.config["data.source"] == data.source
     ]
 
 
 def require_unread(records: list[Record], config: Config, split: str) -> None:
     """Raises InputError where a locked split was scored before."""
-    before = scored_before(records, config, split)
+    before = scored_before(records, config.data, split)
     if split in config.evaluate.locked and before:
         last = before[-1]
         raise InputError(

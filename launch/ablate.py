@@ -44,7 +44,7 @@ def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
     from fusionjax.train.telemetry import progress_bar
 
     config = merged(config, read_info(folder).config)
-    market = open_market(config)
+    market = open_market(config.data)
     run, scored = (
         Ensemble(folder, config, market),
         samples.split(market, config, config.evaluate.split),
@@ -57,7 +57,7 @@ def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
             worth = ablation.worth(
                 trainings, config, scored, _PLACEBOS.value, len(run.seeds), progress
             )
-            weight = ablation.fusion_weights(run, config, scored)
+            weight = ablation.fusion_weights(run, config.modalities, scored)
             tables["placebos"] = ablation.worth_table(list(worth), weight)
     return tables
 

@@ -36,7 +36,7 @@ def main(config: Config) -> None:
     config = merged(config, read_info(run).config)
     records, forced = ledger.read(Path(app.LEDGER.value)), _FORCE.value
     ledger.require_unread([] if forced else records, config, split)
-    market = open_market(config)
+    market = open_market(config.data)
     runs = {
         name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
         for name in (_RUN.value, *_ALSO.value)

@@ -29,8 +29,8 @@ def main(config: Config) -> None:
 
     run = Path(_RUN.value)
     config = merged(config, read_info(run).config)
-    market = open_market(config)
-    rows = [row_at(market, config, s, at) for s in _SYMBOL.value for at in _AT.value]
+    market = open_market(config.data)
+    rows = [row_at(market, config.data, s, at) for s in _SYMBOL.value for at in _AT.value]
     records = forecast(
         Ensemble(run, config, market), market, config, rows, frozenset(_WITHOUT.value)
     )

@@ -51,7 +51,7 @@ def main(config: Config | None) -> None:
     folder = Path(_RUN.value)
     info = read_info(folder)
     config = merged(config, info.config)
-    market = open_market(config)
+    market = open_market(config.data)
     windows = Windows(market, config, info.scaler)
     split = config.evaluate.split
     say(f"written to {run_page.write(folder, split, market, config, windows, records)}")

@@ -45,7 +45,7 @@ def run(config: Config, folder: Path) -> None:
     with Checkpoints(folder) as checkpoints:
         scaler, step = checkpoints.info().scaler, checkpoints.latest()
     entries = quarantine.read(folder)
-    windows = Windows(open_market(config), config, scaler)
+    windows = Windows(open_market(config.data), config, scaler)
     if _SHOW.value is not None:
         CONSOLE.print(pages.of_one(windows, windows.require(_SHOW.value), entries))
         return

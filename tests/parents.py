@@ -57,7 +57,7 @@ def telling(market: Market, change: str = "2100-01-01") -> Market:
 
 
 def trained(market: Market, c: Config, folder: Path) -> Path:
-    first, last = samples.period(c, "train")
+    first, last = samples.period(c.data, "train")
     windows = Windows(market, c, Scaler.fit(market, last))
     program = make_program(c, MESH, windows)
     learned = samples.training_data(market, c, first, last, 0.0)

@@ -238,7 +238,7 @@ def config(prepared: Path, **changes: object) -> Config:
 
 @pytest.fixture(scope="module")
 def market(prepared: Path) -> Market:
-    return open_market(config(prepared))
+    return open_market(config(prepared).data)
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def test_its_windows_are_as_announced_and_read_nothing_later(
     c = config(prepared)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64("2012-12-31")))
     rows = np.array([3, 500, 1000])
-    real = windows(rows, unlabelled(c, 3), np.ones(3, np.float32))
+    real = windows(rows, unlabelled(c.targets, 3), np.ones(3, np.float32))
     shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
     assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), dummy_batch(c, 3))
     assert real.present["averages"].tolist() == [False, True, True]
@@ -297,7 +297,9 @@ def test_it_is_trained_scored_updated_and_shown(
 ) -> None:
     c = config(prepared)
     ensemble = Ensemble(run, c, market)
-    (said,) = forecast(ensemble, market, c, [row_at(market, c, "SPX", "2014-06-30")], frozenset())
+    (said,) = forecast(
+        ensemble, market, c, [row_at(market, c.data, "SPX", "2014-06-30")], frozenset()
+    )
     assert set(said["modality_weight"]) == {"price", "averages"}
     assert list(read_info(run).config.targets) == [*HEADS.built_in, "span"], (
         "whose outputs are which"

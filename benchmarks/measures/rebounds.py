@@ -93,7 +93,7 @@ def _train(
     prediction = predict(
         program, state.ema_params, trainer.windows, after.row, config.train.global_batch_size
     )
-    scores, last = score(prediction, after, config), float(jnp.median(state.guard.losses))
+    scores, last = score(prediction, after, config.targets), float(jnp.median(state.guard.losses))
     loss = scores["log_loss"] + scores["volatility_mse"]
     return RunOutcome(name, accident, seed, loss, last, rebound.history.rollbacks)
 

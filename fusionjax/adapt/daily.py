@@ -280,7 +280,7 @@ def _retrain(
     today: _Session, config: Config, watch: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> promotion.PromotionDecision | None:
     """Trains the serving run's seeds from scratch, on all days but the gate's."""
-    first, day = samples.period(config, _SPLIT)
+    first, day = samples.period(config.data, _SPLIT)
     serving, market, folder = today.serving, today.market, today.folder / "update"
     holdout, until = holdout_of(market, config, read_info(serving).trained_until, day)
     splits = {**config.data.splits, _SPLIT: (str(first), str(until))}

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from fusionjax import files
 from fusionjax.adapt import promotion, replay
-from fusionjax.config import Config, require_same_task
+from fusionjax.config import Config, Heads, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.pipeline import Replay
 from fusionjax.data.samples import Samples, TrainingData
@@ -117,7 +117,7 @@ def material(
             f"{known}, the last one the parent knew, with a label known by {until}; wait for it, "
             "or lower finetune.promotion_sessions"
         )
-    _require_in_time(market, config, new, known, until)
+    _require_in_time(market, config.targets, new, known, until)
     if f.replay_fraction == 0:
         return Material(new, None, until)
     old = samples.between(market, config, first, known)
@@ -131,10 +131,10 @@ def material(
 
 
 def _require_in_time(
-    market: Market, config: Config, new: Samples, known: np.datetime64, until: np.datetime64
+    market: Market, heads: Heads, new: Samples, known: np.datetime64, until: np.datetime64
 ) -> None:
     """Asserts that every label became known after ``known`` and by ``until``."""
-    for name, head in config.targets.items():
+    for name, head in heads.items():
         for i, horizon in enumerate(head.horizons):
             end = market.session[new.row[new.targets.mask[name][:, i]] + horizon]
             assert ((end > known) & (end <= until)).all(), (
@@ -208,7 +208,7 @@ def finetune(
     f = config.finetune
     config = as_training(config)
     market, _ = audited_market(config)
-    _, until = samples.period(config, f.split)
+    _, until = samples.period(config.data, f.split)
     holdout, until = holdout_of(market, config, info.trained_until, until)
     data = material(market, config, (info.trained_from, info.trained_until), until)
     scaler = info.scaler

@@ -92,7 +92,9 @@ class DriftMonitor:
         profiles = {name: profile for name, (profile, _) in fitted.items()}
         distance = {f"content {name}": x for name, (_, x) in fitted.items()}
         varying = _varying(signals.inputs(market, config, known) | distance)
-        factor = _length_factor(len(varying), len(losses.judged(config)) + len(config.modalities))
+        factor = _length_factor(
+            len(varying), len(losses.judged(config.targets)) + len(config.modalities)
+        )
         detectors = DriftDetectors.from_reference(varying, d.detector, d.run_length * factor)
         return DriftMonitor(
             detectors, None, {}, _Reference(profiles, _settings(config.drift), until), until
@@ -205,7 +207,7 @@ def _shifted(
     market: Market, config: Config, info: RunInfo, trained: str, until: str
 ) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, float]]:
     """Each channel's robustness and shifts, and the shift of all inputs together."""
-    d, names = config.drift, signals.channels(config)
+    d, names = config.drift, signals.channels(config.modalities)
     reference = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
     recent = signals.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
     old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (reference, recent))

@@ -39,7 +39,7 @@ def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     Raises:
       InputError: there is none.
     """
-    name = next(iter(losses.judged(config)))
+    name = next(iter(losses.judged(config.targets)))
     days = np.unique(samples.target_day[samples.targets.mask[name][:, 0]])
     if not len(days):
         raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Modalities
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
@@ -27,9 +27,9 @@ def sessions(market: Market, after: str, until: str) -> Shaped[np.ndarray, "days
     return days[(days > np.datetime64(after, "D")) & (days <= np.datetime64(until, "D"))]
 
 
-def channels(config: Config) -> list[str]:
+def channels(modalities: Modalities) -> list[str]:
     """The numeric channels of all modalities, each once."""
-    return list(dict.fromkeys(c for m in config.modalities.values() for c in m.channel_names))
+    return list(dict.fromkeys(c for m in modalities.values() for c in m.channel_names))
 
 
 def inputs(
@@ -121,7 +121,7 @@ def outputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"], predict: Predict
 ) -> dict[str, Float[np.ndarray, "days"]]:
     """Losses by the session in which their label became known, weights by that of the forecast."""
-    ends = {h.loss_title: h.horizons[0] for h in losses.judged(config).values()}
+    ends = {h.loss_title: h.horizons[0] for h in losses.judged(config.targets).values()}
     names = [*(f"error: {k}" for k in ends), *(f"weight {m}" for m in config.modalities)]
     series = {name: np.full(len(days), np.nan) for name in names}
     if not len(days):

@@ -42,8 +42,10 @@ __all__ = [
     "EvaluateConfig",
     "FinetuneConfig",
     "GuardConfig",
+    "Heads",
     "LossConfig",
     "MeshConfig",
+    "Modalities",
     "ModelConfig",
     "SelectionConfig",
     "SweepConfig",
@@ -55,6 +57,9 @@ __all__ = [
     "resolve",
 ]
 
+Heads = dict[str, Any]  # of heads.base.Head, by name: ``Config.targets``
+Modalities = dict[str, Any]  # of modalities.base.Modality, by name: ``Config.modalities``
+
 _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 
@@ -65,12 +70,10 @@ class Config:
     name: str = key("base", "names the run folder: runs/NAME")
     seed: int = key(0, "of parameters, sampling order and dropout")
     data: DataConfig = DataConfig()
-    # Of modalities.base.Modality.
-    modalities: dict[str, Any] = key(
+    modalities: Modalities = key(
         {}, "an entry a modality, by a name of your own: its kind and the keys of that kind"
     )
-    # Of heads.base.Head.
-    targets: dict[str, Any] = dataclasses.field(
+    targets: Heads = dataclasses.field(
         default_factory=lambda: {name: HEADS[name]() for name in HEADS.built_in},
         metadata={"doc": "an entry a head, by its name; their order is that of the outputs"},
     )

@@ -228,7 +228,7 @@ def evaluation_batches(
     rows: np.ndarray, windows: Windows, batch_size: int, hidden: frozenset[str] = frozenset()
 ) -> Iterator[Batch]:
     """Every row once, in order and without labels; padding rows at the end have weight 0."""
-    targets = unlabelled(windows.config, batch_size)
+    targets = unlabelled(windows.config.targets, batch_size)
     for at, weight in _pages(len(rows), batch_size):
         yield windows(rows[at], targets, weight, hidden)
 

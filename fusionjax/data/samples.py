@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
-from fusionjax.config import Config
+from fusionjax.config import Config, DataConfig, Heads
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.types import Targets
@@ -34,7 +34,7 @@ class Samples:
 
     def and_unlabelled(self, config: Config, rows: Int64[np.ndarray, "K"]) -> "Samples":
         """These samples, then one for each of ``rows``, whose labels are unknown and masked."""
-        count, masked = len(rows), unlabelled(config, len(rows))
+        count, masked = len(rows), unlabelled(config.targets, len(rows))
         return Samples(
             np.concatenate([self.row, rows]),
             np.concatenate([self.target_day, np.full(count, np.datetime64("NaT", "D"))]),
@@ -138,9 +138,9 @@ def join_targets(a: Targets, b: Targets) -> Targets:
     return Targets(label, mask)
 
 
-def period(config: Config, name: str) -> tuple[np.datetime64, np.datetime64]:
+def period(data: DataConfig, name: str) -> tuple[np.datetime64, np.datetime64]:
     """First and last day of a split."""
-    first, last = config.data.splits[name]
+    first, last = data.splits[name]
     return np.datetime64(first, "D"), np.datetime64(last, "D")
 
 
@@ -150,7 +150,7 @@ def split(market: Market, config: Config, name: str) -> Samples:
     Raises:
       InputError: no sample falls into the split.
     """
-    first, last = period(config, name)
+    first, last = period(config.data, name)
     samples = between(market, config, first, last)
     if not len(samples):
         raise InputError(
@@ -192,17 +192,17 @@ def matured(market: Market, config: Config, after: np.datetime64, until: np.date
     return dataclasses.replace(samples, targets=Targets(samples.targets.label, mask)).take(keep)
 
 
-def unlabelled(config: Config, count: int) -> Targets:
+def unlabelled(heads: Heads, count: int) -> Targets:
     """Targets of samples whose future is unknown: all masked."""
-    shapes = {name: (count, len(head.horizons)) for name, head in config.targets.items()}
+    shapes = {name: (count, len(head.horizons)) for name, head in heads.items()}
     return Targets(
-        {name: np.zeros(shape, config.targets[name].dtype) for name, shape in shapes.items()},
+        {name: np.zeros(shape, heads[name].dtype) for name, shape in shapes.items()},
         {name: np.zeros(shape, bool) for name, shape in shapes.items()},
     )
 
 
 def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime64) -> Targets:
-    targets = unlabelled(config, len(rows))
+    targets = unlabelled(config.targets, len(rows))
     for name, head in config.targets.items():
         for i, horizon in enumerate(head.horizons):
             label, known = head.labels(market, rows, horizon, last)

@@ -135,7 +135,7 @@ class Windows:
 
     def one(self, row: int) -> Batch:
         """One sample without its labels."""
-        return self(np.array([row]), unlabelled(self.config, 1), np.ones(1, np.float32))
+        return self(np.array([row]), unlabelled(self.config.targets, 1), np.ones(1, np.float32))
 
 
 def dummy_batch(config: Config, rows: int) -> Batch:
@@ -143,7 +143,7 @@ def dummy_batch(config: Config, rows: int) -> Batch:
     return Batch(
         inputs={name: m.dummy(config, rows) for name, m in config.modalities.items()},
         present={name: np.zeros(rows, bool) for name in config.modalities},
-        targets=unlabelled(config, rows),
+        targets=unlabelled(config.targets, rows),
         log_scale=np.zeros(rows, np.float32),
         weight=np.zeros(rows, np.float32),
         sample_id=np.zeros(rows, np.int32),

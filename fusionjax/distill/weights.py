@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from fusionjax.config import Config
+from fusionjax.config import Config, DistillConfig
 from fusionjax.registry import FUSIONS
 
 
@@ -71,24 +71,24 @@ def is_update_step(config: Config, step: Int[Array, ""] | int) -> Bool[Array, ""
     return (since >= 0) & updates & (step < refit_start(config))
 
 
-def only_learned(grads: Any, config: Config) -> Any:
+def only_learned(grads: Any, distill: DistillConfig) -> Any:
     """Gradients of φ with those of unlearned parts set to zero, so that Adam never changes them."""
-    return {k: g * jnp.float32(k in config.distill.learned) for k, g in grads.items()}
+    return {k: g * jnp.float32(k in distill.learned) for k, g in grads.items()}
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
+def optimiser(distill: DistillConfig) -> optax.GradientTransformation:
     """Adam for φ; its state is part of the run's state."""
-    return optax.adam(config.distill.learning_rate)
+    return optax.adam(distill.learning_rate)
 
 
-def penalty(phi: Any, config: Config, meta_sessions: float) -> Float[Array, ""]:
+def penalty(phi: Any, distill: DistillConfig, meta_sessions: float) -> Float[Array, ""]:
     """The penalty on modality weights, and a prior that pulls φ toward plain fusion.
 
     Step 2 of docs/fusion.md. Penalties are in nats of the meta loss. The prior is Gaussian; its
     strength falls with the number of *sessions* in the meta set: the stocks of one day share their
     noise and count as one.
     """
-    d = config.distill
+    d = distill
     cost = d.modality_penalty * jax.nn.sigmoid(phi["modality"]).sum()
     prior = (phi["modality"] ** 2).sum() / 8 + (phi["rater"] ** 2).sum() / 2 + phi["joint"] ** 2 / 8
     return cost + jnp.float32(d.prior_strength / max(meta_sessions, 1.0)) * prior

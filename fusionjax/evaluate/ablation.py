@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from rich.progress import Progress
 
 from fusionjax import files
-from fusionjax.config import Config
+from fusionjax.config import Config, Modalities
 from fusionjax.data.samples import Samples, TrainingData, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
@@ -126,7 +126,7 @@ class Trainings:
     def __init__(
         self, market: Market, config: Config, mesh: Mesh, scored: Samples, folder: Path
     ) -> None:
-        first, last = period(config, config.train.split)
+        first, last = period(config.data, config.train.split)
         self._market, self._config, self._mesh, self._folder = market, config, mesh, folder
         self._scored, self._scaler = scored, Scaler.fit(market, last)
         self._training_data: TrainingData = training_data(
@@ -251,16 +251,14 @@ def worth_table(results: list[Worth], weight: dict[str, tuple[float, float]]) ->
 
 
 def fusion_weights(
-    run: Ensemble, config: Config, scored: Samples
+    run: Ensemble, modalities: Modalities, scored: Samples
 ) -> dict[str, tuple[float, float]]:
     """Mean fusion weight where present, and its standard deviation over seeds."""
     each = np.stack([p.modality_weight for p in run.predict_each(scored.row)]).astype(float)
     each = np.where(each > 0, each, np.nan)
     by_seed = np.nanmean(each, axis=1)
     spread = by_seed.std(0, ddof=1) if len(by_seed) > 1 else np.full(by_seed.shape[1], np.nan)
-    return {
-        m: (float(by_seed[:, i].mean()), float(spread[i])) for i, m in enumerate(config.modalities)
-    }
+    return {m: (float(by_seed[:, i].mean()), float(spread[i])) for i, m in enumerate(modalities)}
 
 
 def _intervals(rise: dict[str, tuple[float, float, float]]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax import files, ledger
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -89,7 +89,7 @@ def evaluate(
     started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
     info = first.info
-    start, last = period(config, split)
+    start, last = period(config.data, split)
     untrained = np.datetime64(info.trained_until, "D") + 1
     samples = between(market, config, min(start, untrained), last)
     inside = samples.target_day >= start
@@ -122,8 +122,8 @@ def evaluate(
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
-    lines.append(_of_trials(scored_before(records, config, split), name, daily))
-    lines += scoring.leak_alarms(tables, config)
+    lines.append(_of_trials(scored_before(records, config.data, split), name, daily))
+    lines += scoring.leak_alarms(tables, config.targets)
     suffix = f"{split}{'_subset' if options.subset else ''}"
     scores = Scores(f"scores_{suffix}", lines, tables)
     record = ledger.record(
@@ -143,17 +143,17 @@ def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dic
     Raises:
       InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
     """
-    require_answered(new.scores, config)
+    require_answered(new.scores, config.evaluate)
     new.scores.save(folder)
     new.outcomes.save(folder)
     ledger.append(records, new.record)
     return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
-def require_answered(scores: Scores, config: Config) -> None:
+def require_answered(scores: Scores, settings: EvaluateConfig) -> None:
     """Raises InputError for a leak alarm without an ``evaluate.leak_alarm_override``."""
     alarms = [line for line in scores.headline if line.startswith("LEAK ALARM")]
-    if alarms and not config.evaluate.leak_alarm_override.strip():
+    if alarms and not settings.leak_alarm_override.strip():
         raise InputError(
             f"{alarms[0]}. No result was written; once you know why it is true, say so: "
             '--config.evaluate.leak_alarm_override="the reason"'

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax import files
-from fusionjax.config import Config, require_same_task
+from fusionjax.config import Config, DataConfig, require_same_task
 from fusionjax.data.samples import between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -23,12 +23,12 @@ _VALID_DAYS = 5
 _RECENT = 520  # sessions whose matured labels calibrate a forecast
 
 
-def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
+def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
     """The last bar of ``symbol`` whose decision time is not after ``at``.
 
     Args:
       market: the data.
-      config: for the history a sample needs.
+      data: for the history a sample needs.
       symbol: as in the data.
       at: a date (its end, UTC) or an ISO timestamp (UTC unless it carries a zone).
 
@@ -51,7 +51,7 @@ def row_at(market: Market, config: Config, symbol: str, at: str) -> int:
     rows = np.flatnonzero(market.symbol == market.symbols.index(symbol))
     times = market.decision_time[rows]
     position = int(np.searchsorted(times, moment.timestamp(), side="right")) - 1
-    first = min(config.data.min_history, len(rows) - 1)
+    first = min(data.min_history, len(rows) - 1)
     too_late = position >= 0 and moment.timestamp() - times[position] > _VALID_DAYS * 86400
     if position < first or too_late:
         raise InputError(

@@ -6,7 +6,7 @@ Updates, modalities and drift are judged by these: each head's proper loss at it
 import numpy as np
 from jaxtyping import Float
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples
 from fusionjax.evaluate.inference import Prediction
 from fusionjax.heads.base import Head
@@ -14,9 +14,9 @@ from fusionjax.scores import bootstrap
 from fusionjax.scores.bootstrap import Draws
 
 
-def judged(config: Config) -> dict[str, Head]:
+def judged(heads: Heads) -> dict[str, Head]:
     """The heads with a ``loss_title``; their losses judge a model."""
-    return {name: head for name, head in config.targets.items() if head.loss_title}
+    return {name: head for name, head in heads.items() if head.loss_title}
 
 
 def sample_losses(
@@ -24,7 +24,7 @@ def sample_losses(
 ) -> dict[str, Float[np.ndarray, "S"]]:
     """The loss of each sample, by the titles of ``judged`` heads; NaN without a label."""
     t, losses = samples.targets, {}
-    for name, head in judged(config).items():
+    for name, head in judged(config.targets).items():
         loss = head.sample_loss(forecast.value[name][:, 0], t.label[name][:, 0])
         losses[head.loss_title] = np.where(t.mask[name][:, 0], loss, np.nan)
     return losses
@@ -41,7 +41,7 @@ def rise(
     Both hold the losses of one training a dict; blocks of days and trainings are resampled.
     """
     days, day = np.unique(scored.target_day, return_inverse=True)
-    horizon = max(head.horizons[0] for head in judged(config).values())
+    horizon = max(head.horizons[0] for head in judged(config.targets).values())
     draws = Draws.of_days(len(days), horizon, config)
     rng = np.random.default_rng(0)
     rises = {}

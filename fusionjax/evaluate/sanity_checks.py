@@ -133,7 +133,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     for factor in _RATES:
         rate = config.train.learning_rate * factor
         scores = Selection(market, small.override({"train.learning_rate": rate}), mesh).scores(0)
-        objectives[factor] = objective(scores, config)
+        objectives[factor] = objective(scores, config.targets)
     best = min(objectives, key=lambda k: objectives[k] if np.isfinite(objectives[k]) else np.inf)
     listed = ", ".join(f"{v:.4f} at × {k:g}" for k, v in objectives.items())
     finite = bool(np.isfinite(list(objectives.values())).all())
@@ -148,7 +148,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
 
 
 def _windows(market: Market, config: Config) -> Windows:
-    _, last = period(config, config.train.split)
+    _, last = period(config.data, config.train.split)
     return Windows(market, config, Scaler.fit(market, last))
 
 

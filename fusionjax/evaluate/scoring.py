@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -181,19 +181,19 @@ def table(
     )
 
 
-def leak_alarms(tables: list[TargetTable], config: Config) -> list[str]:
+def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
     """One line for each score of the first row that suggests leakage."""
     return [
         f"LEAK ALARM: {figure}; find what knows the future before believing it"
         for t in tables
-        for figure in config.targets[t.target].alarms(t.rows[0].values, t.rows[0].spread)
+        for figure in heads[t.target].alarms(t.rows[0].values, t.rows[0].spread)
     ]
 
 
 def _require_days(task: Task, scored: Samples, config: Config) -> None:
     days = len(np.unique(scored.target_day[task.keep]))
     horizon = task.head.horizons[0]
-    block = bootstrap.block_days(horizon, config)
+    block = bootstrap.block_days(horizon, config.evaluate)
     if days < _MIN_BLOCKS * block:
         raise InputError(
             f"config.data.splits.{config.evaluate.split}: {days} days with a known "

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jax.sharding import Mesh
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples, between, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
@@ -51,23 +51,23 @@ def folds(
     return [(samples.take(fold.train), samples.take(fold.test)) for fold in chosen]
 
 
-def objective(scores: dict[str, float], config: Config) -> float:
+def objective(scores: dict[str, float], heads: Heads) -> float:
     """The loss by which settings are chosen: the heads' ``fold_loss``, weighted as in training."""
-    heads = (h for h in config.targets.values() if h.fold_loss[0])
-    return sum((h.weight * scores[h.fold_loss[0]] for h in heads), 0.0)
+    judged = (h for h in heads.values() if h.fold_loss[0])
+    return sum((h.weight * scores[h.fold_loss[0]] for h in judged), 0.0)
 
 
-def objective_in_words(config: Config) -> str:
+def objective_in_words(heads: Heads) -> str:
     """``objective`` as a formula, for a page."""
-    heads = (h for h in config.targets.values() if h.fold_loss[0])
-    return " + ".join(f"{h.weight:g} × {h.fold_loss[1]}" for h in heads)
+    judged = (h for h in heads.values() if h.fold_loss[0])
+    return " + ".join(f"{h.weight:g} × {h.fold_loss[1]}" for h in judged)
 
 
 class Selection:
     """Trains one setting on every fold; compiles once for each length of the meta set."""
 
     def __init__(self, market: Market, config: Config, mesh: Mesh) -> None:
-        first, last = period(config, config.train.split)
+        first, last = period(config.data, config.train.split)
         self._market, self._config, self._mesh, self._first = market, config, mesh, first
         self._folds = folds(market, config, first, last)
         self._programs: dict[int, Program] = {}
@@ -95,13 +95,15 @@ class Selection:
         program = self._programs[meta]
         state = fit(Run(config, windows, program, label), training)
         size = config.train.global_batch_size
-        return score(predict(program, state.ema_params, windows, after.row, size), after, config)
+        return score(
+            predict(program, state.ema_params, windows, after.row, size), after, config.targets
+        )
 
 
-def score(prediction: Prediction, samples: Samples, config: Config) -> dict[str, float]:
+def score(prediction: Prediction, samples: Samples, heads: Heads) -> dict[str, float]:
     """The heads' ``fold_scores`` at the first horizon."""
     scores: dict[str, float] = {}
-    for name, head in config.targets.items():
+    for name, head in heads.items():
         label, mask = samples.targets.label[name][:, 0], samples.targets.mask[name][:, 0]
         scores |= head.fold_scores(prediction.value[name][mask, 0], label[mask])
     return scores

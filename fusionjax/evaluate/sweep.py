@@ -85,7 +85,7 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
             # Weighed as in the base config, the same for all settings.
             record = dataclasses.replace(
                 planned,
-                metrics={_OBJECTIVE: objective(scores, config), **scores},
+                metrics={_OBJECTIVE: objective(scores, config.targets), **scores},
                 cost={"seconds": time.perf_counter() - started},
             )
             ledger.append(folder, record)

@@ -1,15 +1,10 @@
 """Decodes the outputs of a fusion, which holds the heads' parameters, to their forecasts."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads
 from fusionjax.types import Outcome
-
-Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
 
 def output_size(heads: Heads) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 from jax.sharding import AxisType, Mesh
 
-from fusionjax.config import Config, MeshConfig
+from fusionjax.config import MeshConfig, TrainConfig
 from fusionjax.errors import InputError
 
 AXES = ("data", "fsdp", "tensor")
@@ -59,15 +59,15 @@ def axes(mesh: Mesh) -> str:
     return " × ".join(f"{name} {size}" for name, size in mesh.shape.items())
 
 
-def check_batch(config: Config, mesh: Mesh) -> None:
+def check_batch(train: TrainConfig, mesh: Mesh) -> None:
     """Raises InputError unless every microbatch splits evenly over the mesh's batch axes."""
     parts = math.prod(mesh.shape[a] for a in BATCH_AXES)
-    micro = config.train.global_batch_size // config.train.grad_accum_steps
+    micro = train.global_batch_size // train.grad_accum_steps
     if micro % parts:
-        nearest = max(parts, round(micro / parts) * parts) * config.train.grad_accum_steps
+        nearest = max(parts, round(micro / parts) * parts) * train.grad_accum_steps
         raise InputError(
-            f"config.train: global_batch_size {config.train.global_batch_size} in "
-            f"{config.train.grad_accum_steps} microbatch(es) gives {micro} rows, which do not "
+            f"config.train: global_batch_size {train.global_batch_size} in "
+            f"{train.grad_accum_steps} microbatch(es) gives {micro} rows, which do not "
             f"divide over data {mesh.shape['data']} × fsdp {mesh.shape['fsdp']} = {parts} devices; "
             f"set global_batch_size to {nearest}"
         )

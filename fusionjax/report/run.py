@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import ledger
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads, Modalities
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -65,21 +65,21 @@ def write(
                 _anomalies(folder)),
         Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
                 f"where the price {horizon} session(s) later was expected, by "
-                "the calibrated interval.", [_prices(rows, market, config)]),
+                "the calibrated interval.", [_prices(rows, market, config.targets)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
-                "points of what is traded.", _curves("Capital", rows, market, config)),
+                "points of what is traded.", _curves("Capital", rows, market, config.targets)),
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
                 "their interval; error when only the most confident forecasts are used.",
-                _curves("Calibration", rows, market, config)),
+                _curves("Calibration", rows, market, config.targets)),
         Section("Fusion weights", "Mean weight of each modality where it was present.",
-                _weights(rows, config)),
+                _weights(rows, config.modalities)),
         Section("Contributions", "The fusion's own diagnosis on the latest training rows, "
                 "after modality selection; bars are the first seed's.",
                 _contributions(list(trainings))),
         Section("Training", "Of every seed.", _training(trainings)),
         Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
                 "distance), and the log loss over time.",
-                _drift(folder) + _curves("Drift", rows, market, config)),
+                _drift(folder) + _curves("Drift", rows, market, config.targets)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", [_cases(rows, market, config, windows)]),
         Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
@@ -162,8 +162,8 @@ def _tables(scores: Scores) -> list[Markup]:
     return parts
 
 
-def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
-    levels = config.targets["returns"].quantiles
+def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> Markup:
+    levels = heads["returns"].quantiles
     low, high = (f"q{q:g}" for q in (levels[0], levels[-1]))
     panels, past = {}, {}
     for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
@@ -181,10 +181,10 @@ def _prices(rows: pd.DataFrame, market: Market, config: Config) -> Markup:
     return charts.prices(panels, past)
 
 
-def _curves(section: str, rows: pd.DataFrame, market: Market, config: Config) -> list[Markup]:
+def _curves(section: str, rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
     """The heads' curves of one section."""
     parts = []
-    for head in config.targets.values():
+    for head in heads.values():
         for c in head.curves(rows, market):
             if c.section == section:
                 title = Markup("<h3>{}</h3>").format(c.title) if c.title else Markup("")
@@ -192,8 +192,8 @@ def _curves(section: str, rows: pd.DataFrame, market: Market, config: Config) ->
     return parts
 
 
-def _weights(rows: pd.DataFrame, config: Config) -> list[Markup]:
-    names = list(config.modalities)
+def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
+    names = list(modalities)
     present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
     daily = present.groupby(rows["target_day"]).mean()
     when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
@@ -258,7 +258,7 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
     wrong = known[(known["up"] > 0.5) != (known["rose"] > 0.5)]
     worst = wrong.assign(sure=(wrong["up"] - 0.5).abs()).nlargest(_CASES, "sure")
     at = worst["row"].to_numpy(np.int64)
-    batch = windows(at, unlabelled(config, len(at)), np.ones(len(at), np.float32))
+    batch = windows(at, unlabelled(config.targets, len(at)), np.ones(len(at), np.float32))
     cards = []
     for i, case in enumerate(worst.to_dict("records")):
         row = int(at[i])
@@ -315,7 +315,7 @@ def _image(pixels: np.ndarray, name: str) -> Markup:
 
 
 def _neighbours(records: list[ledger.Record], config: Config, split: str) -> list[Markup]:
-    before = ledger.scored_before(records, config, split)
+    before = ledger.scored_before(records, config.data, split)
     if not before:
         return [Markup("<p>None.</p>")]
     return [page.table(ledger.table(before), 40)]

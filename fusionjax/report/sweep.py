@@ -26,8 +26,9 @@ def write(config: Config, points: list[Point], folder: Path) -> Path:
     sections.append(
         page.Section(
             "Points, best first",
-            f"The objective, {objective_in_words(config)}, on {config.selection.folds} folds "
-            f"({config.selection.scheme}) inside the split {config.train.split}; mean over seeds.",
+            f"The objective, {objective_in_words(config.targets)}, on "
+            f"{config.selection.folds} folds ({config.selection.scheme}) inside the split "
+            f"{config.train.split}; mean over seeds.",
             [page.table(table(points), _ROWS)],
         )
     )

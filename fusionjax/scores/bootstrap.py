@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 
 _LEVEL, _POWER = 0.95, 0.8
 
@@ -42,7 +42,7 @@ class Draws:
     @staticmethod
     def of_days(days: int, horizon: int, config: Config) -> "Draws":
         """``evaluate.bootstrap_samples`` runs, in blocks no shorter than a label's ``horizon``."""
-        block, count = block_days(horizon, config), config.evaluate.bootstrap_samples
+        block, count = block_days(horizon, config.evaluate), config.evaluate.bootstrap_samples
         return Draws.blocks(days, block, count)
 
     @functools.cached_property
@@ -77,9 +77,9 @@ class ByDay:
         return float(values[keep].mean()), *interval(drawn, self.level)
 
 
-def block_days(horizon: int, config: Config) -> int:
+def block_days(horizon: int, settings: EvaluateConfig) -> int:
     """Days resampled together: at least the horizon, within which labels overlap."""
-    return max(config.evaluate.block_sessions, horizon)
+    return max(settings.block_sessions, horizon)
 
 
 # A metric of one forecast as a function of which days are drawn: one value a resampling.

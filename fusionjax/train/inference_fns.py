@@ -47,7 +47,7 @@ def sample_losses(
     fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
     labels = hard(batch.targets, config.targets)
     losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config)
-    return weigh(losses, config) * batch.weight, fused
+    return weigh(losses, config.targets) * batch.weight, fused
 
 
 def make_diagnosis(

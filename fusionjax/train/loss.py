@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Heads
 from fusionjax.models.heads import decode
 from fusionjax.types import Batch, Labels, Outcome
 
@@ -17,7 +17,7 @@ def label_counts(batch: Batch) -> Metrics:
 
 
 def row_losses(
-    outcome: Outcome, labels: Labels, batch: Batch, config: Config
+    outcome: Outcome, labels: Labels, batch: Batch, heads: Heads
 ) -> dict[str, Float[Array, "B"]]:
     """Each sample's loss in each head, summed over horizons; 0 where the label is unknown.
 
@@ -25,7 +25,7 @@ def row_losses(
     """
     losses = {
         name: head.loss(outcome[name], labels[name], batch.log_scale)
-        for name, head in config.targets.items()
+        for name, head in heads.items()
     }
     masks = batch.targets.mask
     return {name: jnp.where(masks[name], loss, 0.0).sum(-1) for name, loss in losses.items()}
@@ -39,7 +39,7 @@ def output_losses(
     config: Config,
 ) -> dict[str, Float[Array, "B"]]:
     """``row_losses`` of a fusion's, or one expert's, outputs."""
-    return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config)
+    return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config.targets)
 
 
 def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metrics) -> Metrics:
@@ -47,6 +47,6 @@ def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metri
     return {k: jnp.sum(v * batch.weight) / jnp.maximum(total[k], 1.0) for k, v in losses.items()}
 
 
-def weigh(losses: dict[str, Float[Array, "*rows"]], config: Config) -> Float[Array, "*rows"]:
+def weigh(losses: dict[str, Float[Array, "*rows"]], heads: Heads) -> Float[Array, "*rows"]:
     """The weighted sum over heads, in the config's order."""
-    return sum((losses[k] * head.weight for k, head in config.targets.items()), jnp.zeros(()))
+    return sum((losses[k] * head.weight for k, head in heads.items()), jnp.zeros(()))

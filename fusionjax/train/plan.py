@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fusionjax import files
-from fusionjax.config import Config
+from fusionjax.config import Config, MeshConfig
 from fusionjax.data.windows import dummy_batch
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
@@ -138,17 +138,17 @@ def scaled(config: Config, devices: int | str) -> Config:
             f"--devices: {devices!r} is no multiple of {inside}, the devices of a replica "
             f"(config.mesh.fsdp × tensor); give for example {inside},{8 * inside}"
         )
-    rows = config.train.global_batch_size * count // (_replicas(config) * inside)
+    rows = config.train.global_batch_size * count // (_replicas(config.mesh) * inside)
     return config.override({"mesh.data": count // inside, "train.global_batch_size": rows})
 
 
-def _replicas(config: Config) -> int:
-    if config.mesh.data < 1:
+def _replicas(mesh: MeshConfig) -> int:
+    if mesh.data < 1:
         raise InputError(
-            f"config.mesh.data is {config.mesh.data}, which takes all devices; a plan needs a "
+            f"config.mesh.data is {mesh.data}, which takes all devices; a plan needs a "
             "number of replicas, for example --config.mesh.data=8"
         )
-    return config.mesh.data
+    return mesh.data
 
 
 def state_bytes(config: Config) -> float:
@@ -164,7 +164,7 @@ def make_plan(config: Config, gpu: Gpu) -> Plan:
       InputError: the compiler is not installed, or batch or parameters do not divide.
     """
     m = config.mesh
-    count = _replicas(config) * m.fsdp * m.tensor
+    count = _replicas(config.mesh) * m.fsdp * m.tensor
     nodes = math.ceil(count / gpu.per_node)
     mesh = make_mesh(m, absent_devices(gpu, nodes)[:count])
     program = Program(config, mesh, dummy_batch(config, 1), _META_SESSIONS)

@@ -58,7 +58,7 @@ class Program:
         *,
         parented: bool = False,
     ) -> None:
-        check_batch(config, mesh)
+        check_batch(config.train, mesh)
         self.parented = parented
         self.mesh, self._config, self._sessions = mesh, config, float(meta_sessions)
         self._example = jax.tree.map(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from fusionjax.config import Config
+from fusionjax.config import Config, DataConfig
 from fusionjax.data import audit, prepare, samples, store
 from fusionjax.data.audit import Audit
 from fusionjax.data.pipeline import evaluation_batches
@@ -30,10 +30,10 @@ from fusionjax.train.state import TrainState
 from fusionjax.train.telemetry import progress_bar, say
 
 
-def open_market(config: Config) -> Market:
+def open_market(data: DataConfig) -> Market:
     """The prepared data of a config; prepares it first if needed."""
     with processes.first_alone(), progress_bar() as progress:
-        folder = prepare.prepare(config.data, progress)
+        folder = prepare.prepare(data, progress)
     return store.load(folder)
 
 
@@ -43,7 +43,7 @@ def audited_market(config: Config) -> tuple[Market, Audit]:
     Raises:
       InputError: it is not fit to train on.
     """
-    market = open_market(config)
+    market = open_market(config.data)
     audited = audit.audit(market, config)
     audited.require_fit()
     say(f"data audit: {audited.verdict}; launch/prepare.py --audit shows it")
@@ -109,7 +109,7 @@ class Trainer(Run):
           InputError: anything wrong with config or mesh, or no sample is left.
         """
         first, last = config.data.splits[config.train.split]
-        days = samples.period(config, config.train.split)
+        days = samples.period(config.data, config.train.split)
         training_data = samples.training_data(market, config, *days, weights.meta_fraction(config))
         if rows is not None:
             training_data = training_data.only(rows)

@@ -70,7 +70,9 @@ def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> Train
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimiser(config).init(params),
-        weights_opt_state=weights.optimiser(config).init(weights.get(params)) if learns else (),
+        weights_opt_state=weights.optimiser(config.distill).init(weights.get(params))
+        if learns
+        else (),
         # A copy: donated buffers must not be shared.
         ema_params=jax.tree.map(jnp.copy, params),
         guard=fresh_guard(config.guard),

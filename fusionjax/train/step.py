@@ -234,7 +234,7 @@ def _objective(
     """The weighted sum over heads, and each head's share of the mean."""
     losses = output_losses(fused.outputs, log_scale, labels, batch, config)
     means = label_means(losses, batch, total)
-    return weigh(means, config), means
+    return weigh(means, config.targets), means
 
 
 def _expert_losses(
@@ -244,7 +244,7 @@ def _expert_losses(
 
     def one(outputs: Array, present: Array) -> Array:
         losses = output_losses(outputs, log_scale, labels, batch, config)
-        return jnp.where(present, weigh(losses, config), 0.0)
+        return jnp.where(present, weigh(losses, config.targets), 0.0)
 
     assert fused.experts is not None
     return jax.vmap(one, in_axes=(1, 1))(fused.experts, fused.present)
@@ -266,10 +266,10 @@ def _update_weights(
     def loss_of(phi: Any) -> Array:
         fused: Any = model.apply({"params": weights.put(params, phi)}, encoded, method="fuse")
         loss, _ = _objective(fused, labels, meta, encoded.log_scale, total, config)
-        return loss + weights.penalty(phi, config, meta_sessions)
+        return loss + weights.penalty(phi, config.distill, meta_sessions)
 
     phi = weights.get(params)
     with jax.numpy_dtype_promotion("standard"):
-        grads = weights.only_learned(jax.grad(loss_of)(phi), config)
-        updates, opt_state = weights.optimiser(config).update(grads, opt_state, phi)
+        grads = weights.only_learned(jax.grad(loss_of)(phi), config.distill)
+        updates, opt_state = weights.optimiser(config.distill).update(grads, opt_state, phi)
     return optax.apply_updates(phi, updates), opt_state

@@ -207,8 +207,8 @@ class Tasks:
 
 def _batch_loss(outcome: Outcome, labels: Labels, batch: Batch, config: Config) -> Float[Array, ""]:
     """The weighted sum over heads of each head's mean over the batch's known labels."""
-    losses = row_losses(outcome, labels, batch, config)
-    return weigh(label_means(losses, batch, label_counts(batch)), config)
+    losses = row_losses(outcome, labels, batch, config.targets)
+    return weigh(label_means(losses, batch, label_counts(batch)), config.targets)
 
 
 def _share(x: Float[Any, "*rows F"], near: Float[Any, "N F"]) -> Float[Array, "*rows N"]:

@@ -97,13 +97,13 @@ def study(
     Raises:
       InputError: the change is not inside the stream.
     """
-    start, end = samples.period(config, config.finetune.split)
+    start, end = samples.period(config.data, config.finetune.split)
     if not start < change < end - 2 * _ROLLING:
         raise InputError(
             f"the change is on {change}; expected one inside config.finetune.split {start} to "
             f"{end}, with some weeks on both sides (studies/configs/drift.py)"
         )
-    first, last = samples.period(config, config.train.split)
+    first, last = samples.period(config.data, config.train.split)
     span = config.data.splits[config.train.split]
     for kind in KINDS:
         changed = planted(market, kind, channel, change, config.seed)

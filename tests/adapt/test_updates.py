@@ -140,7 +140,7 @@ def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
     flipped = verdict(market, c, parent, labels="flipped")
     assert not flipped.promoted
     assert flipped.why.startswith("refused: worse than the parent beyond noise; rise of log loss")
-    whole = samples.between(market, c, *samples.period(c, "live"))
+    whole = samples.between(market, c, *samples.period(c.data, "live"))
     shuffled = ablation.placebo(len(market.session), [whole.row], 0)
     assert not verdict(market, c, parent, content={"text": shuffled}).promoted
     late = market.session > np.datetime64(TRAIN[1])

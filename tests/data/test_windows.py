@@ -28,7 +28,7 @@ def build(market: Market, rows: np.ndarray, hidden: frozenset[str] = frozenset()
     config = config_of_all_kinds()
     scaler = Scaler({"ret": 0.0, "vol20": 0.0}, {"ret": 1.0, "vol20": 1.0})
     return Windows(market, config, scaler)(
-        rows, unlabelled(config, len(rows)), np.ones(len(rows), np.float32), hidden
+        rows, unlabelled(config.targets, len(rows)), np.ones(len(rows), np.float32), hidden
     )
 
 
@@ -123,8 +123,8 @@ def test_a_blank_batch_has_the_shapes_and_types_of_a_real_one(prepared: Path) ->
             market = planted.plant(planted.regime("full"), 0)
             planted_folder_data.write(market, Path(config.data.root), np.arange(120))
             config = config.override({"data.splits.train": ("1990-01-03", "1990-05-31")})
-        market = open_market(config)
+        market = open_market(config.data)
         windows = Windows(market, config, Scaler.fit(market, market.session.max()))
-        real = windows(np.arange(3), unlabelled(config, 3), np.ones(3, np.float32))
+        real = windows(np.arange(3), unlabelled(config.targets, 3), np.ones(3, np.float32))
         shapes = jax.tree.map(lambda x: (x.shape, x.dtype), real)
         assert shapes == jax.tree.map(lambda x: (x.shape, x.dtype), dummy_batch(config, 3))

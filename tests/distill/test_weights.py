@@ -37,7 +37,7 @@ START = 0.1
 
 
 def test_plain_fusion_pays_for_its_weights_and_has_no_prior_to_pay() -> None:
-    np.testing.assert_allclose(weights.penalty(phi(), config(), 10.0), START, rtol=1e-6)
+    np.testing.assert_allclose(weights.penalty(phi(), config().distill, 10.0), START, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_prior_by_hand(changes: dict[str, Any], prior: float) -> None:
     """Strength 4 over 8 sessions: half of it; over none: all of 4."""
     for sessions, strength in ((8.0, 0.5), (0.0, 4.0)):
         np.testing.assert_allclose(
-            weights.penalty(phi(**changes), config(), sessions),
+            weights.penalty(phi(**changes), config().distill, sessions),
             START + strength * prior,
             rtol=1e-6,
         )
@@ -60,7 +60,7 @@ def test_the_prior_by_hand(changes: dict[str, Any], prior: float) -> None:
 def test_a_weight_pays_its_cost_and_its_distance() -> None:
     three = np.log(3.0)
     np.testing.assert_allclose(  # σ(ln 3) = ¾, so weights of 1.5 and 1
-        weights.penalty(phi(modality=[three, 0]), config(), 4.0),
+        weights.penalty(phi(modality=[three, 0]), config().distill, 4.0),
         0.1 * 1.25 + three**2 / 8,
         rtol=1e-6,
     )
@@ -70,7 +70,7 @@ def test_only_what_is_to_be_learned_has_a_gradient() -> None:
     grads = {k: jnp.ones_like(v) for k, v in phi().items()}
 
     def passed(c: Config) -> set[str]:
-        return {k for k, v in weights.only_learned(grads, c).items() if v.any()}
+        return {k for k, v in weights.only_learned(grads, c.distill).items() if v.any()}
 
     assert passed(config()) == {"modality", "rater", "joint"}
     assert passed(config(distill__learned=("rater", "feature"))) == {"rater"}

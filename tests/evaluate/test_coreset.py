@@ -74,4 +74,4 @@ def test_a_folder_without_a_run_cannot_choose(prepared: Path, tmp_path: Path) ->
     by = str(tmp_path / "no_run")
     c = small(seeing(SP500), prepared, train__coreset_fraction=0.5, train__coreset_by=by)
     with pytest.raises(InputError, match="no run here"):
-        coreset.rows(c, open_market(c))
+        coreset.rows(c, open_market(c.data))

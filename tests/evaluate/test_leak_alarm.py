@@ -69,7 +69,7 @@ def market_with_canaries(
         "text": dataclasses.replace(config.modalities["text"], sessions=1),  # the day's own post
     }
     config = dataclasses.replace(config, modalities=shown)
-    return open_market(config), config
+    return open_market(config.data), config
 
 
 def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
@@ -99,12 +99,12 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
     in_time, ic = scored(honest, config)
     assert in_time.rows[0].values["accuracy"] < 0.6
     assert abs(ic) < 0.15
-    assert not scoring.leak_alarms([in_time], config)
+    assert not scoring.leak_alarms([in_time], config.targets)
     leaky, config = market_with_canaries(acl18_root, tmp_path / "leaky", prepared, 1)
     early, ic = scored(leaky, config)
     assert early.rows[0].values["accuracy"] > 0.95
     assert ic > 0.7
-    assert scoring.leak_alarms([early], config)[0].startswith("LEAK ALARM: accuracy ")
+    assert scoring.leak_alarms([early], config.targets)[0].startswith("LEAK ALARM: accuracy ")
 
 
 @pytest.mark.shared_data

@@ -29,7 +29,7 @@ def batch(c: Config) -> Batch:
         tiny_market(), c, Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0})
     )
     rows = np.array([5, 20, 30, 60])
-    return windows(rows, unlabelled(c, 4), np.ones(4, np.float32))
+    return windows(rows, unlabelled(c.targets, 4), np.ones(4, np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def market(config: Config) -> Market:
-    return open_market(config)
+    return open_market(config.data)
 
 
 def outcomes(market: Market, config: Config, rows: np.ndarray) -> pd.DataFrame:

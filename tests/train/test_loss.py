@@ -53,7 +53,7 @@ def found(outcome: Outcome, batch: Batch, soft: np.ndarray | None = None) -> dic
     labels = hard(batch.targets, CONFIG.targets)
     if soft is not None:
         labels |= {"direction": soft}
-    return row_losses(outcome, labels, batch, CONFIG)
+    return row_losses(outcome, labels, batch, CONFIG.targets)
 
 
 def test_by_hand() -> None:
