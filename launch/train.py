@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from fusionjax.train.run import Trainer
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
-_SANITY_CHECKS = flags.DEFINE_bool(
-    "sanity_checks", False, "Instead of training, check that it can learn at all"
-)
+_SANITY_CHECKS = flags.DEFINE_bool("sanity_checks", False, "Only check that it can learn at all")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
 
 
