@@ -222,13 +222,13 @@ def test_the_program_of_a_config_is_the_same_wherever_it_is_made() -> None:
         import jax
         from configs import h100_64
         from fusionjax.config import resolve
-        from fusionjax.data.windows import blank
+        from fusionjax.data.windows import dummy_batch
         from fusionjax.parallel.mesh import make_mesh, use_virtual_cpu_devices
         from fusionjax.train.program import Program
         use_virtual_cpu_devices(64)
         config = resolve(h100_64.get_config())
         config = config.override(dict(config.toy))
-        print(Program(config, make_mesh(config.mesh), blank(config, 1), 100).digest)
+        print(Program(config, make_mesh(config.mesh), dummy_batch(config, 1), 100).digest)
     """
     found = [
         subprocess.run(
