@@ -41,6 +41,7 @@ def measure(bench: Bench) -> None:
         train__global_batch_size=_ROWS,
         train__warmup_steps=2,
         train__learning_rate=3e-3,
+        train__modality_dropout=0.0,  # a hidden price would hide its NaN
         guard__window=_WINDOW,
         guard__grad_norm_zscore=0.0,
         guard__loss_zscore=0.0,
