@@ -18,6 +18,7 @@ from configs import base, demo
 from fusionjax.config import Config, resolve
 from fusionjax.config.key import check_bounds, key
 from fusionjax.errors import InputError
+from fusionjax.registry import MODALITIES
 from studies.schema import StudyConfig
 
 CONFIGS = sorted(
@@ -164,6 +165,22 @@ def test_a_bound_holds_for_every_number_of_a_tuple_and_is_said_in_words() -> Non
         check_bounds(Section(share=0), "s")
     with pytest.raises(InputError, match="s.cold is 0.0; expected less than 0"):
         check_bounds(Section(cold=0.0), "s")
+
+
+def test_bounds_of_a_modality_and_of_a_head_hold_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = resolve(demo.get_config())
+    with pytest.raises(InputError, match="targets.volatility.weight is -1.0; expected at least 0"):
+        config.override({"targets.volatility.weight": -1.0})
+
+    @dataclasses.dataclass(frozen=True)
+    class Shares(type(config.modalities["price"])):  # type: ignore[misc]
+        share: float = key(0.5, "of something", above=0, most=1)
+
+    monkeypatch.setitem(MODALITIES._entries, "shares", Shares)
+    raw = json.loads(config.to_json())
+    raw["modalities"]["price"] |= {"kind": "shares", "share": 1.5}
+    with pytest.raises(InputError, match=r"modalities.price.share is 1.5; expected in \(0, 1\]"):
+        Config.from_json(raw)
 
 
 def test_the_list_of_keys_is_todays() -> None:

@@ -77,6 +77,7 @@ def _check_modalities(c: "Config") -> None:
             all(v >= 1 for v in sizes.values()),
             f"modalities.{name} is {sizes}; each is at least 1",
         )
+        check_bounds(m, f"modalities.{name}")
         m.check(name, c)
 
 

@@ -1,14 +1,10 @@
 """Training targets of the heads: the labels, or labels mixed with the teacher's forecasts."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 from jaxtyping import Array, Float
 
+from fusionjax.config import Heads
 from fusionjax.types import Labels, Outcome, Targets
-
-Heads = Mapping[str, Any]  # of heads.base.Head, by name: ``config.targets``
 
 
 def hard(targets: Targets, heads: Heads) -> Labels:

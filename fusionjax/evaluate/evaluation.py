@@ -105,9 +105,10 @@ def evaluate(
     averaged = mean(each[name])
     by_head = calibrated(averaged, samples, market, config)
     corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
+    forecasts = {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
     tables = scoring.score_runs(
         runs,
-        {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
+        forecasts
         | ({} if options.alone is None else _alone(first, market, config, scored, options.alone)),
         corrected,
         market,
@@ -116,7 +117,7 @@ def evaluate(
     )
     heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
-    rows = _frame([p.take(inside) for p in each[name]], corrected, heads, market, config)
+    rows = _frame(averaged.take(inside), forecasts[name], corrected, heads, market, config)
     earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
     daily: dict[str, float] = next(filter(None, earned), {})
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
@@ -182,6 +183,7 @@ def _alone(
 
 
 def _frame(
+    averaged: Prediction,
     each: list[Prediction],
     calibrated: Mapping[str, np.ndarray],
     by_head: dict[str, Scored],
@@ -189,7 +191,7 @@ def _frame(
     config: Config,
 ) -> pd.DataFrame:
     """One row a sample: its keys, each head's forecast and outcome, fusion weights."""
-    mean_, samples = mean(each), next(iter(by_head.values()))
+    samples = next(iter(by_head.values()))
     columns = {
         "row": samples.row,
         "symbol": np.array(market.symbols)[market.symbol[samples.row]],
@@ -199,9 +201,9 @@ def _frame(
     }
     for name, head in config.targets.items():
         seeds = np.stack([p.value[name][:, 0] for p in each])
-        value = mean_.value[name][:, 0]
+        value = averaged.value[name][:, 0]
         columns |= head.columns(value, calibrated.get(name), seeds, by_head[name])
-    weights = {f"weight.{m}": mean_.modality_weight[:, i] for i, m in enumerate(config.modalities)}
+    weights = {f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)}
     return pd.DataFrame(columns | weights)
 
 

@@ -22,6 +22,7 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import diagnostics
 from fusionjax.evaluate.table import Scores, grids
+from fusionjax.heads.base import Curves, dates
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
@@ -58,6 +59,7 @@ def write(
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     trainings = diagnostics.logs(folder)
     horizon = config.targets["returns"].horizons[0]
+    curves = [c for head in config.targets.values() for c in head.curves(rows, market)]
     sections = [
         Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
@@ -67,10 +69,10 @@ def write(
                 f"where the price {horizon} session(s) later was expected, by "
                 "the calibrated interval.", [_prices(rows, market, config.targets)]),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
-                "points of what is traded.", _curves("Capital", rows, market, config.targets)),
+                "points of what is traded.", _drawn("Capital", curves)),
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
                 "their interval; error when only the most confident forecasts are used.",
-                _curves("Calibration", rows, market, config.targets)),
+                _drawn("Calibration", curves)),
         Section("Fusion weights", "Mean weight of each modality where it was present.",
                 _weights(rows, config.modalities)),
         Section("Contributions", "The fusion's own diagnosis on the latest training rows, "
@@ -79,7 +81,7 @@ def write(
         Section("Training", "Of every seed.", _training(trainings)),
         Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
                 "distance), and the log loss over time.",
-                _drift(folder) + _curves("Drift", rows, market, config.targets)),
+                _drift(folder) + _drawn("Drift", curves)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", [_cases(rows, market, config, windows)]),
         Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
@@ -181,22 +183,21 @@ def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> Markup:
     return charts.prices(panels, past)
 
 
-def _curves(section: str, rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
+def _drawn(section: str, curves: list[Curves]) -> list[Markup]:
     """The heads' curves of one section."""
-    parts = []
-    for head in heads.values():
-        for c in head.curves(rows, market):
-            if c.section == section:
-                title = Markup("<h3>{}</h3>").format(c.title) if c.title else Markup("")
-                parts.append(title + charts.lines(c.lines, c.x, c.y))
-    return parts
+    return [
+        (Markup("<h3>{}</h3>").format(c.title) if c.title else Markup(""))
+        + charts.lines(c.lines, c.x, c.y)
+        for c in curves
+        if c.section == section
+    ]
 
 
 def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
     names = list(modalities)
     present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
     daily = present.groupby(rows["target_day"]).mean()
-    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
+    when = dates(daily.index)
     by = present.groupby(rows["symbol"]).mean()
     return [
         charts.lines({m: (when, daily[m].to_numpy()) for m in names}, y="mean weight"),

@@ -130,9 +130,8 @@ class Reporter:
         if self._log is not None:
             row = {"step": step, "time": round(time.time(), 3), **scalars}
             if not files.add_json_line(self._log, row):
-                self._board = (
-                    None  # closing it would wait for its thread, which would wait for the full disk
-                )
+                # Closing it would wait for its thread, which would wait for the full disk.
+                self._board = None
         if self._board is not None:
             for name, value in scalars.items():
                 self._board.add_scalar(name, value, step)
