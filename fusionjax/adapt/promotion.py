@@ -61,7 +61,7 @@ def decide(
         why = f"refused: {', '.join(broken)} of the update hold non-finite values"
         return PromotionDecision(False, why, len(holdout), *days, {})
     before, after = (
-        losses.sample_losses(prediction, holdout, config) for prediction in (parent, update)
+        losses.sample_losses(prediction, holdout, config.targets) for prediction in (parent, update)
     )
     unlabelled = [k for k, v in before.items() if not np.isfinite(v).any()]
     if unlabelled:

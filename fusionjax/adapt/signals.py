@@ -136,7 +136,7 @@ def outputs(
         return series
     forecast = predict(rows)
     matured = forecast.take(np.isin(rows, labelled.row))
-    for name, loss in losses.sample_losses(matured, labelled, config).items():
+    for name, loss in losses.sample_losses(matured, labelled, config.targets).items():
         end = market.session[np.minimum(labelled.row + ends[name], market.last_row[labelled.row])]
         series[f"error: {name}"] = _of_days(loss, end, days)
     for i, name in enumerate(config.modalities):

@@ -32,9 +32,9 @@ class Samples:
             self.subset[keep],
         )
 
-    def and_unlabelled(self, config: Config, rows: Int64[np.ndarray, "K"]) -> "Samples":
+    def and_unlabelled(self, heads: Heads, rows: Int64[np.ndarray, "K"]) -> "Samples":
         """These samples, then one for each of ``rows``, whose labels are unknown and masked."""
-        count, masked = len(rows), unlabelled(config.targets, len(rows))
+        count, masked = len(rows), unlabelled(heads, len(rows))
         return Samples(
             np.concatenate([self.row, rows]),
             np.concatenate([self.target_day, np.full(count, np.datetime64("NaT", "D"))]),
@@ -174,7 +174,10 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
     keep &= rows - market.first_row >= config.data.min_history
     rows = rows[keep]
     return Samples(
-        rows, target_day[keep], _targets(market, config, rows, last), market.subset[rows + 1]
+        rows,
+        target_day[keep],
+        _targets(market, config.targets, rows, last),
+        market.subset[rows + 1],
     )
 
 
@@ -186,7 +189,7 @@ def matured(market: Market, config: Config, after: np.datetime64, until: np.date
     samples = between(market, config, market.session.min(), until)
     end = np.minimum(samples.row + config.longest_horizon, market.last_row[samples.row])
     samples = samples.take(market.session[end] > after)
-    earlier = _targets(market, config, samples.row, after)
+    earlier = _targets(market, config.targets, samples.row, after)
     mask = {name: m & ~earlier.mask[name] for name, m in samples.targets.mask.items()}
     keep = np.asarray(np.concatenate(list(mask.values()), 1).any(1))
     return dataclasses.replace(samples, targets=Targets(samples.targets.label, mask)).take(keep)
@@ -201,9 +204,9 @@ def unlabelled(heads: Heads, count: int) -> Targets:
     )
 
 
-def _targets(market: Market, config: Config, rows: np.ndarray, last: np.datetime64) -> Targets:
-    targets = unlabelled(config.targets, len(rows))
-    for name, head in config.targets.items():
+def _targets(market: Market, heads: Heads, rows: np.ndarray, last: np.datetime64) -> Targets:
+    targets = unlabelled(heads, len(rows))
+    for name, head in heads.items():
         for i, horizon in enumerate(head.horizons):
             label, known = head.labels(market, rows, horizon, last)
             targets.label[name][:, i], targets.mask[name][:, i] = label, known

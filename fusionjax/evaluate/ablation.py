@@ -83,7 +83,7 @@ def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
     """How a trained run's losses rise if one modality is emptied, replaced or the only one."""
     names = list(config.modalities)
-    unchanged = sample_losses(run.predict(scored.row), scored, config)
+    unchanged = sample_losses(run.predict(scored.row), scored, config.targets)
     effects, replacements = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
@@ -93,7 +93,7 @@ def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -
         if len(names) > 1:
             changed["alone"] = run.predict(scored.row, frozenset(names) - {name})
         for what, prediction in changed.items():
-            losses = sample_losses(prediction, scored, config)
+            losses = sample_losses(prediction, scored, config.targets)
             effects.append(Effect(name, what, rise([losses], [unchanged], scored, config)))
     return effects
 
@@ -200,7 +200,9 @@ def worth(
 
     def train(what: str, modalities: tuple[str, ...], seed: int, content: dict) -> dict:
         progress.update(bar, note=f"{what}, seed {seed}")
-        losses = sample_losses(trainings.forecast(what, modalities, seed, content), scored, config)
+        losses = sample_losses(
+            trainings.forecast(what, modalities, seed, content), scored, config.targets
+        )
         progress.advance(bar)
         return losses
 

@@ -114,7 +114,7 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
     """Anomalies of forecasts, head by head, beyond 99 % intervals of a day-block bootstrap."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
     heads = config.targets.values()
-    draws = Draws.of_days(len(days), max(head.horizons[0] for head in heads), config)
+    draws = Draws.of_days(len(days), max(head.horizons[0] for head in heads), config.evaluate)
     by_day = ByDay(day, draws, _SURE)
     return [line for head in heads for line in head.anomalies(rows, by_day)]
 

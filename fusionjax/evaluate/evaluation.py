@@ -203,7 +203,9 @@ def _frame(
         seeds = np.stack([p.value[name][:, 0] for p in each])
         value = averaged.value[name][:, 0]
         columns |= head.columns(value, calibrated.get(name), seeds, by_head[name])
-    weights = {f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)}
+    weights = {
+        f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)
+    }
     return pd.DataFrame(columns | weights)
 
 

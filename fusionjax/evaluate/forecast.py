@@ -90,7 +90,7 @@ def forecast(
     sessions = np.unique(market.session[market.session <= market.session[requested].max()])
     since = max(trained_until + 1, sessions[-_RECENT:][0])
     past = between(market, config, since, sessions[-1])
-    samples = past.and_unlabelled(config, requested)
+    samples = past.and_unlabelled(config.targets, requested)
     prediction = ensemble.predict(samples.row, hidden)
     last = np.arange(len(samples))[-len(requested) :]
     calibrated_values = calibrated(prediction, samples, market, config)

@@ -20,11 +20,11 @@ def judged(heads: Heads) -> dict[str, Head]:
 
 
 def sample_losses(
-    forecast: Prediction, samples: Samples, config: Config
+    forecast: Prediction, samples: Samples, heads: Heads
 ) -> dict[str, Float[np.ndarray, "S"]]:
     """The loss of each sample, by the titles of ``judged`` heads; NaN without a label."""
     t, losses = samples.targets, {}
-    for name, head in judged(config.targets).items():
+    for name, head in judged(heads).items():
         loss = head.sample_loss(forecast.value[name][:, 0], t.label[name][:, 0])
         losses[head.loss_title] = np.where(t.mask[name][:, 0], loss, np.nan)
     return losses
@@ -42,7 +42,7 @@ def rise(
     """
     days, day = np.unique(scored.target_day, return_inverse=True)
     horizon = max(head.horizons[0] for head in judged(config.targets).values())
-    draws = Draws.of_days(len(days), horizon, config)
+    draws = Draws.of_days(len(days), horizon, config.evaluate)
     rng = np.random.default_rng(0)
     rises = {}
     for k in real[0]:

@@ -171,4 +171,4 @@ def _losses(
     run = Run(c, windows, program, f"{len(train)} samples")
     state = fit(run, TrainingData(train, None, None))
     prediction = predict(program, state.ema_params, windows, test.row, c.train.global_batch_size)
-    return losses.sample_losses(prediction, test, c)[head.loss_title]
+    return losses.sample_losses(prediction, test, c.targets)[head.loss_title]

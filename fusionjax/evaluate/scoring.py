@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fusionjax.config import Config, Heads
+from fusionjax.config import Config, EvaluateConfig, Heads
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -108,7 +108,7 @@ def score_runs(
     """
     all_tasks = tasks(scored, market, config)
     for task in all_tasks.values():
-        _require_days(task, scored, config)
+        _require_days(task, scored, config.evaluate)
     main_name, main = next(iter(runs.items()))
     period = tuple(np.datetime64(d, "D") for d in (main.info.trained_from, main.info.trained_until))
     train = between(market, config, *period)
@@ -136,7 +136,7 @@ def table(
 ) -> TargetTable:
     """Rows of the runs, then of the baselines; a head's ``certain`` ones are scored as classes."""
     days, horizon = len(np.unique(scored.target_day)), task.head.horizons[0]
-    draws = Draws.of_days(days, horizon, config)
+    draws = Draws.of_days(days, horizon, config.evaluate)
     all_forecasts = {
         name: np.mean(each, axis=0) for name, each in runs.items()
     } | baseline_forecasts
@@ -190,13 +190,13 @@ def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
     ]
 
 
-def _require_days(task: Task, scored: Samples, config: Config) -> None:
+def _require_days(task: Task, scored: Samples, settings: EvaluateConfig) -> None:
     days = len(np.unique(scored.target_day[task.keep]))
     horizon = task.head.horizons[0]
-    block = bootstrap.block_days(horizon, config.evaluate)
+    block = bootstrap.block_days(horizon, settings)
     if days < _MIN_BLOCKS * block:
         raise InputError(
-            f"config.data.splits.{config.evaluate.split}: {days} days with a known "
+            f"config.data.splits.{settings.split}: {days} days with a known "
             f"{horizon}-session label; intervals from blocks of {block} need at least "
             f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
         )

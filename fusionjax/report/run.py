@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import ledger
-from fusionjax.config import Config, Heads, Modalities
+from fusionjax.config import Config, DataConfig, Heads, Modalities
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -85,7 +85,7 @@ def write(
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", [_cases(rows, market, config, windows)]),
         Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
-                "they differ.", _neighbours(records, config, split)),
+                "they differ.", _neighbours(records, config.data, split)),
     ]  # fmt: skip
     ablated = folder / f"ablation_{split}.json"
     if ablated.exists():
@@ -315,8 +315,8 @@ def _image(pixels: np.ndarray, name: str) -> Markup:
     )
 
 
-def _neighbours(records: list[ledger.Record], config: Config, split: str) -> list[Markup]:
-    before = ledger.scored_before(records, config.data, split)
+def _neighbours(records: list[ledger.Record], data: DataConfig, split: str) -> list[Markup]:
+    before = ledger.scored_before(records, data, split)
     if not before:
         return [Markup("<p>None.</p>")]
     return [page.table(ledger.table(before), 40)]

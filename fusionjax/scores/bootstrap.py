@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.config import Config, EvaluateConfig
+from fusionjax.config import EvaluateConfig
 
 _LEVEL, _POWER = 0.95, 0.8
 
@@ -40,9 +40,9 @@ class Draws:
         return Draws((starts[:, :, None] + np.arange(block)).reshape(count, -1)[:, :days] % days)
 
     @staticmethod
-    def of_days(days: int, horizon: int, config: Config) -> "Draws":
+    def of_days(days: int, horizon: int, settings: EvaluateConfig) -> "Draws":
         """``evaluate.bootstrap_samples`` runs, in blocks no shorter than a label's ``horizon``."""
-        block, count = block_days(horizon, config.evaluate), config.evaluate.bootstrap_samples
+        block, count = block_days(horizon, settings), settings.bootstrap_samples
         return Draws.blocks(days, block, count)
 
     @functools.cached_property

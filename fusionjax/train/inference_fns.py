@@ -46,7 +46,7 @@ def sample_losses(
     """Each sample's weighted loss, without dropout, and the fusion's result."""
     fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
     labels = hard(batch.targets, config.targets)
-    losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config)
+    losses = output_losses(fused.outputs, encoded.log_scale, labels, batch, config.targets)
     return weigh(losses, config.targets) * batch.weight, fused
 
 

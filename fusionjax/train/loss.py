@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fusionjax.config import Config, Heads
+from fusionjax.config import Heads
 from fusionjax.models.heads import decode
 from fusionjax.types import Batch, Labels, Outcome
 
@@ -36,10 +36,10 @@ def output_losses(
     log_scale: Float[Array, "B"],
     labels: Labels,
     batch: Batch,
-    config: Config,
+    heads: Heads,
 ) -> dict[str, Float[Array, "B"]]:
     """``row_losses`` of a fusion's, or one expert's, outputs."""
-    return row_losses(decode(outputs, log_scale, config.targets), labels, batch, config.targets)
+    return row_losses(decode(outputs, log_scale, heads), labels, batch, heads)
 
 
 def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metrics) -> Metrics:

@@ -232,7 +232,7 @@ def _objective(
     fused: Fused, labels: Labels, batch: Batch, log_scale: Array, total: Metrics, config: Config
 ) -> tuple[Array, Metrics]:
     """The weighted sum over heads, and each head's share of the mean."""
-    losses = output_losses(fused.outputs, log_scale, labels, batch, config)
+    losses = output_losses(fused.outputs, log_scale, labels, batch, config.targets)
     means = label_means(losses, batch, total)
     return weigh(means, config.targets), means
 
@@ -243,7 +243,7 @@ def _expert_losses(
     """[M, B]: each expert's weighted loss where its modality is present."""
 
     def one(outputs: Array, present: Array) -> Array:
-        losses = output_losses(outputs, log_scale, labels, batch, config)
+        losses = output_losses(outputs, log_scale, labels, batch, config.targets)
         return jnp.where(present, weigh(losses, config.targets), 0.0)
 
     assert fused.experts is not None

@@ -146,7 +146,9 @@ class Stream:
         return scored.row, collect(serving.forecast, serving.windows, scored.row, size)
 
     def _old_loss(self, serving: "_Trained | _TwoSided") -> float:
-        by_title = losses.sample_losses(self.predict(serving, self._old)[1], self._old, self.config)
+        by_title = losses.sample_losses(
+            self.predict(serving, self._old)[1], self._old, self.config.targets
+        )
         heads = losses.judged(self.config.targets).values()
         return sum(h.weight * float(np.nanmean(by_title[h.loss_title])) for h in heads)
 

@@ -23,7 +23,7 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
     samples, config = stream.samples, stream.config
     days = len(np.unique(samples.target_day))
     task = scoring.tasks(samples, stream.market, config)["direction"]
-    draws = Draws.of_days(days, task.head.horizons[0], config)
+    draws = Draws.of_days(days, task.head.horizons[0], config.evaluate)
     every_sample = np.ones(len(samples), bool)
 
     def scores(up: np.ndarray) -> dict[str, bootstrap.Score]:

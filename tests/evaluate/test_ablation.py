@@ -104,12 +104,12 @@ def test_losses_by_hand(market: Market) -> None:
         "volatility": t.label["volatility"] + np.array([[0.5], [0.0]], np.float32),
     }
     said = Prediction(value, np.zeros((2, 2)))
-    got = losses.sample_losses(said, dev, config())
+    got = losses.sample_losses(said, dev, config().targets)
     p = np.where(t.label["direction"][:, 0] == 1, [0.9, 0.2], [0.1, 0.8])
     np.testing.assert_allclose(got[LOSSES[0]], -np.log(p))
     np.testing.assert_allclose(got[LOSSES[1]], [0.25, 0], atol=1e-6)
     masked = Targets(t.label, t.mask | {"direction": np.array([[True], [False]])})
-    hidden = losses.sample_losses(said, dataclasses.replace(dev, targets=masked), config())
+    hidden = losses.sample_losses(said, dataclasses.replace(dev, targets=masked), config().targets)
     assert np.isnan(hidden[LOSSES[0]]).tolist() == [False, True]
 
 

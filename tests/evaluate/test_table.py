@@ -74,7 +74,7 @@ def test_too_few_days_are_refused() -> None:
     scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
     task = scoring.tasks(scored, market, c)["direction"]
     with pytest.raises(InputError, match=r"14 days with a known 1-session label; .* least 20"):
-        scoring._require_days(task, scored, c)
+        scoring._require_days(task, scored, c.evaluate)
 
 
 def test_scores_are_plain_data() -> None:
