@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,6 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import diagnostics
 from fusionjax.evaluate.table import Scores, grids
-from fusionjax.heads.base import Curves, dates
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
@@ -183,8 +183,8 @@ def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> Markup:
     return charts.prices(panels, past)
 
 
-def _drawn(section: str, curves: list[Curves]) -> list[Markup]:
-    """The heads' curves of one section."""
+def _drawn(section: str, curves: list[Any]) -> list[Markup]:
+    """Those of the heads' curves (``heads.base.Curves``) that stand in one section."""
     return [
         (Markup("<h3>{}</h3>").format(c.title) if c.title else Markup(""))
         + charts.lines(c.lines, c.x, c.y)
@@ -197,7 +197,7 @@ def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
     names = list(modalities)
     present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
     daily = present.groupby(rows["target_day"]).mean()
-    when = dates(daily.index)
+    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
     by = present.groupby(rows["symbol"]).mean()
     return [
         charts.lines({m: (when, daily[m].to_numpy()) for m in names}, y="mean weight"),
