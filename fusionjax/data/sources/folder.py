@@ -12,6 +12,7 @@ optional column ``event`` groups items of several tables, such as a call whose l
 should pair up. Where ``sound`` is true in the videos' manifest, the sound track is also audio.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,7 @@ def read(root: Path, calendar: str) -> Raw:
     bars = schema.check_bars(schema.read_table(where), where)
     sectors = _sectors(bars, where)
     bars = bars.drop(columns="sector", errors="ignore")
-    channels = features.price_channels(bars)
-    for name in (str(c) for c in bars if c not in schema.BARS):
-        if name in channels:
-            raise InputError(f"{where}: column {name} is also computed from prices; rename it")
-        if name in schema.RESERVED:
-            raise InputError(f"{where}: column {name} is a reserved name; rename it")
-        channels[name] = schema.numbers(bars, name, where)
+    channels = _channels(bars, where)
     known = set(bars["symbol"])
     notes: list[str] = []
     events: dict[str, pd.Series] = {}  # items of each event, by table
@@ -91,7 +86,36 @@ def read(root: Path, calendar: str) -> Raw:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
-    listed = {}
+    listed = _media(root, items)
+    return Raw(
+        bars,
+        channels,
+        documents,
+        np.ones(len(bars), bool),
+        tuple(notes),
+        listed,
+        _misaligned(events),
+        sectors,
+    )
+
+
+def _channels(bars: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """The channels computed from prices, and the table's further columns."""
+    channels = features.price_channels(bars)
+    for name in (str(c) for c in bars if c not in schema.BARS):
+        if name in channels:
+            raise InputError(f"{where}: column {name} is also computed from prices; rename it")
+        if name in schema.RESERVED:
+            raise InputError(f"{where}: column {name} is a reserved name; rename it")
+        channels[name] = schema.numbers(bars, name, where)
+    return channels
+
+
+def _media(
+    root: Path, items: Callable[[Path, tuple[str, ...]], pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
+    """The files of each kind, as their manifests list them; ``items`` reads and checks a table."""
+    listed: dict[str, pd.DataFrame] = {}
     for kind, folder in media.folders().items():
         if (where := _only_file(root / folder, "manifest", _LISTS)) is not None:
             table = items(where, ("source", "path"))
@@ -109,16 +133,7 @@ def read(root: Path, calendar: str) -> Raw:
                 f"{root / folder}: files without a manifest cannot be placed in time; add "
                 "manifest.parquet, .jsonl or .csv"
             )
-    return Raw(
-        bars,
-        channels,
-        documents,
-        np.ones(len(bars), bool),
-        tuple(notes),
-        listed,
-        _misaligned(events),
-        sectors,
-    )
+    return listed
 
 
 def _sectors(bars: pd.DataFrame, where: Path) -> dict[str, str]:
