@@ -47,9 +47,9 @@ import threadpoolctl  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
 from configs import base  # noqa: E402
-from fusionjax.config import Config, resolve  # noqa: E402
+from fusionjax.config import Config, MeshConfig, resolve  # noqa: E402
 from fusionjax.data.store import Market, Texts  # noqa: E402
-from fusionjax.parallel.mesh import use_virtual_cpu_devices  # noqa: E402
+from fusionjax.parallel.mesh import make_mesh, use_virtual_cpu_devices  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402
 from fusionjax.train.start import batch_source  # noqa: E402
 from fusionjax.types import StepInputs  # noqa: E402
@@ -134,6 +134,19 @@ def small(config_dict: ConfigDict, prepared: Path, **changes: object) -> Config:
             **{k.replace("__", "."): v for k, v in changes.items()},
         }
     )
+
+
+def price_trainer(
+    prepared: Path, further: dict[str, dict] | None = None, **changes: object
+) -> Trainer:
+    """On one device, of prices alone or with further modalities: each makes a program slower to
+    compile."""
+    config = small(
+        seeing({"price": SP500["price"]} | (further or {})),
+        prepared,
+        **{"model__layers": 1, "model__fusion": "equal"} | changes,
+    )
+    return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
 
 
 def feeds_of(trainer: Trainer, seed: int, start: int = 0) -> Iterator[StepInputs]:

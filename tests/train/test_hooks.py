@@ -7,13 +7,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import SP500, seeing, small
+from conftest import price_trainer
 from test_nonfinite import first_seen_at, nan_price, planted
 
-from fusionjax.config import MeshConfig
 from fusionjax.errors import Preempted
 from fusionjax.evaluate.inference import predict
-from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.loop import fit
@@ -24,12 +22,10 @@ STEPS, EVERY, BAD = 12, 4, 7
 
 @pytest.fixture(scope="module")
 def trainer(prepared: Path) -> Trainer:
-    config = small(
-        seeing({"price": SP500["price"]}), prepared,
-        model__layers=1, model__fusion="equal", train__steps=STEPS, train__checkpoint_every=EVERY,
-        train__log_every=1, guard__window=2, guard__grad_norm_zscore=0.0,
+    return price_trainer(
+        prepared, train__steps=STEPS, train__checkpoint_every=EVERY, train__log_every=1,
+        guard__window=2, guard__grad_norm_zscore=0.0,
     )  # fmt: skip
-    return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
 
 
 class Recorder(Hook):

@@ -10,14 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import SP500, seeing, small
+from conftest import price_trainer
 
-from fusionjax.config import MeshConfig
 from fusionjax.data.pipeline import labelled_batches
 from fusionjax.data.windows import Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, optim, quarantine
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.hook import TrainingLoop
@@ -33,15 +31,12 @@ STEPS, BAD = 12, 7  # the step that breaks
 
 
 def trainer(prepared: Path, further: dict[str, dict] | None = None, **changes: object) -> Trainer:
-    """Of prices, and of what is asked for: each modality makes a program slower to compile."""
-    config = small(
-        seeing({"price": SP500["price"]} | (further or {})), prepared,
-        **{"model__layers": 1, "model__fusion": "equal", "train__steps": STEPS,
-           "train__checkpoint_every": 4, "train__log_every": 1,
+    return price_trainer(
+        prepared, further,
+        **{"train__steps": STEPS, "train__checkpoint_every": 4, "train__log_every": 1,
            "guard__window": 2, "guard__grad_norm_zscore": 0.0}
         | changes,
     )  # fmt: skip
-    return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from conftest import SP500, seeing, small
+from conftest import price_trainer
 
-from fusionjax.config import MeshConfig
-from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events, guards
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.loop import Preempted
@@ -23,14 +21,12 @@ WINDOW, STEPS = 4, 32
 
 
 def trainer(prepared: Path, **changes: object) -> Trainer:
-    config = small(
-        seeing({"price": SP500["price"]}), prepared,
-        **{"model__layers": 1, "model__fusion": "equal", "train__steps": STEPS,
-           "train__checkpoint_every": 8, "train__learning_rate": 3e-3,
+    return price_trainer(
+        prepared,
+        **{"train__steps": STEPS, "train__checkpoint_every": 8, "train__learning_rate": 3e-3,
            "guard__window": WINDOW, "guard__grad_norm_zscore": 0.0}
         | changes,
     )  # fmt: skip
-    return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, SP500, seeing, small
+from conftest import ROOT, price_trainer
 
-from fusionjax.config import MeshConfig
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble
-from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import events
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.run import Trainer
@@ -28,10 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 @pytest.fixture(scope="module")
 def one(prepared: Path) -> Trainer:
-    config = small(
-        seeing({"price": SP500["price"]}), prepared, model__layers=1, model__fusion="equal"
-    )
-    return Trainer.from_config(config, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
+    return price_trainer(prepared)
 
 
 @pytest.fixture(scope="module")
@@ -171,16 +166,10 @@ _RUNNER = """
 import resource, signal, sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
-import jax
-from conftest import SP500, seeing, small
-from fusionjax.config import MeshConfig
-from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.run import Trainer
+from conftest import price_trainer
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax import app
-c = small(seeing({{"price": SP500["price"]}}), Path({prepared!r}), model__layers=1,
-          model__fusion="equal")
-t = Trainer.from_config(c, make_mesh(MeshConfig(-1, 1, 1), jax.devices()[:1]))
+t = price_trainer(Path({prepared!r}))
 {body}
 """
 
