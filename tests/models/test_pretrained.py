@@ -18,6 +18,7 @@ from fusionjax.data import samples, text
 from fusionjax.data.samples import TrainingData
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.run import make_program
 
@@ -112,7 +113,7 @@ def trained(c: Config, devices: int) -> tuple[dict, dict]:
     windows = Windows(market, c, Scaler({"ret": 0.0, "vol20": -4.6}, {"ret": 0.01, "vol20": 1.0}))
     training_data = TrainingData(samples.split(market, c, "train"), None, None)
     program = make_program(c, make_mesh(c.mesh, jax.devices()[:devices]), windows)
-    after = fit(c, program, training_data, windows).params["encoders_text"]["bert"]
+    after = fit(Run(c, windows, program), training_data).params["encoders_text"]["bert"]
     return text.pretrained_weights(), jax.device_get(after)
 
 
