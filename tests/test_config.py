@@ -79,7 +79,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("targets.returns.horizons", 5, "config.targets.returns.horizons is 5; expected tuple"),
         ("targets.returns.horizons", {"a": 1}, "returns.horizons is {'a': 1}; expected tuple"),
         ("targets.returns", {"a": 1}, "config.targets.returns: unknown keys .'a'."),
-        ("targets", {}, "targets lacks direction, returns, volatility; a head that is not to be"),
+        ("targets", {}, "targets has no head; expected at least one whose labels are classes"),
         (
             "targets.returns",
             (1, 5),

@@ -317,6 +317,7 @@ def test_it_is_trained_scored_updated_and_shown(
     text = page.write(run, "dev", market, c, windows, []).read_text()
     assert text.count("heatmap") >= 20, "each of the worst cases shows the averages"
     assert "next 2 sessions&#39; span, errors of its log" in text
+    assert '"name":"interval"' in text
     rows = {r.name: r.values["MSE"] for r in made.scores.tables[3].rows}
     assert {"mean of training", "ridge", "LightGBM"} < set(rows)
     kept = made.outcomes.rows[["span", "span_came"]].dropna()
@@ -329,6 +330,30 @@ def test_it_is_trained_scored_updated_and_shown(
     assert list(verdict.rise)[2] == "squared error of log span"
     child = Ensemble(tmp_path / "child", c, market).predict(np.array([3000]))
     assert (child.modality_weight != ensemble.predict(np.array([3000])).modality_weight).any()
+
+
+@pytest.mark.slow
+def test_a_run_may_have_one_head(
+    prepared: Path, market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = json.loads(config(prepared).to_json())
+    c = Config.from_json(raw | {"targets": {"direction": raw["targets"]["direction"]}})
+    run = tmp_path / "run"
+    Trainer.from_config(c, MESH).train(0, run / "seed_0")
+    ensemble = Ensemble(run, c, market)
+    (said,) = forecast(
+        ensemble, market, c, [row_at(market, c.data, "SPX", "2014-06-30")], frozenset()
+    )
+    assert "return_quantiles" not in said
+    for grid in ("_PENALTIES", "_TREES"):
+        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
+    made = evaluation.evaluate({str(run): ensemble}, market, c, [])
+    assert [t.target for t in made.scores.tables] == ["direction"]
+    evaluation.publish(made, c, run, tmp_path / "ledger")
+    text = page.write(run, "dev", market, c, Windows(market, c, read_info(run).scaler), [])
+    assert '"name":"call: green right, red wrong"' in text.read_text()
+    assert '"name":"interval"' not in text.read_text(), "no head has one"
+    assert finetune(run, c, MESH, tmp_path / "child", lambda step: False) is not None
 
 
 def test_it_is_watched_for_drift(prepared: Path, market: Market) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fusionjax.config.key import check_bounds
 from fusionjax.errors import InputError
-from fusionjax.registry import FUSIONS, HEADS, SOURCES
+from fusionjax.registry import FUSIONS, SOURCES
 
 if TYPE_CHECKING:
     from fusionjax.config import Config
@@ -49,10 +49,10 @@ def _check_selection(c: "Config") -> None:
 
 
 def _check_targets(c: "Config") -> None:
-    missing = [name for name in HEADS.built_in if name not in c.targets]
     need(
-        not missing,
-        f"targets lacks {', '.join(missing)}; a head that is not to be learned has weight 0",
+        any(head.class_names for head in c.targets.values()),
+        f"targets has {', '.join(c.targets) or 'no head'}; expected at least one whose labels are "
+        "classes, such as direction: fusions and the audit need one",
     )
     for name, head in c.targets.items():
         check_bounds(head, f"targets.{name}")

@@ -115,6 +115,25 @@ class Curves:
 
 
 @dataclasses.dataclass(frozen=True)
+class Calls:
+    """What the run's page shows of single forecasts, one entry a row of the outcomes.
+
+    Attributes:
+      up: bool [S], the direction that was called.
+      label: on the mark of each.
+      right: float [S], 1 or 0; NaN where no label counts.
+      confidence: float [S], to order mistakes by.
+      outcome: forecast and outcome in words.
+    """
+
+    up: "np.ndarray"
+    label: list[str]
+    right: "np.ndarray"
+    confidence: "np.ndarray"
+    outcome: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class Head(abc.ABC):
     """One entry of ``config.targets``.
 
@@ -306,6 +325,17 @@ class Head(abc.ABC):
         """What the run's page draws of stored forecasts, which are in the order of their days."""
         del rows, market
         return []
+
+    def calls(self, rows: "pd.DataFrame") -> Calls | None:
+        """Stored forecasts as marks on prices and as cases; None if they call no direction."""
+        del rows
+        return None
+
+    def band(self, rows: "pd.DataFrame") -> "tuple[np.ndarray, np.ndarray] | None":
+        """Log returns [S] between which the price was expected at the first horizon; None if the
+        head has no interval of returns."""
+        del rows
+        return None
 
     def watched(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
         """Series to monitor for drift, by name: float [R] of the label that became known at each

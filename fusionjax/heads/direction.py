@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import SMOOTH, Curves, Head, Scored, Scorer, dates, rounded
+from fusionjax.heads.base import SMOOTH, Calls, Curves, Head, Scored, Scorer, dates, rounded
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -274,6 +274,20 @@ class Direction(Head):
             *_calibration(known, rose),
             _log_loss(known, rose),
         ]
+
+    def calls(self, rows: "pd.DataFrame") -> Calls:
+        import numpy as np
+
+        p, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
+        up, known = p > 0.5, np.isfinite(rose)
+        right = np.where(known, up == (rose > 0.5), np.nan)
+        return Calls(
+            up,
+            [f"{x:.1%} up" for x in p],
+            right,
+            np.abs(p - 0.5),
+            [f"{x:.1%} up, came {g:+.2%}" for x, g in zip(p, rows["growth"], strict=True)],
+        )
 
     def _capital(self, rows: "pd.DataFrame", market: "Market") -> Curves:
         import numpy as np

@@ -175,6 +175,10 @@ class Returns(Head):
         title = f"Share inside the {100 * nominal:.0f} % interval, mean of {SMOOTH} days"
         return [Curves("Calibration", title, lines)]
 
+    def band(self, rows: "pd.DataFrame") -> "tuple[np.ndarray, np.ndarray]":
+        first, last = self.quantiles[0], self.quantiles[-1]
+        return rows[f"q{first:g}"].to_numpy(float), rows[f"q{last:g}"].to_numpy(float)
+
     def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         lines = []
         nominal, known = self.quantiles[-1] - self.quantiles[0], rows["return"].notna().to_numpy()

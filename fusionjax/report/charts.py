@@ -115,34 +115,37 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
     """Closing prices with the forecasts made at them, one symbol at a time.
 
     Args:
-      panels: by symbol: session, target_day, close, low, high (prices at the interval's ends), up
-        (probability), right (True, False, or None where no label counts).
+      panels: by symbol: session, target_day, close, low and high (prices at the interval's ends,
+        if there is one), up (the call), label (on its mark), right (1 or 0, NaN where no label
+        counts).
       past: by symbol: day and close, from before the forecasts to their end.
     """
-    traces, buttons = [], []
+    traces: list[dict[str, Any]] = []
+    buttons = []
+    each = 4 if all("low" in p for p in panels.values()) else 2
     for i, (symbol, p) in enumerate(panels.items()):
         decisions, days = (p[c].dt.strftime("%Y-%m-%d").tolist() for c in ("session", "target_day"))
-        up = p["up"].to_numpy() > 0.5
-        colour = [
-            _GREY if r is None else _COLOURS[2] if r else _COLOURS[1] for r in p["right"].tolist()
-        ]
-        labels = [f"{100 * u:.1f} % up" for u in p["up"]]
-        for trace in (
+        colour = [_GREY if np.isnan(r) else _COLOURS[2] if r else _COLOURS[1] for r in p["right"]]
+        edges = [] if each == 2 else [
             {"mode": "lines", "x": days, "y": _clean(p["low"]), "line": {"width": 0},
              "hoverinfo": "skip", "showlegend": False},
             {"mode": "lines", "x": days, "y": _clean(p["high"]), "line": {"width": 0},
              "fill": "tonexty", "fillcolor": "rgba(51,102,204,.18)", "name": "interval"},
+        ]  # fmt: skip
+        for trace in (
+            *edges,
             {"mode": "lines", "x": past[symbol]["day"].dt.strftime("%Y-%m-%d").tolist(),
              "y": _clean(past[symbol]["close"]), "line": {"color": _GREY, "width": 1.4},
              "name": "close"},
-            {"mode": "markers", "x": decisions, "y": _clean(p["close"]), "text": labels,
+            {"mode": "markers", "x": decisions, "y": _clean(p["close"]),
+             "text": p["label"].tolist(),
              "marker": {"color": colour, "size": 8,
-                        "symbol": ["triangle-up" if u else "triangle-down" for u in up]},
+                        "symbol": ["triangle-up" if u else "triangle-down" for u in p["up"]]},
              "name": "call: green right, red wrong"},
         ):  # fmt: skip
             traces.append({"type": "scatter", "visible": i == 0, **trace})
-        visible = [False] * 4 * len(panels)
-        visible[4 * i : 4 * i + 4] = [True] * 4
+        visible = [False] * each * len(panels)
+        visible[each * i : each * i + each] = [True] * each
         buttons.append({"label": symbol, "method": "restyle", "args": ["visible", visible]})
     layout = _axes("", "adjusted close")
     layout["height"] = 420

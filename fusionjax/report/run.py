@@ -58,7 +58,6 @@ def write(
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     trainings = diagnostics.logs(folder)
-    horizon = config.targets["returns"].horizons[0]
     curves = [c for head in config.targets.values() for c in head.curves(rows, market)]
     sections = [
         Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
@@ -66,8 +65,8 @@ def write(
         Section("Diagnostics", "Anomalies by stage, with the likely cause and where to look.",
                 _anomalies(folder)),
         Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
-                f"where the price {horizon} session(s) later was expected, by "
-                "the calibrated interval.", [_prices(rows, market, config.targets)]),
+                "where the price was expected at the first horizon, by the calibrated interval.",
+                _prices(rows, market, config.targets)),
         Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
                 "points of what is traded.", _drawn("Capital", curves)),
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
@@ -83,7 +82,7 @@ def write(
                 "distance), and the log loss over time.",
                 _drift(folder) + _drawn("Drift", curves)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
-                "saw.", [_cases(rows, market, config, windows)]),
+                "saw.", _cases(rows, market, config, windows)),
         Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
                 "they differ.", _neighbours(records, config.data, split)),
     ]  # fmt: skip
@@ -164,23 +163,25 @@ def _tables(scores: Scores) -> list[Markup]:
     return parts
 
 
-def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> Markup:
-    levels = heads["returns"].quantiles
-    low, high = (f"q{q:g}" for q in (levels[0], levels[-1]))
+def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
+    """Of the first head that calls a direction and the first that has an interval."""
+    calls = next(filter(None, (h.calls(rows) for h in heads.values())), None)
+    band = next(filter(None, (h.band(rows) for h in heads.values())), None)
+    if calls is None:
+        return [Markup("<p>No head calls a direction.</p>")]
+    rows = rows.assign(up=calls.up, right=calls.right, label=calls.label)
+    if band is not None:
+        low, high = (rows["close"] * np.exp(x) for x in band)
+        rows = rows.assign(low=low, high=high)
     panels, past = {}, {}
     for symbol, own in itertools.islice(rows.groupby("symbol"), _SYMBOLS):
-        up = own["up"] > 0.5
-        right = (up == (own["rose"] > 0.5)).astype(object)
-        right[own["rose"].isna()] = None
-        panels[str(symbol)] = own.assign(
-            low=own["close"] * np.exp(own[low]), high=own["close"] * np.exp(own[high]), right=right
-        )
+        panels[str(symbol)] = own
         first = max(own["row"].min() - _CONTEXT, market.first_row[own["row"].min()])
         span = np.arange(first, own["row"].max() + 1)
         past[str(symbol)] = pd.DataFrame(
             {"day": market.session[span].astype("datetime64[s]"), "close": market.adj_close[span]}
         )
-    return charts.prices(panels, past)
+    return [charts.prices(panels, past)]
 
 
 def _drawn(section: str, curves: list[Any]) -> list[Markup]:
@@ -254,10 +255,12 @@ def _drift(folder: Path) -> list[Markup]:
     return parts
 
 
-def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) -> Markup:
-    known = rows[rows["rose"].notna()]
-    wrong = known[(known["up"] > 0.5) != (known["rose"] > 0.5)]
-    worst = wrong.assign(sure=(wrong["up"] - 0.5).abs()).nlargest(_CASES, "sure")
+def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) -> list[Markup]:
+    calls = next(filter(None, (h.calls(rows) for h in config.targets.values())), None)
+    if calls is None:
+        return [Markup("<p>No head calls a direction.</p>")]
+    called = rows.assign(confidence=calls.confidence, outcome=calls.outcome)
+    worst = called[calls.right == 0].nlargest(_CASES, "confidence")
     at = worst["row"].to_numpy(np.int64)
     batch = windows(at, unlabelled(config.targets, len(at)), np.ones(len(at), np.float32))
     cards = []
@@ -270,8 +273,8 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
             for m in config.modalities
         )
         parts = [
-            Markup("<h3>{} {}: {:.1%} up, came {:+.2%}</h3>").format(
-                case["symbol"], str(case["target_day"])[:10], case["up"], case["growth"]
+            Markup("<h3>{} {}: {}</h3>").format(
+                case["symbol"], str(case["target_day"])[:10], case["outcome"]
             ),
             charts.lines(
                 {"close": (days, market.adj_close[span])}, marks={"decision": days[-2]}, height=220
@@ -283,7 +286,7 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
                 value = jax.tree.map(lambda x, i=i: x[i], batch.inputs[name])
                 parts.append(_media(modality.picture(value, market, row), name))
         cards.append(Markup("<div class=card>{}</div>").format(Markup("").join(parts)))
-    return Markup("<div class=cards>{}</div>").format(Markup("").join(cards))
+    return [Markup("<div class=cards>{}</div>").format(Markup("").join(cards))]
 
 
 def _media(picture: Picture | None, name: str) -> Markup:

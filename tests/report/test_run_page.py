@@ -64,7 +64,7 @@ def outcomes(market: Market, config: Config, rows: np.ndarray) -> pd.DataFrame:
 def test_cases_show_every_kind_of_input(market: Market, config: Config) -> None:
     windows = Windows(market, config, Scaler.fit(market, np.datetime64("1990-03-01")))
     rows = np.arange(20, 50)
-    page = str(run._cases(outcomes(market, config, rows), market, config, windows))
+    page = "".join(run._cases(outcomes(market, config, rows), market, config, windows))
     assert page.count("<div class=card>") == 20, "thirty mistakes, the twenty surest are shown"
     assert "90.0% up, came -1.00%" in page
     assert "60.0% up" not in page
