@@ -121,14 +121,19 @@ def outputs(
     market: Market, config: Config, days: Shaped[np.ndarray, "days"], predict: Predict
 ) -> dict[str, Float[np.ndarray, "days"]]:
     """Losses by the session in which their label became known, weights by that of the forecast."""
-    ends = {h.loss_title: h.horizons[0] for h in losses.judged(config.targets).values()}
-    names = [*(f"error: {k}" for k in ends), *(f"weight {m}" for m in config.modalities)]
+    horizons = {h.loss_title: h.horizons[0] for h in losses.judged(config.targets).values()}
+    names = [*(f"error: {k}" for k in horizons), *(f"weight {m}" for m in config.modalities)]
     series = {name: np.full(len(days), np.nan) for name in names}
     if not len(days):
         return series
-    sessions = np.unique(market.session)
-    first = sessions[max(int(np.searchsorted(sessions, days[0])) - max(ends.values()), 0)]
-    labelled = samples.between(market, config, first + 1, days[-1])
+    labelled = samples.between(market, config, market.session.min(), days[-1])
+    ends = {
+        name: market.session[samples.known_at(market, labelled.row, horizon)[0]]
+        for name, horizon in horizons.items()
+    }
+    # Where a symbol misses bars, forecasts of long ago may only now be known.
+    since = np.any([end >= days[0] for end in ends.values()], axis=0)
+    labelled, ends = labelled.take(since), {name: end[since] for name, end in ends.items()}
     called = np.flatnonzero(np.isin(market.session, days))
     called = called[called - market.first_row[called] >= config.data.min_history]
     rows = np.union1d(labelled.row, called)
@@ -137,8 +142,7 @@ def outputs(
     forecast = predict(rows)
     matured = forecast.take(np.isin(rows, labelled.row))
     for name, loss in losses.sample_losses(matured, labelled, config.targets).items():
-        end = market.session[np.minimum(labelled.row + ends[name], market.last_row[labelled.row])]
-        series[f"error: {name}"] = _of_days(loss, end, days)
+        series[f"error: {name}"] = _of_days(loss, ends[name], days)
     for i, name in enumerate(config.modalities):
         weight = forecast.modality_weight[:, i].astype(float)
         series[f"weight {name}"] = _of_days(weight, market.session[rows], days)

@@ -163,8 +163,8 @@ def split(market: Market, config: Config, name: str) -> Samples:
 def between(market: Market, config: Config, first: np.datetime64, last: np.datetime64) -> Samples:
     """The samples with a target day in [first, last] and enough history.
 
-    A label of horizon h is known at the close h sessions after the decision; it counts only if
-    that day is not after ``last`` (label_end <= last), so nothing of a later split leaks in.
+    A label of horizon h is known at the close of the symbol's own h-th next bar (``known_at``); it
+    counts only if that day is not after ``last``, so nothing of a later split leaks in.
     """
     rows = np.arange(len(market.session))
     next_row = np.minimum(rows + 1, len(rows) - 1)
@@ -187,7 +187,7 @@ def matured(market: Market, config: Config, after: np.datetime64, until: np.date
     Successive periods return every label once, whatever its horizon.
     """
     samples = between(market, config, market.session.min(), until)
-    end = np.minimum(samples.row + config.longest_horizon, market.last_row[samples.row])
+    end, _ = known_at(market, samples.row, config.longest_horizon)
     samples = samples.take(market.session[end] > after)
     earlier = _targets(market, config.targets, samples.row, after)
     mask = {name: m & ~earlier.mask[name] for name, m in samples.targets.mask.items()}
@@ -213,12 +213,43 @@ def _targets(market: Market, heads: Heads, rows: np.ndarray, last: np.datetime64
     return targets
 
 
+def known_at(
+    market: Market, rows: Int64[np.ndarray, "S"], horizon: int
+) -> tuple[Int64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
+    """When each row's label becomes known: at the close of its symbol's own ``horizon``-th next bar.
+
+    A symbol that misses bars is known later than the ``horizon``-th session of the exchange.
+
+    Returns:
+      The row of that bar, and whether it exists; the symbol's last row where it does not.
+    """
+    end = rows + horizon
+    last = market.last_row[rows]
+    return np.minimum(end, last), end <= last
+
+
+def label_end(
+    market: Market, config: Config, rows: Int64[np.ndarray, "S"], last: np.datetime64
+) -> Int64[np.ndarray, "S"]:
+    """The session (``Market.ordinal``) at whose close the last of a row's labels is known.
+
+    Of labels of all heads and horizons that are known by ``last``: the others are masked there, so
+    they neither train nor score. The row's own session if there is none.
+    """
+    end = market.ordinal[rows]
+    for horizon in {h for head in config.targets.values() for h in head.horizons}:
+        bar, exists = known_at(market, rows, horizon)
+        counts = exists & (market.session[bar] <= last)
+        end = np.where(counts, np.maximum(end, market.ordinal[bar]), end)
+    return end
+
+
 def growth(
     market: Market, rows: np.ndarray, horizon: int, last: np.datetime64
 ) -> tuple[Float64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
     """Price ratio over the horizon (1 where unknown), and whether it is known by ``last``."""
-    end = np.minimum(rows + horizon, market.last_row[rows])
-    known = (rows + horizon <= market.last_row[rows]) & (market.session[end] <= last)
+    end, exists = known_at(market, rows, horizon)
+    known = exists & (market.session[end] <= last)
     ratio = market.adj_close[end] / market.adj_close[rows]
     return np.where(known, ratio, 1.0), known
 

@@ -116,6 +116,11 @@ class Market:
         """The symbol's last row."""
         return np.searchsorted(self.symbol, self.symbol, side="right") - 1
 
+    @functools.cached_property
+    def ordinal(self) -> Int64[np.ndarray, "R"]:
+        """The place of the row's session among the sessions of all symbols, from 0."""
+        return np.unique(self.session, return_inverse=True)[1].reshape(-1)
+
     @property
     def items(self) -> "dict[str, Texts | Media]":
         """Texts and media, by the kind of the modality that shows them."""

@@ -13,7 +13,6 @@ from fusionjax.data.samples import Samples
 from fusionjax.data.windows import Windows
 from fusionjax.evaluate.features import pooled_features
 from fusionjax.heads.base import Head
-from fusionjax.scores.metrics import known
 
 FoldSamples = tuple[Samples, Samples]
 # Each has as many candidates as the model's own grid.
@@ -40,11 +39,12 @@ class Baselines:
         self._all = np.union1d(train.row, rows)
         self._features = pooled_features(windows, self._all)
 
-    def fitted(self, name: str, head: Head) -> dict[str, Float[np.ndarray, "S"]]:
-        """A head's values at ``rows``, by the name of each baseline of ``head.learner``."""
+    def fitted(self, name: str, head: Head, at: int = 0) -> dict[str, Float[np.ndarray, "S"]]:
+        """A head's values at ``rows`` and its horizon number ``at``, by the name of each baseline
+        of ``head.learner``."""
 
         def labels(s: Samples) -> tuple[np.ndarray, np.ndarray]:
-            return known(s.targets.mask[name]), s.targets.label[name][:, 0]
+            return s.targets.mask[name][:, at], s.targets.label[name][:, at]
 
         if head.learner == "classes":
             return self._classifiers(labels)

@@ -113,10 +113,17 @@ def of_training(log: pd.DataFrame) -> list[str]:
 def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
     """Anomalies of forecasts, head by head, beyond 99 % intervals of a day-block bootstrap."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
-    heads = config.targets.values()
-    draws = Draws.of_days(len(days), max(head.horizons[0] for head in heads), config.evaluate)
-    by_day = ByDay(day, draws, _SURE)
-    return [line for head in heads for line in head.anomalies(rows, by_day)]
+    lines = []
+    for name, head in config.targets.items():
+        for at, horizon in enumerate(head.horizons):
+            own = {c: c.removesuffix(head.suffix(at)) for c in rows if c.endswith(head.suffix(at))}
+            if not own:  # scored before further horizons were
+                continue
+            others = [c for c in own.values() if c in rows] if at else []
+            by_day = ByDay(day, Draws.of_days(len(days), horizon, config.evaluate), _SURE)
+            found = head.one(at).anomalies(rows.drop(columns=others).rename(columns=own), by_day)
+            lines += [f"{name} at {horizon} sessions: {x}" if at else x for x in found]
+    return lines
 
 
 def _beyond(x: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ training on, so that no sample is calibrated by its own label.
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -115,14 +115,19 @@ def evaluate(
         config,
         scored,
     )
-    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
-    rows = _frame(averaged.take(inside), forecasts[name], corrected, heads, market, config)
+    rows = _frame(averaged.take(inside), forecasts[name], corrected, scored, market, config)
+    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
     daily: dict[str, float] = next(filter(None, earned), {})
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
+        lines += [
+            f"{k} at {horizon} sessions is not scored: too few days have a known label"
+            for horizon in head.horizons
+            if (k, horizon) not in {(t.target, t.horizon) for t in tables}
+        ]
     lines.append(_of_trials(scored_before(records, config.data, split), name, daily))
     lines += scoring.leak_alarms(tables, config.targets)
     suffix = f"{split}{'_subset' if options.subset else ''}"
@@ -164,13 +169,18 @@ def require_answered(scores: Scores, settings: EvaluateConfig) -> None:
 def calibrated(
     prediction: Prediction, samples: Samples, market: Market, config: Config
 ) -> dict[str, np.ndarray | None]:
-    """By head, the calibrated values of the first horizon; None if it has no calibration."""
-    return {
-        name: head.calibrated(
-            prediction.value[name][:, 0].astype(float), Scored.of(name, samples, market, config)
-        )
-        for name, head in config.targets.items()
-    }
+    """By head, the calibrated values [S, H, ...]; None if it has no calibration."""
+
+    def at_each_horizon(name: str) -> Iterator[np.ndarray]:
+        for at in range(len(config.targets[name].horizons)):
+            value = prediction.value[name][:, at].astype(float)
+            scored = Scored.of(name, samples, market, config, at)
+            corrected = config.targets[name].one(at).calibrated(value, scored)
+            if corrected is not None:
+                yield corrected
+
+    by_head = {name: [*at_each_horizon(name)] for name in config.targets}
+    return {name: np.stack(each, 1) if each else None for name, each in by_head.items()}
 
 
 def _alone(
@@ -186,12 +196,12 @@ def _frame(
     averaged: Prediction,
     each: list[Prediction],
     calibrated: Mapping[str, np.ndarray],
-    by_head: dict[str, Scored],
+    samples: Samples,
     market: Market,
     config: Config,
 ) -> pd.DataFrame:
-    """One row a sample: its keys, each head's forecast and outcome, fusion weights."""
-    samples = next(iter(by_head.values()))
+    """One row a sample: its keys, each head's forecast and outcome, fusion weights. Columns of a
+    head's second and later horizons end in the horizon, such as ``_5d``."""
     columns = {
         "row": samples.row,
         "symbol": np.array(market.symbols)[market.symbol[samples.row]],
@@ -200,9 +210,15 @@ def _frame(
         "close": market.adj_close[samples.row],
     }
     for name, head in config.targets.items():
-        seeds = np.stack([p.value[name][:, 0] for p in each])
-        value = averaged.value[name][:, 0]
-        columns |= head.columns(value, calibrated.get(name), seeds, by_head[name])
+        for at in range(len(head.horizons)):
+            corrected = calibrated[name][:, at] if name in calibrated else None
+            of_horizon = head.one(at).columns(
+                averaged.value[name][:, at],
+                corrected,
+                np.stack([p.value[name][:, at] for p in each]),
+                Scored.of(name, samples, market, config, at),
+            )
+            columns |= {f"{k}{head.suffix(at)}": v for k, v in of_horizon.items()}
     weights = {
         f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)
     }

@@ -66,7 +66,7 @@ def forecast(
 ) -> list[dict[str, Any]]:
     """One record a row: the forecast of each head, and the weight of each modality.
 
-    Under ``calibrated`` the first horizons are corrected by labels that matured between the end of
+    Under ``calibrated`` every horizon is corrected by labels that matured between the end of
     training and the row.
 
     Args:

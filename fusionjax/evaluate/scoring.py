@@ -1,9 +1,10 @@
 """Scores of a run and of the baselines: every metric with its interval, and by part of the period.
 
-One table for each head, at its first horizon.
+One table for each head and horizon, and a second one where a published protocol leaves samples out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -22,6 +23,7 @@ from fusionjax.scores.bootstrap import Draws, Score
 
 _MIN_BLOCKS = 4  # fewer are not worth resampling
 _REGIMES = ("calm", "middling", "turbulent")
+UNFILTERED = "all samples"  # variant of a table with the samples that a protocol leaves out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +61,59 @@ class TargetTable:
     rows: list[ForecasterScores]
     detectable: dict[str, float]  # the least effect that these days can detect
     parts: list[Part]
+    variant: str = ""  # unless it is the head's first table: which horizon or samples
+
+    @property
+    def name(self) -> str:
+        """Of the target and the variant: no two tables have the same."""
+        return f"{self.target} {self.variant}".strip()
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One head: which samples count and how a forecast of it is scored."""
+    """One head at one horizon: which samples count and how a forecast of it is scored.
+
+    Attributes:
+      target: the head's name.
+      at: number of the horizon among the head's.
+      head: with this horizon alone.
+      labelled: the samples.
+      variant: see ``TargetTable``.
+    """
 
     target: str
+    at: int
     head: Head
-    keep: Bool[np.ndarray, "S"]
-    scores: Scorer
+    labelled: Scored
+    variant: str
+
+    @functools.cached_property
+    def scores(self) -> Scorer:
+        """Scores forecasts of the samples."""
+        return self.head.scorer(self.labelled)
+
+    @property
+    def keep(self) -> Bool[np.ndarray, "S"]:
+        """The samples that count."""
+        return self.labelled.known
 
     def values(self, prediction: Prediction) -> np.ndarray:
-        """The part of a prediction that is scored: the first horizon's values."""
-        return prediction.value[self.target][:, 0].astype(float)
+        """The part of a prediction that is scored: this horizon's values."""
+        return prediction.value[self.target][:, self.at].astype(float)
 
 
 def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
-    """The heads of a config on given samples, in the order of their tables."""
+    """What is scored of given samples, by its table's name, in the order of the tables: each head
+    at each horizon, then with the samples that a published protocol leaves out."""
     by_name = {}
-    for name, head in config.targets.items():
-        labelled = Scored.of(name, scored, market, config)
-        by_name[name] = Task(name, head, labelled.known, head.scorer(labelled))
+    for target, head in config.targets.items():
+        for at in range(len(head.horizons)):
+            one, labelled = head.one(at), Scored.of(target, scored, market, config, at)
+            variants = {head.suffix(at).lstrip("_"): labelled}
+            if (every := one.unfiltered(labelled)) is not None:
+                variants[f"{next(iter(variants))} {UNFILTERED}".strip()] = every
+            for variant, samples in variants.items():
+                by_name[f"{target} {variant}".strip()] = Task(target, at, one, samples, variant)
     return by_name
 
 
@@ -98,31 +131,41 @@ def score_runs(
       runs: by name; the first is the one the verdicts are about. Its seeds are averaged into one
         forecast, and their spread is shown too. The baselines learn from what it learned from.
       forecasts: of each run's seeds, by the run's name.
-      calibrated: the first run's calibrated forecast, by target.
+      calibrated: the first run's calibrated forecast [S, H, ...], by target.
       market: the data.
       config: of the first run.
       scored: the samples to score.
 
     Raises:
-      InputError: no label to score, or too few days for an interval.
+      InputError: no label to score, or too few days for an interval of a head's first horizon;
+        tables of its other horizons are left out then.
     """
-    all_tasks = tasks(scored, market, config)
-    for task in all_tasks.values():
-        _require_days(task, scored, config.evaluate)
+    all_tasks = tasks(scored, market, config).values()
+    short = {(t.target, t.at): _too_few_days(t, scored, config.evaluate) for t in all_tasks}
+    for (_, at), why in short.items():
+        if why and at == 0:
+            raise InputError(why)
     main_name, main = next(iter(runs.items()))
     period = tuple(np.datetime64(d, "D") for d in (main.info.trained_from, main.info.trained_until))
     train = between(market, config, *period)
     learners = baselines.Baselines(main.windows, train, folds(market, config, *period), scored.row)
+    baseline_forecasts: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     tables = []
-    for target, task in all_tasks.items():
-        train_labels = Scored.of(target, train, market, config)
-        baseline_forecasts = (
-            {f"{main_name}, calibrated": calibrated[target]} if target in calibrated else {}
-        )
-        baseline_forecasts |= task.head.rules(train_labels, period[1], scored.row)
-        baseline_forecasts |= learners.fitted(target, task.head)
+    for task in all_tasks:
+        target, at = task.target, task.at
+        if short[target, at]:
+            continue
+        if (target, at) not in baseline_forecasts:
+            train_labels = Scored.of(target, train, market, config, at)
+            corrected = calibrated[target][:, at] if target in calibrated else None
+            baseline_forecasts[target, at] = {
+                **({} if corrected is None else {f"{main_name}, calibrated": corrected}),
+                **task.head.rules(train_labels, period[1], scored.row),
+                **learners.fitted(target, task.head, at),
+            }
         ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
-        tables.append(table(task, ours, baseline_forecasts, scored, market, config))
+        baseline = baseline_forecasts[target, at]
+        tables.append(table(task, ours, baseline, scored, market, config))
     return tables
 
 
@@ -178,6 +221,7 @@ def table(
         rows,
         detectable,
         list(_parts(task, next(iter(all_forecasts.values())), draws, scored, market)),
+        task.variant,
     )
 
 
@@ -186,20 +230,23 @@ def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
     return [
         f"LEAK ALARM: {figure}; find what knows the future before believing it"
         for t in tables
-        for figure in heads[t.target].alarms(t.rows[0].values, t.rows[0].spread)
+        for head in [dataclasses.replace(heads[t.target], horizons=(t.horizon,))]
+        for figure in head.alarms(t.rows[0].values, t.rows[0].spread)
     ]
 
 
-def _require_days(task: Task, scored: Samples, settings: EvaluateConfig) -> None:
+def _too_few_days(task: Task, scored: Samples, settings: EvaluateConfig) -> str:
+    """Why the days do not suffice for intervals; empty if they do."""
     days = len(np.unique(scored.target_day[task.keep]))
     horizon = task.head.horizons[0]
     block = bootstrap.block_days(horizon, settings)
-    if days < _MIN_BLOCKS * block:
-        raise InputError(
-            f"config.data.splits.{settings.split}: {days} days with a known "
-            f"{horizon}-session label; intervals from blocks of {block} need at least "
-            f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
-        )
+    if days >= _MIN_BLOCKS * block:
+        return ""
+    return (
+        f"config.data.splits.{settings.split}: {days} days with a known "
+        f"{horizon}-session label; intervals from blocks of {block} need at least "
+        f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
+    )
 
 
 def _points(scores: dict[str, Score], days: int) -> dict[str, float]:

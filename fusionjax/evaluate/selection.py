@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax.config import Config, Heads
-from fusionjax.data.samples import Samples, between, period, training_data
+from fusionjax.data.samples import Samples, between, label_end, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
@@ -26,16 +26,15 @@ def folds(
 ) -> list[FoldSamples]:
     """The folds of a training period by ``config.selection``.
 
-    No training label spans a scored session, whatever the scheme: folds are purged by the longest
-    horizon of the config's targets.
+    No training label spans a scored session, whatever the scheme: folds are purged by when the last
+    of a sample's labels is known, which gaps in a symbol's bars delay.
 
     Raises:
       InputError: the period is too short for the folds.
     """
     samples, s = between(market, config, first, last), config.selection
-    sessions = np.unique(market.session)
-    start = np.searchsorted(sessions, market.session[samples.row])
-    end = start + config.longest_horizon
+    start = market.ordinal[samples.row]
+    end = label_end(market, config, samples.row, last)
     if s.scheme == "walk_forward":
         days = len(np.unique(start))
         if days < 2 * s.folds * s.fold_sessions:

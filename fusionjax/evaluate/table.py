@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fusionjax import files
 from fusionjax.errors import InputError
-from fusionjax.evaluate.scoring import ForecasterScores, Part, TargetTable
+from fusionjax.evaluate.scoring import UNFILTERED, ForecasterScores, Part, TargetTable
 from fusionjax.registry import HEADS
 
 _DIGITS = {"pinball": 5, "CRPS": 5}  # other metrics: 3
@@ -26,8 +26,9 @@ class Scores:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every metric of the first row of each table, as ``target: metric``."""
-        return {f"{t.target}: {k}": v for t in self.tables for k, v in t.rows[0].values.items()}
+        """Every metric of the first row of each table: ``target: metric``, and with the table's
+        variant in the others of a head: ``target 5d: metric``."""
+        return {f"{t.name}: {k}": v for t in self.tables for k, v in t.rows[0].values.items()}
 
     @staticmethod
     def read(path: Path) -> "Scores":
@@ -114,7 +115,8 @@ def _short(value: float, digits: int) -> str:
 
 def _title(table: TargetTable) -> str:
     sessions = "next session's" if table.horizon == 1 else f"next {table.horizon} sessions'"
-    return f"{sessions} {HEADS[table.target].title}: {table.samples:,} samples"
+    every = f" ({UNFILTERED})" * table.variant.endswith(UNFILTERED)
+    return f"{sessions} {HEADS[table.target].title}{every}: {table.samples:,} samples"
 
 
 def for_screen(scores: Scores) -> list[Table]:

@@ -11,7 +11,8 @@ Shapes use the letters of ``types``: S or B samples, H horizons. A forecast has 
 - ``outcome`` [*rows, H, ...]: ``decode`` of the outputs; the loss takes it;
 - ``value`` [S, H, ...]: ``prediction`` of an outcome; seeds are averaged and scores computed on it.
 
-Scores use the first horizon only: there a value is [S, ...].
+Scores, rules and calibration take one horizon at a time: there a value is [S, ...], and the head is
+``one`` of its horizons. Updates, modalities, drift and settings are judged at the first.
 """
 
 import abc
@@ -41,13 +42,14 @@ Scorer = Callable[[Any, Any, bool], "dict[str, Score]"]
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Samples with a head's labels at its first horizon.
+    """Samples with a head's labels at one horizon.
 
     Attributes:
       market: the data.
       config: of the run.
       row: int [S], the market's last row known at each decision.
       target_day: datetime64[D] [S].
+      horizon: sessions ahead.
       label: [S].
       known: bool [S], whether the label counts.
     """
@@ -56,15 +58,18 @@ class Scored:
     config: Config
     row: Any
     target_day: Any
+    horizon: int
     label: Any
     known: Any
 
     @staticmethod
-    def of(name: str, samples: "Samples", market: "Market", config: Config) -> "Scored":
-        """The samples with the labels of the head ``name``."""
-        t = samples.targets
-        label, known = t.label[name][:, 0], t.mask[name][:, 0]
-        return Scored(market, config, samples.row, samples.target_day, label, known)
+    def of(
+        name: str, samples: "Samples", market: "Market", config: Config, at: int = 0
+    ) -> "Scored":
+        """The samples with the labels of the head ``name`` at its horizon number ``at``."""
+        t, horizon = samples.targets, config.targets[name].horizons[at]
+        label, known = t.label[name][:, at], t.mask[name][:, at]
+        return Scored(market, config, samples.row, samples.target_day, horizon, label, known)
 
     @functools.cached_property
     def days(self) -> "np.ndarray":
@@ -82,10 +87,15 @@ class Scored:
 
     @functools.cached_property
     def start(self) -> "np.ndarray":
-        """The ordinal of each decision's session."""
-        import numpy as np
+        """The session (``Market.ordinal``) of each decision."""
+        return self.market.ordinal[self.row]
 
-        return np.searchsorted(np.unique(self.market.session), self.market.session[self.row])
+    @functools.cached_property
+    def end(self) -> "np.ndarray":
+        """The session (``Market.ordinal``) at whose close each label is known, if it ever is."""
+        from fusionjax.data.samples import known_at
+
+        return self.market.ordinal[known_at(self.market, self.row, self.horizon)[0]]
 
     @property
     def observed(self) -> "np.ndarray":
@@ -180,6 +190,15 @@ class Head(abc.ABC):
         """Number of outputs for all horizons."""
         return len(self.horizons) * self.width
 
+    def one(self, at: int) -> "Head":
+        """This head with its horizon number ``at`` alone."""
+        return dataclasses.replace(self, horizons=(self.horizons[at],))
+
+    def suffix(self, at: int) -> str:
+        """Ends the names of stored columns at its horizon number ``at``: such as ``_5d``; empty at
+        the first."""
+        return f"_{self.horizons[at]}d" if at else ""
+
     def check(self, name: str, config: Config) -> None:
         """Checks relations between its keys and to other sections.
 
@@ -248,6 +267,12 @@ class Head(abc.ABC):
     def scorer(self, scored: Scored) -> Scorer:
         """A function that scores values of these samples; unknown labels are left out."""
 
+    def unfiltered(self, scored: Scored) -> Scored | None:
+        """The same samples with labels for those too that a published protocol leaves out, to be
+        scored in a second table; None if the protocol leaves out none."""
+        del scored
+        return None
+
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
@@ -288,7 +313,7 @@ class Head(abc.ABC):
 
         Args:
           value: [H, ...].
-          calibrated: at the first horizon.
+          calibrated: what ``calibrated`` returned for it, [H, ...].
           config: of the run.
 
         Returns:

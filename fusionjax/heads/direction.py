@@ -144,6 +144,19 @@ class Direction(Head):
 
         return scores
 
+    def unfiltered(self, scored: Scored) -> Scored | None:
+        """Up if the return is above 0, between the thresholds too; None if nothing is between."""
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+
+        if self.down == self.up:
+            return None
+        s = scored
+        ratio, known = growth(s.market, s.row, self.horizons[0], s.target_day.max())
+        up = (np.round(ratio - 1, _RETURN_DIGITS) > 0).astype(self.dtype)
+        return dataclasses.replace(s, label=up, known=known)
+
     def book(
         self,
         up: "np.ndarray",
@@ -189,8 +202,8 @@ class Direction(Head):
 
         p = np.clip(value, 1e-6, 1 - 1e-6)
         logit = np.log(p / (1 - p))
-        end = scored.start + self.horizons[0]
-        temperature = prequential_temperature(logit, scored.label, scored.known, scored.start, end)
+        s = scored
+        temperature = prequential_temperature(logit, s.label, s.known, s.start, s.end)
         return 1 / (1 + np.exp(-logit / temperature))
 
     def columns(
@@ -214,17 +227,21 @@ class Direction(Head):
     def record(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
     ) -> dict[str, Any]:
-        """``call`` abstains where the likelier class has less than ``evaluate.abstain_below``."""
+        """``call``, at the first horizon, abstains where the likelier class has less than
+        ``evaluate.abstain_below``."""
         assert calibrated is not None
-        up = float(calibrated)
-        confident = max(up, 1 - up) >= config.evaluate.abstain_below
+        first, *others = rounded(calibrated)
+        confident = max(first, 1 - first) >= config.evaluate.abstain_below
         return {
             "direction": {
                 f"{h}d": dict(zip(self.classes, rounded((1 - p, p)), strict=True))
                 for h, p in zip(self.horizons, value.tolist(), strict=True)
             },
-            "calibrated": {"up": round(up, 6)},
-            "call": self.classes[int(up > 0.5)] if confident else "abstain",
+            "calibrated": {
+                "up": first,
+                **{f"up_{h}d": p for h, p in zip(self.horizons[1:], others, strict=True)},
+            },
+            "call": self.classes[int(first > 0.5)] if confident else "abstain",
         }
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:

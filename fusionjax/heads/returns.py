@@ -126,7 +126,7 @@ class Returns(Head):
             scored.observed,
             np.exp(realised_log_volatility(scored.market, scored.row, -20)),
             scored.start,
-            scored.start + self.horizons[0],
+            scored.end,
         )
         low, high = adaptive_conformal(raw, self.quantiles[-1] - self.quantiles[0])
         inner = np.clip(value[:, 1:-1], low[:, None], high[:, None])
@@ -147,12 +147,13 @@ class Returns(Head):
         self, value: "np.ndarray", calibrated: "np.ndarray | None", config: Config
     ) -> dict[str, Any]:
         assert calibrated is not None
-        level, low, high = rounded(
-            (self.quantiles[-1] - self.quantiles[0], calibrated[0], calibrated[-1])
-        )
+        level = self.quantiles[-1] - self.quantiles[0]
         return {
             "calibrated": {
-                f"interval_{self.horizons[0]}d": {"level": level, "low": low, "high": high}
+                f"interval_{h}d": dict(
+                    zip(("level", "low", "high"), rounded((level, q[0], q[-1])), strict=True)
+                )
+                for h, q in zip(self.horizons, calibrated, strict=True)
             },
             "return_quantiles": {
                 f"{h}d": dict(zip(map(str, self.quantiles), rounded(q), strict=True))

@@ -135,7 +135,7 @@ def _verdicts(scores: Scores) -> list[str]:
         baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
         count = {v: sum(r.verdict == v for r in baseline_rows) for v in ("better", "worse")}
         sentences.append(
-            f"{t.target.capitalize()}: by {t.compared} better than {count['better']} of "
+            f"{t.name.capitalize()}: by {t.compared} better than {count['better']} of "
             f"{len(baseline_rows)} baselines, worse than {count['worse']}"
         )
     return sentences

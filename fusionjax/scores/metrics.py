@@ -169,11 +169,6 @@ def distribution(
     }
 
 
-def known(mask: Bool[np.ndarray, "S H"]) -> Bool[np.ndarray, "S"]:
-    """Samples whose label at the first horizon counts; tables score that horizon."""
-    return mask[:, 0]
-
-
 def _nll(p: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(p, _EPS, 1.0))
 
