@@ -1,4 +1,5 @@
-"""Do intervals cover when volatility jumps? Simulated: method | coverage | worst 250 days | width.
+"""Do intervals cover when volatility jumps? In simulated worlds, and of the S&P 500: method |
+coverage | worst 250 days | first 5 days after a jump | first 20 | width, % | interval score, %.
 
 python studies/shock.py
 """
@@ -10,7 +11,9 @@ def main(_: None) -> None:
     from fusionjax.train.telemetry import say
     from studies.streams import shock
 
-    say("\n".join(map(str, shock.study(range(20)))))
+    for world in shock.WORLDS:
+        say("\n".join([f"\n{world.name}", *map(str, shock.study(range(20), world))]))
+    say("\n".join(["\nS&P 500", *map(str, shock.real())]))
 
 
 if __name__ == "__main__":

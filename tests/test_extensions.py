@@ -318,11 +318,20 @@ def test_it_is_trained_scored_updated_and_shown(
     assert text.count("heatmap") >= 20, "each of the worst cases shows the averages"
     assert "next 2 sessions&#39; span, errors of its log" in text
     assert '"name":"interval"' in text
-    rows = {r.name: r.values["MSE"] for r in made.scores.tables[3].rows}
+    tables = {t.name: t for t in made.scores.tables}
+    assert list(tables) == ["direction", "returns", "returns 5d", "volatility", "span"]
+    rows = {r.name: r.values["MSE"] for r in tables["span"].rows}
     assert {"mean of training", "ridge", "LightGBM"} < set(rows)
     kept = made.outcomes.rows[["span", "span_came"]].dropna()
     ours = ((kept["span"] - kept["span_came"]) ** 2).mean()
     np.testing.assert_allclose(made.record.metrics["span: MSE"], ours, rtol=1e-5)
+    for name, end in (("returns", ""), ("returns 5d", "_5d")):  # every horizon is calibrated
+        q = made.outcomes.rows[[f"return{end}", f"q0.05{end}", f"q0.95{end}"]].dropna().to_numpy()
+        inside = ((q[:, 0] >= q[:, 1]) & (q[:, 0] <= q[:, 2])).mean()
+        corrected = {r.name: r.values["coverage"] for r in tables[name].rows}
+        np.testing.assert_allclose(corrected[f"{run}, calibrated"], inside, rtol=1e-5)
+        assert made.record.metrics[f"{name}: coverage"] == tables[name].rows[0].values["coverage"]
+    assert set(said["calibrated"]) == {"up", "interval_1d", "interval_5d"}
     assert any("off. Look: Span" in line for line in odd["output"]), "six steps teach it little"
 
     verdict = finetune(run, c, MESH, tmp_path / "child", lambda step: False)

@@ -10,6 +10,8 @@ from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.types import Targets
 
+_RANGES, _FADING = 20, 0.8  # days of ``recent_log_volatility``, weight of each beside the next
+
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
@@ -216,7 +218,7 @@ def _targets(market: Market, heads: Heads, rows: np.ndarray, last: np.datetime64
 def known_at(
     market: Market, rows: Int64[np.ndarray, "S"], horizon: int
 ) -> tuple[Int64[np.ndarray, "S"], Bool[np.ndarray, "S"]]:
-    """When each row's label becomes known: at the close of its symbol's own ``horizon``-th next bar.
+    """When each row's label becomes known: at the close of the symbol's ``horizon``-th next bar.
 
     A symbol that misses bars is known later than the ``horizon``-th session of the exchange.
 
@@ -268,3 +270,23 @@ def realised_log_volatility(
     at = np.where(exists, at, 1)
     r = np.where(exists, np.log(market.adj_close[at] / market.adj_close[at - 1]), 0.0)
     return 0.5 * np.log((r**2).sum(1) / np.maximum(exists.sum(1), 1) + 1e-8)
+
+
+def recent_log_volatility(market: Market, rows: np.ndarray) -> Float64[np.ndarray, "S"]:
+    """Log volatility of the last days by their ranges, up to and including each row.
+
+    A day's variance is that of its log range (Parkinson, 1980) and the squared move from the last
+    close to the open; days weigh .8 times as much as the next, twenty of them. It notices a jump of
+    volatility on its first day, where 20 squared returns take weeks. Same unit and floor as
+    ``realised_log_volatility``.
+    """
+    at = rows[:, None] + np.arange(-_RANGES + 1, 1)
+    exists = at > market.first_row[rows][:, None]
+    bars, place = np.unique(np.where(exists, at, 1), return_inverse=True)
+    opened, high, low, close = np.log(market.ohlcv[bars, :4].astype(float)).T
+    overnight = np.log(market.adj_close[bars] / market.adj_close[bars - 1]) - (close - opened)
+    of_bar = overnight**2 + (high - low) ** 2 / (4 * np.log(2))
+    variance = of_bar[place.reshape(at.shape)]
+    weight = np.where(exists, _FADING ** np.arange(_RANGES - 1, -1, -1), 0.0)
+    total = weight.sum(1)
+    return 0.5 * np.log((weight * variance).sum(1) / np.where(total > 0, total, 1) + 1e-8)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax import files, ledger
-from fusionjax.config import Config, EvaluateConfig
+from fusionjax.config import Config, EvaluateConfig, Heads
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -123,11 +123,7 @@ def evaluate(
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
-        lines += [
-            f"{k} at {horizon} sessions is not scored: too few days have a known label"
-            for horizon in head.horizons
-            if (k, horizon) not in {(t.target, t.horizon) for t in tables}
-        ]
+    lines += _unscored(tables, config.targets)
     lines.append(_of_trials(scored_before(records, config.data, split), name, daily))
     lines += scoring.leak_alarms(tables, config.targets)
     suffix = f"{split}{'_subset' if options.subset else ''}"
@@ -235,6 +231,17 @@ def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[st
             for name, run in runs.items()
             if first <= np.datetime64(run.info.trained_until, "D")
         ),
+    ]
+
+
+def _unscored(tables: list[scoring.TargetTable], heads: Heads) -> list[str]:
+    """A line for each further horizon that has no table."""
+    scored = {(t.target, t.horizon) for t in tables}
+    return [
+        f"{name} at {horizon} sessions is not scored: too few days have a known label"
+        for name, head in heads.items()
+        for horizon in head.horizons
+        if (name, horizon) not in scored
     ]
 
 

@@ -211,3 +211,42 @@ def test_a_class_that_the_meta_set_lacks_is_named() -> None:
         samples.training_data(market, config, FIRST, LAST, 0.4)
     cut = samples.training_data(market, config, FIRST, LAST, 0.8)  # reaches further back
     assert cut.meta is not None
+
+
+def test_recent_volatility_by_hand() -> None:
+    """Three days of a stock with ranges and gaps: .8², .8 and 1 are their weights."""
+    market = tiny_market(days=4, symbols=("AA", "BB"))
+    open_, high, low, close = np.log(market.ohlcv[:, :4].astype(float)).T
+    gap = np.diff(np.log(market.adj_close), prepend=np.nan) - (close - open_)
+    day = gap**2 + (high - low) ** 2 / (4 * np.log(2))
+    for last in (3, 7):
+        wanted = np.average(day[last - 2 : last + 1], weights=[0.64, 0.8, 1])
+        got = samples.recent_log_volatility(market, np.array([last]))
+        np.testing.assert_allclose(got, 0.5 * np.log(wanted + 1e-8), rtol=1e-6)
+    first = samples.recent_log_volatility(market, np.array([0, 4]))
+    np.testing.assert_allclose(first, np.log(1e-4))  # no day before: the floor
+
+
+def test_recent_volatility_knows_no_scale_and_nothing_later() -> None:
+    """Prices as traded, ten times as high before a split, say the same; later bars say nothing."""
+    market = tiny_market(days=60)
+    rows = np.arange(25, 40)
+    traded = market.ohlcv.copy()
+    traded[:30, :4] *= 10
+    wanted = samples.recent_log_volatility(market, rows)
+    split = dataclasses.replace(market, ohlcv=traded)
+    np.testing.assert_allclose(samples.recent_log_volatility(split, rows), wanted, rtol=1e-4)
+    traded[40:60, :4] *= np.random.default_rng(0).uniform(0.5, 2, (20, 4))
+    later = dataclasses.replace(split, ohlcv=traded)
+    np.testing.assert_array_equal(
+        samples.recent_log_volatility(later, rows), samples.recent_log_volatility(split, rows)
+    )
+
+
+def test_recent_volatility_sees_a_jump_on_its_first_day() -> None:
+    market = tiny_market(days=200, symbols=("AA",))
+    bars = market.ohlcv.copy()
+    bars[100:, 1], bars[100:, 2] = 1.05 * bars[100:, 3], 0.95 * bars[100:, 3]
+    wild = dataclasses.replace(market, ohlcv=bars)
+    before, after = samples.recent_log_volatility(wild, np.array([99, 100]))
+    assert after - before > np.log(1.5)
