@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from test_diagnostics import outcomes
-from test_maturity import config, forecasts, with_gaps
+from test_maturity import config, forecasts, with_gaps, without
 
 from fusionjax.config import Config
 from fusionjax.data import samples
@@ -21,7 +21,9 @@ ACL18 = {"targets__direction__up": 0.0055, "targets__direction__down": -0.005}
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    return with_gaps(0)
+    """Of four stocks: too few for correlations across a day's."""
+    five = with_gaps(0)
+    return without(five, five.symbol == 4)
 
 
 def knowing(market: Market, c: Config, name: str) -> scoring.TargetTable:
@@ -164,7 +166,7 @@ def test_a_learner_learns_the_label_of_its_horizon(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the second label is the opposite of the first, so is what a linear model says."""
-    monkeypatch.setattr(baselines, "_PENALTIES", (0.1,))
+    monkeypatch.setattr(baselines, "_PENALTIES", (1e-4,))
     c = config()
     train = samples.split(market, c, "train")
     label, mask = train.targets.label["direction"], train.targets.mask["direction"]

@@ -83,10 +83,12 @@ def blind(seed: int, after: int) -> dict[str, bool]:
     """By head, whether prices first known after a day change no calibrated forecast up to it."""
     market, c = with_gaps(seed), config()
     day = market.session.min() + after
-    noise = np.random.default_rng(seed + 1).normal(0, 0.1, len(market.session))
-    later = market.session > day
+    noise = np.exp(np.random.default_rng(seed + 1).normal(0, 0.1, len(market.session)))
+    times = np.where(market.session > day, noise, 1.0)
     changed = dataclasses.replace(
-        market, adj_close=np.where(later, market.adj_close * np.exp(noise), market.adj_close)
+        market,
+        adj_close=market.adj_close * times,
+        ohlcv=market.ohlcv * times[:, None].astype(np.float32) ** np.arange(5, dtype=np.float32),
     )
     made = []
     for m in (market, changed):
