@@ -72,7 +72,10 @@ class ScenarioScores:
 
     def __str__(self) -> str:
         values = (self.coverage, self.worst, *self.first.values(), self.width, self.score)
-        return self.method + "".join(f" | {v.mean():.3f} ± {v.std():.3f}" for v in values)
+        spread = (f" ± {v.std():.3f}" if len(v) > 1 else "" for v in values)
+        return self.method + "".join(
+            f" | {v.mean():.3f}{s}" for v, s in zip(values, spread, strict=True)
+        )
 
 
 def simulate(seed: int, world: World = WORLDS[0]) -> Market:

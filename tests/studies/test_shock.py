@@ -80,6 +80,8 @@ def test_a_row_reads_as_mean_and_deviation() -> None:
     assert str(row) == (
         "x | 0.900 ± 0.100 | 0.500 ± 0.000 | 0.500 ± 0.000 | 3.500 ± 0.500 | 0.500 ± 0.000"
     )
+    one = two[:1]
+    assert str(shock.ScenarioScores("x", one, one, {5: one}, one, one)) == "x" + " | 0.500" * 5
 
 
 def test_returns_are_fat_tailed_and_shocked_twice() -> None:
