@@ -116,7 +116,8 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
     lines = []
     for name, head in config.targets.items():
         for at, horizon in enumerate(head.horizons):
-            own = {c: c.removesuffix(head.suffix(at)) for c in rows if c.endswith(head.suffix(at))}
+            end, names = head.suffix(at), rows.columns.tolist()
+            own = {c: c.removesuffix(end) for c in names if c.endswith(end)}
             if not own:  # scored before further horizons were
                 continue
             others = [c for c in own.values() if c in rows] if at else []

@@ -211,9 +211,9 @@ class Head(abc.ABC):
         """
         del config
         need(
-            len(self.horizons) > 0 and min(self.horizons) >= 1,
-            f"targets.{name}.horizons is {self.horizons}; expected one or more horizons of at "
-            "least 1 session",
+            len(set(self.horizons)) == len(self.horizons) > 0 and min(self.horizons) >= 1,
+            f"targets.{name}.horizons is {self.horizons}; expected one or more different horizons "
+            "of at least 1 session",
         )
 
     @abc.abstractmethod
