@@ -260,7 +260,7 @@ def test_its_keys_are_checked(prepared: Path) -> None:
         c.override({"targets.span.least": 0.0})
     with pytest.raises(InputError, match="targets.span.horizons is ..; expected one or more"):
         c.override({"targets.span.horizons": ()})
-    with pytest.raises(InputError, match="horizons is .2, 5, 5.; expected .* different horizons"):
+    with pytest.raises(InputError, match="horizons is .2, 5, 5.; expected .* all different"):
         c.override({"targets.span.horizons": (2, 5, 5)})
     raw = json.loads(c.to_json())
     raw["targets"]["spam"] = raw["targets"]["span"]

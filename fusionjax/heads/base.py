@@ -212,8 +212,8 @@ class Head(abc.ABC):
         del config
         need(
             len(set(self.horizons)) == len(self.horizons) > 0 and min(self.horizons) >= 1,
-            f"targets.{name}.horizons is {self.horizons}; expected one or more different horizons "
-            "of at least 1 session",
+            f"targets.{name}.horizons is {self.horizons}; expected one or more horizons, all "
+            "different, of at least 1 session",
         )
 
     @abc.abstractmethod
