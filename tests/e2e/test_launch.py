@@ -54,10 +54,11 @@ def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
     assert "2017-01-03 to 2018-12-31" in said
     assert "IN SAMPLE" not in said
     scores = json.loads((folder / "runs/demo/scores_dev.json").read_text())
-    direction, returns, volatility = scores["tables"]
-    assert [t["samples"] for t in (direction, returns, volatility)] == [502, 502, 498]
+    direction, returns, later, volatility = scores["tables"]
+    assert [t["samples"] for t in scores["tables"]] == [502, 502, 498, 498]
+    assert [t["variant"] for t in scores["tables"]] == ["", "", "5d", ""]
     assert direction["rows"][1]["over_seeds"], "two seeds have a spread"
-    for row in direction["rows"] + returns["rows"] + volatility["rows"]:
+    for row in direction["rows"] + returns["rows"] + later["rows"] + volatility["rows"]:
         for name, (low, high) in row["spread"].items():
             assert low <= row["values"][name] <= high
 
@@ -80,7 +81,9 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     weight = record["modality_weight"]
     assert set(weight) == {"price", "vix", "chart"}
     assert max(weight.values()) > 0, "at least one is kept"
+    week = record["calibrated"]["interval_5d"]
     sure = record["calibrated"]["interval_1d"]
+    assert week["high"] - week["low"] > sure["high"] - sure["low"]
     assert sure["level"] == 0.9
     assert sure["low"] < 0 < sure["high"]
     assert record["call"] in ("down", "up")
