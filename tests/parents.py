@@ -28,7 +28,6 @@ def config(**changes: object) -> Config:
         **{
             "data__splits": {"train": TRAIN, "live": LIVE, "dev": LIVE},
             "evaluate__market_channel": "ret",
-            "evaluate__bootstrap_samples": 200,
             "model__fusion": "equal",
             "model__width": 8,
             "model__layers": 1,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.scores.bootstrap import ByDay, Draws
+from fusionjax.scores.intervals import ByDay
 from fusionjax.train.hooks.metrics import tensorboard_text
 
 STAGES = ("preprocessing", "fusion", "training", "output")
@@ -111,11 +111,10 @@ def of_training(log: pd.DataFrame) -> list[str]:
 
 
 def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
-    """Anomalies of forecasts, head by head, beyond 99 % intervals of a day-block bootstrap."""
+    """Anomalies of forecasts, head by head, beyond 99 % intervals over days."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
     heads = config.targets.values()
-    draws = Draws.of_days(len(days), max(head.horizons[0] for head in heads), config.evaluate)
-    by_day = ByDay(day, draws, _SURE)
+    by_day = ByDay(day, len(days), max(head.horizons[0] for head in heads), _SURE)
     return [line for head in heads for line in head.anomalies(rows, by_day)]
 
 

@@ -84,7 +84,7 @@ def evaluate(
       options: which samples, and whether beside single modalities.
 
     Raises:
-      InputError: no sample or label to score, or too few days for an interval.
+      InputError: no sample or label to score.
     """
     started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
@@ -213,7 +213,7 @@ def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[st
     """The scored period, and which runs were trained on part of it."""
     first, last = scored.target_day.min(), scored.target_day.max()
     return [
-        f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals from a day-block bootstrap",
+        f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals over days",
         *(
             f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored"
             for name, run in runs.items()

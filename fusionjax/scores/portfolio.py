@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from fusionjax.scores.bootstrap import Draws, Score
+from fusionjax.scores.intervals import Score
 
 COSTS = (0, 5, 10, 20)  # basis points of what is traded
 COST = 10  # of them: those at which trials are compared
 _YEAR = 252  # sessions
+_FLAT = 1e-7  # less spread than this share of the largest return may be rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,23 +76,25 @@ def equity(net: Float[np.ndarray, "*runs days"]) -> Float[np.ndarray, "*runs day
 
 
 def _mean_of(x: np.ndarray) -> Score:
-    return lambda drawn: x[drawn.at].mean(1)
+    return lambda weight: weight @ x / weight.sum(1)
 
 
 def _sharpe(net: np.ndarray) -> Score:
-    def score(drawn: Draws) -> np.ndarray:
-        daily = net[drawn.at]
-        spread = daily.std(1)
-        return np.sqrt(_YEAR) * daily.mean(1) / np.where(spread > 1e-12, spread, np.inf)
+    mean, squares = _mean_of(net), _mean_of(net**2)
+
+    def score(weight: np.ndarray) -> np.ndarray:
+        spread = np.sqrt(np.maximum(squares(weight) - mean(weight) ** 2, 0))
+        flat = spread <= _FLAT * np.abs(net).max(initial=0)
+        return np.sqrt(_YEAR) * mean(weight) / np.where(flat, np.inf, spread)
 
     return score
 
 
 def _drawdown(net: np.ndarray) -> Score:
-    """The largest loss from a peak, as a share of it."""
+    """The largest loss from a peak, as a share of it; a day's weight scales its return."""
 
-    def score(drawn: Draws) -> np.ndarray:
-        path = equity(net[drawn.at])
+    def score(weight: np.ndarray) -> np.ndarray:
+        path = equity(weight * net)
         peak = np.maximum(np.maximum.accumulate(path, axis=1), 1.0)
         return (1 - path / peak).max(1)
 

@@ -30,7 +30,6 @@ def config() -> Config:
         Path(),
         data__splits={"train": ("2020-01-01", "2020-10-01"), "dev": ("2020-10-02", "2020-12-31")},
         evaluate__market_channel="ret",
-        evaluate__bootstrap_samples=200,
         model__fusion="equal",
         model__width=8,
         train__steps=30,
