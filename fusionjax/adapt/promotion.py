@@ -109,14 +109,14 @@ def relative_rise(
     share = new.sum() / max(old.sum(), 1e-12)
     influence = (new - share * old) * (len(days) / max(old.sum(), 1e-12))
     if len(days) < least:
-        return Estimate(float(share - 1), math.inf, 1)
+        return Estimate(float(share - 1), math.inf, 1.0)
     return rise_over_days(float(share - 1), influence)
 
 
 def rise_over_days(value: float, influence: Float[np.ndarray, "days"]) -> Estimate:
     """A relative rise with its error over days."""
     count = max(_FEWEST, int(_BANDWIDTH * math.sqrt(len(influence))))
-    return Estimate(value, float(intervals.cosine_error(influence, count)), count)
+    return Estimate(value, float(intervals.cosine_error(influence, count)), float(count))
 
 
 def judge(rises: dict[str, Estimate], margin: float, least: int) -> tuple[bool, str]:

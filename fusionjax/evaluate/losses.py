@@ -75,12 +75,13 @@ def rise_of(
     (above, count), (below, _) = (_daily(side, day, days) for side in (changed, real))
     over_days = ratio(above.mean(0) - below.mean(0), count, horizon)
     between = [
-        (x.sum(1) / max(count.sum(), 1)).var(ddof=1) if len(x) > 1 else 0.0 for x in (above, below)
+        float((x.sum(1) / max(count.sum(), 1)).var(ddof=1)) if len(x) > 1 else 0.0
+        for x in (above, below)
     ]
     parts = (
         (over_days.error**2, over_days.freedom),
-        (between[0] * (1 / len(above) + one_draw), len(above) - 1),
-        (between[1] / len(below), len(below) - 1),
+        (between[0] * (1 / len(above) + one_draw), len(above) - 1.0),
+        (between[1] / len(below), len(below) - 1.0),
     )
     return _joined(over_days.value, parts)
 
@@ -92,9 +93,9 @@ def _joined(value: float, parts: tuple[tuple[float, float], ...]) -> Estimate:
     """
     variance = sum(v for v, _ in parts)
     if not 0 < variance < np.inf:
-        return Estimate(value, float(np.sqrt(variance)), 1)
+        return Estimate(value, float(np.sqrt(variance)), 1.0)
     freedom = variance**2 / sum(v**2 / max(f, 1) for v, f in parts)
-    return Estimate(value, float(np.sqrt(variance)), freedom)
+    return Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 
 def _daily(

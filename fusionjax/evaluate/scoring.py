@@ -200,7 +200,7 @@ class Period:
     def estimate(self, metric: str, score: Score, value: float) -> Estimate:
         """A metric with its error; without one where no interval holds."""
         if metrics.without_interval(metric) or not np.isfinite(value):
-            return Estimate(value, np.inf, 1)
+            return Estimate(value, np.inf, 1.0)
         influence = self.influence(score)
         return Estimate.of(value, influence, self.horizon, metrics.lasting(metric))
 

@@ -39,6 +39,11 @@ def least_days(horizon: int, lasting: bool) -> int:
     return max(_LEAST_DAYS, unforeseen) if lasting else unforeseen
 
 
+def cosine_count(days: int, horizon: int, lasting: bool) -> int:
+    """How many cosines an error is taken from, which are its degrees of freedom."""
+    return int(_BANDWIDTH * math.sqrt(days)) if lasting else days // (_HORIZONS * horizon)
+
+
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """A value with its standard error.
@@ -60,9 +65,9 @@ class Estimate:
         """An estimate from the influences of days in their order; see ``least_days``."""
         days = len(influence)
         if days < least_days(horizon, lasting) or not np.isfinite(influence).all():
-            return Estimate(value, math.inf, 1)
-        count = int(_BANDWIDTH * math.sqrt(days)) if lasting else days // (_HORIZONS * horizon)
-        return Estimate(value, cosine_error(influence, count), count)
+            return Estimate(value, math.inf, 1.0)
+        count = cosine_count(days, horizon, lasting)
+        return Estimate(value, float(cosine_error(influence, count)), float(count))
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """The two-sided interval; infinite if the days are too few."""
@@ -92,7 +97,7 @@ def cosine_error(influence: Float[np.ndarray, "*worlds days"], count: int) -> np
     days = influence.shape[-1]
     phase = np.pi * np.outer(np.arange(days) + 0.5, np.arange(1, count + 1)) / days
     waves = influence @ (np.cos(phase) * math.sqrt(2 / days))
-    return np.sqrt((waves**2).mean(-1) / days)
+    return np.asarray(np.sqrt((waves**2).mean(-1) / days))
 
 
 def influences(
@@ -148,7 +153,7 @@ class ByDay:
         infinite if the days are too few."""
         day = self.day[keep]
         total = np.bincount(day, values[keep], self.days)
-        count = np.bincount(day, minlength=self.days)
+        count = np.bincount(day, minlength=self.days).astype(float)
         estimate = ratio(total, count, self.horizon)
         return estimate.value, *estimate.interval(self.level)
 

@@ -141,7 +141,7 @@ def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
     assert not flipped.promoted
     assert flipped.why.startswith("refused: worse than the parent beyond noise; rise of log loss")
     whole = samples.between(market, c, *samples.period(c.data, "live"))
-    shuffled = ablation.placebo(len(market.session), [whole.row], 0)
+    shuffled = ablation.placebo(market, [whole.row], 0)
     assert not verdict(market, c, parent, content={"text": shuffled}).promoted
     late = market.session > np.datetime64(TRAIN[1])
     wild = np.where(late & (np.arange(len(late)) % 2 == 0), 100.0, 1.0)
