@@ -301,9 +301,9 @@ class FinetuneConfig:
         0.0, "share of the parent's forecast in the training labels", least=0, below=1
     )
     promotion_sessions: int = key(
-        60,
+        63,
         "newest sessions with matured labels that an update does not train on: it replaces the "
-        "parent if they show that it is not worse. Fewer than 60 show nothing; 0 promotes unseen",
+        "parent if they show that it is not worse. Fewer than 63 show nothing; 0 promotes unseen",
         least=0,
     )
     promotion_margin: float = key(

@@ -17,7 +17,7 @@ from fusionjax.train.hooks.metrics import tensorboard_text
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with
-_SURE = 0.99  # level of the intervals
+_SURE, _SURE_DAYS = 0.99, 120  # level of the intervals, and days below which there is none
 
 
 def logs(run: Path) -> dict[Path, pd.DataFrame]:
@@ -114,7 +114,7 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
     """Anomalies of forecasts, head by head, beyond 99 % intervals over days."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
     heads = config.targets.values()
-    by_day = ByDay(day, len(days), max(head.horizons[0] for head in heads), _SURE)
+    by_day = ByDay(day, len(days), max(head.horizons[0] for head in heads), _SURE, _SURE_DAYS)
     return [line for head in heads for line in head.anomalies(rows, by_day)]
 
 

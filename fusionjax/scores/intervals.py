@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 LEVEL, _POWER = 0.95, 0.8
-_LEAST_DAYS = 60  # of what lasts: fewer leave no number of cosines whose error rate holds
-_BANDWIDTH = 0.47  # cosines of what lasts: this times √days; holds up to autocorrelations of .95
+_LEAST_DAYS = 63  # of what lasts, a quarter of a year: fewer leave no number of cosines that holds
+_BANDWIDTH = 0.39  # cosines of what lasts: this times √days; holds up to autocorrelations of .95
 _HORIZONS = 4  # of what does not last: a cosine for so many horizons of days ...
 _FEWEST = 3  # ... and no fewer of them
 NOT_ENOUGH = "too few days"  # how such a verdict begins
@@ -139,12 +139,14 @@ class ByDay:
       days: of the period.
       horizon: the longest of the labels.
       level: of the intervals.
+      least: days below which there is none.
     """
 
     day: Int[np.ndarray, "S"]
     days: int
     horizon: int
     level: float
+    least: int = _LEAST_DAYS
 
     def mean(
         self, values: Float[np.ndarray, "S"], keep: Bool[np.ndarray, "S"]
@@ -155,6 +157,8 @@ class ByDay:
         total = np.bincount(day, values[keep], self.days)
         count = np.bincount(day, minlength=self.days).astype(float)
         estimate = ratio(total, count, self.horizon)
+        if (count > 0).sum() < self.least:
+            return estimate.value, -math.inf, math.inf
         return estimate.value, *estimate.interval(self.level)
 
 

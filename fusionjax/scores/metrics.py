@@ -1,5 +1,8 @@
 """Metrics of a forecast, each a function of how much each day counts.
 
+Where a mean is divided by a standard deviation (IC over all samples, ICIR), the deviation is that
+of the whole period whatever the days count: heavy tails would move both, and intervals miss.
+
 ``day`` numbers the days of a period from 0; a period's last days may hold no sample.
 """
 
@@ -24,8 +27,11 @@ LOSSES = frozenset(
 # all others may last (``intervals.least_days``).
 _UNFORESEEN = ("accuracy", "balanced accuracy", "MCC", "AUC", "IC", "RankIC", "ICIR")
 _TRADED = ("annual return", "Sharpe")
-# Not smooth in the days, or as persistent as volatility itself: no interval holds.
-_WITHOUT_INTERVAL = ("ECE", "PIT distance", "pinball", "CRPS", "max drawdown", "turnover")
+# Not smooth in the days, too skewed, or as persistent as volatility itself: no interval holds.
+_WITHOUT_INTERVAL = (
+    *("ECE", "PIT distance", "max drawdown", "turnover"),
+    *("MSE", "MAE", "pinball", "CRPS", "coverage"),
+)
 
 
 def point(score: Score, days: int) -> float:
@@ -120,13 +126,8 @@ def ranking(
     daily = {k: daily_correlation(x, y, day, days) for k, (x, y) in ranks.items()}
     scores = {k: _over_days(x) for k, x in daily.items()}
 
-    squares = _over_days(daily["IC"] ** 2)
-
-    def ratio(weight: np.ndarray) -> np.ndarray:
-        mean = scores["IC"](weight)
-        return _ratio(mean, np.sqrt(np.maximum(squares(weight) - mean**2, 0)))
-
-    return scores | {"ICIR": ratio}
+    spread = np.nanstd(daily["IC"])
+    return scores | {"ICIR": lambda weight: _ratio(scores["IC"](weight), np.asarray(spread))}
 
 
 def daily_correlation(
@@ -265,12 +266,11 @@ def _ranked(x: np.ndarray, day: np.ndarray | None = None) -> np.ndarray:
 
 def _pooled_correlation(x: np.ndarray, y: np.ndarray, day: np.ndarray, days: int) -> Score:
     x, y = x - x.mean(), y - y.mean()
-    sums = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], 1)
+    sums = np.stack([np.ones(len(x)), x, y, x * y], 1)
+    norm = np.asarray(x.std() * y.std())
 
     def combine(s: np.ndarray) -> np.ndarray:
         n = np.maximum(s[:, 0], 1)
-        mx, my = s[:, 1] / n, s[:, 2] / n
-        norm = np.sqrt(np.maximum((s[:, 3] / n - mx**2) * (s[:, 4] / n - my**2), 0))
-        return _ratio(s[:, 5] / n - mx * my, norm)
+        return _ratio(s[:, 3] / n - s[:, 1] / n * s[:, 2] / n, norm)
 
     return _additive(sums, day, days, combine)

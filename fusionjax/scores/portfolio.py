@@ -10,7 +10,6 @@ from fusionjax.scores.intervals import Score
 COSTS = (0, 5, 10, 20)  # basis points of what is traded
 COST = 10  # of them: those at which trials are compared
 _YEAR = 252  # sessions
-_FLAT = 1e-7  # less spread than this share of the largest return may be rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,14 +79,9 @@ def _mean_of(x: np.ndarray) -> Score:
 
 
 def _sharpe(net: np.ndarray) -> Score:
-    mean, squares = _mean_of(net), _mean_of(net**2)
-
-    def score(weight: np.ndarray) -> np.ndarray:
-        spread = np.sqrt(np.maximum(squares(weight) - mean(weight) ** 2, 0))
-        flat = spread <= _FLAT * np.abs(net).max(initial=0)
-        return np.sqrt(_YEAR) * mean(weight) / np.where(flat, np.inf, spread)
-
-    return score
+    """Days weigh in the mean only; see ``metrics``."""
+    spread = net.std() if net.std() > 1e-12 else np.inf
+    return _mean_of(np.sqrt(_YEAR) * net / spread)
 
 
 def _drawdown(net: np.ndarray) -> Score:

@@ -71,8 +71,8 @@ def test_intervals_respect_that_samples_of_a_day_move_together() -> None:
         (12, 1, False, True),
         (59, 5, False, False),
         (60, 5, False, True),
-        (59, 1, True, False),
-        (60, 5, True, True),
+        (62, 1, True, False),
+        (63, 5, True, True),
         (119, 10, True, False),
     ],
 )

@@ -69,7 +69,9 @@ def test_a_day_drawn_twice_counts_as_its_samples_twice(seed: int) -> None:
         again = np.repeat(np.arange(days), 8)
         once = metrics.classification(label[rows], np.stack([1 - up, up], 1)[rows], again, days)
         once |= metrics.ranking(up[rows], forward[rows], again, days)
-        for name, score in scores.items():
+        del once["ICIR"]  # its denominator is the period's own
+        for name in once:
+            score = scores[name]
             got, wanted = score(weights)[run], metrics.point(once[name], days)
             np.testing.assert_allclose(got, wanted, atol=1e-12, err_msg=name)
 
