@@ -40,7 +40,7 @@ def config(**changes: object) -> Config:
             "finetune__steps": 8,
             "finetune__warmup_steps": 0,
             "finetune__learning_rate": 5e-3,
-            "finetune__promotion_sessions": 10,
+            "finetune__promotion_sessions": 63,
             **changes,
         },
     )

@@ -27,33 +27,32 @@ class Rate:
 
 def gate(world: World, count: int, seed: int) -> list[Rate]:
     """Updates that are worse by the margin, equal, or better by twice the margin."""
-    least = intervals.least_days(world.horizon, lasting=True)
     made: dict[float, list[bool]] = {MARGIN: [], 0.0: [], -2 * MARGIN: []}
     for panel in panels(world, count, seed):
         spread = panel.miss.var()
         miss = panel.miss - panel.miss.mean()
+        own = (panel.error[0].astype(float) ** 2).reshape(len(miss), -1).mean(1)
         for i in range(len(miss)):
             parent = panel.error[0][i]
             turned = np.cos(_TURN) * parent + np.sin(_TURN) * panel.error[1][i]
-            own = (panel.error[0].astype(float) ** 2).reshape(len(miss), -1).mean(1)
             size = own[i % 2 :: 2].mean()  # over the worlds with as large errors
             for worse, promoted in made.items():
                 scale = np.sqrt(max((worse * (spread + size) + size) / size, 0))
-                promoted.append(_promoted(miss[i], parent, scale * turned, least))
+                promoted.append(_promoted(miss[i], parent, scale * turned, world.horizon))
     kind = f"{world.days} days, horizon {world.horizon}, AR {world.persistence}"
     rates = {worse: float(np.mean(promoted)) for worse, promoted in made.items()}
     return [
-        Rate(f"promotes an update worse by {MARGIN:.0%}", kind, "5 %", rates[MARGIN]),
+        Rate(f"promotes an update worse by {MARGIN:.0%}", kind, "2.5 %", rates[MARGIN]),
         Rate("does not promote an equal one", kind, "", 1 - rates[0.0]),
         Rate(f"does not promote one better by {2 * MARGIN:.0%}", kind, "", 1 - rates[-2 * MARGIN]),
     ]
 
 
-def _promoted(miss: np.ndarray, parent: np.ndarray, update: np.ndarray, least: int) -> bool:
+def _promoted(miss: np.ndarray, parent: np.ndarray, update: np.ndarray, horizon: int) -> bool:
     before, after = (((miss - own) ** 2).astype(float).ravel() for own in (parent, update))
     day = np.tile(np.arange(miss.shape[1]), len(miss))
-    rise = promotion.relative_rise(before, after, day, least)
-    return promotion.judge({"squared error": rise}, MARGIN, least)[0]
+    rise = promotion.relative_rise(before, after, day, horizon)
+    return promotion.judge({"squared error": rise}, MARGIN, 0)[0]
 
 
 def placebos(shared: str, days: int, count: int, seed: int, whole: bool) -> list[Rate]:

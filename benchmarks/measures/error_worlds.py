@@ -60,7 +60,7 @@ class Panel:
     def miss(self) -> Float[np.ndarray, "worlds stocks days"]:
         """The log of the realised volatility less that of the first session's."""
         h = self.world.horizon
-        realised = 0.5 * np.log(_over(self.returns**2, h) / h + 1e-8)
+        realised = 0.5 * np.log(_over(self.returns**2, h) / h + 1e-4)
         return realised - np.log(self.volatility[..., : self.world.days])
 
 

@@ -19,10 +19,6 @@ from fusionjax.evaluate.inference import Prediction
 from fusionjax.scores import intervals
 from fusionjax.scores.intervals import Estimate
 
-_LEVEL = 0.90  # two-sided: each end is passed by chance in 5 %
-# A one-sided test at 5 % stands less persistence than a two-sided one: half as many cosines.
-_BANDWIDTH, _FEWEST = 0.25, 2
-
 
 @dataclasses.dataclass(frozen=True)
 class PromotionDecision:
@@ -34,8 +30,8 @@ class PromotionDecision:
       samples: in the holdout.
       first: their first target day.
       last: their last.
-      rise: of each loss, from parent to update, as a share of the parent's: with the ends that it
-        is below and above with 95 % confidence each; infinite if the days are too few.
+      rise: of each loss, from parent to update, as a share of the parent's, with its 95 % interval
+        over days; infinite if they are too few.
     """
 
     promoted: bool
@@ -66,10 +62,9 @@ def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     return samples.take(samples.target_day >= first), first - 1
 
 
-def least_sessions(config: Config) -> int:
-    """Sessions of the holdout below which the gate cannot decide."""
-    horizon = max(head.horizons[0] for head in losses.judged(config.targets).values())
-    return intervals.least_days(horizon, lasting=True)
+def horizon(config: Config) -> int:
+    """Sessions until every label that judges an update is known."""
+    return max(head.horizons[0] for head in losses.judged(config.targets).values())
 
 
 def decide(
@@ -86,14 +81,16 @@ def decide(
         losses.sample_losses(prediction, holdout, config.targets) for prediction in (parent, update)
     )
     day = np.unique(holdout.target_day, return_inverse=True)[1]
-    rises = {k: relative_rise(before[k], after[k], day, least_sessions(config)) for k in before}
-    promoted, why = judge(rises, config.finetune.promotion_margin, least_sessions(config))
-    ends = {k: (e.value, *e.interval(_LEVEL)) for k, e in rises.items()}
+    span = horizon(config)
+    rises = {k: relative_rise(before[k], after[k], day, span) for k in before}
+    needed = intervals.least_days(span, lasting=True)
+    promoted, why = judge(rises, config.finetune.promotion_margin, needed)
+    ends = {k: (e.value, *e.interval()) for k, e in rises.items()}
     return PromotionDecision(promoted, why, *evidence, ends)
 
 
 def relative_rise(
-    before: Float[np.ndarray, "S"], after: Float[np.ndarray, "S"], day: np.ndarray, least: int
+    before: Float[np.ndarray, "S"], after: Float[np.ndarray, "S"], day: np.ndarray, horizon: int
 ) -> Estimate:
     """The rise of a mean loss as a share of what it was, over the days that have a label.
 
@@ -101,30 +98,22 @@ def relative_rise(
       before: the parent's loss of each sample; NaN without a label.
       after: the update's.
       day: of each sample, from 0.
-      least: days below which the error is unknown.
+      horizon: sessions of a label.
     """
     known = np.isfinite(before)
     days, day = np.unique(day[known], return_inverse=True)
     old, new = (np.bincount(day, x[known]) for x in (before, after))
     share = new.sum() / max(old.sum(), 1e-12)
     influence = (new - share * old) * (len(days) / max(old.sum(), 1e-12))
-    if len(days) < least:
-        return Estimate(float(share - 1), math.inf, 1.0)
-    return rise_over_days(float(share - 1), influence)
+    return Estimate.of(float(share - 1), influence, horizon, lasting=True)
 
 
-def rise_over_days(value: float, influence: Float[np.ndarray, "days"]) -> Estimate:
-    """A relative rise with its error over days."""
-    count = max(_FEWEST, int(_BANDWIDTH * math.sqrt(len(influence))))
-    return Estimate(value, float(intervals.cosine_error(influence, count)), float(count))
-
-
-def judge(rises: dict[str, Estimate], margin: float, least: int) -> tuple[bool, str]:
-    """Whether an update is promoted, and why."""
-    ends = {k: e.interval(_LEVEL) for k, e in rises.items()}
+def judge(rises: dict[str, Estimate], margin: float, needed: int) -> tuple[bool, str]:
+    """Whether an update is promoted, and why; ``needed`` days are enough to tell."""
+    ends = {k: e.interval() for k, e in rises.items()}
     if not all(math.isfinite(e.error) for e in rises.values()):
         return False, (
-            f"the parent stays: {intervals.NOT_ENOUGH} to compare them, about {least} needed; set "
+            f"the parent stays: {intervals.NOT_ENOUGH} to compare them, about {needed} needed; set "
             "finetune.promotion_sessions to as many"
         )
     words = "; of ".join(

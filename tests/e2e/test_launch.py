@@ -395,7 +395,9 @@ def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> No
     said = launch(folder, "serve_daily", "demo", *flags)
     assert "1 forecasts after 2018-12-31" in said
     made = json.loads((day / "done.json").read_text())
-    assert made["update"]["why"].startswith(("promoted: not worse", "refused: worse"))
+    assert made["update"]["why"].startswith(
+        ("promoted: not worse", "refused: worse", "the parent stays")
+    )
     assert (made["serving"] == str(day / "update")) == made["update"]["promoted"]
     assert [f["session"] for f in made["forecasts"]] == ["2018-12-31"]
     page = (day / "report.html").read_text()
