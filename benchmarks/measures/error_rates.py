@@ -94,7 +94,9 @@ def studentised(s: Statement, horizon: int) -> np.ndarray:
     rng, drawn = np.random.default_rng(0), []
     for _ in range(_BOOTSTRAPS):
         means = sums[:, rng.integers(days, size=count)]
-        drawn.append(np.abs(means.mean(1)) / (means.std(1, ddof=1) / np.sqrt(count)))
+        with np.errstate(divide="ignore", invalid="ignore"):  # blocks may all be alike
+            t = np.abs(means.mean(1)) / (means.std(1, ddof=1) / np.sqrt(count))
+        drawn.append(np.nan_to_num(t, posinf=np.inf))
     return np.quantile(drawn, s.level, axis=0) * own
 
 
