@@ -43,7 +43,7 @@ def run(part: str, whole: bool, count: int, chosen_on: bool) -> Sequence[Cell | 
 
 
 def _as_chosen(world: World) -> World:
-    return dataclasses.replace(world, **CHOSEN_ON)
+    return dataclasses.replace(world, **CHOSEN_ON)  # type: ignore[arg-type]
 
 
 def text(part: str, made: Sequence[Cell | Rate]) -> str:

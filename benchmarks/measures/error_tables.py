@@ -69,7 +69,7 @@ def _tables(panel: Panel, i: int, config: Config) -> list[TargetTable]:
     known = np.log(panel.volatility[i][:, : panel.world.days] * _UNIT)
     centre = panel.miss.mean()  # both forecasters of volatility are right on average
     spread = [known + 0.6 * e[i] + 0.5 * np.log(panel.world.horizon) for e in panel.error]
-    z = np.array([_Z[q] for q in config.targets["returns"].quantiles])  # type: ignore[attr-defined]
+    z = np.array([_Z[q] for q in config.targets["returns"].quantiles])
     forecasts = {
         "direction": up,
         "volatility": [_in_order(known + centre + e[i], scored, market, 0.0) for e in panel.error],

@@ -50,7 +50,7 @@ def rise(
     day = np.unique(scored.target_day, return_inverse=True)[1]
     horizon = max(head.horizons[0] for head in judged(config.targets).values())
     return {
-        k: rise_of(*([one[k] for one in side] for side in (changed, real)), day, horizon, one_draw)
+        k: rise_of([x[k] for x in changed], [x[k] for x in real], day, horizon, one_draw)
         for k in real[0]
     }
 
