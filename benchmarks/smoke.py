@@ -23,7 +23,7 @@ def main() -> None:
     if events.get("T1", 0) < SAVED or steps != list(range(1, STEPS + 1)):
         sys.exit(f"it did not go on where it was stopped: events {events}, steps {steps}")
     print(f"trained, stopped at step {events['T1']}, went on to step {steps[-1]}", flush=True)
-    table = run(python, "evaluate", f"--run={RUN}", "--config.evaluate.bootstrap_samples=100")
+    table = run(python, "evaluate", f"--run={RUN}")
     print(f"evaluated: {table.strip().splitlines()[-2]}", flush=True)
     print(f"P(up) {rises(python, RUN)}")
 

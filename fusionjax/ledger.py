@@ -15,7 +15,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config, DataConfig
-from fusionjax.config.renamed import KEYS
+from fusionjax.config.renamed import DROPPED, KEYS
 from fusionjax.errors import InputError
 from fusionjax.registry import HEADS
 
@@ -129,7 +129,9 @@ def read(folder: Path) -> list[Record]:
             raw = json.loads(path.read_text())
             for key in ("seeds", "split"):
                 raw[key] = tuple(raw[key])
-            raw["config"] = {KEYS.get(k, k): v for k, v in raw["config"].items()}
+            raw["config"] = {
+                KEYS.get(k, k): v for k, v in raw["config"].items() if k not in DROPPED
+            }
             records.append(Record(**raw))
         except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
             raise InputError(

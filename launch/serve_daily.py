@@ -1,7 +1,7 @@
 """One command a trading day: detect drift, update, decide on promotion, forecast, report.
 
 python launch/serve_daily.py --config=configs/acl18_stream.py --from=runs/acl18_stream \
-    --config.finetune.promotion_sessions=20 --data=FOLDER
+    --config.finetune.promotion_sessions=63 --data=FOLDER
 Run it when the day's files are in the folder. It does nothing for a finished day and completes one
 that was killed; two at once are refused. --workdir holds the serving run's name and every day's
 evidence: docs/adaptation.md.

@@ -28,7 +28,6 @@ def config(**changes: object) -> Config:
         **{
             "data__splits": {"train": TRAIN, "live": LIVE, "dev": LIVE},
             "evaluate__market_channel": "ret",
-            "evaluate__bootstrap_samples": 200,
             "model__fusion": "equal",
             "model__width": 8,
             "model__layers": 1,
@@ -41,7 +40,7 @@ def config(**changes: object) -> Config:
             "finetune__steps": 8,
             "finetune__warmup_steps": 0,
             "finetune__learning_rate": 5e-3,
-            "finetune__promotion_sessions": 10,
+            "finetune__promotion_sessions": 63,
             **changes,
         },
     )

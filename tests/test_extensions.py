@@ -37,7 +37,7 @@ from fusionjax.parallel.mesh import make_mesh
 from fusionjax.registry import FUSIONS, HEADS, MODALITIES
 from fusionjax.report import run as page
 from fusionjax.scores import metrics
-from fusionjax.scores.bootstrap import ByDay, Score
+from fusionjax.scores.intervals import ByDay, Score
 from fusionjax.train.loop import fit
 from fusionjax.train.run import Trainer, open_market
 from fusionjax.train.run_info import require_same_run
@@ -228,7 +228,6 @@ def config(prepared: Path, **changes: object) -> Config:
         prepared,
         model__layers=1,
         augment__numeric_jitter=0.1,
-        evaluate__bootstrap_samples=50,
         finetune__split="later",
         finetune__steps=2,
         finetune__warmup_steps=1,

@@ -40,7 +40,7 @@ ALLOWED = {
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        "evaluate",
+        *("evaluate", "scores"),
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),

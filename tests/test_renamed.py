@@ -9,7 +9,7 @@ import pytest
 from configs import acl18, demo
 from fusionjax import ledger
 from fusionjax.config import Config, resolve
-from fusionjax.config.renamed import KEYS, now_called, translated
+from fusionjax.config.renamed import DROPPED, KEYS, now_called, translated
 from fusionjax.errors import InputError
 
 SECTIONS = {f.name for f in dataclasses.fields(Config)}
@@ -73,6 +73,17 @@ def test_a_record_of_the_ledger_has_todays_keys(tmp_path: Path) -> None:
 def test_an_old_key_is_refused_with_its_new_name(before: str, now: str) -> None:
     with pytest.raises(InputError, match=f"config.{before} is called config.{now} now"):
         resolve(demo.get_config()).override({before: 1})
+
+
+@pytest.mark.parametrize("gone", DROPPED)
+def test_a_dropped_key_is_refused_with_the_reason_and_read_where_it_is_stored(gone: str) -> None:
+    config = resolve(demo.get_config())
+    with pytest.raises(InputError, match=f"config.{gone} is gone: "):
+        config.override({gone: 1})
+    stored = json.loads(config.to_json())
+    section, name = gone.split(".")
+    stored[section][name] = 5
+    assert Config.from_json(stored) == config
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,6 @@ def _story(bench: Bench) -> None:
         "train.keep_checkpoints": 1,
         "train.warmup_steps": 5,
         "distill.warmup_steps": 4,
-        "evaluate.bootstrap_samples": 200,
     }
     flags = as_flags(config)
     bench.launch("train", "h100_1", *flags, "--workdir=runs/whole")

@@ -121,7 +121,7 @@ def _serve(
     if not config.finetune.promotion_sessions:
         raise InputError(
             "config.finetune.promotion_sessions is 0: updates would serve unevaluated; "
-            "set it to 20 sessions"
+            "set it to 63 sessions"
         )
     first = Path(Serving.read(service).run) if (service / SERVING).exists() else parent
     require_same_task(config, read_info(first).config, ("modalities", "targets", "model"))
@@ -261,8 +261,9 @@ def _why_no_update(today: _Session, last: str, trained_until: str, alarm: bool) 
     waited, new = (int((days > np.datetime64(d, "D")).sum()) for d in (last, trained_until))
     if waited < f.update_interval and not alarm:
         return f"not due: {waited} of {f.update_interval} sessions since {last}"
-    if new <= f.promotion_sessions:
-        reserved = f.promotion_sessions
+    # The labels of the last sessions before the longest horizon is over are not all known.
+    reserved = f.promotion_sessions + promotion.horizon(today.config) - 1
+    if new <= reserved:
         return f"too early: {new} sessions since training, of which the gate keeps {reserved}"
     return ""
 

@@ -30,21 +30,25 @@ class DriftReport:
       alarms: detected changes.
       robustness: of each channel, recent sessions against the reference; from 1, unmoved, to 0.
       shifts: PSI and KS of each channel; None where it has no value.
-      embedding: energy coefficient of all inputs together, and its p-value for independent rows.
+      embedding: energy coefficient of all inputs together, how many stretches of the reference
+        as long as the recent sessions lie nearer, and how many there are.
     """
 
     alarms: list[Alarm]
     robustness: dict[str, float]
     shifts: dict[str, dict[str, float | None]]
-    embedding: tuple[float, float]
+    embedding: tuple[float, int, int]
 
     @property
     def lines(self) -> list[str]:
         """In words."""
         robust = [k for k, v in self.robustness.items() if v >= _ROBUST]
         unmoved = f"unmoved: {', '.join(robust)}" if robust else "no channel is unmoved"
-        distance, p_value = self.embedding
-        together = f"all inputs together: energy distance {distance:.3f} (p {p_value:.3f})"
+        distance, nearer, count = self.embedding
+        together = (
+            f"all inputs together: energy distance {distance:.3f}, farther than {nearer} of "
+            f"{count} stretches of training as long"
+        )
         return [a.words for a in self.alarms] + [f"{unmoved}; {together}"] * bool(self.alarms)
 
 
@@ -205,7 +209,7 @@ def _varying(
 
 def _shifted(
     market: Market, config: Config, info: RunInfo, trained: str, until: str
-) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, float]]:
+) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, int, int]]:
     """Each channel's robustness and shifts, and the shift of all inputs together."""
     d, names = config.drift, signals.channels(config.modalities)
     reference = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
@@ -219,11 +223,20 @@ def _shifted(
         for i, name in enumerate(names)
     }
     windows = Windows(market, config, info.scaler)
-    spaced = (rows[np.linspace(0, len(rows) - 1, _ROWS).astype(int)] for rows in (old, new))
-    features = [np.nan_to_num(pooled_features(windows, rows)) for rows in spaced]
+    old, new = (_spaced(market, rows) for rows in (old, new))
+    features = [np.nan_to_num(pooled_features(windows, rows)) for rows in (old, new)]
     scale = np.maximum(features[0].std(0), 1e-6)
+    count = max(len(reference) // max(len(recent), 1), 1)
+    place = np.searchsorted(reference, market.session[old])
+    stretch = place * count // len(reference)
     return (
         dict(zip(names, shift.robustness(*sides).round(4).tolist(), strict=True)),
         shifts,
-        shift.embedding_shift(features[0] / scale, features[1] / scale, 0),
+        shift.embedding_shift(features[0] / scale, features[1] / scale, stretch),
     )
+
+
+def _spaced(market: Market, rows: np.ndarray) -> np.ndarray:
+    """Rows that are evenly spaced over the sessions, ``_ROWS`` at most."""
+    rows = rows[np.argsort(market.session[rows], kind="stable")]
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).astype(int)]

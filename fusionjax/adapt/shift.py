@@ -1,14 +1,13 @@
 """How far features and embeddings have moved from a reference, and which have not."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from fusionjax.errors import InputError
 
 _BINS = 10  # of the population stability index
 _MOVED = 0.25  # PSI from which on two populations count as different (Siddiqi, 2006)
-_ROWS, _PERMUTATIONS = 500, 999  # of the energy test
 
 
 def shifts(
@@ -67,31 +66,57 @@ def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def embedding_shift(
-    reference: Float[np.ndarray, "N D"], recent: Float[np.ndarray, "M D"], seed: int
-) -> tuple[float, float]:
-    """How far embeddings have moved, and the p-value of that.
+    reference: Float[np.ndarray, "N D"],
+    recent: Float[np.ndarray, "M D"],
+    stretch: Int[np.ndarray, "N"],
+) -> tuple[float, int, int]:
+    """How far embeddings have moved, and how many stretches of the reference lie no farther.
 
-    The energy coefficient (2E|X-Y| - E|X-X'| - E|Y-Y'|) / 2E|X-Y|, from 0 for one distribution to
-    1 (Székely & Rizzo, 2013), and its p-value over permutations of the rows. Of more than 500 rows
-    on a side, 500 evenly spaced ones are compared.
+    Days resemble each other, so that rows cannot be permuted: the recent rows are compared with
+    stretches of the reference that are as long, each against all others. Where nothing moves, the
+    recent ones are the farthest as often as any: once in stretches + 1.
+
+    Args:
+      reference: N embeddings.
+      recent: M embeddings.
+      stretch: number of the stretch of each reference row, from 0; each as many days as ``recent``.
+
+    Returns:
+      The energy coefficient (2E|X-Y| - E|X-X'| - E|Y-Y'|) / 2E|X-Y|, from 0 for one distribution to
+      1 (Székely & Rizzo, 2013); how many stretches are nearer to the rest than the recent rows are;
+      how many stretches there are.
 
     Raises:
-      InputError: if a side has fewer than two rows or a value is not finite.
+      InputError: if a side or a stretch has fewer than two rows or a value is not finite.
     """
-    sides = [
-        x[np.linspace(0, len(x) - 1, min(len(x), _ROWS)).astype(int)] for x in (reference, recent)
-    ]
-    n, m = map(len, sides)
-    if min(n, m) < 2 or not all(np.isfinite(x).all() for x in sides):
+    count = int(stretch.max(initial=-1)) + 1
+    group = np.concatenate([stretch, np.full(len(recent), count)])
+    size = np.bincount(group, minlength=count + 1)
+    if size.min() < 2 or not all(np.isfinite(x).all() for x in (reference, recent)):
         raise InputError(
-            f"{n} reference and {m} recent embeddings: expected at least two finite rows each; "
-            f"leave out days without a text or take a longer window"
+            f"{len(reference)} reference embeddings in {count} stretches and {len(recent)} recent "
+            "ones: expected at least two finite rows in each; leave out days without a text or "
+            "take a longer window"
         )
-    distance = cdist(np.concatenate(sides), np.concatenate(sides))
-    side = np.repeat([1 / n, -1 / m], [n, m])
-    rng = np.random.default_rng(seed)
-    signs = np.stack([side, *(rng.permutation(side) for _ in range(_PERMUTATIONS))])
-    energy = -((signs @ distance) * signs).sum(1)  # E|X-Y| enters twice, the others once
-    # With a tolerance, as equal energies may differ by rounding.
-    p_value = np.mean(energy >= energy[0] * (1 - 1e-9))
-    return float(energy[0] / max(2 * distance[:n, n:].mean(), 1e-12)), float(p_value)
+    rows = np.concatenate([reference, recent])
+    member = np.eye(count + 1)[group]
+    sums = member.T @ cdist(rows, rows) @ member  # of all distances between two groups
+    n, total = len(reference), sums[:count, :count].sum()
+    across = 2 * sums[count, :count].sum() / (n * len(recent))
+    within = total / n**2 + sums[count, count] / len(recent) ** 2
+    far = [_energy(sums, size, i) for i in range(count + 1)]
+    nearer = int(np.sum(np.array(far[:count]) < far[count]))
+    return float((across - within) / max(across, 1e-12)), nearer, count
+
+
+def _energy(sums: np.ndarray, size: np.ndarray, i: int) -> float:
+    """The energy distance between group ``i`` and all others, which does not grow as rows become
+    fewer: a row is not compared with itself."""
+    rest = np.arange(len(size)) != i
+    n = size[rest].sum()
+    across = 2 * sums[i, rest].sum() / (size[i] * n)
+    return float(
+        across
+        - sums[i, i] / (size[i] * (size[i] - 1))
+        - sums[np.ix_(rest, rest)].sum() / (n * (n - 1))
+    )

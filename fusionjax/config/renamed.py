@@ -1,4 +1,4 @@
-"""Renamed config keys: they are translated in stored configs and refused in a user's."""
+"""Former config keys: renamed or dropped in stored configs, and refused in a user's."""
 
 from typing import Any
 
@@ -47,6 +47,11 @@ KEYS = {  # heads in the order of a model's outputs
     "train.rank": "train.lora_rank",
 }
 
+DROPPED = {  # no key follows; each with the reason that a user is told
+    "evaluate.bootstrap_samples": "intervals are no longer resampled",
+    "evaluate.block_sessions": "intervals are no longer resampled",
+}
+
 
 def now_called(key: str) -> str:
     """The end of a message about an unknown key: its new name, if it was renamed.
@@ -59,7 +64,9 @@ def now_called(key: str) -> str:
 
 
 def refuse(key: str, value: Any) -> None:
-    """Raises InputError for a renamed dotted key; a dict is a section that has kept its name."""
+    """Raises InputError for a former dotted key; a dict is a section that has kept its name."""
+    if key in DROPPED:
+        raise InputError(f"config.{key} is gone: {DROPPED[key]}; leave it out")
     if key in KEYS and not isinstance(value, dict):
         raise InputError(f"config.{key} is called config.{KEYS[key]} now; give it under that name")
 
@@ -83,6 +90,10 @@ def translated(stored: Any, sections: set[str]) -> Any:
         values = config.get(section)
         if isinstance(values, dict) and not isinstance(values.get(name, {}), dict):
             moved[new] = values.pop(name)
+    for dotted in DROPPED:
+        section, name = dotted.split(".")
+        if isinstance(config.get(section), dict):
+            config[section].pop(name, None)
     for key, value in moved.items():
         *parents, leaf = key.split(".")
         node = config

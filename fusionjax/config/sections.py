@@ -260,11 +260,9 @@ class SweepConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """What a run is scored on, and how its intervals are made."""
+    """What a run is scored on."""
 
     split: str = key("dev", "what launch/evaluate.py scores unless told otherwise")
-    bootstrap_samples: int = key(2000, "of the intervals", least=1)
-    block_sessions: int = key(5, "consecutive days resampled together", least=1)
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
@@ -303,9 +301,14 @@ class FinetuneConfig:
         0.0, "share of the parent's forecast in the training labels", least=0, below=1
     )
     promotion_sessions: int = key(
-        20,
+        63,
         "newest sessions with matured labels that an update does not train on: it replaces the "
-        "parent unless it is worse there beyond the paired 95 % interval. 0 promotes unseen",
+        "parent if they show that it is not worse. Fewer than 63 show nothing; 0 promotes unseen",
+        least=0,
+    )
+    promotion_margin: float = key(
+        0.02,
+        "rise of a loss, as a share of the parent's, from which on an update is worse",
         least=0,
     )
     update_interval: int = key(5, "sessions between two updates of a stream ...", least=1)

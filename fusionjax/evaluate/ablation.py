@@ -1,7 +1,7 @@
 """Does a modality matter? Its content is changed under a trained run, or shuffled for training.
 
-A gain counts only against placebos, trainings with the modality shuffled across samples: noise may
-"help" merely by regularising.
+A gain counts only against placebos, trainings with the modality's content of other days and other
+stocks: noise may "help" merely by regularising.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jax.sharding import Mesh
-from jaxtyping import Int64
+from jaxtyping import Int, Int64, Shaped
 from rich.progress import Progress
 
 from fusionjax import files
@@ -24,6 +24,7 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
 from fusionjax.evaluate.losses import rise, sample_losses
+from fusionjax.scores.intervals import NOT_ENOUGH, Estimate
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
@@ -39,7 +40,7 @@ class Effect:
 
     modality: str
     what: str
-    rise: dict[str, tuple[float, float, float]]  # by loss: mean, and its 95 % interval
+    rise: dict[str, Estimate]  # by loss
 
 
 def contents(market: Market, samples: Samples, seed: int = 0) -> dict[str, Content]:
@@ -72,12 +73,45 @@ def require_placebos(count: int) -> None:
         raise InputError(f"--placebos={count}: give at least {_FEWEST}, better 20 or more")
 
 
-def placebo(count: int, parts: Iterable[np.ndarray], seed: int) -> Content:
-    """Content of a market of ``count`` rows, shuffled among the rows of each part."""
-    rng, content = np.random.default_rng([seed, 41]), np.arange(count)
+def placebo(market: Market, parts: Iterable[np.ndarray], seed: int) -> Content:
+    """Content of other days and other stocks, from the same part of the rows.
+
+    See ``moved``: what a day's stocks share, and what a stock keeps, stays shared and kept, so that
+    noise of either kind looks in a placebo as it does in truth.
+    """
+    rng, content = np.random.default_rng([seed, 41]), np.arange(len(market.session))
     for rows in parts:
-        content[rows] = rng.permutation(rows)
+        content[rows] = rows[moved(market.symbol[rows], market.session[rows], rng)]
     return content
+
+
+def moved(
+    symbol: Int[np.ndarray, "N"], session: Shaped[np.ndarray, "N"], rng: np.random.Generator
+) -> Int64[np.ndarray, "N"]:
+    """For each sample another: all days are moved by one distance in a circle, and stocks permuted.
+
+    The distance is at least an eighth of the days, so that what lasts is far from its place.
+    Where the permuted stock has no sample on the moved day, another stock of that day stands in.
+
+    Args:
+      symbol: the stock of each sample.
+      session: its day.
+      rng: draws the distance and the permutation.
+    """
+    days, day = np.unique(session, return_inverse=True)
+    stocks, stock = np.unique(symbol, return_inverse=True)
+    margin = min(-(-len(days) // 8), len(days) // 2)
+    distance = int(rng.integers(margin, len(days) - margin + 1))
+    wanted_day = (day + distance) % len(days)
+    wanted = wanted_day * len(stocks) + rng.permutation(len(stocks))[stock]
+    place = day * len(stocks) + stock
+    order = np.lexsort((rng.random(len(place)), place))
+    found = np.searchsorted(place[order], wanted)
+    there = np.take(place[order], found, mode="clip") == wanted
+    first = np.searchsorted(place[order], wanted_day * len(stocks))
+    count = np.bincount(day, minlength=len(days))[wanted_day]
+    stand_in = first + (rng.random(len(place)) * count).astype(int)
+    return order[np.where(there, found, stand_in)]
 
 
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
@@ -103,21 +137,24 @@ class Worth:
     """What training with a modality's real content gains over placebos of it.
 
     Attributes:
-      gain: by loss: mean over placebos and days of placebo less real, and its 95 % interval.
+      gain: by loss: mean over placebos and days of placebo less real.
       rank: by loss: the share of placebo trainings that are at least as good as the mean real one.
     """
 
     modality: str
-    gain: dict[str, tuple[float, float, float]]
+    gain: dict[str, Estimate]
     rank: dict[str, float]
-    without: dict[str, tuple[float, float, float]]  # the rise when trained without it
-    alone: dict[str, tuple[float, float, float]]  # the rise when trained on it alone
+    without: dict[str, Estimate]  # the rise when trained without it
+    alone: dict[str, Estimate]  # the rise when trained on it alone
 
     @property
     def verdict(self) -> str:
         """Used if it beats its placebos in any loss beyond the interval, else not used."""
-        better = [k for k, (_, low, _) in self.gain.items() if low > 0]
-        return f"used ({', '.join(better)})" if better else "not used"
+        better = [k for k, gain in self.gain.items() if gain.interval()[0] > 0]
+        if better:
+            return f"used ({', '.join(better)})"
+        unknown = any(np.isinf(gain.error) for gain in self.gain.values())
+        return NOT_ENOUGH if unknown else "not used"
 
 
 class Trainings:
@@ -135,9 +172,9 @@ class Trainings:
         self._programs: dict[tuple[str, ...], Program] = {}
 
     def placebo(self, seed: int) -> Content:
-        """Content shuffled across training and across scored samples."""
+        """Content moved among training and among scored samples."""
         parts = (self._training_data.all.row, self._scored.row)
-        return placebo(len(self._market.session), parts, seed)
+        return placebo(self._market, parts, seed)
 
     def alone(self, modality: str, seed: int) -> Prediction:
         """The forecast of a training that sees one modality only."""
@@ -220,7 +257,7 @@ def worth(
         means = {k: np.nanmean([r[k] for r in real]) for k in real[0]}
         yield Worth(
             name,
-            rise(shuffled, real, scored, config),
+            rise(shuffled, real, scored, config, one_draw=True),
             {k: float(np.mean([np.nanmean(p[k]) <= means[k] for p in shuffled])) for k in means},
             rise(without, real, scored, config),
             rise(alone, real, scored, config),
@@ -263,5 +300,12 @@ def fusion_weights(
     return {m: (float(by_seed[:, i].mean()), float(spread[i])) for i, m in enumerate(modalities)}
 
 
-def _intervals(rise: dict[str, tuple[float, float, float]]) -> dict[str, str]:
-    return {k: f"{m:+.4f} [{low:+.4f}, {high:+.4f}]" for k, (m, low, high) in rise.items()}
+def _intervals(rise: dict[str, Estimate]) -> dict[str, str]:
+    return {k: _words(e) for k, e in rise.items()}
+
+
+def _words(estimate: Estimate) -> str:
+    if np.isinf(estimate.error):
+        return f"{estimate.value:+.4f} ({NOT_ENOUGH})"
+    low, high = estimate.interval()
+    return f"{estimate.value:+.4f} [{low:+.4f}, {high:+.4f}]"

@@ -12,12 +12,12 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.scores.bootstrap import ByDay, Draws
+from fusionjax.scores.intervals import ByDay
 from fusionjax.train.hooks.metrics import tensorboard_text
 
 STAGES = ("preprocessing", "fusion", "training", "output")
 _WINDOW = 20  # logged rows that a row is compared with
-_SURE = 0.99  # level of the intervals
+_SURE, _SURE_DAYS = 0.99, 120  # level of the intervals, and days below which there is none
 
 
 def logs(run: Path) -> dict[Path, pd.DataFrame]:
@@ -111,7 +111,7 @@ def of_training(log: pd.DataFrame) -> list[str]:
 
 
 def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
-    """Anomalies of forecasts, head by head, beyond 99 % intervals of a day-block bootstrap."""
+    """Anomalies of forecasts, head by head, beyond 99 % intervals over days."""
     days, day = np.unique(rows["target_day"].to_numpy(), return_inverse=True)
     lines = []
     for name, head in config.targets.items():
@@ -121,7 +121,7 @@ def of_output(rows: pd.DataFrame, config: Config) -> list[str]:
             if not own:  # scored before further horizons were
                 continue
             others = [c for c in own.values() if c in rows] if at else []
-            by_day = ByDay(day, Draws.of_days(len(days), horizon, config.evaluate), _SURE)
+            by_day = ByDay(day, len(days), horizon, _SURE, _SURE_DAYS)
             found = head.one(at).anomalies(rows.drop(columns=others).rename(columns=own), by_day)
             lines += [f"{name} at {horizon} sessions: {x}" if at else x for x in found]
     return lines

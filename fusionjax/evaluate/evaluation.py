@@ -84,7 +84,7 @@ def evaluate(
       options: which samples, and whether beside single modalities.
 
     Raises:
-      InputError: no sample or label to score, or too few days for an interval.
+      InputError: no sample or label to score.
     """
     started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
@@ -225,7 +225,7 @@ def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[st
     """The scored period, and which runs were trained on part of it."""
     first, last = scored.target_day.min(), scored.target_day.max()
     return [
-        f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals from a day-block bootstrap",
+        f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals over days",
         *(
             f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored"
             for name, run in runs.items()
@@ -238,7 +238,7 @@ def _unscored(tables: list[scoring.TargetTable], heads: Heads) -> list[str]:
     """A line for each further horizon that has no table."""
     scored = {(t.target, t.horizon) for t in tables}
     return [
-        f"{name} at {horizon} sessions is not scored: too few days have a known label"
+        f"{name} at {horizon} sessions is not scored: no label is known"
         for name, head in heads.items()
         for horizon in head.horizons
         if (name, horizon) not in scored

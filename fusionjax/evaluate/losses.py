@@ -4,14 +4,13 @@ Updates, modalities and drift are judged by these: each head's proper loss at it
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples
 from fusionjax.evaluate.inference import Prediction
 from fusionjax.heads.base import Head
-from fusionjax.scores import bootstrap
-from fusionjax.scores.bootstrap import Draws
+from fusionjax.scores.intervals import Estimate, ratio
 
 
 def judged(heads: Heads) -> dict[str, Head]:
@@ -35,28 +34,68 @@ def rise(
     real: list[dict[str, np.ndarray]],
     scored: Samples,
     config: Config,
-) -> dict[str, tuple[float, float, float]]:
-    """Mean rise of each loss from ``real`` to ``changed``, with its 95 % interval.
+    *,
+    one_draw: bool = False,
+) -> dict[str, Estimate]:
+    """Mean rise of each loss from ``real`` to ``changed``, with its error over days and trainings.
 
-    Both hold the losses of one training a dict; blocks of days and trainings are resampled.
+    Args:
+      changed: the losses of one training a dict.
+      real: likewise.
+      scored: the samples of the losses.
+      config: its heads' longest judged horizon is that of the days.
+      one_draw: all ``real`` trainings saw one draw of what each of ``changed`` draws anew, so that
+        they may differ from the mean of ``changed`` as much as one of them does.
     """
-    days, day = np.unique(scored.target_day, return_inverse=True)
+    day = np.unique(scored.target_day, return_inverse=True)[1]
     horizon = max(head.horizons[0] for head in judged(config.targets).values())
-    draws = Draws.of_days(len(days), horizon, config.evaluate)
-    rng = np.random.default_rng(0)
-    rises = {}
-    for k in real[0]:
-        daily = [_daily([one[k] for one in side], day, len(days)) for side in (changed, real)]
-        sums = [total @ draws.counts.T for total, _ in daily]  # [trainings, runs]
-        count = draws.counts @ daily[0][1]
-        drawn = [
-            s[rng.integers(len(s), size=s.shape[::-1]).T, np.arange(s.shape[1])].mean(0)
-            for s in sums
-        ]
-        low, high = bootstrap.interval((drawn[0] - drawn[1]) / np.maximum(count, 1))
-        change = np.mean(daily[0][0].sum(1)) - np.mean(daily[1][0].sum(1))
-        rises[k] = float(change / max(daily[0][1].sum(), 1)), low, high
-    return rises
+    return {
+        k: rise_of([x[k] for x in changed], [x[k] for x in real], day, horizon, one_draw)
+        for k in real[0]
+    }
+
+
+def rise_of(
+    changed: list[np.ndarray],
+    real: list[np.ndarray],
+    day: Int[np.ndarray, "S"],
+    horizon: int,
+    one_draw: bool,
+) -> Estimate:
+    """The rise of one loss; see ``rise``.
+
+    Args:
+      changed: the loss of each sample, one array a training; NaN without a label.
+      real: likewise.
+      day: of each sample, from 0.
+      horizon: sessions of a label.
+      one_draw: as in ``rise``.
+    """
+    days = int(day.max(initial=-1)) + 1
+    (above, count), (below, _) = (_daily(side, day, days) for side in (changed, real))
+    over_days = ratio(above.mean(0) - below.mean(0), count, horizon)
+    between = [
+        float((x.sum(1) / max(count.sum(), 1)).var(ddof=1)) if len(x) > 1 else 0.0
+        for x in (above, below)
+    ]
+    parts = (
+        (over_days.error**2, over_days.freedom),
+        (between[0] * (1 / len(above) + one_draw), len(above) - 1.0),
+        (between[1] / len(below), len(below) - 1.0),
+    )
+    return _joined(over_days.value, parts)
+
+
+def _joined(value: float, parts: tuple[tuple[float, float], ...]) -> Estimate:
+    """An estimate whose variance is a sum of parts, each with its degrees of freedom.
+
+    Degrees of freedom after Welch (1947) and Satterthwaite (1946).
+    """
+    variance = sum(v for v, _ in parts)
+    if not 0 < variance < np.inf:
+        return Estimate(value, float(np.sqrt(variance)), 1.0)
+    freedom = variance**2 / sum(v**2 / max(f, 1) for v, f in parts)
+    return Estimate(value, float(np.sqrt(variance)), float(freedom))
 
 
 def _daily(

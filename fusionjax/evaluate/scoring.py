@@ -8,9 +8,9 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from fusionjax.config import Config, EvaluateConfig, Heads
+from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -18,10 +18,9 @@ from fusionjax.evaluate import baselines
 from fusionjax.evaluate.inference import Ensemble, Prediction
 from fusionjax.evaluate.selection import folds
 from fusionjax.heads.base import Head, Scored, Scorer
-from fusionjax.scores import bootstrap, metrics
-from fusionjax.scores.bootstrap import Draws, Score
+from fusionjax.scores import intervals, metrics
+from fusionjax.scores.intervals import Estimate, Score
 
-_MIN_BLOCKS = 4  # fewer are not worth resampling
 _REGIMES = ("calm", "middling", "turbulent")
 UNFILTERED = "all samples"  # variant of a table with the samples that a protocol leaves out
 
@@ -32,7 +31,8 @@ class ForecasterScores:
 
     name: str
     values: dict[str, float]
-    spread: dict[str, tuple[float, float]]  # 95 % interval, or (mean - std, mean + std) over seeds
+    spread: dict[str, tuple[float, float]]  # 95 % interval, infinite where none holds; or
+    # (mean - std, mean + std) over seeds
     over_seeds: bool  # what ``spread`` is
     verdict: str  # the model against this row
 
@@ -45,7 +45,7 @@ class Part:
     name: str
     samples: int
     values: dict[str, float]
-    spread: dict[str, tuple[float, float]]
+    spread: dict[str, tuple[float, float]]  # 95 % intervals, infinite where none holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class TargetTable:
     shown: tuple[str, ...]  # metrics in the first columns
     compared: str  # the one that decides better or worse
     rows: list[ForecasterScores]
-    detectable: dict[str, float]  # the least effect that these days can detect
+    detectable: dict[str, float]  # the least effect that these days can detect; infinite: none
     parts: list[Part]
     variant: str = ""  # unless it is the head's first table: which horizon or samples
 
@@ -125,7 +125,7 @@ def score_runs(
     config: Config,
     scored: Samples,
 ) -> list[TargetTable]:
-    """Scores runs and every baseline on the same samples and the same resampled days.
+    """Scores runs and every baseline on the same samples and days.
 
     Args:
       runs: by name; the first is the one the verdicts are about. Its seeds are averaged into one
@@ -137,12 +137,12 @@ def score_runs(
       scored: the samples to score.
 
     Raises:
-      InputError: no label to score, or too few days for an interval of a head's first horizon;
-        tables of its other horizons are left out then.
+      InputError: no label of a head's first horizon; tables of other horizons are then
+        left out.
     """
     all_tasks = tasks(scored, market, config).values()
-    short = {(t.target, t.at): _too_few_days(t, scored, config.evaluate) for t in all_tasks}
-    for (_, at), why in short.items():
+    unknown = {(t.target, t.at): _unknown(t, scored, config.evaluate) for t in all_tasks}
+    for (_, at), why in unknown.items():
         if why and at == 0:
             raise InputError(why)
     main_name, main = next(iter(runs.items()))
@@ -153,7 +153,7 @@ def score_runs(
     tables = []
     for task in all_tasks:
         target, at = task.target, task.at
-        if short[target, at]:
+        if unknown[target, at]:
             continue
         if (target, at) not in baseline_forecasts:
             train_labels = Scored.of(target, train, market, config, at)
@@ -178,51 +178,87 @@ def table(
     config: Config,
 ) -> TargetTable:
     """Rows of the runs, then of the baselines; a head's ``certain`` ones are scored as classes."""
-    days, horizon = len(np.unique(scored.target_day)), task.head.horizons[0]
-    draws = Draws.of_days(days, horizon, config.evaluate)
     all_forecasts = {
         name: np.mean(each, axis=0) for name, each in runs.items()
     } | baseline_forecasts
+    period = Period.of(task, scored)
     compared = task.head.compared
-    higher_is_better = compared not in metrics.LOSSES
     rows: list[ForecasterScores] = []
-    detectable: dict[str, float] = {}
-    ours = np.zeros(0)
     every_sample = np.ones(len(scored), bool)
     for name, forecast in all_forecasts.items():
         scores = task.scores(forecast, every_sample, name not in task.head.certain)
-        drawn = {k: s(draws) for k, s in scores.items()}
+        values = period.values(scores)
+        estimates = {k: period.estimate(k, s, values[k]) for k, s in scores.items()}
         if not rows:
-            ours = drawn[compared]
-            detectable = {k: bootstrap.minimum_detectable(d) for k, d in drawn.items()}
-            verdict = ""
+            ours, our_score, verdict = estimates, scores[compared], ""
         else:
-            verdict = bootstrap.verdict(ours, drawn[compared], higher_is_better)
+            verdict = period.verdict(compared, our_score, scores[compared])
         seeds = len(runs.get(name, ()))
-        rows.append(
-            ForecasterScores(
-                f"{name} ({seeds} seeds averaged)" if seeds > 1 else name,
-                _points(scores, days),
-                {k: bootstrap.interval(d) for k, d in drawn.items()},
-                False,
-                verdict,
-            )
-        )
+        title = f"{name} ({seeds} seeds averaged)" if seeds > 1 else name
+        spread = {k: e.interval() for k, e in estimates.items()}
+        rows.append(ForecasterScores(title, values, spread, False, verdict))
         if seeds > 1:
             each = [task.scores(f, every_sample, True) for f in runs[name]]
-            rows.append(_single_seeds([_points(s, days) for s in each]))
+            rows.append(_single_seeds([period.values(s) for s in each]))
     return TargetTable(
         task.target,
-        horizon,
+        period.horizon,
         int(task.keep.sum()),
-        days,
+        period.days,
         task.head.shown,
         compared,
         rows,
-        detectable,
-        list(_parts(task, next(iter(all_forecasts.values())), draws, scored, market)),
+        {k: e.detectable for k, e in ours.items()},
+        list(_parts(task, next(iter(all_forecasts.values())), period, scored, market)),
         task.variant,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Period:
+    """Days over which scores are estimated.
+
+    Attributes:
+      days: of the whole period.
+      inside: those that hold samples to score.
+      horizon: sessions of a label.
+    """
+
+    days: int
+    inside: Int[np.ndarray, "inside"]
+    horizon: int
+
+    @staticmethod
+    def of(task: Task, scored: Samples, keep: np.ndarray | None = None) -> "Period":
+        """The days of a task's samples, or of those of them to ``keep``."""
+        all_days, day = np.unique(scored.target_day, return_inverse=True)
+        used = task.keep if keep is None else task.keep & keep
+        return Period(len(all_days), np.unique(day[used]), task.head.horizons[0])
+
+    def values(self, scores: dict[str, Score]) -> dict[str, float]:
+        return {k: metrics.point(s, self.days) for k, s in scores.items()}
+
+    def influence(self, score: Score) -> np.ndarray:
+        return intervals.influences(score, self.days, self.inside)
+
+    def estimate(self, metric: str, score: Score, value: float) -> Estimate:
+        """A metric with its error; without one where no interval holds."""
+        if metrics.without_interval(metric) or not np.isfinite(value):
+            return Estimate(value, np.inf, 1.0)
+        influence = self.influence(score)
+        return Estimate.of(value, influence, self.horizon, metrics.lasting(metric))
+
+    def verdict(self, metric: str, ours: Score, theirs: Score) -> str:
+        """Of our forecast against another, by the paired difference of a metric."""
+        lasting = metrics.lasting(metric)
+
+        def gap(weight: np.ndarray) -> np.ndarray:
+            return ours(weight) - theirs(weight)
+
+        value = metrics.point(gap, self.days)
+        difference = Estimate.of(value, self.influence(gap), self.horizon, lasting)
+        needed = intervals.least_days(self.horizon, lasting)
+        return intervals.verdict(difference, metric not in metrics.LOSSES, needed)
 
 
 def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
@@ -235,22 +271,15 @@ def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
     ]
 
 
-def _too_few_days(task: Task, scored: Samples, settings: EvaluateConfig) -> str:
-    """Why the days do not suffice for intervals; empty if they do."""
-    days = len(np.unique(scored.target_day[task.keep]))
-    horizon = task.head.horizons[0]
-    block = bootstrap.block_days(horizon, settings)
-    if days >= _MIN_BLOCKS * block:
+def _unknown(task: Task, scored: Samples, settings: EvaluateConfig) -> str:
+    """That no label is known, in words; empty if one is."""
+    if task.keep.any():
         return ""
+    first, last = scored.target_day[[0, -1]]
     return (
-        f"config.data.splits.{settings.split}: {days} days with a known "
-        f"{horizon}-session label; intervals from blocks of {block} need at least "
-        f"{_MIN_BLOCKS * block}. Score a longer split or set evaluate.block_sessions"
+        f"config.data.splits.{settings.split}: no {task.head.horizons[0]}-session label of "
+        f"{task.target} is known from {first} to {last}; score a longer split"
     )
-
-
-def _points(scores: dict[str, Score], days: int) -> dict[str, float]:
-    return {k: metrics.point(s, days) for k, s in scores.items()}
 
 
 def _single_seeds(each: list[dict[str, float]]) -> ForecasterScores:
@@ -263,7 +292,11 @@ def _single_seeds(each: list[dict[str, float]]) -> ForecasterScores:
 
 
 def _parts(
-    task: Task, forecast: Float[np.ndarray, "S ..."], draws: Draws, scored: Samples, market: Market
+    task: Task,
+    forecast: Float[np.ndarray, "S ..."],
+    whole: Period,
+    scored: Samples,
+    market: Market,
 ) -> Iterator[Part]:
     """The shown metrics by year, by sector and by how turbulent the market was."""
     year = scored.target_day.astype("datetime64[Y]").astype(str)
@@ -276,13 +309,10 @@ def _parts(
         for name in named if len(named) > 1 else ():
             inside = group == name
             scores = task.scores(forecast, inside, True)
-            yield Part(
-                by,
-                name,
-                int((inside & task.keep).sum()),
-                {k: metrics.point(scores[k], draws.at.shape[1]) for k in task.head.shown},
-                {k: bootstrap.interval(scores[k](draws)) for k in task.head.shown},
-            )
+            values = whole.values({k: scores[k] for k in task.head.shown})
+            period = Period.of(task, scored, inside)
+            spread = {k: period.estimate(k, scores[k], v).interval() for k, v in values.items()}
+            yield Part(by, name, int((inside & task.keep).sum()), values, spread)
 
 
 def _regime(scored: Samples, market: Market) -> np.ndarray:

@@ -64,7 +64,7 @@ def grids(table: TargetTable) -> list[Grid]:
             metric,
             *_cells(first, (metric,)),
             _cells(single_seeds, (metric,))[0] if single_seeds else "–",
-            _short(table.detectable[metric], _DIGITS.get(metric, 3)),
+            _effect(table.detectable[metric], _DIGITS.get(metric, 3)),
         ]
         for metric in first.values
     ]
@@ -75,7 +75,7 @@ def grids(table: TargetTable) -> list[Grid]:
             [[r.name, *_cells(r, table.shown), r.verdict] for r in table.rows],
         ),
         (
-            f"every metric of {first.name}",
+            f"every metric of {first.name}{_without_interval(first)}",
             ["", "value", "one seed: mean ± std", "detectable"],
             every_metric,
         ),
@@ -100,12 +100,23 @@ def _cells(row: ForecasterScores | Part, columns: tuple[str, ...]) -> list[str]:
             continue
         low, high = row.spread[column]
         digits = _DIGITS.get(column, 3)
-        v, a, b = (_short(x, digits) for x in (value, low, high))
-        over_seeds = isinstance(row, ForecasterScores) and row.over_seeds
-        cells.append(
-            f"{v} ±{_short((high - low) / 2, digits)}" if over_seeds else f"{v} [{a}, {b}]"
-        )
+        v = _short(value, digits)
+        if isinstance(row, ForecasterScores) and row.over_seeds:
+            v += f" ±{_short((high - low) / 2, digits)}"
+        elif np.isfinite(low):
+            v += f" [{_short(low, digits)}, {_short(high, digits)}]"
+        cells.append(v)
     return cells
+
+
+def _without_interval(row: ForecasterScores) -> str:
+    """The metrics whose error these days do not tell."""
+    bare = [k for k, v in row.values.items() if np.isfinite(v) and np.isinf(row.spread[k][0])]
+    return f"; too few days, or no interval that holds, for {', '.join(bare)}" if bare else ""
+
+
+def _effect(value: float, digits: int) -> str:
+    return _short(value, digits) if np.isfinite(value) else "–"
 
 
 def _short(value: float, digits: int) -> str:

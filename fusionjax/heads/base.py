@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.samples import Samples
     from fusionjax.data.store import Market
-    from fusionjax.scores.bootstrap import ByDay, Score
+    from fusionjax.scores.intervals import ByDay, Score
 
 SMOOTH = 20  # days, of rolling curves
 
@@ -330,7 +330,7 @@ class Head(abc.ABC):
 
         Args:
           values: by metric.
-          spread: their 95 % intervals.
+          spread: their 95 % intervals; infinite where the days are too few.
         """
         del values, spread
         return []

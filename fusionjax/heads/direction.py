@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
-    from fusionjax.scores.bootstrap import ByDay, Score
+    from fusionjax.scores.intervals import ByDay, Score
     from fusionjax.scores.portfolio import Book
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
@@ -245,11 +245,11 @@ class Direction(Head):
         }
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
-        """The mean daily information coefficient and its t statistic; empty if no day has one."""
+        """The mean daily information coefficient with its interval; empty if no day has one."""
         import numpy as np
 
         from fusionjax.data.samples import growth
-        from fusionjax.scores import metrics, trials
+        from fusionjax.scores import intervals, metrics
 
         s = scored
         ahead, known = growth(s.market, s.row, self.horizons[0], s.target_day.max())
@@ -259,8 +259,14 @@ class Direction(Head):
         daily = daily[np.isfinite(daily)]
         if not len(daily):
             return []
-        t = trials.newey_west_t(daily)
-        return [f"Mean daily IC {daily.mean():+.3f} over {len(daily)} days, t {t:.1f} (Newey-West)"]
+        mean, horizon = daily.mean(), self.horizons[0]
+        of_days = intervals.Estimate.of(float(mean), daily - mean, horizon, metrics.lasting("IC"))
+        text = f"Mean daily IC {mean:+.3f} over {len(daily)} days"
+        if np.isnan(of_days.p_value):
+            needed = intervals.least_days(horizon, metrics.lasting("IC"))
+            return [f"{text}: {intervals.NOT_ENOUGH} for an interval (about {needed} needed)"]
+        low, high = of_days.interval()
+        return [f"{text} [{low:+.3f}, {high:+.3f}], p {of_days.p_value:.2f}"]
 
     def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
         lines, horizon = [], self.horizons[0]

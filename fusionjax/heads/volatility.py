@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
-    from fusionjax.scores.bootstrap import ByDay, Score
+    from fusionjax.scores.intervals import ByDay, Score
 
 _YEAR = 250  # returns that a GARCH needs
 

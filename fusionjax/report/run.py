@@ -26,6 +26,7 @@ from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
 from fusionjax.report.page import Section
+from fusionjax.scores.intervals import NOT_ENOUGH
 
 _SYMBOLS = 40  # on the price chart
 _CONTEXT = 60  # sessions of price before the first forecast, and beside a case
@@ -133,6 +134,9 @@ def _verdicts(scores: Scores) -> list[str]:
     sentences = []
     for t in scores.tables:
         baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
+        if any(r.verdict.startswith(NOT_ENOUGH) for r in baseline_rows):
+            sentences.append(f"{t.target.capitalize()}: {baseline_rows[0].verdict} to compare")
+            continue
         count = {v: sum(r.verdict == v for r in baseline_rows) for v in ("better", "worse")}
         sentences.append(
             f"{t.name.capitalize()}: by {t.compared} better than {count['better']} of "

@@ -1,4 +1,7 @@
-"""Metrics of a forecast, each a function of the days drawn, so that each can be resampled.
+"""Metrics of a forecast, each a function of how much each day counts.
+
+Where a mean is divided by a standard deviation (IC over all samples, ICIR), the deviation is that
+of the whole period whatever the days count: heavy tails would move both, and intervals miss.
 
 ``day`` numbers the days of a period from 0; a period's last days may hold no sample.
 """
@@ -9,22 +12,41 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.scores.bootstrap import Draws, Score
+from fusionjax.scores.intervals import Score
 
 _EPS = 1e-7
 BINS = 10  # of the calibration error
 _STOCKS = 5  # least number a day for a correlation across its stocks
-_CELLS = 4_000_000  # weights held at once while resampling an AUC
+_CELLS = 4_000_000  # weights held at once in an AUC
 
 # Lower is better for these; for the others higher is.
 LOSSES = frozenset(
     {"log loss", "Brier", "ECE", "MSE", "MAE", "pinball", "CRPS", "PIT distance", "max drawdown"}
 )
+# What a forecast without skill earns in these on one day tells nothing of a later day's; errors in
+# all others may last (``intervals.least_days``).
+_UNFORESEEN = ("accuracy", "balanced accuracy", "MCC", "AUC", "IC", "RankIC", "ICIR")
+_TRADED = ("annual return", "Sharpe")
+# Not smooth in the days, too skewed, or as persistent as volatility itself: no interval holds.
+_WITHOUT_INTERVAL = (
+    *("ECE", "PIT distance", "max drawdown", "turnover"),
+    *("MSE", "MAE", "pinball", "CRPS", "coverage"),
+)
 
 
 def point(score: Score, days: int) -> float:
-    """The metric on the period itself, without resampling."""
-    return float(score(Draws.once(days))[0])
+    """The metric on the period itself."""
+    return float(score(np.ones((1, days)))[0])
+
+
+def lasting(metric: str) -> bool:
+    """Whether a day's error in it may resemble that of days far away."""
+    return metric not in _UNFORESEEN and not metric.startswith(_TRADED)
+
+
+def without_interval(metric: str) -> bool:
+    """Whether no interval of its level holds; its paired difference may have one."""
+    return metric.startswith(_WITHOUT_INTERVAL)
 
 
 def classification(
@@ -104,11 +126,8 @@ def ranking(
     daily = {k: daily_correlation(x, y, day, days) for k, (x, y) in ranks.items()}
     scores = {k: _over_days(x) for k, x in daily.items()}
 
-    def ratio(drawn: Draws) -> np.ndarray:
-        daily_ic = daily["IC"][drawn.at]
-        return _ratio(np.nanmean(daily_ic, 1), np.nanstd(daily_ic, 1))
-
-    return scores | {"ICIR": ratio}
+    spread = np.nanstd(daily["IC"])
+    return scores | {"ICIR": lambda weight: _ratio(scores["IC"](weight), np.asarray(spread))}
 
 
 def daily_correlation(
@@ -179,7 +198,7 @@ def _additive(
     """A metric of sums over samples."""
     per_day = np.zeros((days, sums.shape[1]))
     np.add.at(per_day, day, sums)
-    return lambda drawn: combine(drawn.counts @ per_day)
+    return lambda weight: combine(weight @ per_day)
 
 
 def _mean(x: np.ndarray, day: np.ndarray, days: int) -> Score:
@@ -189,7 +208,7 @@ def _mean(x: np.ndarray, day: np.ndarray, days: int) -> Score:
 
 def _over_days(x: Float[np.ndarray, "days"]) -> Score:
     finite = np.isfinite(x)
-    return lambda drawn: _ratio(drawn.counts @ np.where(finite, x, 0), drawn.counts @ finite)
+    return lambda weight: _ratio(weight @ np.where(finite, x, 0), weight @ finite)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -218,11 +237,11 @@ def _auc(positive: np.ndarray, p: np.ndarray, day: np.ndarray) -> Score:
     positive, day = positive[order], day[order]
     first = np.flatnonzero(np.diff(p[order], prepend=-np.inf) > 0)  # of each distinct score
 
-    def score(drawn: Draws) -> np.ndarray:
-        out = np.empty(len(drawn.at))
+    def score(of_days: np.ndarray) -> np.ndarray:
+        out = np.empty(len(of_days))
         chunk = max(_CELLS // max(len(day), 1), 1)
         for start in range(0, len(out), chunk):
-            weight = drawn.counts[start : start + chunk, day]
+            weight = of_days[start : start + chunk, day]
             up = np.add.reduceat(weight * positive, first, axis=1)
             down = np.add.reduceat(weight * ~positive, first, axis=1)
             below = down.cumsum(1) - down / 2
@@ -242,12 +261,11 @@ def _ranked(x: np.ndarray, day: np.ndarray | None = None) -> np.ndarray:
 
 def _pooled_correlation(x: np.ndarray, y: np.ndarray, day: np.ndarray, days: int) -> Score:
     x, y = x - x.mean(), y - y.mean()
-    sums = np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], 1)
+    sums = np.stack([np.ones(len(x)), x, y, x * y], 1)
+    norm = np.asarray(x.std() * y.std())
 
     def combine(s: np.ndarray) -> np.ndarray:
         n = np.maximum(s[:, 0], 1)
-        mx, my = s[:, 1] / n, s[:, 2] / n
-        norm = np.sqrt(np.maximum((s[:, 3] / n - mx**2) * (s[:, 4] / n - my**2), 0))
-        return _ratio(s[:, 5] / n - mx * my, norm)
+        return _ratio(s[:, 3] / n - s[:, 1] / n * s[:, 2] / n, norm)
 
     return _additive(sums, day, days, combine)

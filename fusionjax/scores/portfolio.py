@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from fusionjax.scores.bootstrap import Draws, Score
+from fusionjax.scores.intervals import Score
 
 COSTS = (0, 5, 10, 20)  # basis points of what is traded
 COST = 10  # of them: those at which trials are compared
@@ -75,23 +75,20 @@ def equity(net: Float[np.ndarray, "*runs days"]) -> Float[np.ndarray, "*runs day
 
 
 def _mean_of(x: np.ndarray) -> Score:
-    return lambda drawn: x[drawn.at].mean(1)
+    return lambda weight: weight @ x / weight.sum(1)
 
 
 def _sharpe(net: np.ndarray) -> Score:
-    def score(drawn: Draws) -> np.ndarray:
-        daily = net[drawn.at]
-        spread = daily.std(1)
-        return np.sqrt(_YEAR) * daily.mean(1) / np.where(spread > 1e-12, spread, np.inf)
-
-    return score
+    """Days weigh in the mean only; see ``metrics``."""
+    spread = net.std() if net.std() > 1e-12 else np.inf
+    return _mean_of(np.sqrt(_YEAR) * net / spread)
 
 
 def _drawdown(net: np.ndarray) -> Score:
-    """The largest loss from a peak, as a share of it."""
+    """The largest loss from a peak, as a share of it; a day's weight scales its return."""
 
-    def score(drawn: Draws) -> np.ndarray:
-        path = equity(net[drawn.at])
+    def score(weight: np.ndarray) -> np.ndarray:
+        path = equity(weight * net)
         peak = np.maximum(np.maximum.accumulate(path, axis=1), 1.0)
         return (1 - path / peak).max(1)
 

@@ -1,4 +1,4 @@
-"""Significance of a mean and of Sharpe ratios, corrected for how many trials were made.
+"""Significance of Sharpe ratios, corrected for how many trials were made.
 
 Sharpe ratios are per period (mean over standard deviation with divisor T), never annualised. All
 functions return NaN where there is nothing to measure: values that are not finite, or that do not
@@ -14,23 +14,6 @@ from jaxtyping import Float
 from fusionjax.errors import InputError
 
 _FLAT = 1e-6  # less spread than this share of the mean may be rounding
-
-
-def newey_west_t(x: Float[np.ndarray, "T"]) -> float:
-    """t statistic of a mean over time, robust to heteroscedasticity and autocorrelation.
-
-    Bartlett kernel (Newey & West, 1987) over ⌊4 (T/100)^(2/9)⌋ lags (pilot rule of Newey & West,
-    1994), without a small-sample correction. t is too large where outcomes overlap by more periods.
-
-    Args:
-      x: one value a period, in time order, such as daily ICs or differences of losses.
-    """
-    if not _varies(x):
-        return float("nan")
-    lags = int(4 * (len(x) / 100) ** (2 / 9))
-    # Sums over all windows of lags + 1 values weigh products by distance as the kernel does.
-    windows = np.convolve(x - x.mean(), np.ones(lags + 1))
-    return float(x.sum() / np.sqrt((windows**2).sum() / (lags + 1)))
 
 
 def sharpe_std(returns: Float[np.ndarray, "T"]) -> float:

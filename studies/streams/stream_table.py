@@ -5,8 +5,8 @@ import numpy as np
 from fusionjax.evaluate import scoring
 from fusionjax.evaluate.inference import mean
 from fusionjax.evaluate.table import Grid
-from fusionjax.scores import bootstrap, metrics
-from fusionjax.scores.bootstrap import Draws
+from fusionjax.scores import metrics
+from fusionjax.scores.intervals import Score
 from studies.streams.stream import Stream, StreamResult
 
 _SHOWN = ("IC", "RankIC", "MCC")
@@ -21,12 +21,11 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
       results: by rule, each seed's.
     """
     samples, config = stream.samples, stream.config
-    days = len(np.unique(samples.target_day))
     task = scoring.tasks(samples, stream.market, config)["direction"]
-    draws = Draws.of_days(days, task.head.horizons[0], config.evaluate)
+    period = scoring.Period.of(task, samples)
     every_sample = np.ones(len(samples), bool)
 
-    def scores(up: np.ndarray) -> dict[str, bootstrap.Score]:
+    def scores(up: np.ndarray) -> dict[str, Score]:
         every_score = task.scores(up, every_sample, True)
         return {k: every_score[k] for k in _SHOWN}
 
@@ -34,17 +33,18 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
         rule: scores(task.values(mean([x.prediction for x in each])))
         for rule, each in results.items()
     }
-    drawn = {rule: {k: s(draws) for k, s in scored.items()} for rule, scored in averaged.items()}
+    values = {rule: period.values(scored) for rule, scored in averaged.items()}
     full = results.get(_AGAINST)
     rows = []
     for rule, each in results.items():
         single_seeds = [scores(task.values(x.prediction)) for x in each]
         cells = []
         for k in _SHOWN:
-            low, high = bootstrap.interval(drawn[rule][k])
-            points = np.array([metrics.point(s[k], days) for s in single_seeds])
+            value = values[rule][k]
+            low, high = period.estimate(k, averaged[rule][k], value).interval()
+            points = np.array([metrics.point(s[k], period.days) for s in single_seeds])
             cells.append(
-                f"{metrics.point(averaged[rule][k], days):+.3f} [{low:+.3f}, {high:+.3f}], "
+                f"{value:+.3f} [{low:+.3f}, {high:+.3f}], "
                 f"one seed {points.mean():+.3f} ± {points.std(ddof=min(1, len(points) - 1)):.3f}"
             )
         forgot = np.array([x.forgotten for x in each])
@@ -56,7 +56,7 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
         verdicts = "–"
         if rule != _AGAINST and full is not None:
             verdicts = ", ".join(
-                f"{k}: {bootstrap.verdict(drawn[rule][k], drawn[_AGAINST][k], True)}"
+                f"{k}: {period.verdict(k, averaged[rule][k], averaged[_AGAINST][k])}"
                 for k in ("IC", "MCC")
             )
         updates, refused = (np.mean([getattr(x, w) for x in each]) for w in ("updates", "refused"))
@@ -74,7 +74,7 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
     first, last = samples.target_day.min(), samples.target_day.max()
     title = (
         f"{config.name}: {len(samples):,} samples, {first} to {last}; "
-        f"{len(next(iter(results.values())))} seed(s), 95 % intervals from a day-block bootstrap"
+        f"{len(next(iter(results.values())))} seed(s), 95 % intervals over days"
     )
     columns = [
         "",

@@ -55,7 +55,8 @@ def asked(**changes: object) -> Config:
     return config(
         **{
             "finetune__update_interval": 3,
-            "finetune__promotion_sessions": 5,
+            "finetune__promotion_sessions": 63,
+            "finetune__promotion_margin": 0.5,  # what is tested here is not how it decides
             "finetune__steps": 3,
             "train__steps": 20,
             "drift__reference_sessions": 150,
@@ -120,15 +121,15 @@ def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
     on("2020-08-04")
     second = serve(parent, service)
     assert second["update"]["why"] == (
-        "too early: 4 sessions since training, of which the gate keeps 5"
+        "too early: 4 sessions since training, of which the gate keeps 67"
     )
-    on("2020-08-10")
+    on("2020-10-10")
     third = serve(parent, service)
     assert third["update"]["promoted"], third["update"]["why"]
-    assert Path(third["serving"]) == service / "2020-08-10" / "update"
-    assert read_info(Path(third["serving"])).trained_until == "2020-08-05"
-    evidence = json.loads((service / "2020-08-10" / "update" / "gate.json").read_text())
-    assert (evidence["first"], evidence["last"]) == ("2020-08-06", "2020-08-10")
+    assert Path(third["serving"]) == service / "2020-10-10" / "update"
+    assert read_info(Path(third["serving"])).trained_until == "2020-08-04"
+    evidence = json.loads((service / "2020-10-10" / "update" / "gate.json").read_text())
+    assert (evidence["first"], evidence["last"]) == ("2020-08-05", "2020-10-10")
     stamps = {p: p.stat().st_mtime_ns for p in service.rglob("*.*") if p.name != ".lock"}
     assert serve(parent, service) == third
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
@@ -145,13 +146,15 @@ def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
 
 def test_errors_are_watched_across_promotions(on: Any, parent: Path, tmp_path: Path) -> None:
     """A market that promotes every week must not begin to watch its errors every week."""
-    for day in ("2020-08-10", "2020-08-20"):
+    for day in ("2020-10-10", "2020-10-20"):
         on(day)
         serve(parent, tmp_path)
         state = json.loads((tmp_path / day / "drift.json").read_text())["monitor"]
-        assert len(state["early"]["weight price"]) == int(day[-2:]), "of every session since July"
-    begun = json.loads((tmp_path / "2020-08-20/begun.json").read_text())
-    assert begun["run"] == str(tmp_path / "2020-08-10/update"), "there was a promotion in between"
+        assert len(state["early"]["weight price"]) == int(day[-2:]) + 61, (
+            "of every session since July"
+        )
+    begun = json.loads((tmp_path / "2020-10-20/begun.json").read_text())
+    assert begun["run"] == str(tmp_path / "2020-10-10/update"), "there was a promotion in between"
 
 
 def test_a_retrained_run_and_other_detectors_begin_the_watch_anew(
@@ -201,20 +204,20 @@ def test_what_texts_say_can_alarm_while_their_number_stays(market: Market, paren
 def test_another_service_goes_on_with_the_detectors_of_a_checkpoint(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on("2020-08-10")
+    on("2020-10-10")
     made = serve(parent, tmp_path / "one")
     update = Path(made["serving"])
-    watched = json.loads((tmp_path / "one/2020-08-10/drift.json").read_text())["monitor"]
+    watched = json.loads((tmp_path / "one/2020-10-10/drift.json").read_text())["monitor"]
     assert read_info(update).watch == watched
     by_hand, ungated = tmp_path / "by_hand", asked(finetune__promotion_sessions=0)
     finetune.finetune(update, ungated, MESH, by_hand, lambda step: False)
     assert read_info(by_hand).watch == watched, "its parent's"
     monkeypatch.setattr(DriftMonitor, "begin", None)  # it must not start anew
-    on("2020-08-11")
+    on("2020-10-11")
     serve(update, tmp_path / "two")
     serve(parent, tmp_path / "one")
     first, second = (
-        json.loads((tmp_path / s / "2020-08-11/drift.json").read_text()) for s in ("one", "two")
+        json.loads((tmp_path / s / "2020-10-11/drift.json").read_text()) for s in ("one", "two")
     )
     assert first["words"] == second["words"]
     assert first["robustness"] == second["robustness"]
@@ -231,7 +234,7 @@ class Killed(BaseException):
 def test_a_day_killed_at_any_file_is_completed(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
 ) -> None:
-    on("2020-08-10")
+    on("2020-10-10")
     whole = serve(parent, tmp_path / "whole")
     service, write = tmp_path / "service", files.write_text
     written: list[str] = []
@@ -257,31 +260,31 @@ def test_a_day_killed_at_any_file_is_completed(
     assert made["forecasts"] == whole["forecasts"]
     assert made["update"] == whole["update"]
     assert made["drift"] == whole["drift"]
-    assert Path(made["serving"]) == service / "2020-08-10" / "update"
+    assert Path(made["serving"]) == service / "2020-10-10" / "update"
     assert daily.Serving.read(service).parent == str(parent)
 
 
 def test_a_day_left_undone_is_not_forgotten_by_the_next(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on("2020-08-10")
+    on("2020-10-10")
     with monkeypatch.context() as killed:
         killed.setattr("fusionjax.adapt.daily._forecasts", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             serve(parent, tmp_path)
-    assert daily.Serving.read(tmp_path).day == "2020-08-10", "it had been promoted"
-    on("2020-08-11")
+    assert daily.Serving.read(tmp_path).day == "2020-10-10", "it had been promoted"
+    on("2020-10-11")
     made = serve(parent, tmp_path)
-    assert made["update"]["why"] == "not due: 1 of 3 sessions since 2020-08-10"
-    state = json.loads((tmp_path / "2020-08-11" / "drift.json").read_text())["monitor"]
-    assert state["until"] == "2020-08-11"
-    assert Path(made["serving"]) == tmp_path / "2020-08-10" / "update"
+    assert made["update"]["why"] == "not due: 1 of 3 sessions since 2020-10-10"
+    state = json.loads((tmp_path / "2020-10-11" / "drift.json").read_text())["monitor"]
+    assert state["until"] == "2020-10-11"
+    assert Path(made["serving"]) == tmp_path / "2020-10-10" / "update"
 
 
 def test_an_update_that_was_let_through_before_a_kill_serves_the_next_day(
     on: Any, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on("2020-08-10")
+    on("2020-10-10")
     write = files.write_text
 
     def dies(path: Path, text: str) -> None:
@@ -294,16 +297,16 @@ def test_an_update_that_was_let_through_before_a_kill_serves_the_next_day(
         with pytest.raises(Killed):
             serve(parent, tmp_path)
     assert Path(daily.Serving.read(tmp_path).run) == parent
-    on("2020-08-11")
+    on("2020-10-11")
     made = serve(parent, tmp_path)
-    update = tmp_path / "2020-08-10" / "update"
+    update = tmp_path / "2020-10-10" / "update"
     assert Path(made["serving"]) == update
-    assert daily.Serving.read(tmp_path) == daily.Serving(str(update), "2020-08-10", str(parent))
+    assert daily.Serving.read(tmp_path) == daily.Serving(str(update), "2020-10-10", str(parent))
     # An operator who goes back to the parent is not overruled by a day that is done.
     back = json.dumps(dataclasses.asdict(daily.Serving(str(parent), "", "")))
     (tmp_path / "serving.json").write_text(back)
-    (tmp_path / "2020-08-10" / "done.json").write_text("{}")
-    on("2020-08-12")
+    (tmp_path / "2020-10-10" / "done.json").write_text("{}")
+    on("2020-10-12")
     assert Path(serve(parent, tmp_path)["serving"]) == parent
 
 
@@ -320,21 +323,20 @@ def test_a_refused_update_leaves_the_parent_forecasting(
         wrong = dataclasses.replace(made.new.targets, label=wrong)
         return dataclasses.replace(made, new=dataclasses.replace(made.new, targets=wrong))
 
-    on("2020-09-20")
+    on("2020-10-20")
     changes = {
         "finetune__steps": 60,
         "finetune__replay_fraction": 0.0,
-        "finetune__promotion_sessions": 15,
     }
     with monkeypatch.context() as poisoned:
         poisoned.setattr(finetune, "material", flipped)
         made = serve(parent, tmp_path / "service", **changes)
-    day = tmp_path / "service" / "2020-09-20"
+    day = tmp_path / "service" / "2020-10-20"
     assert not made["update"]["promoted"]
-    assert made["update"]["why"].startswith("refused: worse than the parent beyond noise; rise of")
+    assert made["update"]["why"].startswith("refused: worse than the parent; rise of")
     assert json.loads((day / "update/gate.json").read_text())["why"] == made["update"]["why"]
     assert daily.Serving.read(tmp_path / "service") == daily.Serving(str(parent), "", "")
-    known = known_at(market, "2020-09-20")
+    known = known_at(market, "2020-10-20")
     ours, theirs = (daily._forecasts(r, known, asked(**changes)) for r in (parent, day / "update"))
     assert made["forecasts"] == ours != theirs
     page = day_page.write(made, tmp_path / "report.html").read_text()
@@ -355,9 +357,9 @@ def test_an_alarm_that_comes_too_early_is_owed(
     made = serve(parent, tmp_path, **asks)
     assert made["alarms"]
     assert made["update"]["why"].startswith("too early: 29 sessions")
-    on("2020-09-02", wild)
+    on("2020-09-04", wild)
     made = serve(parent, tmp_path, **asks)
-    assert made["update"]["tried"] == "2020-09-02"
+    assert made["update"]["tried"] == "2020-09-04"
     assert not made["update"]["owed"]
 
 

@@ -206,7 +206,7 @@ def test_bad_input_is_named() -> None:
             watch.update(values, "2020-01-02")
     assert watch.to_json() == before
     with pytest.raises(InputError, match="at least two finite rows"):
-        shift.embedding_shift(np.ones((1, 2)), np.ones((5, 2)), 0)
+        shift.embedding_shift(np.ones((1, 2)), np.ones((5, 2)), np.zeros(1, int))
 
 
 def test_the_stability_index_by_hand() -> None:
@@ -270,23 +270,26 @@ def test_chance_alone_gives_the_index_that_is_subtracted() -> None:
 def test_the_energy_coefficient_against_scipy() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 1)), rng.normal(1, 2, size=(30, 1))
-    got, chance = shift.embedding_shift(x, y, 0)
+    got, nearer, count = shift.embedding_shift(x, y, np.arange(40) // 10)
     energy = stats.energy_distance(x[:, 0], y[:, 0]) ** 2
     np.testing.assert_allclose(got, energy / (2 * np.abs(x - y.T).mean()))
-    assert chance < 0.05
-    np.testing.assert_allclose(shift.embedding_shift(x, x, 0), (0, 1), atol=1e-12)
+    assert (nearer, count) == (4, 4)
+    np.testing.assert_allclose(shift.embedding_shift(x, x, np.zeros(40, int))[0], 0, atol=1e-12)
 
 
-def test_texts_that_did_not_move_rarely_look_moved() -> None:
+@pytest.mark.parametrize("persistence", [0.0, 0.3, 0.5, 0.9])
+def test_days_that_did_not_move_rarely_look_moved(persistence: float) -> None:
+    """Every stretch is as often the farthest: no more than one in nine of the recent ones is, and a
+    true move is."""
     rng = np.random.default_rng(0)
-    draws = [rng.normal(size=(2, 40, 8)) for _ in range(100)]
-    chance = np.array([shift.embedding_shift(x, y, 0)[1] for x, y in draws])
-    assert stats.kstest(chance, "uniform").pvalue > 0.01
-    moved = [shift.embedding_shift(x, y + 1.0, 0)[1] for x, y in draws[:10]]
-    assert max(moved) < 0.02
-
-
-def test_many_rows_are_thinned_evenly() -> None:
-    x = np.random.default_rng(0).normal(size=(999, 4))
-    y = x[::-1] + 0.2
-    assert shift.embedding_shift(x, y, 0) == shift.embedding_shift(x[::2], y[::2], 0)
+    farthest, moved, worlds = 0, 0, 150
+    for _ in range(worlds):
+        noise = rng.normal(size=(560, 8)) * np.sqrt(1 - persistence**2)
+        noise[0] = rng.normal(size=8)
+        x = signal.lfilter([1.0], [1.0, -persistence], noise, axis=0)
+        stretch = np.arange(500) * 8 // 500
+        _, nearer, count = shift.embedding_shift(x[:500], x[500:], stretch)
+        farthest += nearer == count
+        moved += shift.embedding_shift(x[:500], x[500:] + 1.5, stretch)[1] == count
+    assert stats.binomtest(farthest, worlds, 1 / 9).pvalue > 0.01, farthest / worlds
+    assert moved > 0.8 * worlds

@@ -33,8 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
-    fast = ["--config.evaluate.bootstrap_samples=200"]
-    said = launch(folder, "evaluate", "demo", *fast, "--run=runs/demo")
+    said = launch(folder, "evaluate", "demo", "--run=runs/demo")
     table = (folder / "runs/demo/scores_dev.md").read_text()
     for baseline in (
         "majority",
@@ -309,7 +308,7 @@ def test_a_withheld_period_is_scored_without_touching_code(
         tweets[few].to_parquet(root / "tweets_preprocessed.parquet")
     known = [f"--config.data.root={tmp_path / 'known'}"]
     launch(tmp_path, "train", "acl18", *SMALL, "--config.train.steps=3", *known)
-    fast = ["--config.evaluate.bootstrap_samples=100", "--config.selection.folds=1"]
+    fast = ["--config.selection.folds=1"]
     missing = launch(tmp_path, "evaluate", "acl18", "--run=runs/acl18", *fast, *known, status=2)
     assert "splits.dev is 2015-08-01 to 2015-09-30, where the data has no sample" in missing
     said = launch(
@@ -351,8 +350,7 @@ def opened(page: Path, width: int = 1200) -> tuple[str, str]:
 
 @pytest.mark.slow
 def test_a_run_ends_in_one_page(folder: Path) -> None:
-    fast = ["--config.evaluate.bootstrap_samples=100"]
-    launch(folder, "evaluate", "demo", *fast, "--run=runs/demo")
+    launch(folder, "evaluate", "demo", "--run=runs/demo")
     said = launch(folder, "report", "demo", "--run=runs/demo")
     assert "written to runs/demo/report_dev.html" in said
     page = folder / "runs/demo/report_dev.html"
@@ -400,7 +398,9 @@ def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> No
     said = launch(folder, "serve_daily", "demo", *flags)
     assert "1 forecasts after 2018-12-31" in said
     made = json.loads((day / "done.json").read_text())
-    assert made["update"]["why"].startswith(("promoted: not worse", "refused: worse"))
+    assert made["update"]["why"].startswith(
+        ("promoted: not worse", "refused: worse", "the parent stays")
+    )
     assert (made["serving"] == str(day / "update")) == made["update"]["promoted"]
     assert [f["session"] for f in made["forecasts"]] == ["2018-12-31"]
     page = (day / "report.html").read_text()
@@ -413,7 +413,7 @@ def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> No
 
 @pytest.mark.slow
 def test_the_ledger_knows_what_was_run(folder: Path) -> None:
-    fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
+    fast = ["--run=runs/demo"]
     launch(folder, "evaluate", "demo", *fast)
     said = launch(folder, "report", None, "--ledger")
     assert "train" in said

@@ -30,7 +30,6 @@ def config() -> Config:
         Path(),
         data__splits={"train": ("2020-01-01", "2020-10-01"), "dev": ("2020-10-02", "2020-12-31")},
         evaluate__market_channel="ret",
-        evaluate__bootstrap_samples=200,
         model__fusion="equal",
         model__width=8,
         train__steps=30,
@@ -88,11 +87,30 @@ def test_windows_show_what_they_are_told_and_nothing_else_changes(market: Market
 def test_placebos_shuffle_training_and_scored_samples_apart(market: Market) -> None:
     c = config()
     parts = [samples.split(market, c, n) for n in ("train", "dev")]
-    made = ablation.placebo(len(market.session), [p.row for p in parts], 3)
+    made = ablation.placebo(market, [p.row for p in parts], 3)
     for part in parts:
         np.testing.assert_array_equal(np.sort(made[part.row]), np.sort(part.row))
         assert (made[part.row] != part.row).mean() > 0.9
-    assert (ablation.placebo(len(market.session), [p.row for p in parts], 4) != made).any()
+    assert (ablation.placebo(market, [p.row for p in parts], 4) != made).any()
+
+
+def test_a_placebo_moves_what_a_day_shares_and_what_a_stock_keeps_as_a_whole() -> None:
+    rng = np.random.default_rng(0)
+    session, symbol = (x.ravel() for x in np.meshgrid(np.arange(40), np.arange(5)))
+    of_day, of_stock = rng.normal(size=40), rng.normal(size=5)
+    for seed in range(20):
+        order = ablation.moved(symbol, session, np.random.default_rng(seed))
+        np.testing.assert_array_equal(np.sort(order), np.arange(200))
+        day, stock = of_day[session[order]], of_stock[symbol[order]]
+        assert all(len(set(day[session == d])) == 1 for d in range(40)), "shared by a day"
+        assert all(len(set(stock[symbol == s])) == 1 for s in range(5)), "kept by a stock"
+        assert len(set((session[order] - session) % 40)) == 1, "days stay beside each other"
+        assert 5 <= (session[order] - session)[0] % 40 <= 35
+    few = rng.choice(200, 90, replace=False)  # stocks miss days, and one day has a single stock
+    few = np.append(few[session[few] != 7], np.flatnonzero(session == 7)[0])
+    order = ablation.moved(symbol[few], session[few], rng)
+    day = of_day[session[few][order]]
+    assert all(len(set(day[session[few] == d])) == 1 for d in set(session[few]))
 
 
 def test_losses_by_hand(market: Market) -> None:
@@ -132,9 +150,10 @@ def of_two(days: int, gap: float) -> tuple[list[dict], list[dict], Samples]:
 @pytest.mark.parametrize(("gap", "found"), [(0.2, True), (0.0, False)])
 def test_a_rise_is_found_if_there_is_one(gap: float, found: bool) -> None:
     changed, real, scored = of_two(100, gap)
-    mean, low, high = losses.rise(changed, real, scored, config())[LOSSES[0]]
-    assert low < mean < high
-    assert abs(mean - gap) < 0.05
+    rise = losses.rise(changed, real, scored, config())[LOSSES[0]]
+    low, high = rise.interval()
+    assert low < rise.value < high
+    assert abs(rise.value - gap) < 0.05
     assert (low > 0) == found
 
 
@@ -156,8 +175,8 @@ def test_what_tells_the_future_beats_its_placebos_and_noise_does_not(
     assert "direction" not in worth["price"].verdict
     direction = LOSSES[0]
     assert worth["text"].rank[direction] == 0
-    assert worth["text"].without[direction][1] > 0, "without the texts it is worse"
-    assert worth["price"].alone[direction][1] > 0, "so it is with prices alone"
+    assert worth["text"].without[direction].interval()[0] > 0, "without the texts it is worse"
+    assert worth["price"].alone[direction].interval()[0] > 0, "so it is with prices alone"
     assert len(list(tmp_path.glob("*.npz"))) == 2 + 2 * (3 + 4)
     stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*.npz")}
     assert found() == worth, "what was trained is not trained again"

@@ -13,7 +13,7 @@ from fusionjax.evaluate import diagnostics
 
 
 def config() -> Config:
-    return small(seeing({"price": TINY["price"]}), Path(), evaluate__bootstrap_samples=400)
+    return small(seeing({"price": TINY["price"]}), Path())
 
 
 def log(rows: int = 120, seed: int = 0) -> pd.DataFrame:

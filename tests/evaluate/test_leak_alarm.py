@@ -61,7 +61,6 @@ def market_with_canaries(
         data__root=str(root),
         data__splits={"train": tuple(map(str, PERIOD)), "dev": ("2015-08-01", "2015-09-30")},
         selection__folds=2,
-        evaluate__bootstrap_samples=200,
         evaluate__locked=(),
     )
     shown = {

@@ -68,14 +68,30 @@ def test_a_single_run_has_an_interval_and_no_seed_row() -> None:
     assert t.rows[1].verdict == "not distinguishable"
 
 
-def test_too_few_days_are_refused() -> None:
+def test_a_period_without_a_known_label_is_refused() -> None:
     c = config()
     market = tiny_market(days=20)
     scored = samples.between(market, c, np.datetime64("2020-01-01"), market.session.max())
     task = scoring.tasks(scored, market, c)["direction"]
-    why = scoring._too_few_days(task, scored, c.evaluate)
-    assert "14 days with a known 1-session label; " in why
-    assert "need at least 20" in why
+    assert not scoring._unknown(task, scored, c.evaluate)
+    labelled = dataclasses.replace(task.labelled, known=np.zeros(len(scored), bool))
+    unknown = dataclasses.replace(task, labelled=labelled)
+    why = scoring._unknown(unknown, scored, c.evaluate)
+    assert why.startswith("config.data.splits.dev: no 1-session label of direction is known from ")
+
+
+def test_too_few_days_are_said_and_nothing_is_made_of_them() -> None:
+    t = made(6, right=0.9)
+    assert t.rows[2].verdict == "too few days (about 12 needed)"
+    text = table.markdown(table.Scores("x", [], [t]))
+    assert "too few days, or no interval that holds, for accuracy, " in text
+    assert "[" not in text
+    assert "inf" not in text
+    longer = made(40, right=0.9)
+    assert longer.rows[2].verdict == "better"
+    assert "too few days, or no interval that holds, for precision, recall" in table.markdown(
+        table.Scores("x", [], [longer])
+    )
 
 
 def test_scores_are_plain_data() -> None:

@@ -1,36 +1,21 @@
-"""What many trials do, by hand, by the papers' examples, and against statsmodels and purgedcv."""
+"""What many trials do, by hand, by the papers' examples, and and against purgedcv."""
 
 import numpy as np
 import purgedcv
 import pytest
-import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import signal, stats
+from scipy import stats
 
 from fusionjax.errors import InputError
 from fusionjax.scores.trials import (
     deflated_sharpe,
-    newey_west_t,
     overfitting_probability,
     probabilistic_sharpe,
     sharpe_std,
 )
 
 GOOD = np.array([0.1, -0.2, 0.3, 0.1, 0.2])
-
-
-def test_newey_west_by_hand() -> None:
-    # Deviations -1 and 1, one lag of weight 1/2: the sum's variance is 1 + 1 - 2/2 = 1.
-    np.testing.assert_allclose(newey_west_t(np.array([0.0, 2.0])), 2 / 1)
-
-
-@pytest.mark.parametrize(("periods", "lags"), [(9, 2), (50, 3), (100, 4), (252, 4), (2000, 7)])
-def test_newey_west_against_statsmodels(periods: int, lags: int) -> None:
-    rng = np.random.default_rng(periods)
-    x = 0.2 + signal.lfilter([1.0], [1.0, -0.6], rng.standard_t(4, periods))
-    fit = sm.OLS(x, np.ones(periods)).fit(cov_type="HAC", cov_kwds={"maxlags": lags})
-    np.testing.assert_allclose(newey_west_t(x), fit.tvalues[0])
 
 
 def test_a_sharpe_ratio_by_hand() -> None:
@@ -117,7 +102,7 @@ def test_sixteen_blocks_tell_chance_from_skill() -> None:
     assert overfitting_probability(rng.normal(size=(160, 10)) + np.eye(10)[0]) < 0.01
 
 
-@pytest.mark.parametrize("statistic", [newey_west_t, sharpe_std, probabilistic_sharpe])
+@pytest.mark.parametrize("statistic", [sharpe_std, probabilistic_sharpe])
 @pytest.mark.parametrize(
     "x", [[], [1.0], [0.0] * 9, [0.1] * 6, [0.1, np.nan, 0.2], [0.1, np.inf, 0.2]]
 )

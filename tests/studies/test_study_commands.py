@@ -13,7 +13,6 @@ def test_a_stream_is_lived_under_the_rules_that_are_asked_for(tmp_path: Path) ->
     launch(tmp_path, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
     flags = ["--from=runs/demo", "--rule=never update", "--rule=incremental"]
     quick = ["--config.finetune.split=dev", "--config.finetune.update_interval=100", *SMALL]
-    quick.append("--config.evaluate.bootstrap_samples=200")
     launch(tmp_path, "studies/stream", "demo", *flags, *quick)
     table = (tmp_path / "runs/demo/stream/dev.md").read_text()
     assert "502 samples, 2017-01-03 to 2018-12-31; 2 seed(s)" in table
