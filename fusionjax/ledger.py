@@ -1,4 +1,4 @@
-"""The record of all runs and their results: one file a record, for concurrent writers."""
+"""The record of all runs and their results, a chain of lines (``chain.py``)."""
 
 import dataclasses
 import datetime
@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from fusionjax import files
-from fusionjax.config import Config, DataConfig
+from fusionjax import chain
+from fusionjax.config import Config
 from fusionjax.config.renamed import DROPPED, KEYS
 from fusionjax.errors import InputError
 from fusionjax.registry import HEADS
@@ -24,11 +24,11 @@ _SETTINGS = 8  # columns in a wide table
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One training, fine-tuning, evaluation or sweep point.
+    """One training, fine-tuning, sweep point, or reading of labels to score something.
 
     Attributes:
       id: begins with the time, so that ids sort by it.
-      kind: train, finetune, evaluate or sweep.
+      kind: train, finetune, sweep, evaluate, ablate, gate, drift, or a study's name.
       name: the config's.
       run: the run folder, or the sweep of a point.
       parent: the run that this one started from, or empty.
@@ -37,10 +37,16 @@ class Record:
       seeds: those trained or scored.
       split: name, first and last day of the split scored or trained on.
       metrics: by name.
-      daily: net return by scored day, to correct Sharpe ratios for many trials.
+      daily: net return by scored day, of the first run scored.
       cost: seconds and other costs, by name.
-      forced: whether a locked split was scored again.
+      forced: whether a locked hold-out was read again.
       config: all settings, by dotted key.
+      finished: False while nothing is known but that scoring began; a killed command leaves it so.
+      locked: first and last day of the locked hold-outs that the days belong to.
+      labels: sum of the labels read (``evaluate/readings.py``); empty if none were, or before
+        sums were recorded.
+      days: first and last day of them.
+      trials: the settings scored: a sum of what each is, and its net returns as ``daily``.
     """
 
     id: str
@@ -57,6 +63,11 @@ class Record:
     cost: dict[str, float]
     forced: bool
     config: dict[str, Any]
+    finished: bool = True
+    locked: tuple[tuple[str, str], ...] = ()
+    labels: str = ""
+    days: tuple[str, ...] = ()
+    trials: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def made(self) -> str:
@@ -82,7 +93,6 @@ class Result:
     metrics: dict[str, float]
     cost: dict[str, float]
     daily: dict[str, float] = dataclasses.field(default_factory=dict)
-    forced: bool = False
 
 
 def record(kind: str, config: Config, subject: Subject, result: Result) -> Record:
@@ -97,11 +107,11 @@ def record(kind: str, config: Config, subject: Subject, result: Result) -> Recor
         code=_code_version(),
         data=subject.data,
         seeds=subject.seeds,
-        split=(subject.split, *config.data.splits[subject.split]),
+        split=(subject.split, *config.data.splits.get(subject.split, ())),
         metrics=result.metrics,
         daily=result.daily,
         cost=result.cost,
-        forced=result.forced,
+        forced=False,
         config=flat(config),
     )
 
@@ -113,53 +123,49 @@ def flat(config: Config) -> dict[str, Any]:
 
 
 def append(folder: Path, entry: Record) -> None:
-    """Writes a record atomically."""
-    files.write_text(folder / f"{entry.id}.json", json.dumps(dataclasses.asdict(entry)))
+    """Appends a record; it is on disk when this returns.
+
+    Raises:
+      InputError: the folder cannot be written, or its records are not what was written.
+    """
+    if not chain.begun(folder):
+        read(folder)  # what is no record of an older version must not be covered as one
+    chain.append(folder, dataclasses.asdict(entry))
 
 
 def read(folder: Path) -> list[Record]:
-    """All records, oldest first.
+    """All records, oldest first; one that began and finished is there once.
 
     Raises:
-      InputError: a file is not a ledger record.
+      InputError: a file is not a ledger record, or one was removed, edited or moved.
     """
-    records = []
-    for path in sorted(folder.glob("*.json")):
+    by_id: dict[str, Record] = {}
+    for path in chain.older(folder):
         try:
-            raw = json.loads(path.read_text())
-            for key in ("seeds", "split"):
-                raw[key] = tuple(raw[key])
-            raw["config"] = {
-                KEYS.get(k, k): v for k, v in raw["config"].items() if k not in DROPPED
-            }
-            records.append(Record(**raw))
-        except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
+            entry = _record(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
             raise InputError(
                 f"{path}: is not a ledger record ({e}); move it out of {folder}"
             ) from e
-    return records
+        by_id[entry.id] = entry
+    for row in chain.read(folder):
+        entry = _parsed(row)
+        by_id[entry.id] = entry
+    return [by_id[key] for key in sorted(by_id)]
 
 
-def scored_before(records: list[Record], data: DataConfig, split: str) -> list[Record]:
-    """Evaluations of the same period of the same source."""
-    period = (split, *data.splits[split])
-    return [
-        r
-        for r in records
-        if r.kind == "evaluate" and r.split == period and r.config["data.source"] == data.source
-    ]
+@functools.lru_cache(8192)
+def _parsed(row: bytes) -> Record:
+    return _record(json.loads(row))
 
 
-def require_unread(records: list[Record], config: Config, split: str) -> None:
-    """Raises InputError where a locked split was scored before."""
-    before = scored_before(records, config.data, split)
-    if split in config.evaluate.locked and before:
-        last = before[-1]
-        raise InputError(
-            f"config.evaluate.locked names {split}: a hold-out is read once, and this one was on "
-            f"{last.made} ({last.run}, {len(before)} time(s) in all). Choose on another split; "
-            "--force scores it again, and the ledger keeps both"
-        )
+def _record(raw: Any) -> Record:
+    for key in ("seeds", "split", "days"):
+        raw[key] = tuple(raw.get(key, ()))
+    raw["locked"] = tuple((first, last) for first, last in raw.get("locked", ()))
+    stored = raw["config"].items()
+    raw["config"] = {KEYS.get(k, k): v for k, v in stored if k not in DROPPED}
+    return Record(**raw)
 
 
 def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
@@ -177,7 +183,7 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
                 "made": r.made,
                 "kind": r.kind,
                 "run": r.run,
-                "split": r.split[0] + " (forced)" * r.forced,
+                "split": r.split[0] + " (forced)" * r.forced + " (not finished)" * (not r.finished),
                 **{k.partition(": ")[2] or k: r.metrics[k] for k in metrics if k in r.metrics},
                 "seconds": r.cost.get("seconds"),
             }

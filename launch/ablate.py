@@ -26,17 +26,22 @@ def main(config: Config) -> None:
 
     config = config.override({"evaluate.split": _SPLIT.value or config.evaluate.split})
     folder, split = Path(_RUN.value), config.evaluate.split
-    tables = of_run(config, folder)
+    tables, warnings = of_run(config, folder)
     CONSOLE.print(*report.for_screen(tables, f"{config.name}, {split}"))
     path = folder / f"ablation_{split}.json"
     report.save(tables, path)
-    say(f"written to {path}; launch/report.py shows it")
+    say("\n".join([*warnings, f"written to {path}; launch/report.py shows it"]))
 
 
-def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
-    """The effect of changed content on a run and, with --placebos, of retrained configs."""
+def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], list[str]]:
+    """The effect of changed content on a run and, with --placebos, of retrained configs.
+
+    Returns:
+      The tables, and warnings of the reading of labels, which is on record.
+    """
+    from fusionjax import ledger
     from fusionjax.data import samples
-    from fusionjax.evaluate import ablation
+    from fusionjax.evaluate import ablation, labels, readings
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.parallel.mesh import make_mesh
@@ -49,17 +54,35 @@ def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
         Ensemble(folder, config, market),
         samples.split(market, config, config.evaluate.split),
     )
-    tables = {"content": ablation.effects_table(ablation.of_content(run, market, config, scored))}
+    if _PLACEBOS.value:
+        ablation.require_placebos(_PLACEBOS.value)
+    ours = readings.of_run(run)
+    without = [f"{what} {m}" for m in config.modalities for what in ("without", "only")]
+    reading = readings.Question(
+        "ablate",
+        config,
+        ledger.Subject(str(folder), market.fingerprint, run.seed_numbers, config.evaluate.split),
+        labels.of_samples(market, scored),
+        (ours, *(readings.variant(ours, w) for w in without if _PLACEBOS.value)),
+        (run.info.config,),
+        Path(app.LEDGER.value),
+    ).begin()
+    effects = ablation.of_content(run, market, config, scored)
+    tables, metrics = {"content": ablation.effects_table(effects)}, ablation.numbers(effects)
     if _PLACEBOS.value:
         mesh = make_mesh(config.mesh)
         trainings = ablation.Trainings(market, config, mesh, scored, folder / "ablation")
         with progress_bar() as progress:
-            worth = ablation.worth(
-                trainings, config, scored, _PLACEBOS.value, len(run.seeds), progress
+            worth = list(
+                ablation.worth(trainings, config, scored, _PLACEBOS.value, len(run.seeds), progress)
             )
             weight = ablation.fusion_weights(run, config.modalities, scored)
-            tables["placebos"] = ablation.worth_table(list(worth), weight)
-    return tables
+            tables["placebos"] = ablation.worth_table(worth, weight)
+            metrics |= {
+                f"gain of {w.modality}: {k}": v[0] for w in worth for k, v in w.gain.items()
+            }
+    reading.finish(ledger.Result(metrics, {}))
+    return tables, reading.warnings
 
 
 if __name__ == "__main__":

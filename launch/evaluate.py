@@ -18,35 +18,37 @@ _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _ALONE = flags.DEFINE_bool("alone", False, "Also train each modality alone, for the table")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
-_FORCE = flags.DEFINE_bool("force", False, "Score a locked split once more")
+_FORCE = flags.DEFINE_bool("force", None, "Short for --config.evaluate.read_again")
 
 
 def main(config: Config) -> None:
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
-    from fusionjax import ledger
     from fusionjax.evaluate import evaluation, table
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.train.run import open_market
     from fusionjax.train.telemetry import CONSOLE, say
 
-    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
+    given = {
+        "evaluate.split": _SPLIT.value,
+        "evaluate.read_again": _FORCE.value,
+        "data.root": _ROOT.value,
+    }
+    config = app.with_flags(config, given)
     run, split = Path(_RUN.value), config.evaluate.split
     config = merged(config, read_info(run).config)
-    records, forced = ledger.read(Path(app.LEDGER.value)), _FORCE.value
-    ledger.require_unread([] if forced else records, config, split)
     market = open_market(config.data)
     runs = {
         name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    options = evaluation.Options(_SUBSET.value, forced, alone)
-    evaluated = evaluation.evaluate(runs, market, config, records, options)
+    options = evaluation.Options(_SUBSET.value, alone)
+    evaluated = evaluation.evaluate(runs, market, config, Path(app.LEDGER.value), options)
+    anomalies = evaluation.publish(evaluated, config, run)
     say("\n".join(evaluated.scores.headline))
     CONSOLE.print(*table.for_screen(evaluated.scores))
-    anomalies = evaluation.publish(evaluated, config, run, Path(app.LEDGER.value))
     say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))
     say(f"written to {run}/{evaluated.scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")

@@ -30,8 +30,8 @@ def main(config: Config | None) -> None:
     if _LIVE.value:
         CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))
         return
-    records = ledger.read(Path(app.LEDGER.value))
     if _LEDGER.value:
+        records = ledger.read(Path(app.LEDGER.value))
         if not records:
             raise InputError(f"{app.LEDGER.value}: no record; train or evaluate something first")
         CONSOLE.print(
@@ -42,6 +42,7 @@ def main(config: Config | None) -> None:
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, --live or --ledger")
     from fusionjax.data.windows import Windows
+    from fusionjax.evaluate import readings
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import read_info
     from fusionjax.report import run as run_page
@@ -53,7 +54,7 @@ def main(config: Config | None) -> None:
     config = merged(config, info.config)
     market = open_market(config.data)
     windows = Windows(market, config, info.scaler)
-    split = config.evaluate.split
+    split, records = config.evaluate.split, readings.records(config, Path(app.LEDGER.value))
     say(f"written to {run_page.write(folder, split, market, config, windows, records)}")
 
 

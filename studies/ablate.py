@@ -19,16 +19,19 @@ def main(config: StudyConfig) -> None:
     from fusionjax.report import ablation as report
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
     from studies.fusion import ladder, view_ablation
+    from studies.fusion.reading import StudyReading
 
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        reading = StudyReading("ablate", config, views[0], split, Path(app.LEDGER.value))
         content, worth = view_ablation.ablate(config, views, split, _PLACEBOS.value, progress)
+    reading.finish([])
     tables = {"content": content, "placebos": worth}
     CONSOLE.print(*report.for_screen(tables, f"{config.name}, {split}"))
     path = Path(f"runs/{config.name}/ablation_{split}.json")
     report.save(tables, path)
-    say(f"written to {path}")
+    say("\n".join([*reading.reading.warnings, f"written to {path}"]))
 
 
 if __name__ == "__main__":

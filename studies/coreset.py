@@ -3,6 +3,8 @@
 python studies/coreset.py --config=studies/configs/planted.py --share=.3 --split=test
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from fusionjax import app
@@ -15,12 +17,15 @@ _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not
 def main(config: StudyConfig) -> None:
     from fusionjax.train.telemetry import CONSOLE, progress_bar
     from studies.fusion import coreset, ladder
+    from studies.fusion.reading import StudyReading
 
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        reading = StudyReading("coreset", config, views[0], split, Path(app.LEDGER.value))
         comparison = coreset.compare(config, views, split, _SHARE.value)
-    CONSOLE.print(coreset.for_screen(comparison))
+    reading.finish(comparison.cells.values())
+    CONSOLE.print(coreset.for_screen(comparison), *reading.reading.warnings)
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ def main(config: StudyConfig) -> None:
         require_extra("plots", "matplotlib")
     from fusionjax.train.telemetry import CONSOLE, progress_bar, say
     from studies.fusion import ladder, ladder_table
+    from studies.fusion.reading import StudyReading
 
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        reading = StudyReading("ladder", config, views[0], split, Path(app.LEDGER.value))
         cells = ladder.climb(config, views, split, progress)
         report = ladder_table.report(config, cells, views, split)
-    CONSOLE.print(ladder_table.for_screen(report))
+    reading.finish(report.cells)
+    CONSOLE.print(ladder_table.for_screen(report), *reading.reading.warnings)
     saved = ladder_table.save(report, config, views[0].names, Path("runs"), split, _PLOT.value)
     say(f"written to {saved}")
 

@@ -21,22 +21,28 @@ _RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "Update rule; repea
 def main(config: Config) -> None:
     from fusionjax.evaluate import table
     from fusionjax.evaluate.inference import seed_folders
+    from fusionjax.ledger import Result
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.train.run import audited_market
     from fusionjax.train.telemetry import CONSOLE, say
     from studies.streams import stream_table
+    from studies.streams.reading import question
     from studies.streams.stream import Stream
 
     config, parent = app.with_flags(config, {"data.root": _DATA.value}), Path(_FROM.value)
     mesh, folder = make_mesh(config.mesh), parent / "stream"
     stream = Stream(audited_market(config)[0], config, mesh, parent)
+    asked = (str(parent), config, stream.market, _RULES.value, (stream.info.config,))
+    reading = question(*asked, Path(app.LEDGER.value)).begin()
     results: dict[str, list] = {}
     for rule in _RULES.value:
         for seed in seed_folders(parent):
             say(f"{rule}: {seed.name}")
             results.setdefault(rule, []).append(stream.cached(rule, seed, folder))
     scores = stream_table.grid(stream, results)
-    CONSOLE.print(table.screen(scores))
+    spent = {f"seconds of {k}": sum(x.seconds for x in each) for k, each in results.items()}
+    reading.finish(Result(stream_table.losses(stream, results), spent))
+    CONSOLE.print(table.screen(scores), *reading.warnings)
     files.write_text(folder / f"{config.finetune.split}.md", table.text(scores))
     say(f"written to {folder / config.finetune.split}.md")
 

@@ -43,7 +43,10 @@ def launch(folder: Path, script: str, config: str | None, *flags: str, status: i
     """Runs a command in ``folder``; returns what it printed. Fails where it ends otherwise."""
     with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
         process = forked.start(
-            arguments(script, config, *flags), folder, Path(log.name), ENVIRONMENT
+            arguments(script, config, *flags),
+            folder,
+            Path(log.name),
+            ENVIRONMENT | {"XDG_STATE_HOME": str(folder / ".state")},
         )
         process.join(900)
         if process.exitcode is None:

@@ -312,8 +312,8 @@ def test_it_is_trained_scored_updated_and_shown(
 
     for grid in ("_PENALTIES", "_TREES"):  # one setting each: baselines are not what is asked here
         monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
-    made = evaluation.evaluate({str(run): ensemble}, market, c, [])
-    odd = evaluation.publish(made, c, run, tmp_path / "ledger")
+    made = evaluation.evaluate({str(run): ensemble}, market, c, tmp_path / "ledger")
+    odd = evaluation.publish(made, c, run)
     windows = Windows(market, c, read_info(run).scaler)
     text = page.write(run, "dev", market, c, windows, []).read_text()
     assert text.count("heatmap") >= 20, "each of the worst cases shows the averages"

@@ -16,7 +16,8 @@ ALLOWED = {
     "files": set(),
     "requirements": {"errors"},
     "registry": {"errors"},
-    "ledger": {"config", "errors", "files", "registry"},
+    "chain": {"errors", "files"},
+    "ledger": {"chain", "config", "errors", "registry"},
     "config": {"errors", "registry"},
     "types": set(),
     "parallel": {"config", "errors"},
@@ -36,11 +37,11 @@ ALLOWED = {
     },
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("ledger", "registry", "scores", "heads"),
+        *("chain", "ledger", "registry", "scores", "heads"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("evaluate", "scores"),
+        *("evaluate", "ledger", "scores"),
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),

@@ -25,9 +25,10 @@ from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import coreset
+from fusionjax.evaluate import coreset, labels, readings
 from fusionjax.evaluate.forecast import forecast, merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
+from fusionjax.ledger import Result, Subject
 from fusionjax.train.run import audited_market
 from fusionjax.train.telemetry import say
 
@@ -211,9 +212,19 @@ def _detect_drift(today: _Session) -> dict[str, Any]:
     state = info.watch if today.known is None else _read(today.known / "drift.json")["monitor"]
     monitor, restarted = DriftMonitor.resumed(state, market, config, info)
     run = Ensemble(today.serving, merged(config, info.config), market)
+    new = np.datetime64(monitor.until) + 1, np.datetime64(today.date)
+    reading = readings.Question(
+        "drift",
+        config,
+        Subject(str(today.serving), market.fingerprint, run.seed_numbers, _SPLIT),
+        labels.of_days(market, *new),
+        (readings.of_run(run),),
+        (info.config,),
+    ).begin()
     report = monitor.look(market, config, info, today.date, run.predict)
+    reading.finish(Result({"alarms": float(len(report.alarms))}, {}))
     result = {
-        "words": restarted + report.lines,
+        "words": restarted + reading.warnings + report.lines,
         "alarms": [dataclasses.asdict(a) for a in report.alarms],
         "robustness": report.robustness,
         "shifts": report.shifts,

@@ -21,8 +21,10 @@ from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
+from fusionjax.evaluate import labels, readings
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
+from fusionjax.ledger import Result, Subject
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Inheritance, Output, Run
 from fusionjax.train.loop import fit
@@ -210,6 +212,8 @@ def finetune(
     market, _ = audited_market(config)
     _, until = samples.period(config.data, f.split)
     holdout, until = holdout_of(market, config, info.trained_until, until)
+    if holdout is not None:
+        _gate_question(parent, market, config, holdout, ()).require_unread()
     data = material(market, config, (info.trained_from, info.trained_until), until)
     scaler = info.scaler
     if watched is not None and watched.trust is not None:
@@ -268,11 +272,37 @@ def holdout_of(
 def ask_promotion(
     parent: Path, update: Path, market: Market, config: Config, holdout: Samples
 ) -> promotion.PromotionDecision:
-    """Decides whether an update may replace its parent; writes ``gate.json`` of the update."""
-    before, after = (
-        Ensemble(run, merged(config, read_info(run).config), market).predict(holdout.row)
-        for run in (parent, update)
-    )
+    """Decides whether an update may replace its parent; writes ``gate.json`` of the update.
+
+    Raises:
+      InputError: the holdout is of a locked hold-out that was read before.
+    """
+    runs = [
+        Ensemble(run, merged(config, read_info(run).config), market) for run in (parent, update)
+    ]
+    reading = _gate_question(update, market, config, holdout, tuple(runs)).begin()
+    before, after = (run.predict(holdout.row) for run in runs)
     verdict = promotion.decide(before, after, holdout, config)
+    reading.finish(Result({f"rise of {k}": v[0] for k, v in verdict.rise.items()}, {}))
+    verdict = dataclasses.replace(verdict, why="; ".join([verdict.why, *reading.warnings]))
     files.write_text(update / "gate.json", json.dumps(dataclasses.asdict(verdict), indent=1))
     return verdict
+
+
+def _gate_question(
+    run: Path, market: Market, config: Config, holdout: Samples, runs: tuple[Ensemble, ...]
+) -> readings.Question:
+    """The labels that the promotion gate scores parent and update by."""
+    return readings.Question(
+        "gate",
+        config,
+        Subject(
+            str(run),
+            market.fingerprint,
+            runs[-1].seed_numbers if runs else (),
+            config.finetune.split,
+        ),
+        labels.of_samples(market, holdout),
+        tuple(map(readings.of_run, runs)),
+        tuple(r.info.config for r in runs),
+    )

@@ -266,7 +266,10 @@ class EvaluateConfig:
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
-    locked: tuple[str, ...] = key((), "splits that are scored once; --force scores one again")
+    locked: tuple[str, ...] = key((), "splits whose days are hold-outs: read once")
+    read_again: bool = key(
+        False, "reads a locked hold-out once more, as --force does; recorded, and shown ever after"
+    )
     leak_alarm_override: str = key(
         "", "a score that raises the leak alarm is no result until this says why it is right"
     )

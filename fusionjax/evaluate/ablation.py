@@ -264,6 +264,11 @@ def worth(
         )
 
 
+def numbers(effects: list[Effect]) -> dict[str, float]:
+    """The mean rise of each loss by each change, by name."""
+    return {f"{e.modality} {e.what}: {k}": v[0] for e in effects for k, v in e.rise.items()}
+
+
 def effects_table(effects: list[Effect]) -> pd.DataFrame:
     """One row for each modality and change."""
     rows = [{"modality": e.modality, "content": e.what} | _intervals(e.rise) for e in effects]

@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax import files, ledger
+from fusionjax import files
 from fusionjax.config import Config, EvaluateConfig, Heads
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation, diagnostics, scoring
+from fusionjax.evaluate import ablation, diagnostics, labels, readings, scoring
 from fusionjax.evaluate.inference import Ensemble, Prediction, mean
+from fusionjax.evaluate.readings import Question, Reading
 from fusionjax.evaluate.table import Scores
 from fusionjax.heads.base import Scored
-from fusionjax.ledger import Record, scored_before
+from fusionjax.ledger import Record, Result, Subject
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.scores import trials
 from fusionjax.scores.portfolio import COST
@@ -49,18 +50,16 @@ class Options:
 
     Attributes:
       subset: score only the published sub-protocol.
-      forced: the split is locked and was scored before.
       alone: folder for trainings of single modalities, shown as baselines; None shows none.
     """
 
     subset: bool = False
-    forced: bool = False
     alone: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Scores, the forecasts they are of, and the ledger record."""
+    """Scores, the forecasts they are of, and the ledger record, which is written."""
 
     scores: Scores
     outcomes: Outcomes
@@ -71,20 +70,23 @@ def evaluate(
     runs: dict[str, Ensemble],
     market: Market,
     config: Config,
-    records: list[Record],
+    ledger: Path,
     options: Options = Options(),
 ) -> Evaluation:
     """Scores runs on ``config.evaluate.split`` beside every baseline.
+
+    That the labels are read is on record before anything is scored, and the scores are before this
+    returns.
 
     Args:
       runs: by name; the first is the one the verdicts are about.
       market: the data.
       config: of the first run.
-      records: the ledger; its evaluations of this split are the trials.
+      ledger: its folder; what was scored on these days before are the trials.
       options: which samples, and whether beside single modalities.
 
     Raises:
-      InputError: no sample or label to score.
+      InputError: no sample or label to score, or a locked hold-out that was read before.
     """
     started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
@@ -101,46 +103,48 @@ def evaluate(
             f"config.data.splits.{split} is {start} to {last}, where the data has no "
             f"sample: it runs from {market.session.min()} to {market.session.max()}"
         )
-    each = {name: run.predict_each(samples.row) for name, run in runs.items()}
+    ids = {k: readings.of_run(run) for k, run in runs.items()}
+    singles = _singles(config) if options.alone is not None else ()
+    ids |= {k: readings.variant(ids[name], k) for k in singles}
+    question = Question(
+        "evaluate",
+        config,
+        Subject(name, market.fingerprint, first.seed_numbers, split),
+        labels.of_samples(market, scored),
+        tuple(ids.values()),
+        tuple(run.info.config for run in runs.values()),
+        ledger,
+    )
+    question.require_unread()
+    each = {k: run.predict_each(samples.row) for k, run in runs.items()}
+    forecasts = {k: [p.take(inside) for p in seeds] for k, seeds in each.items()}
+    if options.alone is not None:
+        forecasts |= _alone(first, market, config, scored, options.alone)
+    reading = question.begin()
     averaged = mean(each[name])
     by_head = calibrated(averaged, samples, market, config)
     corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
-    forecasts = {name: [p.take(inside) for p in seeds] for name, seeds in each.items()}
-    tables = scoring.score_runs(
-        runs,
-        forecasts
-        | ({} if options.alone is None else _alone(first, market, config, scored, options.alone)),
-        corrected,
-        market,
-        config,
-        scored,
-    )
+    tables = scoring.score_runs(runs, forecasts, corrected, market, config, scored)
+    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
     rows = _frame(averaged.take(inside), forecasts[name], corrected, scored, market, config)
-    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
-    earned = (h.daily_return(first_horizon[k], heads[k]) for k, h in config.targets.items())
-    daily: dict[str, float] = next(filter(None, earned), {})
+    daily = {trial: _daily(mean(forecasts[k]), heads, config.targets) for k, trial in ids.items()}
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
     lines += _unscored(tables, config.targets)
-    lines.append(_of_trials(scored_before(records, config.data, split), name, daily))
-    lines += scoring.leak_alarms(tables, config.targets)
+    lines.append(_of_trials(reading, ids[name], daily))
+    lines += [*reading.warnings, *scoring.leak_alarms(tables, config.targets)]
     suffix = f"{split}{'_subset' if options.subset else ''}"
     scores = Scores(f"scores_{suffix}", lines, tables)
-    record = ledger.record(
-        "evaluate",
-        config,
-        ledger.Subject(name, market.fingerprint, first.seed_numbers, split),
-        ledger.Result(
-            scores.metrics, {"seconds": time.perf_counter() - started}, daily, options.forced
-        ),
-    )
-    return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
+    cost = {"seconds": time.perf_counter() - started}
+    record = reading.finish(Result(scores.metrics, cost, daily[ids[name]]), daily)
+    outcomes = Outcomes(f"outcomes_{suffix}", rows, daily[ids[name]])
+    return Evaluation(scores, outcomes, record)
 
 
-def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
-    """Writes an evaluation into the run folder and the ledger; returns anomalies by stage.
+def publish(new: Evaluation, config: Config, folder: Path) -> dict[str, list[str]]:
+    """Writes an evaluation into the run folder; returns anomalies by stage.
 
     Raises:
       InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
@@ -148,7 +152,6 @@ def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dic
     require_answered(new.scores, config.evaluate)
     new.scores.save(folder)
     new.outcomes.save(folder)
-    ledger.append(records, new.record)
     return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
@@ -179,13 +182,30 @@ def calibrated(
     return {name: np.stack(each, 1) if each else None for name, each in by_head.items()}
 
 
+def _singles(config: Config) -> tuple[str, ...]:
+    """Names of the trainings on each modality alone; none if there is only one."""
+    return tuple(f"{m} alone" for m in config.modalities) if len(config.modalities) > 1 else ()
+
+
 def _alone(
     run: Ensemble, market: Market, config: Config, scored: Samples, folder: Path
 ) -> dict[str, list[Prediction]]:
-    """Forecasts of trainings on each modality alone, by seed; none if there is only one."""
+    """Forecasts of the trainings of ``_singles``, by seed."""
     trainings = ablation.Trainings(market, config, make_mesh(config.mesh), scored, folder)
-    names = config.modalities if len(config.modalities) > 1 else ()
-    return {f"{m} alone": [trainings.alone(m, seed) for seed in run.seed_numbers] for m in names}
+    return {
+        name: [trainings.alone(m, seed) for seed in run.seed_numbers]
+        for name, m in zip(_singles(config), config.modalities, strict=False)
+    }
+
+
+def _daily(forecast: Prediction, scored: dict[str, Scored], heads: Heads) -> dict[str, float]:
+    """Net return of each day, of the first head that is traded."""
+    earned = (
+        head.daily_return(forecast.value[k][:, 0].astype(float), scored[k])
+        for k, head in heads.items()
+    )
+    daily: dict[str, float] = next(filter(None, earned), {})
+    return daily
 
 
 def _frame(
@@ -245,19 +265,29 @@ def _unscored(tables: list[scoring.TargetTable], heads: Heads) -> list[str]:
     ]
 
 
-def _of_trials(before: list[Record], run: str, daily: dict[str, float]) -> str:
-    """The Sharpe ratio corrected for the ledger's other trials on this split."""
-    others = {r.run: r.daily for r in before if r.run != run and r.daily.keys() == daily.keys()}
-    ours = np.array(list(daily.values()))
-    count = len(others) + 1
-    text = f"Trial {count} on this split, by the ledger"
-    if not others:
+def _of_trials(reading: Reading, ours: str, daily: dict[str, dict[str, float]]) -> str:
+    """The Sharpe ratio corrected for all settings that were scored on these days.
+
+    Args:
+      reading: with the earlier ones.
+      ours: the trial that is reported.
+      daily: net returns of the trials of this reading.
+    """
+    known = readings.trials_of([*reading.earlier, reading.record]) | daily
+    mine = known.pop(ours)
+    text = f"{reading.count}, by the ledger"
+    # Series of at least half of our days, on the days that all of them have.
+    near = [d for d in known.values() if 2 * len(d.keys() & mine.keys()) >= max(len(mine), 1)]
+    days = sorted(mine.keys() & set.intersection(*(set(d) for d in near))) if near else []
+    if len(days) < 2:
         return text
-    returns = np.column_stack([ours, *(np.array(list(d.values())) for d in others.values())])
+    returns = np.array([[d[day] for d in (mine, *near)] for day in days])
     sharpes = returns.mean(0) / np.maximum(returns.std(0, ddof=1), 1e-12)
-    blocks = min(_BLOCKS, len(ours) // 2 * 2)
+    deflated = trials.deflated_sharpe(np.array([*mine.values()]), sharpes, len(known) + 1)
+    overfitting = trials.overfitting_probability(returns, min(_BLOCKS, len(days) // 2 * 2))
     return (
-        f"{text}; at {COST} bps: deflated Sharpe {trials.deflated_sharpe(ours, sharpes):.2f} "
-        "(the chance that its true Sharpe is above 0 after as many trials), probability of "
-        f"backtest overfitting {trials.overfitting_probability(returns, blocks):.2f}"
+        f"{text}; at {COST} bps: deflated Sharpe {deflated:.2f} (the chance that its true Sharpe "
+        f"is above 0 after as many trials), probability of backtest overfitting {overfitting:.2f}"
+        + f" ({len(near) + 1} of the trials have returns on {len(days)} common days)"
+        * (len(near) < len(known) or len(days) < len(mine))
     )

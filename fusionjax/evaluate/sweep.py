@@ -14,8 +14,10 @@ from jax.sharding import Mesh
 
 from fusionjax import ledger
 from fusionjax.config import Config
+from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
+from fusionjax.evaluate import labels, readings
 from fusionjax.evaluate.selection import Selection, objective
 
 Changes = dict[str, Any]
@@ -65,7 +67,8 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
       mesh: to train on.
       folder: of the ledger.
     """
-    recorded = {_key(r): r for r in ledger.read(folder) if r.kind == "sweep"}
+    recorded = {_key(r): r for r in ledger.read(folder) if r.kind == "sweep" and r.finished}
+    read = labels.of_days(market, *samples.period(config.data, config.train.split))
     for changes in settings(config):
         trial = config.override(changes)
         selection: Selection | None = None
@@ -74,22 +77,21 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
             subject = ledger.Subject(
                 f"{config.name} sweep", market.fingerprint, (seed,), config.train.split
             )
-            planned = ledger.record("sweep", seeded, subject, ledger.Result({}, {}))
-            existing = recorded.get(_key(planned))
+            key = _key(ledger.record("sweep", seeded, subject, ledger.Result({}, {})))
+            existing = recorded.get(key)
             if existing is not None:
                 yield changes, existing, False
                 continue
-            started = time.perf_counter()
+            setting = readings.of_config(ledger.flat(trial))
+            question = readings.Question("sweep", seeded, subject, read, (setting,), (), folder)
+            question.require_unread(at_most=2)  # a hold-out is not for choosing
+            reading, started = question.begin(), time.perf_counter()
             selection = selection or Selection(market, trial, mesh)
             scores = selection.scores(seed)
             # Weighed as in the base config, the same for all settings.
-            record = dataclasses.replace(
-                planned,
-                metrics={_OBJECTIVE: objective(scores, config.targets), **scores},
-                cost={"seconds": time.perf_counter() - started},
-            )
-            ledger.append(folder, record)
-            yield changes, record, True
+            metrics = {_OBJECTIVE: objective(scores, config.targets), **scores}
+            cost = {"seconds": time.perf_counter() - started}
+            yield changes, reading.finish(ledger.Result(metrics, cost)), True
 
 
 def table(points: list[Point]) -> pd.DataFrame:

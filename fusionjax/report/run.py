@@ -16,12 +16,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import ledger
-from fusionjax.config import Config, DataConfig, Heads, Modalities
+from fusionjax.config import Config, Heads, Modalities
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, require_extra
-from fusionjax.evaluate import diagnostics
+from fusionjax.evaluate import diagnostics, readings
+from fusionjax.evaluate.labels import Labels, of_days
+from fusionjax.evaluate.readings import READ_AGAIN
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, page
@@ -58,6 +60,7 @@ def write(
     require_extra("plots", "plotly")
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
+    before = readings.overlapping(records, _labels(rows, market), config, None)
     trainings = diagnostics.logs(folder)
     curves = [c for head in config.targets.values() for c in head.curves(rows, market)]
     sections = [
@@ -84,8 +87,8 @@ def write(
                 _drift(folder) + _drawn("Drift", curves)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
                 "saw.", _cases(rows, market, config, windows)),
-        Section("Ledger", "Evaluations of the same split, newest first, and the settings in which "
-                "they differ.", _neighbours(records, config.data, split)),
+        Section("Ledger", "All that was scored on some of these days, newest first, and the "
+                "settings in which they differ.", _neighbours(before)),
     ]  # fmt: skip
     ablated = folder / f"ablation_{split}.json"
     if ablated.exists():
@@ -93,6 +96,7 @@ def write(
                         "changed under the run, and what training with it gains over placebos: the "
                         "same modality shuffled across samples.", _ablation(ablated)))  # fmt: skip
     alarms = [line for line in scores.headline if line.startswith(("LEAK ALARM", "IN SAMPLE"))]
+    alarms += readings.read_again(before)  # as it is now, not when these scores were made
     if alarms:
         text = Markup("").join(Markup("<p class=alarm>{}</p>").format(a) for a in alarms)
         sections[0].parts.insert(0, text)
@@ -100,8 +104,7 @@ def write(
         folder / f"report_{split}.html",
         "page.html.j2",
         title=f"{config.name}: {split}",
-        lead=". ".join([*(h for h in scores.headline if h not in alarms), *_verdicts(scores)])
-        + ".",
+        lead=". ".join([*_facts(scores, alarms), *_verdicts(scores)]) + ".",
         library=charts.library(),
         sections=sections,
     )
@@ -322,8 +325,19 @@ def _image(pixels: np.ndarray, name: str) -> Markup:
     )
 
 
-def _neighbours(records: list[ledger.Record], data: DataConfig, split: str) -> list[Markup]:
-    before = ledger.scored_before(records, data, split)
+def _labels(rows: pd.DataFrame, market: Market) -> Labels:
+    """What was read to score these rows."""
+    days = rows["target_day"].to_numpy().astype("datetime64[D]")
+    symbols = np.unique(market.symbol[rows["row"].to_numpy()])
+    return of_days(market, days.min(), days.max(), symbols)
+
+
+def _facts(scores: Scores, alarms: list[str]) -> list[str]:
+    """The headline without what is shown as an alarm."""
+    return [h for h in scores.headline if h not in alarms and not h.startswith(READ_AGAIN)]
+
+
+def _neighbours(before: list[ledger.Record]) -> list[Markup]:
     if not before:
         return [Markup("<p>None.</p>")]
     return [page.table(ledger.table(before), 40)]

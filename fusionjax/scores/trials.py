@@ -44,7 +44,7 @@ def probabilistic_sharpe(returns: Float[np.ndarray, "T"], benchmark: float = 0.0
 
 
 def deflated_sharpe(
-    returns: Float[np.ndarray, "T"], trial_sharpes: Float[np.ndarray, "N"]
+    returns: Float[np.ndarray, "T"], trial_sharpes: Float[np.ndarray, "N"], trials: int = 0
 ) -> float:
     """The probability that the chosen trial beats the expected best of as many without skill.
 
@@ -55,12 +55,13 @@ def deflated_sharpe(
     Args:
       returns: of the trial that was chosen.
       trial_sharpes: per period, of all trials, the chosen one included.
+      trials: how many there were, if the Sharpe ratios of some are not known.
     """
     if not _varies(trial_sharpes):
         return float("nan")
     from scipy import stats
 
-    n = len(trial_sharpes)
+    n = max(len(trial_sharpes), trials)
     extreme = np.array([1 - np.euler_gamma, np.euler_gamma]) @ stats.norm.isf([1 / n, 1 / n / np.e])
     return probabilistic_sharpe(returns, float(trial_sharpes.std(ddof=1) * extreme))
 

@@ -150,7 +150,7 @@ def _baseline(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
 
     predictions = []
     for v in views:
-        x = np.concatenate([_flat(v.batch.inputs[name]) for name in subset], 1)
+        x = np.concatenate([flat(v.batch.inputs[name]) for name in subset], 1)
         train, rows, t = v.split["train"], v.split[split], v.batch.targets.label
         folds = TimeSeriesSplit(5)
         if _regresses(views):
@@ -172,7 +172,7 @@ def _baseline(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
     return Cell(name, subset, loss, summary, None, None)
 
 
-def _flat(value: Input) -> Float[np.ndarray, "S F"]:
+def flat(value: Input) -> Float[np.ndarray, "S F"]:
     """A vector as it is, a picture as the mean brightness of 16 × 16 fields."""
     if isinstance(value, ImageInput):
         fields = rearrange(value.pixels, "s (y p) (x q) -> s (y x) (p q)", y=16, x=16)

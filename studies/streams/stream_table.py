@@ -4,6 +4,7 @@ import numpy as np
 
 from fusionjax.evaluate import scoring
 from fusionjax.evaluate.inference import mean
+from fusionjax.evaluate.losses import sample_losses
 from fusionjax.evaluate.table import Grid
 from fusionjax.scores import metrics
 from fusionjax.scores.intervals import Score
@@ -86,6 +87,18 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
         f"against {_AGAINST}, paired",
     ]
     return title, columns, rows
+
+
+def losses(stream: Stream, results: dict[str, list[StreamResult]]) -> dict[str, float]:
+    """The mean losses of each rule's averaged seeds, by rule and loss."""
+    samples, heads = stream.samples, stream.config.targets
+    return {
+        f"{rule}: {loss}": float(np.nanmean(values))
+        for rule, each in results.items()
+        for loss, values in sample_losses(
+            mean([x.prediction for x in each]), samples, heads
+        ).items()
+    }
 
 
 def _each(results: list[StreamResult]) -> str:

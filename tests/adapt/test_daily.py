@@ -21,6 +21,7 @@ from fusionjax.data.audit import Audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
+from fusionjax.evaluate import readings
 from fusionjax.evaluate.inference import Prediction, read_info, seed_folders
 from fusionjax.report import day as day_page
 from fusionjax.train.program import Program
@@ -155,6 +156,11 @@ def test_errors_are_watched_across_promotions(on: Any, parent: Path, tmp_path: P
         )
     begun = json.loads((tmp_path / "2020-10-20/begun.json").read_text())
     assert begun["run"] == str(tmp_path / "2020-10-10/update"), "there was a promotion in between"
+    read = readings.records(asked(), None)
+    assert {r.kind for r in read} == {"drift", "gate"}, "what scores leaves a record"
+    assert all(r.finished and r.trials for r in read)
+    with pytest.raises(InputError, match="A hold-out is read once, and this one was read"):
+        serve(parent, tmp_path / "of a hold-out", evaluate__locked=("live",))
 
 
 def test_a_retrained_run_and_other_detectors_begin_the_watch_anew(

@@ -15,6 +15,8 @@ import pytest
 from bare_commands import answers
 from commands import ENVIRONMENT, SMALL, arguments, launch
 
+from fusionjax import ledger
+
 
 def command(*given: str) -> list[str]:
     return [sys.executable, *arguments(*given)]
@@ -422,14 +424,38 @@ def test_the_ledger_knows_what_was_run(folder: Path) -> None:
     page, logged = opened((folder / "runs/ledger/ledger.html").resolve())
     assert "<h2>evaluate</h2>" in page
     assert not logged
+
+
+@pytest.mark.slow
+def test_a_hold_out_is_read_once_by_any_command(folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(folder, tmp_path / "locked")  # for good: other tests score these days
+    fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
+    launch(folder, "evaluate", "demo", *fast)
     fast.append("--config.evaluate.locked=('dev',)")
     refused = launch(folder, "evaluate", "demo", *fast, status=2)
-    assert "a hold-out is read once" in refused
-    count = len(list((folder / "runs/ledger").glob("*.json")))
-    launch(folder, "evaluate", "demo", *fast, "--force")
-    records = sorted((folder / "runs/ledger").glob("*.json"))
-    assert len(records) == count + 1
-    assert json.loads(records[-1].read_text())["forced"] is True
+    assert "A hold-out is read once, and this one was read" in refused
+    other = ["--config.data.splits.dev=('2017-01-04', '2018-12-31')"]
+    other += ["--ledger_dir=another", "--config.data.prepared=elsewhere"]
+    for script in ("evaluate", "ablate"):
+        refused = launch(folder, script, "demo", *fast, *other, status=2)
+        assert "A hold-out is read once, and this one was read" in refused, script
+    said = launch(folder, "evaluate", "demo", *fast, "--force")
+    assert "HOLD-OUT READ AGAIN: days of a locked hold-out were read" in said
+    assert ledger.read(folder / "runs/ledger")[-1].forced
+    launch(folder, "report", "demo", "--run=runs/demo")
+    page = (folder / "runs/demo/report_dev.html").read_text()
+    assert "<p class=alarm>HOLD-OUT READ AGAIN" in page
+
+
+@pytest.mark.slow
+def test_no_score_is_shown_that_could_not_be_recorded(folder: Path) -> None:
+    (folder / "full").write_text("where no folder can be made")
+    before = {p: p.stat().st_mtime_ns for p in (folder / "runs/demo").rglob("*")}
+    said = launch(
+        folder, "evaluate", "demo", "--run=runs/demo", "--ledger_dir=full", status=2,
+    )  # fmt: skip
+    assert re.fullmatch(r"error: \S*full: a record cannot be written .*", said.strip()), said
+    assert {p: p.stat().st_mtime_ns for p in (folder / "runs/demo").rglob("*")} == before
 
 
 def test_a_report_without_scores_says_what_to_do(folder: Path, tmp_path: Path) -> None:
