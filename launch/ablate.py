@@ -79,7 +79,7 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
             weight = ablation.fusion_weights(run, config.modalities, scored)
             tables["placebos"] = ablation.worth_table(worth, weight)
             metrics |= {
-                f"gain of {w.modality}: {k}": v[0] for w in worth for k, v in w.gain.items()
+                f"gain of {w.modality}: {k}": v.value for w in worth for k, v in w.gain.items()
             }
     reading.finish(ledger.Result(metrics, {}))
     return tables, reading.warnings

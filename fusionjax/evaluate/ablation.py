@@ -266,7 +266,7 @@ def worth(
 
 def numbers(effects: list[Effect]) -> dict[str, float]:
     """The mean rise of each loss by each change, by name."""
-    return {f"{e.modality} {e.what}: {k}": v[0] for e in effects for k, v in e.rise.items()}
+    return {f"{e.modality} {e.what}: {k}": v.value for e in effects for k, v in e.rise.items()}
 
 
 def effects_table(effects: list[Effect]) -> pd.DataFrame:

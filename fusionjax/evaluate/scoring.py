@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.config import Config, Heads
+from fusionjax.config import Config, EvaluateConfig, Heads
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError

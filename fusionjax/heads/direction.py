@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import SMOOTH, Calls, Curves, Head, Scored, Scorer, dates, rounded
+from fusionjax.heads import direction_curves
+from fusionjax.heads.base import Calls, Curves, Head, Scored, Scorer, dates, rounded
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _RETURN_DIGITS = 6
 # Scores above these count as leakage until explained (docs/evaluation.md).
 _LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
-_BINS = 10  # of the probabilities, on the page
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 _CALLS = (
     "always up",
@@ -294,8 +294,8 @@ class Direction(Head):
         rose = known["rose"].to_numpy()
         return [
             self._capital(rows, market),
-            *_calibration(known, rose),
-            _log_loss(known, rose),
+            *direction_curves.calibration(known, rose),
+            direction_curves.log_loss(known, rose),
         ]
 
     def calls(self, rows: "pd.DataFrame") -> Calls:
@@ -368,39 +368,3 @@ class Direction(Head):
         known = rows - horizon >= market.first_row[rows]
         signals = {"share up": move >= self.up, "size of moves": np.log(np.abs(move) + 1e-4)}
         return {f"label: {k}": np.where(known, x.astype(float), np.nan) for k, x in signals.items()}
-
-
-def _calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
-    import numpy as np
-
-    from fusionjax.scores.calibration import risk_coverage
-
-    lines: dict[str, Any] = {"perfect": ([0, 1], [0, 1])}
-    for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
-        p = known[column].to_numpy(float)
-        edge = np.quantile(p, np.linspace(0, 1, _BINS + 1)[1:-1])
-        bins = np.searchsorted(edge, p)
-        count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
-        lines[name] = np.bincount(bins, p, _BINS) / count, np.bincount(bins, rose, _BINS) / count
-    p = known["up_calibrated"].to_numpy(float)
-    wrong = ((p > 0.5) != (rose > 0.5)).astype(float)
-    error = {"error": risk_coverage(np.abs(p - 0.5), wrong)}
-    first, second = (
-        "Forecast and observed, by tenths of the samples",
-        "Error when only the most confident share is answered",
-    )
-    return [
-        Curves("Calibration", first, lines, "probability of up", "share that rose"),
-        Curves("Calibration", second, error, "share answered", "share wrong"),
-    ]
-
-
-def _log_loss(known: "pd.DataFrame", rose: "np.ndarray") -> Curves:
-    import pandas as pd
-
-    from fusionjax.scores.metrics import direction_loss
-
-    loss = pd.Series(direction_loss(known["up"].to_numpy(float), rose > 0.5))
-    daily = loss.groupby(known["target_day"].to_numpy()).mean()
-    name = f"log loss, mean of {SMOOTH} days"
-    return Curves("Drift", "", {name: (dates(daily.index), daily.rolling(SMOOTH, 1).mean())})

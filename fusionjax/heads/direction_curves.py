@@ -1,0 +1,49 @@
+"""What a run's page draws of the probabilities of the head "direction"."""
+
+from typing import TYPE_CHECKING, Any
+
+from fusionjax.heads.base import SMOOTH, Curves, dates
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+_BINS = 10  # of the probabilities
+
+
+def calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
+    """Reliability, and the error by share answered, of samples with known labels."""
+    import numpy as np
+
+    from fusionjax.scores.calibration import risk_coverage
+
+    lines: dict[str, Any] = {"perfect": ([0, 1], [0, 1])}
+    for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
+        p = known[column].to_numpy(float)
+        edge = np.quantile(p, np.linspace(0, 1, _BINS + 1)[1:-1])
+        bins = np.searchsorted(edge, p)
+        count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
+        lines[name] = np.bincount(bins, p, _BINS) / count, np.bincount(bins, rose, _BINS) / count
+    p = known["up_calibrated"].to_numpy(float)
+    wrong = ((p > 0.5) != (rose > 0.5)).astype(float)
+    error = {"error": risk_coverage(np.abs(p - 0.5), wrong)}
+    first, second = (
+        "Forecast and observed, by tenths of the samples",
+        "Error when only the most confident share is answered",
+    )
+    return [
+        Curves("Calibration", first, lines, "probability of up", "share that rose"),
+        Curves("Calibration", second, error, "share answered", "share wrong"),
+    ]
+
+
+def log_loss(known: "pd.DataFrame", rose: "np.ndarray") -> Curves:
+    """Log loss over time."""
+    import pandas as pd
+
+    from fusionjax.scores.metrics import direction_loss
+
+    loss = pd.Series(direction_loss(known["up"].to_numpy(float), rose > 0.5))
+    daily = loss.groupby(known["target_day"].to_numpy()).mean()
+    name = f"log loss, mean of {SMOOTH} days"
+    return Curves("Drift", "", {name: (dates(daily.index), daily.rolling(SMOOTH, 1).mean())})
