@@ -132,7 +132,7 @@ class Statement:
 
 
 def statements(panel: Panel) -> dict[str, Statement]:
-    """All that is said of additive metrics, by name."""
+    """What is said of additive metrics, by name; levels show why nothing is said of them."""
     return _of_direction(panel) | _of_volatility(panel)
 
 
@@ -148,7 +148,7 @@ def _of_direction(panel: Panel) -> dict[str, Statement]:
     made = {
         "accuracy": Statement(hit[0], False, 0.5),
         "annual return": Statement(traded, False, 0.0),
-        "log loss": Statement(loss[0], True),
+        "log loss, level": Statement(loss[0], True),
         "accuracy, paired": Statement(hit[0] - hit[1], False, 0.0),
         "log loss, paired": Statement(loss[0] - loss[1], True, 0.0),
         "anomaly: confidence": Statement(gap, True, None, 0.99),
@@ -169,9 +169,9 @@ def _of_volatility(panel: Panel) -> dict[str, Statement]:
     inside = (np.abs(ahead) < edges[0]).mean(1)
     pinball = [_pinball(ahead, edge).mean(1) for edge in edges]
     return {
-        "MSE": Statement(squared[0], True),
+        "MSE, level": Statement(squared[0], True),
         "MSE, paired": Statement(squared[0] - squared[1], True, 0.0),
-        "coverage": Statement(inside, True),
+        "coverage, level": Statement(inside, True),
         "pinball, paired": Statement(pinball[0] - pinball[1], True, 0.0),
         "anomaly: coverage": Statement(inside, True, None, 0.99),
         "anomaly: volatility": Statement(error[0].mean(1), True, 0.0, 0.99),

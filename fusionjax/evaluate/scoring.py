@@ -243,10 +243,9 @@ class Period:
 
     def estimate(self, metric: str, score: Score, value: float) -> Estimate:
         """A metric with its error; without one where no interval holds."""
-        if metrics.without_interval(metric) or not np.isfinite(value):
+        if metrics.lasting(metric) or not np.isfinite(value):
             return Estimate(value, np.inf, 1.0)
-        influence = self.influence(score)
-        return Estimate.of(value, influence, self.horizon, metrics.lasting(metric))
+        return Estimate.of(value, self.influence(score), self.horizon, lasting=False)
 
     def verdict(self, metric: str, ours: Score, theirs: Score) -> str:
         """Of our forecast against another, by the paired difference of a metric."""

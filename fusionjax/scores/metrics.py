@@ -1,7 +1,7 @@
 """Metrics of a forecast, each a function of how much each day counts.
 
-Where a mean is divided by a standard deviation (IC over all samples, ICIR), the deviation is that
-of the whole period whatever the days count: heavy tails would move both, and intervals miss.
+Where a mean is divided by a standard deviation (MCC, IC over all samples, ICIR), that deviation is
+the whole period's whatever the days count: heavy tails would move both, and intervals miss.
 
 ``day`` numbers the days of a period from 0; a period's last days may hold no sample.
 """
@@ -23,15 +23,10 @@ _CELLS = 4_000_000  # weights held at once in an AUC
 LOSSES = frozenset(
     {"log loss", "Brier", "ECE", "MSE", "MAE", "pinball", "CRPS", "PIT distance", "max drawdown"}
 )
-# What a forecast without skill earns in these on one day tells nothing of a later day's; errors in
-# all others may last (``intervals.least_days``).
+# What a forecast without skill earns in these on one day tells nothing of a later day's. Errors in
+# all others may last: no interval of their level holds, only verdicts on their paired differences.
 _UNFORESEEN = ("accuracy", "balanced accuracy", "MCC", "AUC", "IC", "RankIC", "ICIR")
 _TRADED = ("annual return", "Sharpe")
-# Not smooth in the days, too skewed, or as persistent as volatility itself: no interval holds.
-_WITHOUT_INTERVAL = (
-    *("ECE", "PIT distance", "max drawdown", "turnover"),
-    *("MSE", "MAE", "pinball", "CRPS", "coverage"),
-)
 
 
 def point(score: Score, days: int) -> float:
@@ -42,11 +37,6 @@ def point(score: Score, days: int) -> float:
 def lasting(metric: str) -> bool:
     """Whether a day's error in it may resemble that of days far away."""
     return metric not in _UNFORESEEN and not metric.startswith(_TRADED)
-
-
-def without_interval(metric: str) -> bool:
-    """Whether no interval of its level holds; its paired difference may have one."""
-    return metric.startswith(_WITHOUT_INTERVAL)
 
 
 def classification(
@@ -76,7 +66,7 @@ def classification(
         "precision": confusion(lambda m: _recall(m.swapaxes(1, 2)).mean(1)),
         "recall": confusion(lambda m: _recall(m).mean(1)),
         "F1": confusion(_f1),
-        "MCC": confusion(_mcc),
+        "MCC": _mcc(cell, day, days),
         "log loss": _mean(log_loss, day, days),
         "Brier": _mean(brier, day, days),
         "ECE": _additive(
@@ -224,11 +214,23 @@ def _f1(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
     return _ratio(2 * hit, m.sum(1) + m.sum(2)).mean(1)
 
 
-def _mcc(m: Float[np.ndarray, "runs C C"]) -> Float[np.ndarray, "runs"]:
-    true, predicted, total = m.sum(2), m.sum(1), m.sum((1, 2))
-    covariance = np.trace(m, axis1=1, axis2=2) * total - (true * predicted).sum(1)
-    spread = (total**2 - (true**2).sum(1)) * (total**2 - (predicted**2).sum(1))
-    return _ratio(covariance, np.sqrt(np.maximum(spread, 0)))
+def _mcc(cell: Float[np.ndarray, "S K"], day: np.ndarray, days: int) -> Score:
+    classes = round(np.sqrt(cell.shape[1]))
+
+    def shares(m: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        m = m.reshape(-1, classes, classes)
+        m = m / np.maximum(m.sum((1, 2), keepdims=True), 1)
+        return np.trace(m, axis1=1, axis2=2), m.sum(2), m.sum(1)
+
+    _, true, predicted = shares(cell.sum(0))
+    spread = np.sqrt((1 - (true**2).sum(1)) * (1 - (predicted**2).sum(1)))
+    spread = np.where(spread < 1e-9, 0.0, spread)  # rounding, where one class is all
+
+    def combine(m: np.ndarray) -> np.ndarray:
+        right, true, predicted = shares(m)
+        return _ratio(right - (true * predicted).sum(1), spread)
+
+    return _additive(cell, day, days, combine)
 
 
 def _auc(positive: np.ndarray, p: np.ndarray, day: np.ndarray) -> Score:
