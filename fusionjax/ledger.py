@@ -41,6 +41,7 @@ class Record:
       cost: seconds and other costs, by name.
       forced: whether a locked split was scored again.
       config: all settings, by dotted key.
+      suspect: leak alarms of its scores.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Record:
     cost: dict[str, float]
     forced: bool
     config: dict[str, Any]
+    suspect: tuple[str, ...] = ()
 
     @property
     def made(self) -> str:
@@ -83,6 +85,7 @@ class Result:
     cost: dict[str, float]
     daily: dict[str, float] = dataclasses.field(default_factory=dict)
     forced: bool = False
+    suspect: tuple[str, ...] = ()
 
 
 def record(kind: str, config: Config, subject: Subject, result: Result) -> Record:
@@ -103,6 +106,7 @@ def record(kind: str, config: Config, subject: Subject, result: Result) -> Recor
         cost=result.cost,
         forced=result.forced,
         config=flat(config),
+        suspect=result.suspect,
     )
 
 
@@ -127,8 +131,8 @@ def read(folder: Path) -> list[Record]:
     for path in sorted(folder.glob("*.json")):
         try:
             raw = json.loads(path.read_text())
-            for key in ("seeds", "split"):
-                raw[key] = tuple(raw[key])
+            for key in ("seeds", "split", "suspect"):
+                raw[key] = tuple(raw[key] if key != "suspect" else raw.get(key, ()))
             raw["config"] = {KEYS.get(k, k): v for k, v in raw["config"].items()}
             records.append(Record(**raw))
         except (json.JSONDecodeError, TypeError, KeyError, UnicodeDecodeError) as e:
@@ -175,7 +179,7 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
                 "made": r.made,
                 "kind": r.kind,
                 "run": r.run,
-                "split": r.split[0] + " (forced)" * r.forced,
+                "split": r.split[0] + " (forced)" * r.forced + _marked(r),
                 **{k.partition(": ")[2] or k: r.metrics[k] for k in metrics if k in r.metrics},
                 "seconds": r.cost.get("seconds"),
             }
@@ -184,6 +188,14 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
             rows[-1] |= {"seeds": len(r.seeds), "code": r.code, "data": r.data[:12]}
         rows[-1] |= {key: str(values[i]) for key, values in settings.items()}
     return pd.DataFrame(rows[::-1]).set_index("made")
+
+
+def _marked(r: Record) -> str:
+    """Whether a leak alarm was raised by the scores of a record, and answered."""
+    if not r.suspect:
+        return ""
+    answer = str(r.config.get("evaluate.leak_alarm_override", "")).strip()
+    return f" (leak alarm answered: {answer})" if answer else " (SUSPECT: leak alarm)"
 
 
 def differences(records: list[Record]) -> dict[str, list[Any]]:

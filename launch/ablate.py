@@ -21,6 +21,7 @@ _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffl
 
 
 def main(config: Config) -> None:
+    from fusionjax.evaluate import leaks
     from fusionjax.report import ablation as report
     from fusionjax.train.telemetry import CONSOLE, say
 
@@ -31,6 +32,8 @@ def main(config: Config) -> None:
     path = folder / f"ablation_{split}.json"
     report.save(tables, path)
     say(f"written to {path}; launch/report.py shows it")
+    suspect = tables["leak alarms"].index.tolist() if "leak alarms" in tables else []
+    leaks.require_answered(suspect, config.evaluate)
 
 
 def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
@@ -50,6 +53,9 @@ def of_run(config: Config, folder: Path) -> dict[str, "pd.DataFrame"]:
         samples.split(market, config, config.evaluate.split),
     )
     tables = {"content": ablation.effects_table(ablation.of_content(run, market, config, scored))}
+    suspect = ablation.suspect_table(run, market, config, scored)
+    if len(suspect):
+        tables["leak alarms"] = suspect
     if _PLACEBOS.value:
         mesh = make_mesh(config.mesh)
         trainings = ablation.Trainings(market, config, mesh, scored, folder / "ablation")

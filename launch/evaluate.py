@@ -25,7 +25,7 @@ def main(config: Config) -> None:
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
     from fusionjax import ledger
-    from fusionjax.evaluate import evaluation, table
+    from fusionjax.evaluate import answer, evaluation, leaks, table
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.train.run import open_market
@@ -34,22 +34,29 @@ def main(config: Config) -> None:
     config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     run, split = Path(_RUN.value), config.evaluate.split
     config = merged(config, read_info(run).config)
-    records, forced = ledger.read(Path(app.LEDGER.value)), _FORCE.value
-    ledger.require_unread([] if forced else records, config, split)
     market = open_market(config.data)
     runs = {
         name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    options = evaluation.Options(_SUBSET.value, forced, alone)
+    options = evaluation.Options(_SUBSET.value, _FORCE.value, alone)
+    answered = answer.answer(runs, config, options, run, Path(app.LEDGER.value))
+    if answered is not None:
+        say("\n".join(answered.marks))
+        say(f"not scored again; written to {run}/{answered.name}.md")
+        return
+    records = ledger.read(Path(app.LEDGER.value))
+    ledger.require_unread([] if options.forced else records, config, split)
     evaluated = evaluation.evaluate(runs, market, config, records, options)
-    say("\n".join(evaluated.scores.headline))
-    CONSOLE.print(*table.for_screen(evaluated.scores))
+    scores = evaluated.scores
+    say("\n".join([*scores.headline, *scores.marks]))
+    CONSOLE.print(*table.for_screen(scores))
     anomalies = evaluation.publish(evaluated, config, run, Path(app.LEDGER.value))
     say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))
-    say(f"written to {run}/{evaluated.scores.name}.md")
+    say(f"written to {run}/{scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
+    leaks.require_answered(scores.suspect, config.evaluate)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
+from fusionjax.evaluate import leaks
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.train.checkpoint import Checkpoints
@@ -274,5 +275,12 @@ def ask_promotion(
         for run in (parent, update)
     )
     verdict = promotion.decide(before, after, holdout, config)
+    alarms = []
+    for run, forecast in ((parent, before), (update, after)):
+        info = read_info(run)
+        known = (np.datetime64(day, "D") for day in (info.trained_from, info.trained_until))
+        train = samples.between(market, config, *known)
+        alarms += leaks.of_prediction(str(run), forecast, train, holdout, market, config)
+    verdict = verdict.unless_suspect(alarms, config.evaluate.leak_alarm_override)
     files.write_text(update / "gate.json", json.dumps(dataclasses.asdict(verdict), indent=1))
     return verdict

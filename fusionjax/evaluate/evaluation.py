@@ -5,15 +5,17 @@ training on, so that no sample is calibrated by its own label.
 """
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 
 from fusionjax import files, ledger
-from fusionjax.config import Config, EvaluateConfig
+from fusionjax.config import Config
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -29,6 +31,11 @@ from fusionjax.scores.portfolio import COST
 _BLOCKS = 16  # of the days, for the probability of overfitting
 
 
+def suffix(config: Config, options: "Options") -> str:
+    """Ends the names of an evaluation's files."""
+    return f"{config.evaluate.split}{'_subset' if options.subset else ''}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
     """A run's forecasts and the outcomes, one row a sample."""
@@ -37,8 +44,9 @@ class Outcomes:
     rows: pd.DataFrame
     daily: dict[str, float]  # net return of each day, of the first head that is traded
 
-    def save(self, folder: Path) -> None:
-        """Writes the rows as parquet."""
+    def save(self, folder: Path, marks: list[str]) -> None:
+        """Writes the rows as parquet, with the marks of suspect scores in its metadata."""
+        self.rows.attrs = {"marks": marks} if marks else {}
         with files.replaced(folder / f"{self.name}.parquet") as f:
             self.rows.to_parquet(f, index=False)
 
@@ -124,41 +132,45 @@ def evaluate(
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
     lines.append(_of_trials(scored_before(records, config.data, split), name, daily))
-    lines += scoring.leak_alarms(tables, config.targets)
-    suffix = f"{split}{'_subset' if options.subset else ''}"
-    scores = Scores(f"scores_{suffix}", lines, tables)
+    ending = suffix(config, options)
+    answer = config.evaluate.leak_alarm_override.strip()
+    scores = Scores(f"scores_{ending}", lines, tables, answer, scored_key(runs, config, options))
     record = ledger.record(
         "evaluate",
         config,
         ledger.Subject(name, market.fingerprint, first.seed_numbers, split),
         ledger.Result(
-            scores.metrics, {"seconds": time.perf_counter() - started}, daily, options.forced
+            scores.metrics,
+            {"seconds": time.perf_counter() - started},
+            daily,
+            options.forced,
+            tuple(scores.suspect),
         ),
     )
-    return Evaluation(scores, Outcomes(f"outcomes_{suffix}", rows, daily), record)
+    return Evaluation(scores, Outcomes(f"outcomes_{ending}", rows, daily), record)
 
 
 def publish(new: Evaluation, config: Config, folder: Path, records: Path) -> dict[str, list[str]]:
     """Writes an evaluation into the run folder and the ledger; returns anomalies by stage.
 
-    Raises:
-      InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
+    Scores with a leak alarm are marked in each file; ``leaks.require_answered`` ends a command.
     """
-    require_answered(new.scores, config.evaluate)
     new.scores.save(folder)
-    new.outcomes.save(folder)
+    new.outcomes.save(folder, new.scores.marks)
     ledger.append(records, new.record)
     return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
-def require_answered(scores: Scores, settings: EvaluateConfig) -> None:
-    """Raises InputError for a leak alarm without an ``evaluate.leak_alarm_override``."""
-    alarms = [line for line in scores.headline if line.startswith("LEAK ALARM")]
-    if alarms and not settings.leak_alarm_override.strip():
-        raise InputError(
-            f"{alarms[0]}. No result was written; once you know why it is true, say so: "
-            '--config.evaluate.leak_alarm_override="the reason"'
-        )
+def scored_key(runs: dict[str, Ensemble], config: Config, options: Options) -> str:
+    """Tells whether two evaluations are of the same parameters, data, settings and options."""
+    unanswered = config.override({"evaluate.leak_alarm_override": ""})
+    digest = hashlib.sha256(unanswered.to_json().encode())
+    digest.update(f"{options.subset} {options.alone is not None}".encode())
+    for name, run in runs.items():
+        digest.update(f"{name} {run.windows.market.fingerprint}".encode())
+        for leaf in jax.tree.leaves(run.seeds):
+            digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def calibrated(

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from fusionjax.config import Config, EvaluateConfig, Heads
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines
-from fusionjax.evaluate.inference import Ensemble, Prediction
+from fusionjax.evaluate import baselines, leaks
+from fusionjax.evaluate.inference import Ensemble, Prediction, mean
 from fusionjax.evaluate.selection import folds
 from fusionjax.heads.base import Head, Scored, Scorer
 from fusionjax.scores import bootstrap, metrics
@@ -59,6 +59,7 @@ class TargetTable:
     rows: list[ForecasterScores]
     detectable: dict[str, float]  # the least effect that these days can detect
     parts: list[Part]
+    suspect: list[str] = dataclasses.field(default_factory=list)  # alarms, of all horizons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +121,15 @@ def score_runs(
             {f"{main_name}, calibrated": calibrated[target]} if target in calibrated else {}
         )
         baseline_forecasts |= task.head.rules(train_labels, period[1], scored.row)
-        baseline_forecasts |= learners.fitted(target, task.head)
+        fitted = learners.fitted(target, task.head)
+        baseline_forecasts |= fitted
         ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
-        tables.append(table(task, ours, baseline_forecasts, scored, market, config))
+        new = table(task, ours, baseline_forecasts, scored, market, config)
+        # What is fitted to the inputs knows of a leak too, and often more of it.
+        asked = {run: mean(each).value[target] for run, each in forecasts.items()}
+        asked |= {name: v[:, None] for name, v in fitted.items()}
+        suspect = leaks.of_head(target, asked, train, scored, market, config)
+        tables.append(dataclasses.replace(new, suspect=suspect))
     return tables
 
 
@@ -179,15 +186,6 @@ def table(
         detectable,
         list(_parts(task, next(iter(all_forecasts.values())), draws, scored, market)),
     )
-
-
-def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
-    """One line for each score of the first row that suggests leakage."""
-    return [
-        f"LEAK ALARM: {figure}; find what knows the future before believing it"
-        for t in tables
-        for figure in heads[t.target].alarms(t.rows[0].values, t.rows[0].spread)
-    ]
 
 
 def _require_days(task: Task, scored: Samples, settings: EvaluateConfig) -> None:

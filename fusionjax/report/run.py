@@ -91,16 +91,15 @@ def write(
         sections.insert(5, Section("Modalities", "How the loss rises when a modality's content is "
                         "changed under the run, and what training with it gains over placebos: the "
                         "same modality shuffled across samples.", _ablation(ablated)))  # fmt: skip
-    alarms = [line for line in scores.headline if line.startswith(("LEAK ALARM", "IN SAMPLE"))]
-    if alarms:
-        text = Markup("").join(Markup("<p class=alarm>{}</p>").format(a) for a in alarms)
-        sections[0].parts.insert(0, text)
+    in_sample = [line for line in scores.headline if line.startswith("IN SAMPLE")]
+    suspect = "SUSPECT, " if scores.suspect and not scores.answer else ""
     return page.write(
         folder / f"report_{split}.html",
         "page.html.j2",
-        title=f"{config.name}: {split}",
-        lead=". ".join([*(h for h in scores.headline if h not in alarms), *_verdicts(scores)])
+        title=f"{suspect}{config.name}: {split}",
+        lead=". ".join([*(h for h in scores.headline if h not in in_sample), *_verdicts(scores)])
         + ".",
+        alarms=[*scores.marks, *in_sample],
         library=charts.library(),
         sections=sections,
     )

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fusionjax.evaluate import scoring
+from fusionjax.data.samples import between
+from fusionjax.evaluate import leaks, scoring
 from fusionjax.evaluate.inference import mean
 from fusionjax.evaluate.table import Grid
 from fusionjax.scores import bootstrap, metrics
@@ -86,6 +87,19 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
         f"against {_AGAINST}, paired",
     ]
     return title, columns, rows
+
+
+def alarms(stream: Stream, results: dict[str, list[StreamResult]]) -> list[str]:
+    """The leak alarms of every rule's mean forecast."""
+    market, config, first = stream.market, stream.config, stream.info.trained_from
+    train = between(market, config, np.datetime64(first, "D"), stream.known)
+    return [
+        line
+        for rule, each in results.items()
+        for line in leaks.of_prediction(
+            rule, mean([x.prediction for x in each]), train, stream.samples, market, config
+        )
+    ]
 
 
 def _each(results: list[StreamResult]) -> str:
