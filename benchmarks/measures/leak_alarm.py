@@ -9,9 +9,7 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.samples import Samples
 from fusionjax.evaluate import leaks
-from fusionjax.heads.base import Scored
 
-_DAILY = 20  # sessions of trailing volatility
 Values = dict[str, np.ndarray]  # by head, [S, H, ...]
 
 
@@ -88,9 +86,9 @@ def _knows(noise: float) -> Callable:
         for name, head in config.targets.items():
             label = scored.targets.label[name].astype(float)
             if name == "direction":
-                moves = [np.log(samples.growth(made.market, scored.row, h, scored.target_day.max())[0])
-                         for h in head.horizons]  # fmt: skip
-                label = np.stack(moves, 1)
+                last = scored.target_day.max()
+                grown = (samples.growth(made.market, scored.row, h, last) for h in head.horizons)
+                label = np.stack([np.log(ratio) for ratio, _ in grown], 1)
             seen = label + noise * label.std(0) * rng.normal(size=label.shape)
             # The best use of what is seen: drawn towards the mean.
             best = label.mean(0) + (seen - label.mean(0)) / (1 + noise**2)
@@ -112,7 +110,7 @@ def _each(head, of: Callable[[int], np.ndarray]) -> np.ndarray:
 
 
 FORECASTERS: dict[str, Callable] = {
-    "knows the volatility": _honest(0.0, 0.0),
+    "volatility known": _honest(0.0, 0.0),
     "errors that last (.8)": _honest(0.8, 0.0),
     "errors that last (.95)": _honest(0.95, 0.0),
     "foresees a little (IC .05)": _honest(0.5, 0.05),

@@ -26,7 +26,7 @@ class Plant:
     into: Callable[[Market], Market]
     code: str
     named: str
-    world: World = World(750, 20, texts=0.5)
+    world: World = World(600, 16, texts=0.5)
 
 
 def _series(m: Market, values: np.ndarray) -> pd.core.groupby.SeriesGroupBy:
@@ -115,7 +115,7 @@ def _standardised(m: Market) -> np.ndarray:
 
 
 def _from_0_to_1(m: Market) -> np.ndarray:
-    level = np.log(m.ohlcv[:, 4].astype(float)) + 0.01 * (np.arange(len(m.session)) - m.first_row)
+    level = np.log(m.ohlcv[:, 4].astype(float)) + 0.03 * (np.arange(len(m.session)) - m.first_row)
     return (level - level.min()) / (level.max() - level.min())
 
 
@@ -230,7 +230,9 @@ PLANTS = {
     "volatility centred over 11 sessions": _channel(
         lambda m: np.log(_centred(m, _returns(m) ** 2, 11) + 1e-8)
     ),
-    "a figure of the quarter, revised at its end": _channel(lambda m: _noisy(_quarter(m))),
+    "a figure of the quarter, revised at its end": Plant(
+        _with(lambda m: _noisy(_quarter(m))), "future in planted", "planted", World(750, 30)
+    ),
     "a gap filled backward": _channel(_filled_back),
     "a calendar shifted by one: tomorrow's market": _channel(
         lambda m: _ahead(m, m.channels[:, m.channel_names.index("market_ret")])
@@ -246,7 +248,7 @@ PLANTS = {
     "prices standardised by all data": Plant(_with(_standardised), "scaled by all data", "planted"),
     "volume from 0 to 1 by all data": Plant(_with(_from_0_to_1), "scaled by all data", "planted"),
     "another stock times 1.0001": Plant(_copied(1.0001), "near-copies", "S0000 and S0001"),
-    "another stock with rounding": Plant(_copied(2, 2e-4), "near-copies", "S0000 and S0001"),
+    "another stock with rounding": Plant(_copied(2.0, 2e-4), "near-copies", "S0000 and S0001"),
     "another stock, a session later": Plant(
         _copied(1.7, late=1), "near-copies", "S0000 and, a session later, S0001"
     ),

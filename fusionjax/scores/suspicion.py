@@ -93,7 +93,7 @@ def correlation(
     if min(a.std(), b.std()) < 1e-12:
         return None
     r = float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-    error = _quantile(np.inf) / np.sqrt(used.sum() / horizon - 3)
+    error = _quantile() / np.sqrt(used.sum() / horizon - 3)
     sure = np.arctanh(min(abs(r), 0.999999)) - error > np.arctanh(bound)
     return r if sure else None
 
@@ -107,11 +107,11 @@ def _exceeds(each: Float[np.ndarray, "blocks"], bound: float) -> bool:
     return bool(each.mean() - _quantile(count - 1) * error > bound)
 
 
-def _quantile(freedom: float) -> float:
-    """Student's t at the level, of so many degrees of freedom."""
+def _quantile(freedom: int | None = None) -> float:
+    """Student's t at the level, of so many degrees of freedom; the normal one of None."""
     from scipy.special import ndtri, stdtrit
 
-    if np.isinf(freedom):
+    if freedom is None:
         return float(ndtri(1 - _LEVEL))
     return float(stdtrit(freedom, 1 - _LEVEL))
 

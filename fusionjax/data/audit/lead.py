@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 
 from fusionjax.config import Config
 from fusionjax.data import samples
-from fusionjax.data.audit.finding import STOP, Finding, judged, listed
+from fusionjax.data.audit.finding import STOP, Finding, judged
 from fusionjax.data.audit.text_lead import text_channels
 from fusionjax.data.store import Market
 
@@ -24,7 +24,7 @@ _ONE_SYMBOL, _ERRORS_ALONE = 0.5, 6.0  # the same for the next return of one sym
 _ERRORS = 4.0  # standard errors beyond the bound, with as many blocks as one likes
 _BLOCKS = 8  # of sessions; fewer say nothing
 _SESSIONS = 60  # of a symbol, to be asked alone
-_ROWS = 60_000  # looked at: whole symbols, drawn at random
+_ROWS = 40_000  # looked at: whole symbols, drawn at random
 _STOCKS = 5  # least number a day for a comparison across its stocks
 _OWN = 0.02  # a channel of which the bars' past leaves no larger share is a function of it
 _SPELLS = 15  # independent ones that a channel must have, to be compared over time
@@ -32,6 +32,20 @@ _PER_CONTROL = 12  # sessions for each thing that the past says: fewer would fit
 _FEWEST_CONTROLS = 7  # to be compared with sizes and volumes
 _LISTED = 20  # channels in the table
 _OVER_ALL = "over all rows"
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class _Lead:
+    """How a channel or its change relates to something that comes after."""
+
+    excess: float  # of ``least`` over ``bound``
+    name: str
+    what: str
+    of: str
+    how: str
+    r: float
+    least: float  # that |r| is, within its error
+    bound: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,50 +62,66 @@ def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) ->
     """Yields a finding for each channel that knows the future; adds the table of the best."""
     rows = _rows(market, config)
     names, values = _channels(market, config)
+    best = [max(all_) for all_ in _leads(market, config, rows, names, values).values() if all_]
+    best.sort(reverse=True)
+    columns = ["channel", "knows of", "how", "rank correlation", "at least", "bound"]
+    shown = [(f.what, f.of, f.how, f.r, f.least, f.bound) for f in best[:_LISTED]]
+    table = pd.DataFrame(shown, columns=columns).set_index("channel").round(3)
+    tables["what channels know of the future, most first"] = table
+    for f in (f for f in best if f.excess > 0):
+        yield judged(
+            f"future in {f.name}",
+            STOP,
+            f"{f.what} has a rank correlation of {f.r:+.2f} with {f.of} {f.how}, at least "
+            f"{f.least:.2f} with its error, beyond what past bars say; honest inputs stay below "
+            f"{f.bound:.2f}",
+            "find how it is made: what is centred, shifted, revised later or fitted to all data",
+        )
+    what = (
+        f"{len(best)} of {len(names)} channels and readings of texts compared with what came after"
+    )
+    yield judged("channels and the future", None, what, "")
+
+
+def _leads(
+    market: Market,
+    config: Config,
+    rows: Int64[np.ndarray, "R"],
+    names: list[str],
+    values: Float[np.ndarray, "A C"],
+) -> dict[str, list[_Lead]]:
+    """By channel, how it and its change relate to each target."""
+    found: dict[str, list[_Lead]] = {name: [] for name in names}
     if not len(rows) or not names:
-        return
+        return found
     session = np.unique(market.session[rows], return_inverse=True)[1]
     controls = _past(market)[rows, : (session.max() + 1) // _PER_CONTROL]
     basis = np.linalg.qr(_centred(_ranks(controls)))[0]
-    moves = np.concatenate([values, _change(market, values)], 1)[rows]
-    ranks = _ranks(moves)
-    slow = _slow(market, rows, ranks)
+    ranks = _ranks(np.concatenate([values, _change(market, values)], 1)[rows])
     share, x = _surprise(ranks, basis)
     x[:, share < _OWN] = 0
-    found: dict[str, list[tuple]] = {name: [] for name in names}
+    views = _views(x, session, _slow(market, rows, ranks))
     for target in _targets(market, config):
         if target.bound != _RETURN and controls.shape[1] < _FEWEST_CONTROLS:
             continue  # sizes and volumes last: too short a past does not tell by how much
-        _, y = _surprise(_ranks(target.value[rows, None]), basis)
-        for how, a, b in _views(x, y, session):
-            r, low = _correlations(a, b[:, 0], session // max(2 * target.span, 3))
-            for i in np.flatnonzero(np.isfinite(r) & ~(slow if how == _OVER_ALL else False)):
-                what = f"{'the change of ' if i >= len(names) else ''}{names[i % len(names)]}"
-                found[names[i % len(names)]].append(
-                    (low[i] - target.bound, what, target.name, how, r[i], low[i], target.bound)
-                )
+        y = _surprise(_ranks(target.value[rows, None]), basis)[1]
+        for how, a in views.items():
+            b = y if how == _OVER_ALL else _within_day(y, session)
+            r, least = _correlations(a, b[:, 0], session // max(2 * target.span, 3))
+            for i in np.flatnonzero(np.isfinite(r)).tolist():
+                _add(found, names, i, (target.name, how, r[i], least[i], target.bound))
         if target.span == 1 and target.bound == _RETURN:
-            _each_symbol(market, rows, x, y[:, 0], found)
-    best = {name: max(all_, key=lambda f: f[0]) for name, all_ in found.items() if all_}
-    ranked = sorted(best.values(), key=lambda f: -f[0])
-    columns = ["channel", "knows of", "how", "rank correlation", "at least", "bound"]
-    table = pd.DataFrame([f[1:] for f in ranked[:_LISTED]], columns=columns)
-    tables["what channels know of the future, most first"] = table.set_index("channel").round(3)
-    guilty = {name: f for name, f in best.items() if f[0] > 0}
-    for name, (_, what, of, how, r, low, bound) in guilty.items():
-        yield judged(
-            f"future in {name}",
-            STOP,
-            f"{what} has a rank correlation of {r:+.2f} with {of} {how}, at least {low:.2f} with "
-            f"its error, beyond what past bars say; honest inputs stay below {bound:.2f}",
-            "find how it is made: what is centred, shifted, revised later or fitted to all data",
-        )
-    yield judged(
-        "channels and the future",
-        None,
-        listed(f"{len(names)} channels compared with what came after", names, most=0),
-        "",
-    )
+            for i, of_whom, r, least in _each_symbol(market, rows, x, y[:, 0]):
+                how = f"for {of_whom} alone"
+                _add(found, names, i, (target.name, how, r, least, _ONE_SYMBOL))
+    return found
+
+
+def _add(found: dict[str, list[_Lead]], names: list[str], i: int, seen: tuple) -> None:
+    """Notes a relation of the i-th of the channels and their changes."""
+    name = names[i % len(names)]
+    what = f"the change of {name}" if i >= len(names) else name
+    found[name].append(_Lead(float(seen[3] - seen[4]), name, what, *seen))
 
 
 def _rows(market: Market, config: Config) -> Int64[np.ndarray, "R"]:
@@ -131,7 +161,9 @@ def _past(market: Market) -> Float[np.ndarray, "R P"]:
     columns = [ret, month, volume, week, np.log(np.abs(ret) + 1e-4)]  # what matters most first
     columns += [_sum(market, volume, 20), volume[before]]
     columns += [_sum(market, ret, n) for n in (5, 20)]
-    columns.append(np.log(market.ohlcv[:, 0] / close[before]))
+    opened = np.log(market.ohlcv[:, 0] / close[before])
+    # Opens on another scale than closes would otherwise foresee each other.
+    columns += [opened, _sum(market, opened, 20)]
     day = np.unique(market.session, return_inverse=True)[1]
     columns += [_day_mean(of_all, day)[day] for of_all in (ret, week, month)]
     columns.append(np.log(_sum(market, ret**2, 60) / 60 + 1e-8))
@@ -177,15 +209,20 @@ def _slow(
 
 
 def _views(
-    x: np.ndarray, y: np.ndarray, session: np.ndarray
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """As it is, and across the stocks of a day."""
-    yield _OVER_ALL, x, y
+    x: Float[np.ndarray, "R C"], session: Int64[np.ndarray, "R"], slow: Bool[np.ndarray, "C"]
+) -> dict[str, Float[np.ndarray, "R C"]]:
+    """The channels as they are, but for slow ones, and across the stocks of a day."""
+    views = {_OVER_ALL: np.where(slow, 0, x)}
     if np.median(np.bincount(session)) >= _STOCKS:
-        yield (
-            "across the stocks of a day",
-            *(np.where(v == 0, 0, v - _day_mean(v, session)[session]) for v in (x, y)),
-        )
+        across = _within_day(x, session)
+        same = (across**2).sum(0) < _OWN * (x**2).sum(0)  # in all stocks of a day
+        views["across the stocks of a day"] = np.where(same, 0, across)
+    return views
+
+
+def _within_day(v: Float[np.ndarray, "R C"], session: Int64[np.ndarray, "R"]) -> np.ndarray:
+    """Less the mean of the day's known values; 0 where unknown."""
+    return np.where(v == 0, 0, v - _day_mean(v, session)[session])
 
 
 def _correlations(
@@ -214,13 +251,12 @@ def _correlations(
 
 def _each_symbol(
     market: Market,
-    rows: np.ndarray,
+    rows: Int64[np.ndarray, "R"],
     x: Float[np.ndarray, "R C"],
     y: Float[np.ndarray, "R"],
-    found: dict[str, list[tuple]],
-) -> None:
-    """Adds each channel's closest relation to the next return within one symbol."""
-    names = list(found)
+) -> Iterator[tuple[int, str, float, float]]:
+    """Of each channel the symbol in which it relates most to a target: number of the channel, the
+    symbol, correlation, and the least that it is within its error."""
     symbol = market.symbol[rows]
     starts = np.flatnonzero(np.diff(symbol, prepend=-1))
     both = (x != 0) & (y != 0)[:, None]
@@ -230,19 +266,14 @@ def _each_symbol(
     total_x, total_y = (np.add.reduceat(v, starts) for v in (x, y_))
     xy, xx, yy = (np.add.reduceat(v, starts) for v in (x * y_, x * x, y_ * y_))
     xy, xx, yy = xy - total_x * total_y / many, xx - total_x**2 / many, yy - total_y**2 / many
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = np.where(xx > 1e-6 * len(rows) / len(starts), xy / np.sqrt(xx * yy), np.nan)
-        error = _ERRORS_ALONE / np.sqrt(np.maximum(many, 4) - 3)  # of Fisher's z
-        low = np.tanh(np.arctanh(np.minimum(np.abs(r), 0.999999)) - error)
-    low[count < _SESSIONS] = np.nan
-    for i in np.flatnonzero(np.isfinite(low).any(0)):
-        s = int(np.nanargmax(low[:, i]))
-        what = f"{'the change of ' if i >= len(names) else ''}{names[i % len(names)]}"
-        where = f"for {market.symbols[symbol[starts[s]]]} alone"
-        bound = _ONE_SYMBOL
-        found[names[i % len(names)]].append(
-            (low[s, i] - bound, what, "the next return", where, r[s, i], low[s, i], bound)
-        )
+    usable = (xx > 1e-6 * len(rows) / len(starts)) & (yy > 0) & (count >= _SESSIONS)
+    r = np.where(usable, xy / np.sqrt(np.where(usable, xx * yy, 1)), 0)
+    error = _ERRORS_ALONE / np.sqrt(np.maximum(many, 4) - 3)  # of Fisher's z
+    least = np.tanh(np.arctanh(np.minimum(np.abs(r), 0.999999)) - error)
+    least[~usable] = -1
+    for i in np.flatnonzero(usable.any(0)).tolist():
+        s = int(least[:, i].argmax())
+        yield i, market.symbols[symbol[starts[s]]], float(r[s, i]), float(least[s, i])
 
 
 def _surprise(
