@@ -107,5 +107,5 @@ def report(seeds: int, sets: int) -> Iterator[str]:
         for days, stocks in SCORED:
             counts = heard(days, stocks, kind, seeds)
             yield f"{kind}, {days} days of {stocks} stocks: heard, of {seeds}: {counts}"
-    blamed = [f for f in map(alarms, range(sets)) if f]
-    yield f"honest forecasters with an alarm: {len(blamed)} of {sets} {blamed or ''}"
+    heard_of = [lines for lines in map(alarms, range(sets)) if lines]
+    yield f"honest forecasters with an alarm: {len(heard_of)} of {sets} {heard_of or ''}"

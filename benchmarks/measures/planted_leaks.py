@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,7 +158,7 @@ def _appended(m: Market) -> Market:
     return _bars(m, at[-61:-1], at[30:90], 1.3)
 
 
-def _texts(m: Market, **changes: np.ndarray) -> Market:
+def _texts(m: Market, **changes: Any) -> Market:
     assert m.texts is not None
     return dataclasses.replace(m, texts=dataclasses.replace(m.texts, **changes))
 

@@ -111,9 +111,10 @@ def _leads(
             for i in np.flatnonzero(np.isfinite(r)).tolist():
                 _add(found, names, i, (target.name, how, r[i], least[i], target.bound))
         if target.span == 1 and target.bound == _RETURN:
-            for i, of_whom, r, least in _each_symbol(market, rows, x, y[:, 0]):
+            for i, of_whom, r_alone, least_alone in _each_symbol(market, rows, x, y[:, 0]):
                 how = f"for {of_whom} alone"
-                _add(found, names, i, (target.name, how, r, least, _ONE_SYMBOL))
+                seen = (target.name, how, r_alone, least_alone, _ONE_SYMBOL)
+                _add(found, names, i, seen)
     return found
 
 
