@@ -47,6 +47,7 @@ class Record:
         sums were recorded.
       days: first and last day of them.
       trials: the settings scored: a sum of what each is, and its net returns as ``daily``.
+      suspect: leak alarms of its scores.
     """
 
     id: str
@@ -68,6 +69,7 @@ class Record:
     labels: str = ""
     days: tuple[str, ...] = ()
     trials: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    suspect: tuple[str, ...] = ()
 
     @property
     def made(self) -> str:
@@ -93,6 +95,7 @@ class Result:
     metrics: dict[str, float]
     cost: dict[str, float]
     daily: dict[str, float] = dataclasses.field(default_factory=dict)
+    suspect: tuple[str, ...] = ()
 
 
 def record(kind: str, config: Config, subject: Subject, result: Result) -> Record:
@@ -113,6 +116,7 @@ def record(kind: str, config: Config, subject: Subject, result: Result) -> Recor
         cost=result.cost,
         forced=False,
         config=flat(config),
+        suspect=result.suspect,
     )
 
 
@@ -160,7 +164,7 @@ def _parsed(row: bytes) -> Record:
 
 
 def _record(raw: Any) -> Record:
-    for key in ("seeds", "split", "days"):
+    for key in ("seeds", "split", "days", "suspect"):
         raw[key] = tuple(raw.get(key, ()))
     raw["locked"] = tuple((first, last) for first, last in raw.get("locked", ()))
     stored = raw["config"].items()
@@ -183,7 +187,10 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
                 "made": r.made,
                 "kind": r.kind,
                 "run": r.run,
-                "split": r.split[0] + " (forced)" * r.forced + " (not finished)" * (not r.finished),
+                "split": r.split[0]
+                + " (forced)" * r.forced
+                + " (not finished)" * (not r.finished)
+                + _marked(r),
                 **{k.partition(": ")[2] or k: r.metrics[k] for k in metrics if k in r.metrics},
                 "seconds": r.cost.get("seconds"),
             }
@@ -192,6 +199,14 @@ def table(records: list[Record], wide: bool = True) -> pd.DataFrame:
             rows[-1] |= {"seeds": len(r.seeds), "code": r.code, "data": r.data[:12]}
         rows[-1] |= {key: str(values[i]) for key, values in settings.items()}
     return pd.DataFrame(rows[::-1]).set_index("made")
+
+
+def _marked(r: Record) -> str:
+    """Whether a leak alarm was raised by the scores of a record, and answered."""
+    if not r.suspect:
+        return ""
+    answer = str(r.config.get("evaluate.leak_alarm_override", "")).strip()
+    return f" (leak alarm answered: {answer})" if answer else " (SUSPECT: leak alarm)"
 
 
 def differences(records: list[Record]) -> dict[str, list[Any]]:

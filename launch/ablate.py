@@ -21,6 +21,7 @@ _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffl
 
 
 def main(config: Config) -> None:
+    from fusionjax.evaluate import leaks
     from fusionjax.report import ablation as report
     from fusionjax.train.telemetry import CONSOLE, say
 
@@ -31,14 +32,12 @@ def main(config: Config) -> None:
     path = folder / f"ablation_{split}.json"
     report.save(tables, path)
     say("\n".join([*warnings, f"written to {path}; launch/report.py shows it"]))
+    suspect = tables["leak alarms"].index.tolist() if "leak alarms" in tables else []
+    leaks.require_answered(suspect, config.evaluate)
 
 
 def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], list[str]]:
-    """The effect of changed content on a run and, with --placebos, of retrained configs.
-
-    Returns:
-      The tables, and warnings of the reading of labels, which is on record.
-    """
+    """Tables of changed content and, with --placebos, of retrained configs; warnings of reading."""
     from fusionjax import ledger
     from fusionjax.data import samples
     from fusionjax.evaluate import ablation, labels, readings
@@ -50,10 +49,8 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
 
     config = merged(config, read_info(folder).config)
     market = open_market(config.data)
-    run, scored = (
-        Ensemble(folder, config, market),
-        samples.split(market, config, config.evaluate.split),
-    )
+    run, split = Ensemble(folder, config, market), config.evaluate.split
+    scored = samples.split(market, config, split)
     if _PLACEBOS.value:
         ablation.require_placebos(_PLACEBOS.value)
     ours = readings.of_run(run)
@@ -61,7 +58,7 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
     reading = readings.Question(
         "ablate",
         config,
-        ledger.Subject(str(folder), market.fingerprint, run.seed_numbers, config.evaluate.split),
+        ledger.Subject(str(folder), market.fingerprint, run.seed_numbers, split),
         labels.of_samples(market, scored),
         (ours, *(readings.variant(ours, w) for w in without if _PLACEBOS.value)),
         (run.info.config,),
@@ -69,6 +66,9 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
     ).begin()
     effects = ablation.of_content(run, market, config, scored)
     tables, metrics = {"content": ablation.effects_table(effects)}, ablation.numbers(effects)
+    suspect = ablation.suspect_table(run, market, config, scored)
+    if len(suspect):
+        tables["leak alarms"] = suspect
     if _PLACEBOS.value:
         mesh = make_mesh(config.mesh)
         trainings = ablation.Trainings(market, config, mesh, scored, folder / "ablation")
@@ -81,7 +81,7 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
             metrics |= {
                 f"gain of {w.modality}: {k}": v.value for w in worth for k, v in w.gain.items()
             }
-    reading.finish(ledger.Result(metrics, {}))
+    reading.finish(ledger.Result(metrics, {}, suspect=tuple(suspect.index)))
     return tables, reading.warnings
 
 

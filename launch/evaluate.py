@@ -24,7 +24,7 @@ _FORCE = flags.DEFINE_bool("force", None, "Short for --config.evaluate.read_agai
 def main(config: Config) -> None:
     if _RUN.value is None:
         raise InputError("--run is missing; give the folder that launch/train.py named at its end")
-    from fusionjax.evaluate import evaluation, table
+    from fusionjax.evaluate import answer, evaluation, leaks, table
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.train.run import open_market
@@ -44,14 +44,21 @@ def main(config: Config) -> None:
         for name in (_RUN.value, *_ALSO.value)
     }
     alone = run / "ablation" if _ALONE.value else None
-    options = evaluation.Options(_SUBSET.value, alone)
-    evaluated = evaluation.evaluate(runs, market, config, Path(app.LEDGER.value), options)
+    options, ledger = evaluation.Options(_SUBSET.value, alone), Path(app.LEDGER.value)
+    answered = answer.answer(runs, config, options, run, ledger)
+    if answered is not None:
+        say("\n".join(answered.marks))
+        say(f"not scored again; written to {run}/{answered.name}.md")
+        return
+    evaluated = evaluation.evaluate(runs, market, config, ledger, options)
+    scores = evaluated.scores
     anomalies = evaluation.publish(evaluated, config, run)
-    say("\n".join(evaluated.scores.headline))
-    CONSOLE.print(*table.for_screen(evaluated.scores))
+    say("\n".join([*scores.headline, *scores.marks]))
+    CONSOLE.print(*table.for_screen(scores))
     say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))
-    say(f"written to {run}/{evaluated.scores.name}.md")
+    say(f"written to {run}/{scores.name}.md")
     say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
+    leaks.require_answered(scores.suspect, config.evaluate)
 
 
 if __name__ == "__main__":

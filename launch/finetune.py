@@ -20,6 +20,7 @@ def main(config: Config) -> None:
     config, parent = app.with_flags(config, {"data.root": _DATA.value}), Path(_FROM.value)
     from fusionjax import ledger
     from fusionjax.adapt.finetune import finetune
+    from fusionjax.evaluate import leaks
     from fusionjax.evaluate.inference import read_info, seed_folders
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.train.hooks.metrics import last_metrics
@@ -55,6 +56,8 @@ def main(config: Config) -> None:
         f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} "
         f"--run={folder} --also={parent}"
     )
+    if verdict is not None:
+        leaks.require_answered(list(verdict.suspect), config.evaluate)
 
 
 if __name__ == "__main__":

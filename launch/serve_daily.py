@@ -25,6 +25,7 @@ _WORKDIR = flags.DEFINE_string(
 def main(config: Config) -> None:
     require_extra("plots", "plotly")  # of the page at the end
     from fusionjax.adapt import daily
+    from fusionjax.evaluate import leaks
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import day as day_page
     from fusionjax.train.loop import StopOnSignal
@@ -39,6 +40,7 @@ def main(config: Config) -> None:
         day_page.write(result, page)
     say(f"{result['serving']} serves; {len(result['forecasts'])} forecasts after {result['day']}")
     say(f"written to {page}")
+    leaks.require_answered(result["update"].get("suspect", []), config.evaluate)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder of sweep.html; runs/<config name
 
 def main(config: Config) -> None:
     require_extra("plots", "plotly")  # of the page at the end
-    from fusionjax.evaluate import sweep
+    from fusionjax.evaluate import leaks, sweep
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import frames
     from fusionjax.report import sweep as page
@@ -37,6 +37,7 @@ def main(config: Config) -> None:
         CONSOLE.print(frames.for_screen(sweep.effects(points), "what matters most"))
     folder = Path(_OUT.value or f"runs/{config.name}")
     say(f"written to {page.write(config, points, folder)}")
+    leaks.require_answered([x for _, r, _ in points for x in r.suspect], config.evaluate)
 
 
 if __name__ == "__main__":

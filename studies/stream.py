@@ -19,7 +19,7 @@ _RULES = flags.DEFINE_multi_enum("rule", list(RULES), RULES, "Update rule; repea
 
 
 def main(config: Config) -> None:
-    from fusionjax.evaluate import table
+    from fusionjax.evaluate import leaks, table
     from fusionjax.evaluate.inference import seed_folders
     from fusionjax.ledger import Result
     from fusionjax.parallel.mesh import make_mesh
@@ -39,12 +39,16 @@ def main(config: Config) -> None:
         for seed in seed_folders(parent):
             say(f"{rule}: {seed.name}")
             results.setdefault(rule, []).append(stream.cached(rule, seed, folder))
-    scores = stream_table.grid(stream, results)
+    scores, suspect = stream_table.grid(stream, results), stream_table.alarms(stream, results)
     spent = {f"seconds of {k}": sum(x.seconds for x in each) for k, each in results.items()}
-    reading.finish(Result(stream_table.losses(stream, results), spent))
-    CONSOLE.print(table.screen(scores), *reading.warnings)
-    files.write_text(folder / f"{config.finetune.split}.md", table.text(scores))
+    losses = stream_table.losses(stream, results)
+    reading.finish(Result(losses, spent, suspect=tuple(suspect)))
+    marks = [*reading.warnings, *leaks.marks(suspect, config.evaluate.leak_alarm_override)]
+    CONSOLE.print(table.screen(scores), *marks)
+    text = "\n".join([*marks, table.text(scores)])
+    files.write_text(folder / f"{config.finetune.split}.md", text)
     say(f"written to {folder / config.finetune.split}.md")
+    leaks.require_answered(suspect, config.evaluate)
 
 
 if __name__ == "__main__":

@@ -262,6 +262,7 @@ def _update(
         verdict = finetune(today.serving, update_config, mesh, folder, stop, watched)
     assert verdict is not None, "_why_no_update requires labels for the gate"
     result = {"tried": today.date, "promoted": verdict.promoted, "owed": False, "why": verdict.why}
+    result["suspect"] = list(verdict.suspect)
     _write(path, result)
     return result
 

@@ -21,7 +21,7 @@ from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
-from fusionjax.evaluate import labels, readings
+from fusionjax.evaluate import labels, leaks, readings
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.ledger import Result, Subject
@@ -283,8 +283,16 @@ def ask_promotion(
     reading = _gate_question(update, market, config, holdout, tuple(runs)).begin()
     before, after = (run.predict(holdout.row) for run in runs)
     verdict = promotion.decide(before, after, holdout, config)
-    reading.finish(Result({f"rise of {k}": v[0] for k, v in verdict.rise.items()}, {}))
+    alarms = []
+    for (run, forecast), ensemble in zip(((parent, before), (update, after)), runs, strict=True):
+        info = ensemble.info
+        known = (np.datetime64(day, "D") for day in (info.trained_from, info.trained_until))
+        train = samples.between(market, config, *known)
+        alarms += leaks.of_prediction(str(run), forecast, train, holdout, market, config)
+    rises = {f"rise of {k}": v[0] for k, v in verdict.rise.items()}
+    reading.finish(Result(rises, {}, suspect=tuple(alarms)))
     verdict = dataclasses.replace(verdict, why="; ".join([verdict.why, *reading.warnings]))
+    verdict = verdict.unless_suspect(alarms, config.evaluate.leak_alarm_override)
     files.write_text(update / "gate.json", json.dumps(dataclasses.asdict(verdict), indent=1))
     return verdict
 

@@ -40,6 +40,14 @@ class PromotionDecision:
     first: str
     last: str
     rise: dict[str, tuple[float, float, float]]
+    suspect: tuple[str, ...] = ()  # leak alarms of the parent's or the update's forecasts
+
+    def unless_suspect(self, alarms: list[str], override: str) -> "PromotionDecision":
+        """The decision with the leak alarms; nothing is promoted on unanswered ones."""
+        if not alarms or override.strip():
+            return dataclasses.replace(self, suspect=tuple(alarms))
+        why = f"refused: {alarms[0]}"
+        return dataclasses.replace(self, promoted=False, why=why, suspect=tuple(alarms))
 
 
 def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:

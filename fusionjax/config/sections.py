@@ -271,7 +271,8 @@ class EvaluateConfig:
         False, "reads a locked hold-out once more, as --force does; recorded, and shown ever after"
     )
     leak_alarm_override: str = key(
-        "", "a score that raises the leak alarm is no result until this says why it is right"
+        "",
+        "a score that raises the leak alarm is marked as suspect until this says why it is right",
     )
     abstain_below: float = key(
         0.5, "launch/predict.py makes no call that is less likely", least=0, most=1

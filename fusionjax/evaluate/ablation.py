@@ -17,11 +17,12 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import Config, Modalities
-from fusionjax.data.samples import Samples, TrainingData, period, training_data
+from fusionjax.data.samples import Samples, TrainingData, between, period, training_data
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
+from fusionjax.evaluate import leaks
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
 from fusionjax.evaluate.losses import rise, sample_losses
 from fusionjax.scores.intervals import NOT_ENOUGH, Estimate
@@ -273,6 +274,15 @@ def effects_table(effects: list[Effect]) -> pd.DataFrame:
     """One row for each modality and change."""
     rows = [{"modality": e.modality, "content": e.what} | _intervals(e.rise) for e in effects]
     return pd.DataFrame(rows).set_index("modality")
+
+
+def suspect_table(run: Ensemble, market: Market, config: Config, scored: Samples) -> pd.DataFrame:
+    """The leak alarms of the run as it is, a row each: of such a run no part's worth is known."""
+    days = (np.datetime64(d, "D") for d in (run.info.trained_from, run.info.trained_until))
+    train, forecast = between(market, config, *days), run.predict(scored.row)
+    lines = leaks.of_prediction("the run", forecast, train, scored, market, config)
+    answer = config.evaluate.leak_alarm_override.strip() or "none: SUSPECT"
+    return pd.DataFrame({"answer": answer}, index=pd.Index(lines, name="leak alarm", dtype=str))
 
 
 def worth_table(results: list[Worth], weight: dict[str, tuple[float, float]]) -> pd.DataFrame:

@@ -5,15 +5,17 @@ training on, so that no sample is calibrated by its own label.
 """
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 
 from fusionjax import files
-from fusionjax.config import Config, EvaluateConfig, Heads
+from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -30,6 +32,11 @@ from fusionjax.scores.portfolio import COST
 _BLOCKS = 16  # of the days, for the probability of overfitting
 
 
+def suffix(config: Config, options: "Options") -> str:
+    """Ends the names of an evaluation's files."""
+    return f"{config.evaluate.split}{'_subset' if options.subset else ''}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcomes:
     """A run's forecasts and the outcomes, one row a sample."""
@@ -38,8 +45,9 @@ class Outcomes:
     rows: pd.DataFrame
     daily: dict[str, float]  # net return of each day, of the first head that is traded
 
-    def save(self, folder: Path) -> None:
-        """Writes the rows as parquet."""
+    def save(self, folder: Path, marks: list[str]) -> None:
+        """Writes the rows as parquet, with the marks of suspect scores in its metadata."""
+        self.rows.attrs = {"marks": marks} if marks else {}
         with files.replaced(folder / f"{self.name}.parquet") as f:
             self.rows.to_parquet(f, index=False)
 
@@ -134,35 +142,37 @@ def evaluate(
         lines += head.headline(first_horizon[k], heads[k])
     lines += _unscored(tables, config.targets)
     lines.append(_of_trials(reading, ids[name], daily))
-    lines += [*reading.warnings, *scoring.leak_alarms(tables, config.targets)]
-    suffix = f"{split}{'_subset' if options.subset else ''}"
-    scores = Scores(f"scores_{suffix}", lines, tables)
+    lines += reading.warnings
+    ending = suffix(config, options)
+    answer = config.evaluate.leak_alarm_override.strip()
+    scores = Scores(f"scores_{ending}", lines, tables, answer, scored_key(runs, config, options))
     cost = {"seconds": time.perf_counter() - started}
-    record = reading.finish(Result(scores.metrics, cost, daily[ids[name]]), daily)
-    outcomes = Outcomes(f"outcomes_{suffix}", rows, daily[ids[name]])
+    result = Result(scores.metrics, cost, daily[ids[name]], tuple(scores.suspect))
+    record = reading.finish(result, daily)
+    outcomes = Outcomes(f"outcomes_{ending}", rows, daily[ids[name]])
     return Evaluation(scores, outcomes, record)
 
 
 def publish(new: Evaluation, config: Config, folder: Path) -> dict[str, list[str]]:
     """Writes an evaluation into the run folder; returns anomalies by stage.
 
-    Raises:
-      InputError: a leak alarm that ``evaluate.leak_alarm_override`` does not explain.
+    Scores with a leak alarm are marked in each file; ``leaks.require_answered`` ends a command.
     """
-    require_answered(new.scores, config.evaluate)
     new.scores.save(folder)
-    new.outcomes.save(folder)
+    new.outcomes.save(folder, new.scores.marks)
     return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
-def require_answered(scores: Scores, settings: EvaluateConfig) -> None:
-    """Raises InputError for a leak alarm without an ``evaluate.leak_alarm_override``."""
-    alarms = [line for line in scores.headline if line.startswith("LEAK ALARM")]
-    if alarms and not settings.leak_alarm_override.strip():
-        raise InputError(
-            f"{alarms[0]}. No result was written; once you know why it is true, say so: "
-            '--config.evaluate.leak_alarm_override="the reason"'
-        )
+def scored_key(runs: dict[str, Ensemble], config: Config, options: Options) -> str:
+    """Tells whether two evaluations are of the same parameters, data, settings and options."""
+    unanswered = config.override({"evaluate.leak_alarm_override": ""})
+    digest = hashlib.sha256(unanswered.to_json().encode())
+    digest.update(f"{options.subset} {options.alone is not None}".encode())
+    for name, run in runs.items():
+        digest.update(f"{name} {run.windows.market.fingerprint}".encode())
+        for leaf in jax.tree.leaves(run.seeds):
+            digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def calibrated(

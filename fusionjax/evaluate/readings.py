@@ -156,6 +156,7 @@ class Reading:
             metrics=result.metrics,
             cost=result.cost,
             daily=result.daily,
+            suspect=result.suspect,
             trials=self.record.trials | (trials or {}),
         )
         _write(self.question, record, chain.append)

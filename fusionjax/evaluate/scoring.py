@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fusionjax.config import Config, EvaluateConfig, Heads
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines
+from fusionjax.evaluate import baselines, leaks
 from fusionjax.evaluate.inference import Ensemble, Prediction
 from fusionjax.evaluate.selection import folds
 from fusionjax.heads.base import Head, Scored, Scorer
@@ -67,6 +67,8 @@ class TargetTable:
     def name(self) -> str:
         """Of the target and the variant: no two tables have the same."""
         return f"{self.target} {self.variant}".strip()
+
+    suspect: list[str] = dataclasses.field(default_factory=list)  # alarms, of all horizons
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,17 +157,23 @@ def score_runs(
         target, at = task.target, task.at
         if unknown[target, at]:
             continue
+        ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
+        suspect: list[str] = []
         if (target, at) not in baseline_forecasts:
+            fitted = learners.fitted(target, task.head, at)
             train_labels = Scored.of(target, train, market, config, at)
             corrected = calibrated[target][:, at] if target in calibrated else None
             baseline_forecasts[target, at] = {
                 **({} if corrected is None else {f"{main_name}, calibrated": corrected}),
                 **task.head.rules(train_labels, period[1], scored.row),
-                **learners.fitted(target, task.head, at),
+                **fitted,
             }
-        ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
+            # What is fitted to the inputs knows of a leak too, and often more of it.
+            asked = {run: np.mean(each, axis=0) for run, each in ours.items()} | fitted
+            suspect = leaks.of_horizon(target, at, asked, train_labels, task.labelled)
         baseline = baseline_forecasts[target, at]
-        tables.append(table(task, ours, baseline, scored, market, config))
+        new = table(task, ours, baseline, scored, market, config)
+        tables.append(dataclasses.replace(new, suspect=suspect))
     return tables
 
 
@@ -258,16 +266,6 @@ class Period:
         difference = Estimate.of(value, self.influence(gap), self.horizon, lasting)
         needed = intervals.least_days(self.horizon, lasting)
         return intervals.verdict(difference, metric not in metrics.LOSSES, needed)
-
-
-def leak_alarms(tables: list[TargetTable], heads: Heads) -> list[str]:
-    """One line for each score of the first row that suggests leakage."""
-    return [
-        f"LEAK ALARM: {figure}; find what knows the future before believing it"
-        for t in tables
-        for head in [dataclasses.replace(heads[t.target], horizons=(t.horizon,))]
-        for figure in head.alarms(t.rows[0].values, t.rows[0].spread)
-    ]
 
 
 def _unknown(task: Task, scored: Samples, settings: EvaluateConfig) -> str:

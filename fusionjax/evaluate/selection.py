@@ -11,7 +11,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.evaluate import splits
+from fusionjax.evaluate import leaks, splits
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
@@ -70,10 +70,12 @@ class Selection:
         self._market, self._config, self._mesh, self._first = market, config, mesh, first
         self._folds = folds(market, config, first, last)
         self._programs: dict[int, Program] = {}
+        self.suspect: list[str] = []  # leak alarms of the last scores
 
     def scores(self, seed: int) -> dict[str, float]:
         """Trains on every fold and scores what comes after: means over folds."""
         config = dataclasses.replace(self._config, seed=seed)
+        self.suspect = []
         each = [
             self._score(config, before, after, f"seed {seed}, fold {k + 1} of {len(self._folds)}")
             for k, (before, after) in enumerate(self._folds)
@@ -94,9 +96,9 @@ class Selection:
         program = self._programs[meta]
         state = fit(Run(config, windows, program, label), training)
         size = config.train.global_batch_size
-        return score(
-            predict(program, state.ema_params, windows, after.row, size), after, config.targets
-        )
+        prediction = predict(program, state.ema_params, windows, after.row, size)
+        self.suspect += leaks.of_prediction(label, prediction, before, after, market, config)
+        return score(prediction, after, config.targets)
 
 
 def score(prediction: Prediction, samples: Samples, heads: Heads) -> dict[str, float]:

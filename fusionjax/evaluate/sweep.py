@@ -91,13 +91,20 @@ def run(market: Market, config: Config, mesh: Mesh, folder: Path) -> Iterator[Po
             # Weighed as in the base config, the same for all settings.
             metrics = {_OBJECTIVE: objective(scores, config.targets), **scores}
             cost = {"seconds": time.perf_counter() - started}
-            yield changes, reading.finish(ledger.Result(metrics, cost)), True
+            result = ledger.Result(metrics, cost, suspect=tuple(selection.suspect))
+            yield changes, reading.finish(result), True
 
 
 def table(points: list[Point]) -> pd.DataFrame:
-    """A row a setting, best first: mean and standard deviation over seeds of each score."""
+    """A row a setting, best first: mean and standard deviation over seeds of each score, and the
+    leak alarms of a seed, if there are any."""
+    any_suspect = any(r.suspect for _, r, _ in points)
     frame = pd.DataFrame(
-        [{"setting": _words(c) or "as it is", **r.metrics, **r.cost} for c, r, _ in points]
+        [
+            {"setting": _words(c) or "as it is", **r.metrics, **r.cost}
+            | ({"leak alarms": len(r.suspect)} if any_suspect else {})
+            for c, r, _ in points
+        ]
     )
     by = frame.groupby("setting", sort=False)
     out = by.mean()
@@ -141,6 +148,8 @@ def _words(changes: Changes) -> str:
 
 
 def _key(record: ledger.Record) -> str:
-    """Identifies a point: code, data and config without the section ``sweep``."""
-    shaping = {k: v for k, v in record.config.items() if not k.startswith("sweep.")}
+    """Identifies a point: code, data and the config that shapes it."""
+    # Neither the sweep around it nor the answer to its leak alarm makes another point.
+    other = ("sweep.", "evaluate.leak_alarm_override")
+    shaping = {k: v for k, v in record.config.items() if not k.startswith(other)}
     return repr((record.code, record.data, sorted(shaping.items())))

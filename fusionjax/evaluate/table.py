@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fusionjax import files
 from fusionjax.errors import InputError
+from fusionjax.evaluate import leaks
 from fusionjax.evaluate.scoring import UNFILTERED, ForecasterScores, Part, TargetTable
 from fusionjax.registry import HEADS
 
@@ -23,12 +24,24 @@ class Scores:
     name: str  # of the files
     headline: list[str]
     tables: list[TargetTable]
+    answer: str = ""  # why its leak alarms are no leaks
+    key: str = ""  # of what was scored, by which an answer finds its scores
 
     @property
     def metrics(self) -> dict[str, float]:
         """Every metric of the first row of each table: ``target: metric``, and with the table's
         variant in the others of a head: ``target 5d: metric``."""
         return {f"{t.name}: {k}": v for t in self.tables for k, v in t.rows[0].values.items()}
+
+    @property
+    def suspect(self) -> list[str]:
+        """The leak alarms of all tables."""
+        return [line for t in self.tables for line in t.suspect]
+
+    @property
+    def marks(self) -> list[str]:
+        """What must stand wherever the scores are shown."""
+        return leaks.marks(self.suspect, self.answer)
 
     @staticmethod
     def read(path: Path) -> "Scores":
@@ -148,7 +161,7 @@ def screen(grid: Grid) -> Table:
 
 def markdown(scores: Scores) -> str:
     """The tables for a file."""
-    head = "\n".join(scores.headline) + "\n"
+    head = "\n".join([*scores.headline, *scores.marks]) + "\n"
     return head + "".join(text(g) for t in scores.tables for g in grids(t))
 
 

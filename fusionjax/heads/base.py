@@ -325,14 +325,21 @@ class Head(abc.ABC):
         del value, scored
         return []
 
-    def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
-        """Scores that suggest leakage, one line each with its figure.
+    def reference(self, train: Scored, scored: Scored) -> Any:
+        """An honest forecast of ``scored`` by its past and what ``train`` teaches, to judge
+        ``alarms`` by; None if the head needs none."""
+        del train, scored
+        return None
+
+    def alarms(self, value: "np.ndarray", reference: Any, scored: Scored) -> list[str]:
+        """Figures that no honest forecast reaches, each in words; see ``scores.suspicion``.
 
         Args:
-          values: by metric.
-          spread: their 95 % intervals; infinite where the days are too few.
+          value: [S, ...], at the first horizon.
+          reference: what ``reference`` returned for these samples.
+          scored: the samples.
         """
-        del values, spread
+        del value, reference, scored
         return []
 
     def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:

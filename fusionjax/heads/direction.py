@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
 _RETURN_DIGITS = 6
-# Scores above these count as leakage until explained (docs/evaluation.md).
-_LEAKY_ACCURACY, _LEAKY_IC, _LEAKY_SESSIONS = 0.65, 0.10, 5
+# What exceeds these at five sessions or fewer counts as leakage until explained
+# (docs/evaluation.md): accuracy above the better constant call.
+_LEAKY_GAIN = 0.12
 _LABEL_DAYS = 20  # over which the share of rising labels is a reference
 _CALLS = (
     "always up",
@@ -268,18 +269,26 @@ class Direction(Head):
         low, high = of_days.interval()
         return [f"{text} [{low:+.3f}, {high:+.3f}], p {of_days.p_value:.2f}"]
 
-    def alarms(self, values: dict[str, float], spread: dict[str, tuple[float, float]]) -> list[str]:
-        lines, horizon = [], self.horizons[0]
-        accuracy, ic = values["accuracy"], values["IC"]
-        if horizon == 1 and accuracy > _LEAKY_ACCURACY:
-            lines.append(
-                f"accuracy {accuracy:.1%}, above {_LEAKY_ACCURACY:.0%}, on daily direction"
-            )
-        low, high = spread["IC"]
-        # Few samples reach such a value by chance.
-        if horizon <= _LEAKY_SESSIONS and abs(ic) > _LEAKY_IC and not low <= 0 <= high:
-            lines.append(f"IC {ic:+.3f}, beyond ±{_LEAKY_IC:.2f}, at {horizon} session(s)")
-        return lines
+    def alarms(self, value: "np.ndarray", reference: Any, scored: Scored) -> list[str]:
+        """Accuracy against the better constant call, and the correlation with what followed."""
+        import numpy as np
+
+        from fusionjax.data.samples import growth
+        from fusionjax.scores import suspicion
+
+        s, horizon, k, lines = scored, self.horizons[0], scored.known, []
+        share = float(s.label[k].mean())
+        base, bound = max(share, 1 - share), suspicion.widened(_LEAKY_GAIN, horizon)
+        right = (value[k] > 0.5) == (s.label[k] == 1)
+        accuracy = suspicion.hits(right, base, s.day[k], horizon, bound)
+        if accuracy is not None:
+            lines.append(f"accuracy {accuracy:.1%}, more than {bound:.0%} above {base:.1%}")
+        ahead, matured = growth(s.market, s.row, horizon, s.target_day.max())
+        bound = suspicion.widened(suspicion.IC, horizon)
+        ic = suspicion.correlation(
+            value[matured], np.log(ahead[matured]), s.day[matured], horizon, bound
+        )
+        return lines + ([] if ic is None else [f"IC {ic:+.3f}, beyond ±{bound:.2f}"])
 
     def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:
         from fusionjax.scores.portfolio import COST

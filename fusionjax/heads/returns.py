@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fusionjax.data.store import Market
     from fusionjax.scores.intervals import ByDay, Score
 
+_LEAKY_GAIN = 0.15  # of the pinball loss of the reference; docs/evaluation.md
+
 
 @HEADS.register("returns")
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,31 @@ class Returns(Head):
             "historical quantiles, scaled by volatility": current_scale[:, None]
             * np.quantile(labels / scale, self.quantiles),
         }
+
+    def reference(self, train: Scored, scored: Scored) -> "np.ndarray":
+        """The quantiles of training returns in units of the month's volatility."""
+        last = scored.target_day.max()
+        return self.rules(train, last, scored.row)["historical quantiles, scaled by volatility"]
+
+    def alarms(self, value: "np.ndarray", reference: Any, scored: Scored) -> list[str]:
+        """The gain in pinball loss, and the correlation of the middle quantile."""
+        import numpy as np
+
+        from fusionjax.scores import suspicion
+
+        k, horizon, lines = scored.known, self.horizons[0], []
+        y, day, tau = scored.label[k].astype(float), scored.day[k], np.array(self.quantiles)
+        error = (y[:, None] - v[k] for v in (value, reference))
+        ours, theirs = (np.maximum(tau * e, (tau - 1) * e).mean(1) for e in error)
+        gain = suspicion.gain(ours, theirs, day, horizon, _LEAKY_GAIN)
+        if gain is not None:
+            lines.append(
+                f"pinball {ours.mean():.5f}, {gain:.0%} below past quantiles scaled by volatility "
+                f"({theirs.mean():.5f}); honest forecasts gain less than {_LEAKY_GAIN:.0%}"
+            )
+        bound = suspicion.widened(suspicion.IC, horizon)
+        ic = suspicion.correlation(value[k][:, len(tau) // 2], y, day, horizon, bound)
+        return lines + ([] if ic is None else [f"IC {ic:+.3f}, beyond ±{bound:.2f}"])
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The outermost quantiles by adaptive conformal inference, the others clipped to them.

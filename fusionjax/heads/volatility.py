@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from fusionjax.scores.intervals import ByDay, Score
 
 _YEAR = 250  # returns that a GARCH needs
+_SPANS = (1, 5, 20, 60)  # sessions of the reference's volatilities
+# Of the squared error of the reference, at one session and at more: who knew the true volatility
+# would gain up to .2 and, as a longer label is less noisy, .4 (docs/evaluation.md).
+_LEAKY_GAIN, _LEAKY_GAIN_LONG = 0.25, 0.5
 
 
 @HEADS.register("volatility")
@@ -112,6 +116,41 @@ class Volatility(Head):
             "historical: last 20 sessions": historical,
             "GARCH(1, 1)": garch,
         }
+
+    def reference(self, train: Scored, scored: Scored) -> "np.ndarray":
+        """A regression on volatility over a day, week, month and quarter (Corsi, 2009), and last
+        month's with the mean error of training: float [S, 2]."""
+        import numpy as np
+
+        from fusionjax.data.samples import realised_log_volatility
+
+        def past(s: Scored, rows: "np.ndarray") -> "np.ndarray":
+            spans = [realised_log_volatility(s.market, rows, -n) for n in _SPANS]
+            return np.stack([np.ones(len(rows)), *spans], 1)
+
+        x, y = past(train, train.row[train.known]), train.label[train.known].astype(float)
+        # Towards last month's, where there is little to learn from.
+        prior = np.array([0.0, 0, 0, 1, 0])
+        pull = np.diag([1e-3, 1, 1, 1, 1])
+        weight = np.linalg.solve(x.T @ x + pull, x.T @ y + pull @ prior)
+        later = past(scored, scored.row)
+        month = later[:, 3] + (y - x[:, 3]).mean()
+        return np.stack([later @ weight, month], 1)
+
+    def alarms(self, value: "np.ndarray", reference: Any, scored: Scored) -> list[str]:
+        from fusionjax.scores import suspicion
+
+        k, y = scored.known, scored.label[scored.known].astype(float)
+        ours, both = (value[k] - y) ** 2, (reference[k] - y[:, None]) ** 2
+        theirs = both[:, both.mean(0).argmin()]  # a regression may be of another regime
+        bound = _LEAKY_GAIN if self.horizons[0] == 1 else _LEAKY_GAIN_LONG
+        gain = suspicion.gain(ours, theirs, scored.day[k], self.horizons[0], bound)
+        if gain is None:
+            return []
+        return [
+            f"MSE {ours.mean():.3f}, {gain:.0%} below what past volatility says "
+            f"({theirs.mean():.3f}); honest forecasts gain less than {bound:.0%}"
+        ]
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored

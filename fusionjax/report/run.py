@@ -95,16 +95,15 @@ def write(
         sections.insert(5, Section("Modalities", "How the loss rises when a modality's content is "
                         "changed under the run, and what training with it gains over placebos: the "
                         "same modality shuffled across samples.", _ablation(ablated)))  # fmt: skip
-    alarms = [line for line in scores.headline if line.startswith(("LEAK ALARM", "IN SAMPLE"))]
+    alarms = [line for line in scores.headline if line.startswith("IN SAMPLE")]
     alarms += readings.read_again(before)  # as it is now, not when these scores were made
-    if alarms:
-        text = Markup("").join(Markup("<p class=alarm>{}</p>").format(a) for a in alarms)
-        sections[0].parts.insert(0, text)
+    suspect = "SUSPECT, " if scores.suspect and not scores.answer else ""
     return page.write(
         folder / f"report_{split}.html",
         "page.html.j2",
-        title=f"{config.name}: {split}",
+        title=f"{suspect}{config.name}: {split}",
         lead=". ".join([*_facts(scores, alarms), *_verdicts(scores)]) + ".",
+        alarms=[*scores.marks, *alarms],
         library=charts.library(),
         sections=sections,
     )

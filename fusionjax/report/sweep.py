@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fusionjax.config import Config
+from fusionjax.evaluate import leaks
 from fusionjax.evaluate.selection import objective_in_words
 from fusionjax.evaluate.sweep import Point, effects, table
 from fusionjax.report import charts, page
@@ -37,6 +38,10 @@ def write(config: Config, points: list[Point], folder: Path) -> Path:
         "page.html.j2",
         title=f"Sweep: {config.name}",
         lead=f"{config.sweep.method}, {len(points)} points.",
+        alarms=leaks.marks(
+            (line for _, record, _ in points for line in record.suspect),
+            config.evaluate.leak_alarm_override,
+        ),
         library=charts.library(),
         sections=sections,
     )

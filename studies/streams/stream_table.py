@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fusionjax.evaluate import scoring
+from fusionjax.data.samples import between
+from fusionjax.evaluate import leaks, scoring
 from fusionjax.evaluate.inference import mean
 from fusionjax.evaluate.losses import sample_losses
 from fusionjax.evaluate.table import Grid
@@ -99,6 +100,19 @@ def losses(stream: Stream, results: dict[str, list[StreamResult]]) -> dict[str, 
             mean([x.prediction for x in each]), samples, heads
         ).items()
     }
+
+
+def alarms(stream: Stream, results: dict[str, list[StreamResult]]) -> list[str]:
+    """The leak alarms of every rule's mean forecast."""
+    market, config, first = stream.market, stream.config, stream.info.trained_from
+    train = between(market, config, np.datetime64(first, "D"), stream.known)
+    return [
+        line
+        for rule, each in results.items()
+        for line in leaks.of_prediction(
+            rule, mean([x.prediction for x in each]), train, stream.samples, market, config
+        )
+    ]
 
 
 def _each(results: list[StreamResult]) -> str:

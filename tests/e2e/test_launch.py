@@ -429,7 +429,7 @@ def test_the_ledger_knows_what_was_run(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_hold_out_is_read_once_by_any_command(folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(folder, tmp_path / "locked")  # for good: other tests score these days
-    fast = ["--config.evaluate.bootstrap_samples=100", "--run=runs/demo"]
+    fast = ["--run=runs/demo"]
     launch(folder, "evaluate", "demo", *fast)
     fast.append("--config.evaluate.locked=('dev',)")
     refused = launch(folder, "evaluate", "demo", *fast, status=2)

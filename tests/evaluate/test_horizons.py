@@ -13,7 +13,7 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, diagnostics, evaluation, scoring, table
+from fusionjax.evaluate import baselines, diagnostics, evaluation, leaks, scoring, table
 from fusionjax.evaluate.inference import Ensemble
 
 ACL18 = {"targets__direction__up": 0.0055, "targets__direction__down": -0.005}
@@ -49,7 +49,11 @@ def test_each_head_has_a_table_at_each_horizon(market: Market) -> None:
     later = knowing(market, c, "direction 5d")
     assert later.rows[0].values["accuracy"] == 1
     assert later.horizon == 5
-    assert [line for line in scoring.leak_alarms([later], c.targets) if "at 5 session(s)" in line]
+    learned, labelled = tasks["direction"].labelled, tasks["direction 5d"].labelled
+    known = {"ours": labelled.label.astype(float)}
+    heard = leaks.of_horizon("direction", 1, known, learned, labelled)
+    assert all("direction at 5 session(s)" in line for line in heard)
+    assert heard
     scores = table.Scores("x", [], [knowing(market, c, "direction"), later])
     assert scores.metrics["direction: accuracy"] == 1
     assert scores.metrics["direction 5d: accuracy"] == 1

@@ -17,7 +17,8 @@ from fusionjax.data import samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, features, scoring, selection
+from fusionjax.evaluate import baselines, features, leaks, scoring, selection
+from fusionjax.heads.base import Scored
 from fusionjax.train.run import open_market
 
 PERIOD = np.datetime64("2014-09-01"), np.datetime64("2015-07-31")
@@ -71,8 +72,8 @@ def market_with_canaries(
     return open_market(config.data), config
 
 
-def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
-    """A logistic regression's table on dev, and its rank IC."""
+def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float, list[str]]:
+    """A logistic regression's table on dev, its rank IC, and its leak alarms."""
     stocks = np.unique(market.symbol[market.texts.bar])  # type: ignore[union-attr]
     parts = [samples.between(market, config, *PERIOD), samples.split(market, config, "dev")]
     train, dev = (s.take(np.isin(market.symbol[s.row], stocks)) for s in parts)
@@ -86,7 +87,9 @@ def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float]:
     task = scoring.tasks(dev, market, config)["direction"]
     made = scoring.table(task, {"logistic": [up]}, {}, dev, market, config)
     ic = float(spearmanr(up, dev.targets.label["returns"][:, 0]).statistic)
-    return made, ic
+    learned = Scored.of("direction", train, market, config)
+    heard = leaks.of_horizon("direction", 0, {"logistic": up}, learned, task.labelled)
+    return made, ic, heard
 
 
 @pytest.mark.shared_data
@@ -95,15 +98,15 @@ def test_a_canary_a_day_early_is_caught_and_in_time_it_says_nothing(
     acl18_root: Path, tmp_path: Path, prepared: Path
 ) -> None:
     honest, config = market_with_canaries(acl18_root, tmp_path / "honest", prepared, 0)
-    in_time, ic = scored(honest, config)
+    in_time, ic, heard = scored(honest, config)
     assert in_time.rows[0].values["accuracy"] < 0.6
     assert abs(ic) < 0.15
-    assert not scoring.leak_alarms([in_time], config.targets)
+    assert not heard
     leaky, config = market_with_canaries(acl18_root, tmp_path / "leaky", prepared, 1)
-    early, ic = scored(leaky, config)
+    early, ic, heard = scored(leaky, config)
     assert early.rows[0].values["accuracy"] > 0.95
     assert ic > 0.7
-    assert scoring.leak_alarms([early], config.targets)[0].startswith("LEAK ALARM: accuracy ")
+    assert heard[0].startswith("LEAK ALARM: logistic, direction at 1 session(s): accuracy ")
 
 
 @pytest.mark.shared_data

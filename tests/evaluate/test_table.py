@@ -3,12 +3,10 @@
 import dataclasses
 
 import numpy as np
-import pytest
 from conftest import tiny_market
 from test_baselines import config
 
 from fusionjax.data import samples
-from fusionjax.errors import InputError
 from fusionjax.evaluate import scoring, table
 from fusionjax.evaluate.scoring import TargetTable
 
@@ -97,21 +95,3 @@ def test_too_few_days_are_said_and_nothing_is_made_of_them() -> None:
 def test_scores_are_plain_data() -> None:
     t = made(60, right=0.6)
     assert dataclasses.asdict(t)["rows"][0]["values"]["accuracy"] == t.rows[0].values["accuracy"]
-
-
-def test_a_result_too_good_to_be_true_is_none_until_somebody_says_why() -> None:
-    from fusionjax.evaluate.evaluation import require_answered
-
-    c = config()
-    leaky, fair = made(100, right=0.95), made(100, right=0.5)
-    alarms = scoring.leak_alarms([leaky], c.targets)
-    assert alarms[0].startswith("LEAK ALARM: accuracy 9")
-    assert alarms[1].startswith("LEAK ALARM: IC +0.")
-    assert not scoring.leak_alarms([dataclasses.replace(fair, target="volatility")], c.targets)
-    scores = table.Scores("x", ["head", *alarms], [leaky])
-    with pytest.raises(InputError, match="No result was written; once you know why it is true"):
-        require_answered(scores, c.evaluate)
-    require_answered(
-        scores, c.override({"evaluate.leak_alarm_override": "a toy whose answer is known"}).evaluate
-    )
-    require_answered(table.Scores("x", ["head"], [fair]), c.evaluate)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.audit import bars, items, labels
+from fusionjax.data.audit import bars, fitted, items, labels, lead, universe
 from fusionjax.data.audit.finding import STOP, WATCH, Finding
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -61,7 +61,7 @@ class Audit:
 
 
 def audit(market: Market, config: Config) -> Audit:
-    """Checks bars, texts, media and labels of a prepared set, and what was left out of it.
+    """Checks bars, texts, media, labels and leaks of a prepared set, and what was left out of it.
 
     Args:
       market: the set.
@@ -72,6 +72,9 @@ def audit(market: Market, config: Config) -> Audit:
         *bars.findings(market, config, tables),
         *items.findings(market, config, tables),
         *labels.findings(market, config, tables),
+        *lead.findings(market, config, tables),
+        *universe.findings(market, config),
+        *fitted.findings(market, config),
     ]
     subject = f"{config.data.source} {market.fingerprint[:12]}"
     return Audit(subject, findings, tables, config.data.accepted_findings)
