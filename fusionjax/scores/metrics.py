@@ -29,7 +29,7 @@ _UNFORESEEN = ("accuracy", "balanced accuracy", "MCC", "AUC", "IC", "RankIC", "I
 _TRADED = ("annual return", "Sharpe")
 # Not smooth in the days, too skewed, or as persistent as volatility itself: no interval holds.
 _WITHOUT_INTERVAL = (
-    *("ECE", "PIT distance", "max drawdown", "turnover"),
+    *("ECE", "PIT distance", "max drawdown", "turnover", "beta", "size exposure"),
     *("MSE", "MAE", "pinball", "CRPS", "coverage"),
 )
 
