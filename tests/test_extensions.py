@@ -26,7 +26,7 @@ from fusionjax.data.samples import growth, unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows, dummy_batch
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines, evaluation
+from fusionjax.evaluate import evaluation, learners
 from fusionjax.evaluate.forecast import forecast, row_at
 from fusionjax.evaluate.inference import Ensemble, predict, read_info
 from fusionjax.heads.base import Head, Scored, Scorer, rounded
@@ -311,7 +311,7 @@ def test_it_is_trained_scored_updated_and_shown(
     assert '"loss_span"' in logged
 
     for grid in ("_PENALTIES", "_TREES"):  # one setting each: baselines are not what is asked here
-        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
+        monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
     made = evaluation.evaluate({str(run): ensemble}, market, c, tmp_path / "ledger")
     odd = evaluation.publish(made, c, run)
     windows = Windows(market, c, read_info(run).scaler)
@@ -356,7 +356,7 @@ def test_a_run_may_have_one_head(
     )
     assert "return_quantiles" not in said
     for grid in ("_PENALTIES", "_TREES"):
-        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
+        monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
     made = evaluation.evaluate({str(run): ensemble}, market, c, [])
     assert [t.target for t in made.scores.tables] == ["direction"]
     evaluation.publish(made, c, run, tmp_path / "ledger")

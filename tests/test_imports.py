@@ -54,8 +54,8 @@ HOME = {
     "tensorflow_datasets": "data",
     "grain": "data",
     "orbax": "train/checkpoint.py",
-    "lightgbm": "evaluate/baselines.py",
-    "sklearn": "evaluate/baselines.py",
+    "lightgbm": "evaluate/learners.py",
+    "sklearn": "evaluate/learners.py",
     "tensorboardX": "train/hooks/metrics.py",
     "clu": "train",
     "absl": "app.py",
@@ -63,7 +63,7 @@ HOME = {
     "pandas": ("data", "scores", "heads", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",
-    "arch": ("data", "heads/volatility.py"),
+    "arch": ("data", "heads/volatility_baselines.py"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}

@@ -266,6 +266,12 @@ class EvaluateConfig:
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
+    portfolio_share: float = key(
+        0.1, "of a day's stocks bought, and as many sold short, by forecast", above=0, most=0.5
+    )
+    borrow_rate: float = key(
+        0.0025, "cost of borrowing the stocks sold short, a year", least=0
+    )  # the mean of US stocks in D'Avolio (2002)
     locked: tuple[str, ...] = key((), "splits whose days are hold-outs: read once")
     read_again: bool = key(
         False, "reads a locked hold-out once more, as --force does; recorded, and shown ever after"

@@ -1,9 +1,9 @@
-"""Fitted baselines: linear models and boosted trees, tuned on the same folds as the model.
+"""Fits baselines, tuned on the same folds as the model, on all cores; what they learn is kept."""
 
-Their libraries are imported where a baseline is fitted: training and forecasting do without.
-"""
-
+import dataclasses
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,29 @@ from jaxtyping import Float, Int64
 
 from fusionjax.data.samples import Samples
 from fusionjax.data.windows import Windows
+from fusionjax.evaluate.baseline_cache import Cache, digest
 from fusionjax.evaluate.features import pooled_features
-from fusionjax.heads.base import Head
+from fusionjax.evaluate.learners import learners
+from fusionjax.heads.base import Head, Scored
+from fusionjax.heads.baseline import Baseline, Learned
+from fusionjax.train.telemetry import progress_bar
 
 FoldSamples = tuple[Samples, Samples]
-# Each has as many candidates as the model's own grid.
-_PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
-_TREES = tuple(
-    {"num_leaves": leaves, "n_estimators": rounds, "learning_rate": rate}
-    for leaves in (4, 15)
-    for rounds in (50, 200)
-    for rate in (0.02, 0.1)
-)
+Task = tuple[str, int]  # a head's name, and the number of one of its horizons
+_PROBES = 64  # training rows whose features tell, in a key, which inputs a learner has
 
 
 class Baselines:
-    """Fitted baselines for one training set: features are pooled once and shared by all of them."""
+    """Baselines of one training set, which forecast the same rows for all heads.
+
+    Args:
+      windows: of the data, scaled as the model's.
+      train: the training samples.
+      folds: of them.
+      rows: to forecast.
+      last: the last day that may be looked at.
+      cache: folder for what is learned; None keeps nothing.
+    """
 
     def __init__(
         self,
@@ -34,105 +41,129 @@ class Baselines:
         train: Samples,
         folds: list[FoldSamples],
         rows: Int64[np.ndarray, "S"],
+        last: np.datetime64,
+        cache: Path | None = None,
     ) -> None:
-        self._train, self._folds, self._rows = train, folds, rows
-        self._all = np.union1d(train.row, rows)
-        self._features = pooled_features(windows, self._all)
+        self._windows, self._train, self._folds = windows, train, folds
+        self._rows, self._last = rows, last
+        self._cache = None if cache is None else Cache(cache)
+        self._pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # rows, and their features
 
-    def fitted(self, name: str, head: Head, at: int = 0) -> dict[str, Float[np.ndarray, "S"]]:
-        """A head's values at ``rows`` and its horizon number ``at``, by the name of each baseline
-        of ``head.learner``."""
+    def fitted(
+        self, name: str, head: Head, at: int = 0
+    ) -> dict[str, Float[np.ndarray, "S *value"]]:
+        """Values at the rows by the name of each fitted baseline, of a head of one horizon: the
+        horizon number ``at`` of the config's head ``name``."""
+        task = name, at
+        baselines = (*head.baselines(), *learners(head, self._features))
+        kept = {b.name: self._kept(task, b) for b in baselines}
+        learned = {known: x for known, x in kept.items() if x is not None}
+        learned |= self._fit_all(task, [b for b in baselines if b.name not in learned])
+        market = self._windows.market
+        return {b.name: b.forecast(learned[b.name], market, self._rows) for b in baselines}
 
-        def labels(s: Samples) -> tuple[np.ndarray, np.ndarray]:
-            return s.targets.mask[name][:, at], s.targets.label[name][:, at]
+    def _kept(self, task: Task, baseline: Baseline) -> Learned | None:
+        return None if self._cache is None else self._cache.read(self._key(task, baseline))
 
-        if head.learner == "classes":
-            return self._classifiers(labels)
-        return self._regressions(labels) if head.learner == "numbers" else {}
+    def _fit_all(self, task: Task, missing: list[Baseline]) -> dict[str, Learned]:
+        """Fits and keeps baselines one after the other; shows which, and how long that takes."""
+        from threadpoolctl import threadpool_limits
 
-    def _classifiers(self, labels: Callable) -> dict[str, Float[np.ndarray, "S"]]:
-        """Probability of class 1, tuned by log loss on the folds."""
-        import lightgbm
-        from sklearn.linear_model import LogisticRegression
+        learned: dict[str, Learned] = {}
+        if not missing:
+            return learned
+        # One thread of linear algebra a fit: sums then do not depend on how many cores there are.
+        with progress_bar() as bar, threadpool_limits(1):
+            total = sum(1 + self._fold_fits(b) for b in missing)
+            shown = bar.add_task(f"baselines of {self._title(task)}", total=total, note="")
+            for baseline in missing:
+                bar.update(shown, note=baseline.name)
+                learned[baseline.name] = self._fit(task, baseline, lambda: bar.advance(shown))
+                if self._cache is not None:
+                    self._cache.write(self._key(task, baseline), learned[baseline.name])
+        return learned
 
-        def logistic(penalty: float) -> Any:
-            return _linear(LogisticRegression(C=1e-3 / penalty, solver="newton-cholesky"))
+    def _title(self, task: Task) -> str:
+        name, at = task
+        return f"{name} {self._windows.config.targets[name].horizons[at]}d"
 
-        def trees(settings: dict) -> Any:
-            return lightgbm.LGBMClassifier(**settings, random_state=0, verbose=-1, n_jobs=1)
+    def _fold_fits(self, baseline: Baseline) -> int:
+        """How many calls of ``fit_group`` choose the setting."""
+        return len(baseline.groups) * len(self._folds) if len(baseline.settings) > 1 else 0
 
-        def up(model: Any, x: np.ndarray) -> np.ndarray:
-            return model.predict_proba(x)[:, 1]
+    def _fit(self, task: Task, baseline: Baseline, advance: Callable[[], None]) -> Learned:
+        """Fits each setting on each fold, and the best one on all samples."""
+        setting = baseline.settings[0]
+        if len(baseline.settings) > 1:
+            losses = dict.fromkeys(baseline.settings, 0.0)
+            for group, of_fold in self._on_folds(task, baseline):
+                advance()
+                for candidate, loss in zip(group, of_fold, strict=True):
+                    losses[candidate] += loss
+            setting = min(baseline.settings, key=lambda s: losses[s])
+        learned = baseline.fit(self._scored(task, self._train), self._last, setting)
+        advance()
+        return learned
 
-        def loss(p: np.ndarray, y: np.ndarray) -> float:
-            return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)).mean())
+    def _on_folds(self, task: Task, baseline: Baseline) -> Any:
+        """Each group of settings with its losses on a fold, in a fixed order, from all cores."""
+        from joblib import Parallel, delayed
 
-        return {
-            "logistic regression": self._tuned(logistic, _PENALTIES, labels, up, loss),
-            "LightGBM": self._tuned(trees, _TREES, labels, up, loss),
-        }
+        market = self._windows.market
+        pairs = [tuple(self._scored(task, s) for s in fold) for fold in self._folds]
 
-    def _regressions(self, labels: Callable) -> dict[str, Float[np.ndarray, "S"]]:
-        """The label itself, tuned by squared error on the folds."""
-        import lightgbm
-        from sklearn.linear_model import Ridge
-
-        def ridge(penalty: float) -> Any:
-            return _linear(Ridge(alpha=1e3 * penalty))
-
-        def trees(settings: dict) -> Any:
-            return lightgbm.LGBMRegressor(**settings, random_state=0, verbose=-1, n_jobs=1)
-
-        def forecast(model: Any, x: np.ndarray) -> np.ndarray:
-            return model.predict(x)
-
-        def loss(p: np.ndarray, y: np.ndarray) -> float:
-            return float(np.mean((p - y) ** 2))
-
-        return {
-            "ridge": self._tuned(ridge, _PENALTIES, labels, forecast, loss),
-            "LightGBM": self._tuned(trees, _TREES, labels, forecast, loss),
-        }
-
-    def _tuned(
-        self,
-        make: Callable,
-        grid: tuple,
-        labels: Callable,
-        forecast: Callable,
-        loss: Callable,
-    ) -> np.ndarray:
-        """Fits each setting on each fold, refits the best on all samples, forecasts ``rows``."""
-
-        def features(rows: np.ndarray) -> np.ndarray:
-            position = np.searchsorted(self._all, rows)
-            assert (self._all[position] == rows).all(), "a fold outside the training set"
-            return self._features[position]
-
-        def xy(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-            known, y = labels(samples)
-            return features(samples.row[known]), y[known]
-
-        fold_data = [(xy(before), xy(after)) for before, after in self._folds]
-
-        def score(setting: Any) -> float:
-            return float(
-                np.mean(
-                    [
-                        loss(forecast(make(setting).fit(*before), after[0]), after[1])
-                        for before, after in fold_data
-                    ]
-                )
+        def losses(group: tuple, before: Scored, after: Scored) -> tuple[tuple, list[float]]:
+            last = before.target_day.max()
+            k = after.known
+            each = (
+                baseline.forecast(learned, market, after.row[k])
+                for learned in baseline.fit_group(before, last, group)
             )
+            return group, [float(baseline.loss(x, after.label[k]).mean()) for x in each]
 
-        model = make(min(grid, key=score)).fit(*xy(self._train))
-        return forecast(model, features(self._rows))
+        if _reads_inputs(baseline):
+            self._features(self._train.row)  # once, not in every thread
+        jobs = (delayed(losses)(group, *pair) for group in baseline.groups for pair in pairs)
+        # Threads share the features; LightGBM and LAPACK run without the interpreter's lock.
+        return Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+
+    def _scored(self, task: Task, samples: Samples) -> Scored:
+        return Scored.of(task[0], samples, self._windows.market, self._windows.config, task[1])
+
+    def _features(self, rows: Int64[np.ndarray, "K"]) -> Float[np.ndarray, "K F"]:
+        """Pooled features of rows, which are computed once for training and once for forecasts."""
+        for at, features in self._pooled.values():
+            position = np.minimum(np.searchsorted(at, rows), len(at) - 1)
+            if (at[position] == rows).all():
+                return features[position]
+        of = "rows" if np.isin(rows, self._rows).all() else "train"
+        at = np.unique(self._rows if of == "rows" else self._train.row)
+        assert np.isin(rows, at).all(), "a fold outside the training set"
+        self._pooled[of] = at, pooled_features(self._windows, at)
+        return self._features(rows)
+
+    def _key(self, task: Task, baseline: Baseline) -> dict[str, Any]:
+        """All that decides what a baseline learns; of a learner's inputs, some rows' features."""
+        train = self._scored(task, self._train)
+        fields = {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
+        fields.pop("features", None)
+        return {
+            "data": self._windows.market.fingerprint,
+            "last": str(self._last),
+            "labels": digest(train.row, train.known, train.label),
+            "folds": [digest(a.row, b.row) for a, b in self._folds],
+            "baseline": f"{type(baseline).__name__} {fields}",
+            "inputs": self._inputs if _reads_inputs(baseline) else "",
+        }
+
+    @functools.cached_property
+    def _inputs(self) -> str:
+        """The modalities, how they are scaled, and what some training rows then look like."""
+        w, rows = self._windows, np.unique(self._train.row)
+        probes = rows[np.linspace(0, len(rows) - 1, _PROBES).astype(int)]
+        features = digest(pooled_features(w, np.unique(probes)))
+        return f"{w.config.modalities} {w.scaler} {features}"
 
 
-def _linear(model: Any) -> Any:
-    """The linear model after imputing column means (trees take NaN) and standardising."""
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
+def _reads_inputs(baseline: Baseline) -> bool:
+    return hasattr(baseline, "features")

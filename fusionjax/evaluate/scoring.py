@@ -6,6 +6,7 @@ One table for each head and horizon, and a second one where a published protocol
 import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -150,7 +151,14 @@ def score_runs(
     main_name, main = next(iter(runs.items()))
     period = tuple(np.datetime64(d, "D") for d in (main.info.trained_from, main.info.trained_until))
     train = between(market, config, *period)
-    learners = baselines.Baselines(main.windows, train, folds(market, config, *period), scored.row)
+    learners = baselines.Baselines(
+        main.windows,
+        train,
+        folds(market, config, *period),
+        scored.row,
+        period[1],
+        Path(config.data.prepared) / "baselines",
+    )
     baseline_forecasts: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     tables = []
     for task in all_tasks:

@@ -21,7 +21,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.samples import Samples
     from fusionjax.data.store import Market
+    from fusionjax.heads.baseline import Baseline
     from fusionjax.scores.intervals import ByDay, Score
 
 SMOOTH = 20  # days, of rolling curves
@@ -286,6 +287,11 @@ class Head(abc.ABC):
         del train, last, rows
         return {}
 
+    def baselines(self) -> "tuple[Baseline, ...]":
+        """Baselines that are fitted to labels, at the first horizon; evaluate/baselines.py adds
+        those of ``learner``, which are fitted to inputs."""
+        return ()
+
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray | None":
         """The values (float64), each calibrated by labels that matured before it; None if the head
         has no calibration."""
@@ -353,9 +359,11 @@ class Head(abc.ABC):
         del rows, by_day
         return []
 
-    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+    def curves(
+        self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig
+    ) -> list[Curves]:
         """What the run's page draws of stored forecasts, which are in the order of their days."""
-        del rows, market
+        del rows, market, settings
         return []
 
     def calls(self, rows: "pd.DataFrame") -> Calls | None:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.heads import direction_curves
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.baseline import Baseline
     from fusionjax.scores.intervals import ByDay, Score
-    from fusionjax.scores.portfolio import Book
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
 _RETURN_DIGITS = 6
@@ -128,9 +128,12 @@ class Direction(Head):
         import numpy as np
 
         from fusionjax.data.samples import growth
-        from fusionjax.scores import metrics, portfolio
+        from fusionjax.heads.trading import Trading
+        from fusionjax.scores import metrics
 
         s, day, days = scored, scored.day, len(scored.days)
+        trading = Trading(s.market, s.row, s.target_day, self.horizons[0])
+        traded = s.config.evaluate.portfolio_share, s.config.evaluate.borrow_rate
         ahead, matured = growth(s.market, s.row, self.horizons[0], s.target_day.max())
 
         def scores(up: "np.ndarray", keep: "np.ndarray", soft: bool) -> "dict[str, Score]":
@@ -140,7 +143,7 @@ class Direction(Head):
             return {
                 **score(s.label[k], p[k], day[k], days),
                 **metrics.ranking(up[m], np.log(ahead[m]), day[m], days),
-                **portfolio.metrics(self.book(up, s.row, s.target_day, s.market, keep)),
+                **trading.metrics(up, keep, *traded),
             }
 
         return scores
@@ -158,27 +161,6 @@ class Direction(Head):
         up = (np.round(ratio - 1, _RETURN_DIGITS) > 0).astype(self.dtype)
         return dataclasses.replace(s, label=up, known=known)
 
-    def book(
-        self,
-        up: "np.ndarray",
-        row: "np.ndarray",
-        target_day: "np.ndarray",
-        market: "Market",
-        keep: "np.ndarray | None" = None,
-    ) -> "Book":
-        """The portfolio traded by the probabilities ``up`` on the days of these samples."""
-        import numpy as np
-
-        from fusionjax.scores import portfolio
-
-        days, day = np.unique(target_day, return_inverse=True)
-        next_return = market.adj_close[row + 1] / market.adj_close[row] - 1
-        at = np.arange(len(row)) if keep is None else np.flatnonzero(keep)
-        symbol = market.symbol[row].astype(int)
-        return portfolio.book(
-            up[at], next_return[at], symbol[at], day[at], len(days), self.horizons[0]
-        )
-
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
@@ -194,6 +176,12 @@ class Direction(Head):
             "majority": np.full(len(rows), share),
             **{name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)},
         }
+
+    def baselines(self) -> "tuple[Baseline, ...]":
+        """The share of rising labels by the weekday."""
+        from fusionjax.heads.historical_baselines import WeekdayShare
+
+        return (WeekdayShare(),)
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The probability of up after prequential temperature scaling."""
@@ -246,7 +234,7 @@ class Direction(Head):
         }
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
-        """The mean daily information coefficient with its interval; empty if no day has one."""
+        """The mean daily information coefficient with its interval, if a day has one."""
         import numpy as np
 
         from fusionjax.data.samples import growth
@@ -258,16 +246,30 @@ class Direction(Head):
             value[known], np.log(ahead[known]), s.day[known], len(s.days)
         )
         daily = daily[np.isfinite(daily)]
+        unsold = self._unsold(value, scored)
         if not len(daily):
-            return []
+            return unsold
         mean, horizon = daily.mean(), self.horizons[0]
         of_days = intervals.Estimate.of(float(mean), daily - mean, horizon, metrics.lasting("IC"))
         text = f"Mean daily IC {mean:+.3f} over {len(daily)} days"
         if np.isnan(of_days.p_value):
             needed = intervals.least_days(horizon, metrics.lasting("IC"))
-            return [f"{text}: {intervals.NOT_ENOUGH} for an interval (about {needed} needed)"]
+            bare = f"{text}: {intervals.NOT_ENOUGH} for an interval (about {needed} needed)"
+            return [bare, *unsold]
         low, high = of_days.interval()
-        return [f"{text} [{low:+.3f}, {high:+.3f}], p {of_days.p_value:.2f}"]
+        return [f"{text} [{low:+.3f}, {high:+.3f}], p {of_days.p_value:.2f}", *unsold]
+
+    def _unsold(self, value: "np.ndarray", s: Scored) -> list[str]:
+        """Says that positions could not be sold, if any."""
+        from fusionjax.heads.trading import Trading
+
+        count = Trading(s.market, s.row, s.target_day, self.horizons[0]).calls(value).unsold
+        if not count:
+            return []
+        return [
+            f"Of the simulated portfolio {count} positions had no bar on the last day: they count "
+            "at their last close, as the data have no return of a delisting"
+        ]
 
     def alarms(self, value: "np.ndarray", reference: Any, scored: Scored) -> list[str]:
         """Accuracy against the better constant call, and the correlation with what followed."""
@@ -291,18 +293,22 @@ class Direction(Head):
         return lines + ([] if ic is None else [f"IC {ic:+.3f}, beyond ±{bound:.2f}"])
 
     def daily_return(self, value: "np.ndarray", scored: Scored) -> dict[str, float]:
+        from fusionjax.heads.trading import Trading
         from fusionjax.scores.portfolio import COST
 
         s = scored
-        net = self.book(value, s.row, s.target_day, s.market).net(COST)
+        trading = Trading(s.market, s.row, s.target_day, self.horizons[0])
+        net = trading.calls(value).net(COST, s.config.evaluate.borrow_rate)
         return dict(zip(s.days.astype(str).tolist(), net.round(8).tolist(), strict=True))
 
-    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+    def curves(
+        self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig
+    ) -> list[Curves]:
         """Capital after costs, reliability, error by share answered, and log loss over time."""
         known = rows[rows["rose"].notna()]
         rose = known["rose"].to_numpy()
         return [
-            self._capital(rows, market),
+            self._capital(rows, market, settings),
             *direction_curves.calibration(known, rose),
             direction_curves.log_loss(known, rose),
         ]
@@ -321,19 +327,20 @@ class Direction(Head):
             [f"{x:.1%} up, came {g:+.2%}" for x, g in zip(p, rows["growth"], strict=True)],
         )
 
-    def _capital(self, rows: "pd.DataFrame", market: "Market") -> Curves:
-        import numpy as np
-
+    def _capital(self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig) -> Curves:
+        from fusionjax.heads.trading import TOP_BOTTOM, Trading
         from fusionjax.scores.portfolio import COST, COSTS, equity
 
-        days = rows["target_day"].to_numpy()
-        traded, always_up = (
-            self.book(up, rows["row"].to_numpy(), days, market)
-            for up in (rows["up"].to_numpy(float), np.ones(len(rows)))
-        )
-        when = dates(np.unique(days))
-        lines: dict[str, Any] = {f"{c} bps": (when, equity(traded.net(c))) for c in COSTS}
-        lines[f"always up, {COST} bps"] = (when, equity(always_up.net(COST)))
+        days, borrow = rows["target_day"].to_numpy(), settings.borrow_rate
+        up = rows["up"].to_numpy(float)
+        trading = Trading(market, rows["row"].to_numpy(), days, self.horizons[0])
+        books = {f"all calls, {c} bps": (trading.calls(up), c) for c in COSTS}
+        books[f"all stocks alike, {COST} bps"] = trading.market(), COST
+        if trading.ranked:
+            both, _ = trading.top_bottom(up, settings.portfolio_share)
+            books[f"{TOP_BOTTOM}, {COST} bps"] = both, COST
+        when = dates(trading.days)
+        lines = {k: (when, equity(book.net(cost, borrow))) for k, (book, cost) in books.items()}
         return Curves("Capital", "", lines, y="capital, from 1")
 
     def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.heads.base import SMOOTH, Curves, Head, Scored, Scorer, dates, rounded
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.baseline import Baseline
     from fusionjax.scores.intervals import ByDay, Score
 
 _LEAKY_GAIN = 0.15  # of the pinball loss of the reference; docs/evaluation.md
@@ -140,6 +141,12 @@ class Returns(Head):
         ic = suspicion.correlation(value[k][:, len(tau) // 2], y, day, horizon, bound)
         return lines + ([] if ic is None else [f"IC {ic:+.3f}, beyond ±{bound:.2f}"])
 
+    def baselines(self) -> "tuple[Baseline, ...]":
+        """Quantiles of returns by the weekday's or the EWMA's volatility."""
+        from fusionjax.heads.historical_baselines import EWMAQuantiles, WeekdayQuantiles
+
+        return WeekdayQuantiles(levels=self.quantiles), EWMAQuantiles(levels=self.quantiles)
+
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The outermost quantiles by adaptive conformal inference, the others clipped to them.
 
@@ -197,7 +204,9 @@ class Returns(Head):
             },
         }
 
-    def curves(self, rows: "pd.DataFrame", market: "Market") -> list[Curves]:
+    def curves(
+        self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig
+    ) -> list[Curves]:
         """Share of returns inside their calibrated interval, over time."""
         import numpy as np
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.baseline import Baseline
     from fusionjax.scores.intervals import ByDay, Score
 
-_YEAR = 250  # returns that a GARCH needs
 _SPANS = (1, 5, 20, 60)  # sessions of the reference's volatilities
 # Of the squared error of the reference, at one session and at more: who knew the true volatility
 # would gain up to .2 and, as a longer label is less noisy, .4 (docs/evaluation.md).
@@ -84,37 +84,13 @@ class Volatility(Head):
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """Volatility of the last h or 20 sessions, and GARCH(1, 1) (Bollerslev, 1986).
-
-        The GARCH is fitted to each symbol's returns up to ``last``, and filtered after it. As it
-        forecasts a mean of squares, its logs are shifted by their mean error up to ``last``. A
-        symbol with less than a year of returns gets its last 20 sessions instead.
-        """
-        import numpy as np
-        from arch import arch_model
-
+        """The volatility of the last h or 20 sessions."""
         from fusionjax.data.samples import realised_log_volatility
 
         market, h = train.market, self.horizons[0]
-        historical = realised_log_volatility(market, rows, -20)
-        garch = historical.copy()
-        for symbol in np.unique(market.symbol[rows]):
-            own, requested = np.flatnonzero(market.symbol == symbol), market.symbol[rows] == symbol
-            returns = 100 * np.diff(np.log(market.adj_close[own]))
-            known = int((market.session[own[1:]] <= last).sum())
-            if known < _YEAR:
-                continue
-            model = arch_model(returns, mean="Zero", rescale=False)
-            fitted = model.fit(last_obs=known, disp="off", show_warning=False)
-            variance = fitted.forecast(horizon=h, start=0).variance.to_numpy().mean(1)
-            log_volatility = 0.5 * np.log(np.maximum(variance, 1e-8)) - np.log(100)
-            past = np.arange(known - h)  # of the returns; their labels were known by ``last``
-            error = realised_log_volatility(market, own[past + 1], h) - log_volatility[past]
-            garch[requested] = log_volatility[rows[requested] - own[0] - 1] + error.mean()
         return {
             f"persistence: last {h} sessions": realised_log_volatility(market, rows, -h),
-            "historical: last 20 sessions": historical,
-            "GARCH(1, 1)": garch,
+            "historical: last 20 sessions": realised_log_volatility(market, rows, -20),
         }
 
     def reference(self, train: Scored, scored: Scored) -> "np.ndarray":
@@ -151,6 +127,22 @@ class Volatility(Head):
             f"MSE {ours.mean():.3f}, {gain:.0%} below what past volatility says "
             f"({theirs.mean():.3f}); honest forecasts gain less than {bound:.0%}"
         ]
+
+    def baselines(self) -> "tuple[Baseline, ...]":
+        """HAR on returns and ranges, EWMA, GARCH, and the usual level of the weekday."""
+        from fusionjax.heads.historical_baselines import WeekdayLevel
+        from fusionjax.heads.volatility_baselines import EWMA, GARCH, HAR, RISK_METRICS
+
+        return (
+            HAR("HAR"),
+            HAR("Log-HAR, Parkinson range", measures=("Parkinson",)),
+            HAR("Log-HAR, Garman-Klass range", measures=("Garman-Klass",)),
+            HAR("Log-HAR, Parkinson range and returns", measures=("Parkinson", "returns")),
+            EWMA("EWMA .94 (RiskMetrics)", (RISK_METRICS,)),
+            EWMA("EWMA, tuned"),
+            GARCH("GARCH(1, 1)", horizon=self.horizons[0]),
+            WeekdayLevel(),
+        )
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored

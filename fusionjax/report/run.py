@@ -62,7 +62,9 @@ def write(
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     before = readings.overlapping(records, _labels(rows, market), config, None)
     trainings = diagnostics.logs(folder)
-    curves = [c for head in config.targets.values() for c in head.curves(rows, market)]
+    curves = [
+        c for head in config.targets.values() for c in head.curves(rows, market, config.evaluate)
+    ]
     sections = [
         Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),

@@ -49,6 +49,8 @@ def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
         "ridge",
         "always up",
         "GARCH",
+        "EWMA",
+        "seasonal: by weekday",
         "historical quantiles, scaled",
     ):
         assert f"| {baseline}" in table
@@ -58,6 +60,12 @@ def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
     direction, returns, later, volatility = scores["tables"]
     assert [t["samples"] for t in scores["tables"]] == [502, 502, 498, 498]
     assert [t["variant"] for t in scores["tables"]] == ["", "", "5d", ""]
+    har = {
+        r["name"]: round(r["values"]["MSE"], 3) for r in volatility["rows"] if "HAR" in r["name"]
+    }
+    assert har["HAR"] == 0.295, "as measured without fusionjax"
+    assert har["Log-HAR, Parkinson range"] == 0.249
+    assert "baselines of volatility" in said, "progress"
     assert direction["rows"][1]["over_seeds"], "two seeds have a spread"
     for row in direction["rows"] + returns["rows"] + later["rows"] + volatility["rows"]:
         for name, (low, high) in row["spread"].items():
@@ -368,7 +376,7 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
         assert f'<section id="{section}">' in shown
     assert shown.count("js-plotly-plot") >= 30, "ten figures, and one for each of twenty cases"
     assert "runs/demo (2 seeds averaged)" in shown
-    assert re.search(r"Direction: by MCC better than \d of 7 baselines", shown)
+    assert re.search(r"Direction: by MCC better than \d of 8 baselines", shown)
     # On a phone nothing but tables, which scroll by themselves, is wider than the screen.
     told = "<script>setTimeout(() => {document.title = document.body.scrollWidth}, 3000)</script>"
     phone = folder / "phone.html"

@@ -16,6 +16,7 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, selection
 from fusionjax.heads.base import Scored
+from fusionjax.heads.volatility_baselines import GARCH
 
 
 def config() -> Config:
@@ -70,8 +71,11 @@ def test_learners_find_a_planted_signal(market: Market) -> None:
     c = config()
     train, dev = (samples.split(market, c, n) for n in ("train", "dev"))
     windows = Windows(market, c, SCALER)
-    fitted = baselines.Baselines(windows, train, selection.folds(market, c, *PERIOD), dev.row)
-    for name, up in fitted.fitted("direction", c.targets["direction"]).items():
+    folds = selection.folds(market, c, *PERIOD)
+    fitted = baselines.Baselines(windows, train, folds, dev.row, PERIOD[1])
+    direction = fitted.fitted("direction", c.targets["direction"])
+    for name in ("logistic regression", "LightGBM"):
+        up = direction[name]
         right = ((up > 0.5) == (dev.targets.label["direction"][:, 0] == 1)).mean()
         assert right > 0.65, f"{name} found {right:.2f}"
     assert all(
@@ -126,9 +130,10 @@ def test_return_quantiles_by_rule(market: Market) -> None:
     np.testing.assert_allclose(np.log(wide / wide[0]), volatility - volatility[0], atol=1e-9)
 
 
-def forecast_by_rules(m: Market, c: Config, last: np.datetime64, rows: np.ndarray) -> dict:
+def garch_forecast(m: Market, c: Config, last: np.datetime64, rows: np.ndarray) -> np.ndarray:
     train = Scored.of("volatility", samples.between(m, c, m.session[0], last), m, c)
-    return c.targets["volatility"].rules(train, last, rows)
+    model = GARCH("GARCH(1, 1)", horizon=1)
+    return model.forecast(model.fit(train, last, None), m, rows)
 
 
 def test_garch_is_filtered_with_what_training_taught() -> None:
@@ -136,8 +141,7 @@ def test_garch_is_filtered_with_what_training_taught() -> None:
     m = tiny_market(days=700, symbols=("AA",))
     c, last = config(), m.session[500]
     rows = np.arange(520, 600)
-    garch = "GARCH(1, 1)"
-    said = forecast_by_rules(m, c, last, rows)[garch]
+    said = garch_forecast(m, c, last, rows)
     r = 100 * np.diff(np.log(m.adj_close))
     fitted = arch_model(r[:500], mean="Zero", rescale=False).fit(disp="off", show_warning=False)
     omega, alpha, beta = fitted.params
@@ -150,5 +154,5 @@ def test_garch_is_filtered_with_what_training_taught() -> None:
     shift = (samples.realised_log_volatility(m, past, 1) - log[past]).mean()
     np.testing.assert_allclose(said, log[rows] + shift, atol=0.02)
     cut = dataclasses.replace(m, adj_close=np.where(np.arange(700) > 560, 1.0, m.adj_close))
-    again = forecast_by_rules(cut, c, last, rows)[garch]
+    again = garch_forecast(cut, c, last, rows)
     np.testing.assert_array_equal(again[rows <= 560], said[rows <= 560])

@@ -13,7 +13,7 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, diagnostics, evaluation, leaks, scoring, table
+from fusionjax.evaluate import baselines, diagnostics, evaluation, leaks, learners, scoring, table
 from fusionjax.evaluate.inference import Ensemble
 
 ACL18 = {"targets__direction__up": 0.0055, "targets__direction__down": -0.005}
@@ -125,7 +125,7 @@ def scored_run(
 ) -> list[scoring.TargetTable]:
     """The tables of a run that says something at random, beside the baselines."""
     for grid in ("_PENALTIES", "_TREES"):
-        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
+        monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
     s, prediction = forecasts(market, c, 0)
     inside = s.target_day >= samples.period(c.data, "dev")[0]
     run = object.__new__(Ensemble)
@@ -170,14 +170,15 @@ def test_a_learner_learns_the_label_of_its_horizon(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the second label is the opposite of the first, so is what a linear model says."""
-    monkeypatch.setattr(baselines, "_PENALTIES", (1e-4,))
+    monkeypatch.setattr(learners, "_PENALTIES", (1e-4,))
     c = config()
     train = samples.split(market, c, "train")
     label, mask = train.targets.label["direction"], train.targets.mask["direction"]
     label[:, 1], mask[:, 1] = 1 - label[:, 0], mask[:, 0]
     windows = Windows(market, c, Scaler.fit(market, np.datetime64("2020-07-01")))
-    fitted = baselines.Baselines(windows, train, [(train, train)], train.row)
-    monkeypatch.setattr(baselines, "_TREES", baselines._TREES[:1])
+    last = np.datetime64("2020-07-01")
+    fitted = baselines.Baselines(windows, train, [(train, train)], train.row, last)
+    monkeypatch.setattr(learners, "_TREES", learners._TREES[:1])
     first, second = (
         fitted.fitted("direction", c.targets["direction"], at)["logistic regression"]
         for at in (0, 1)

@@ -17,7 +17,7 @@ from fusionjax.data import samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, features, leaks, scoring, selection
+from fusionjax.evaluate import baselines, features, leaks, learners, scoring, selection
 from fusionjax.heads.base import Scored
 from fusionjax.train.run import open_market
 
@@ -82,7 +82,7 @@ def scored(market: Market, config: Config) -> tuple[scoring.TargetTable, float, 
         for fold in selection.folds(market, config, *PERIOD)
     ]
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
-    floors = baselines.Baselines(windows, train, folds, dev.row)
+    floors = baselines.Baselines(windows, train, folds, dev.row, PERIOD[1])
     up = floors.fitted("direction", config.targets["direction"])["logistic regression"]
     task = scoring.tasks(dev, market, config)["direction"]
     made = scoring.table(task, {"logistic": [up]}, {}, dev, market, config)
@@ -122,7 +122,9 @@ def test_what_is_learned_from_shuffled_labels_ranks_nothing(
     y = train.targets.label["returns"][:, 0]
 
     def ic(seed: int) -> float:
-        learned = baselines._linear(Ridge(100.0)).fit(x, np.random.default_rng(seed).permutation(y))
+        learned = learners.standardised(Ridge(100.0)).fit(
+            x, np.random.default_rng(seed).permutation(y)
+        )
         return float(
             spearmanr(learned.predict(later), dev.targets.label["returns"][:, 0]).statistic
         )

@@ -11,7 +11,7 @@ from conftest import price_trainer
 from fusionjax import ledger
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import answer, baselines, evaluation, leaks
+from fusionjax.evaluate import answer, evaluation, leaks, learners
 from fusionjax.evaluate.inference import Ensemble, Prediction
 from fusionjax.report import run as page
 
@@ -42,7 +42,7 @@ def test_suspect_scores_are_written_marked_and_answered(
     config, market, run, records = trainer.config, trainer.market, tmp_path / "run", tmp_path / "l"
     trainer.train(0, run / "seed_0")
     for grid in ("_PENALTIES", "_TREES"):
-        monkeypatch.setattr(baselines, grid, getattr(baselines, grid)[:1])
+        monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
     config = config.override(
         {"evaluate.market_channel": "market_ret"} if "market_ret" in market.channel_names else {}
     )

@@ -1,0 +1,150 @@
+"""Baselines that learn from a model's inputs: linear models and boosted trees.
+
+Their libraries are imported where one is fitted: training and forecasting do without. What is
+learned is coefficients and LightGBM's own text format, so forecasts need no fitted object.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from fusionjax.data.store import Market
+from fusionjax.heads.base import Head, Scored
+from fusionjax.heads.baseline import Baseline, Learned
+from fusionjax.scores import metrics
+
+# Features [S, F] of rows of the market; NaN where missing.
+Features = Callable[[Int64[np.ndarray, "S"]], Float[np.ndarray, "S F"]]
+# Each has as many candidates as the model's own grid.
+_PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
+_ROUNDS = (50, 200)
+_TREES = tuple((leaves, rate) for leaves in (4, 15) for rate in (0.02, 0.1))
+
+
+def learners(head: Head, features: Features) -> tuple[Baseline, ...]:
+    """The baselines of a head's ``learner``."""
+    if not head.learner:
+        return ()
+    common: dict[str, Any] = {"features": features, "classes": head.learner == "classes"}
+    linear = "logistic regression" if common["classes"] else "ridge"
+    trees = tuple((*tree, rounds) for tree in _TREES for rounds in _ROUNDS)
+    return Linear(linear, _PENALTIES, **common), Trees("LightGBM", trees, **common)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Learner(Baseline):
+    """A value is the probability of class 1 if labels are ``classes``, else the label itself."""
+
+    features: Features = dataclasses.field(kw_only=True)
+    classes: bool = dataclasses.field(kw_only=True)
+
+    def loss(self, value: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The log loss of classes, the squared error of numbers."""
+        if not self.classes:
+            return super().loss(value, label)
+        return metrics.direction_loss(value, label == 1)
+
+    def _xy(self, train: Scored) -> tuple[np.ndarray, np.ndarray]:
+        """Features and labels; the samples without a label are left out."""
+        return self.features(train.row[train.known]), train.label[train.known]
+
+    def _constant(self, y: np.ndarray) -> Learned | None:
+        """Labels of one class teach a share short of certainty (Laplace's rule), and no more."""
+        if not self.classes or len(np.unique(y)) > 1:
+            return None
+        return {"constant": np.array(((y == 1).sum() + 1) / (len(y) + 2))}
+
+    def forecast(self, learned: Learned, market: Market, rows: np.ndarray) -> np.ndarray:
+        if "constant" in learned:
+            return np.full(len(rows), learned["constant"])
+        x = self.features(rows)
+        # Means of columns that training never lacked, or of all: what it did not see missing.
+        x = np.where(np.isnan(x) & np.isfinite(learned["fill"]), learned["fill"], x)
+        return self._value(learned, x)
+
+    def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(_Learner):
+    """Logistic or ridge regression of standardised features; a setting is the penalty. Missing
+    features are the column's mean."""
+
+    def fit(self, train: Scored, last: np.datetime64, setting: float) -> Learned:
+        from sklearn.linear_model import LogisticRegression, Ridge
+
+        x, y = self._xy(train)
+        if constant := self._constant(y):
+            return constant
+        model: Any = (
+            LogisticRegression(C=1e-3 / setting, solver="newton-cholesky")
+            if self.classes
+            else Ridge(alpha=1e3 * setting)
+        )
+        imputer, scaler, model = (part for _, part in standardised(model).fit(x, y).steps)
+        return {
+            "fill": imputer.statistics_,
+            "mean": scaler.mean_,
+            "scale": scaler.scale_,
+            "coefficients": np.ravel(model.coef_),
+            "intercept": np.array(model.intercept_).reshape(()),
+        }
+
+    def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
+        x = (x - learned["mean"]) / learned["scale"]
+        z = x @ learned["coefficients"] + learned["intercept"]
+        return 1 / (1 + np.exp(-z)) if self.classes else z
+
+
+@dataclasses.dataclass(frozen=True)
+class Trees(_Learner):
+    """LightGBM; a setting is leaves, learning rate and rounds.
+
+    Trees take a missing feature as they met it in training; one that they never met is the
+    column's mean, as a missing value that is new would be sorted with zero.
+    """
+
+    @property
+    def groups(self) -> tuple[tuple[Any, ...], ...]:
+        """By leaves and rate: a model of few rounds is the beginning of one of many."""
+        trees = dict.fromkeys(setting[:2] for setting in self.settings)
+        return tuple(tuple(s for s in self.settings if s[:2] == t) for t in trees)
+
+    def fit(self, train: Scored, last: np.datetime64, setting: tuple[int, float, int]) -> Learned:
+        return self.fit_group(train, last, (setting,))[0]
+
+    def fit_group(
+        self, train: Scored, last: np.datetime64, group: tuple[Any, ...]
+    ) -> list[Learned]:
+        import lightgbm
+
+        x, y = self._xy(train)
+        if constant := self._constant(y):
+            return [constant] * len(group)
+        kind = lightgbm.LGBMClassifier if self.classes else lightgbm.LGBMRegressor
+        (leaves, rate, _), rounds = group[0], [s[2] for s in group]
+        settings = {"num_leaves": leaves, "learning_rate": rate, "n_estimators": max(rounds)}
+        # One thread a fit: several are fitted at once, and sums do not depend on the cores.
+        model = kind(**settings, random_state=0, verbose=-1, n_jobs=1).fit(x, y)
+        fill = np.where(np.isnan(x).any(0), np.nan, x.mean(0))
+        texts = [model.booster_.model_to_string(num_iteration=n) for n in rounds]
+        return [{"fill": fill, "model": np.frombuffer(t.encode(), np.uint8)} for t in texts]
+
+    def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=learned["model"].tobytes().decode())
+        return np.asarray(booster.predict(x))
+
+
+def standardised(model: Any) -> Any:
+    """The linear model after imputing column means and standardising."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), model)
