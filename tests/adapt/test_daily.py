@@ -153,7 +153,7 @@ def test_errors_are_watched_across_promotions(
     monkeypatch.setattr("fusionjax.adapt.promotion.judge", lambda *_: accepted)
     for day in ("2020-08-10", "2020-08-20"):
         on(day)
-        serve(parent, tmp_path, finetune__promotion_sessions=3)
+        serve(parent, tmp_path, finetune__promotion_sessions=5)
         state = json.loads((tmp_path / day / "drift.json").read_text())["monitor"]
         assert len(state["early"]["weight price"]) == int(day[-2:]), "of every session since July"
     begun = json.loads((tmp_path / "2020-08-20/begun.json").read_text())
