@@ -65,7 +65,7 @@ def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
     }
     assert har["HAR"] == 0.295, "as measured without fusionjax"
     assert har["Log-HAR, Parkinson range"] == 0.249
-    assert "baselines of volatility" in said, "progress"
+    assert "baselines of volatility 5d" in said, "progress"
     assert direction["rows"][1]["over_seeds"], "two seeds have a spread"
     for row in direction["rows"] + returns["rows"] + later["rows"] + volatility["rows"]:
         for name, (low, high) in row["spread"].items():

@@ -241,7 +241,7 @@ def test_what_decides_a_fit_is_in_its_key(
     def keys(of: baselines.Baselines) -> list[dict]:
         head = config().targets["direction"]
         each = (*head.baselines(), *learners.learners(head, of._features))
-        return [of._key("direction", b) for b in each]
+        return [of._key(("direction", 0), b) for b in each]
 
     before = keys(made(market, None))
     b = made(market, None)
@@ -271,7 +271,7 @@ def test_progress_says_what_is_fitted(market: Market, monkeypatch: pytest.Monkey
     screen = io.StringIO()
     monkeypatch.setattr(telemetry, "CONSOLE", Console(file=screen, width=120))
     made(market, None).fitted("direction", config().targets["direction"])
-    assert "baselines of direction" in screen.getvalue()
+    assert "baselines of direction 1d" in screen.getvalue()
     assert "39/39" in screen.getvalue()
 
 
