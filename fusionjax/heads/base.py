@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.samples import Samples
     from fusionjax.data.store import Market
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 SMOOTH = 20  # days, of rolling curves
@@ -285,6 +286,11 @@ class Head(abc.ABC):
         """
         del train, last, rows
         return {}
+
+    def filled(self, given: "Given") -> "Filled | None":
+        """Values from a file of forecasts; None if it has nothing for this head."""
+        del given
+        return None
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray | None":
         """The values (float64), each calibrated by labels that matured before it; None if the head

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
     from fusionjax.scores.portfolio import Book
 
@@ -195,6 +196,13 @@ class Direction(Head):
             **{name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)},
         }
 
+    def filled(self, given: "Given") -> "Filled | None":
+        """The probability given, or read off the quantiles of returns; else the side of a point."""
+        from fusionjax.heads.outside import Filled, rising
+
+        value, calls = rising(given, self.up, self.down)
+        return None if value is None else Filled(self, value, calls)
+
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The probability of up after prequential temperature scaling."""
         import numpy as np
@@ -301,6 +309,8 @@ class Direction(Head):
         """Capital after costs, reliability, error by share answered, and log loss over time."""
         known = rows[rows["rose"].notna()]
         rose = known["rose"].to_numpy()
+        if not direction_curves.are_probabilities(rows):
+            return [self._capital(rows, market)]
         return [
             self._capital(rows, market),
             *direction_curves.calibration(known, rose),
@@ -313,12 +323,15 @@ class Direction(Head):
         p, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
         up, known = p > 0.5, np.isfinite(rose)
         right = np.where(known, up == (rose > 0.5), np.nan)
+        words = [f"{x:.1%} up" for x in p]
+        if not direction_curves.are_probabilities(rows):
+            words = [self.classes[int(x)] for x in up]
         return Calls(
             up,
-            [f"{x:.1%} up" for x in p],
+            words,
             right,
             np.abs(p - 0.5),
-            [f"{x:.1%} up, came {g:+.2%}" for x, g in zip(p, rows["growth"], strict=True)],
+            [f"{w}, came {g:+.2%}" for w, g in zip(words, rows["growth"], strict=True)],
         )
 
     def _capital(self, rows: "pd.DataFrame", market: "Market") -> Curves:
@@ -359,6 +372,8 @@ class Direction(Head):
                 "repeats the majority of training. Look: label balance in the audit, the threshold "
                 "of a call"
             )
+        if not direction_curves.are_probabilities(rows):
+            return lines
         confidence = np.maximum(up, 1 - up)
         gap, low, _ = by_day.mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
         if low > 0:

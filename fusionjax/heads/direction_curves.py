@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 _BINS = 10  # of the probabilities
 
 
+def are_probabilities(rows: "pd.DataFrame") -> bool:
+    """Whether stored values are probabilities; the calls of a point forecast are none."""
+    return "up_calibrated" not in rows or bool(rows["up_calibrated"].notna().all())
+
+
 def calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
     """Reliability, and the error by share answered, of samples with known labels."""
     import numpy as np

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 _LEAKY_GAIN = 0.15  # of the pinball loss of the reference; docs/evaluation.md
@@ -139,6 +140,19 @@ class Returns(Head):
         bound = suspicion.widened(suspicion.IC, horizon)
         ic = suspicion.correlation(value[k][:, len(tau) // 2], y, day, horizon, bound)
         return lines + ([] if ic is None else [f"IC {ic:+.3f}, beyond ±{bound:.2f}"])
+
+    def filled(self, given: "Given") -> "Filled | None":
+        """At this head's levels if all are given, else at the given ones, if two or more."""
+        import numpy as np
+
+        from fusionjax.heads.outside import Filled
+
+        quantiles = given.quantiles
+        levels = self.quantiles if set(self.quantiles) <= set(quantiles) else tuple(quantiles)
+        if len(levels) < 2:
+            return None
+        value = np.stack([quantiles[level] for level in levels], 1)
+        return Filled(dataclasses.replace(self, quantiles=levels), value)
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The outermost quantiles by adaptive conformal inference, the others clipped to them.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fusionjax.data.store import Market
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 _YEAR = 250  # returns that a GARCH needs
@@ -151,6 +152,11 @@ class Volatility(Head):
             f"MSE {ours.mean():.3f}, {gain:.0%} below what past volatility says "
             f"({theirs.mean():.3f}); honest forecasts gain less than {bound:.0%}"
         ]
+
+    def filled(self, given: "Given") -> "Filled | None":
+        from fusionjax.heads.outside import Filled
+
+        return None if given.log_volatility is None else Filled(self, given.log_volatility)
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
