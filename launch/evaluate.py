@@ -1,7 +1,9 @@
-"""Scores a run and the baselines, with intervals; docs/evaluation.md says how.
+"""Scores a run, or any model's forecasts, and the baselines; docs/evaluation.md says how.
 
 python launch/evaluate.py --config=configs/acl18.py --run=runs/acl18 --split=dev
 A withheld period: --data.root=FOLDER of the same layout, --split=test.
+Forecasts of another package, with or without a run beside them (docs/peers.md):
+python launch/evaluate.py --config=configs/acl18.py --forecasts=lightgbm.csv
 """
 
 from pathlib import Path
@@ -14,6 +16,14 @@ from fusionjax.errors import InputError
 
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's")
 _ALSO = flags.DEFINE_multi_string("also", [], "Further runs to show in the table")
+_FORECASTS = flags.DEFINE_multi_string("forecasts", [], "Files of forecasts: CSV, parquet, jsonl")
+_SCALE = flags.DEFINE_string(
+    "scale", None, "What forecasts are whose columns do not say: price, close, return, ..."
+)
+_TRAINED_UNTIL = flags.DEFINE_string(
+    "trained_until", None, "Last day that the forecasts may have learned from"
+)
+_COMMON = flags.DEFINE_bool("common", False, "Score only the samples that all forecasts have")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
 _ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
 _ALONE = flags.DEFINE_bool("alone", False, "Also train each modality alone, for the table")
@@ -22,10 +32,16 @@ _FORCE = flags.DEFINE_bool("force", None, "Short for --config.evaluate.read_agai
 
 
 def main(config: Config) -> None:
-    if _RUN.value is None:
-        raise InputError("--run is missing; give the folder that launch/train.py named at its end")
+    if _RUN.value is None and not _FORECASTS.value:
+        raise InputError(
+            "--run is missing; give the folder that launch/train.py named at its end, or a file of "
+            "forecasts with --forecasts"
+        )
+    if _RUN.value is None and (_ALONE.value or _ALSO.value):
+        raise InputError("--alone and --also go with --run; further files: --forecasts again")
     from fusionjax.evaluate import answer, evaluation, leaks, table
     from fusionjax.evaluate.forecast import merged
+    from fusionjax.evaluate.forecast_files import forecaster, reader
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.train.run import open_market
     from fusionjax.train.telemetry import CONSOLE, say
@@ -36,28 +52,37 @@ def main(config: Config) -> None:
         "data.root": _ROOT.value,
     }
     config = app.with_flags(config, given)
-    run, split = Path(_RUN.value), config.evaluate.split
-    config = merged(config, read_info(run).config)
+    split = config.evaluate.split
+    runs = [] if _RUN.value is None else [Path(name) for name in (_RUN.value, *_ALSO.value)]
+    if runs:
+        config = merged(config, read_info(runs[0]).config)
     market = open_market(config.data)
-    runs = {
-        name: Ensemble(Path(name), merged(config, read_info(Path(name)).config), market)
-        for name in (_RUN.value, *_ALSO.value)
+    paths = [Path(name) for name in _FORECASTS.value]
+    told = reader.Told(_SCALE.value, _TRAINED_UNTIL.value)
+    files = [f for path in paths for f in reader.read(path, market, config.data, told)]
+    folder = runs[0] if runs else Path("runs/forecasts") / paths[0].stem
+    config = config if runs else forecaster.forecast_targets(files[0], config)
+    trained = {
+        str(name): Ensemble(name, merged(config, read_info(name).config), market) for name in runs
     }
-    alone = run / "ablation" if _ALONE.value else None
-    options, ledger = evaluation.Options(_SUBSET.value, alone), Path(app.LEDGER.value)
-    answered = answer.answer(runs, config, options, run, ledger)
+    forecasters = forecaster.beside(trained, files, market, config)
+    alone, ledger = folder / "ablation" if _ALONE.value else None, Path(app.LEDGER.value)
+    options = evaluation.Options(_SUBSET.value, alone, _COMMON.value)
+    answered = answer.answer(forecasters, config, options, folder, ledger)
     if answered is not None:
         say("\n".join(answered.marks))
-        say(f"not scored again; written to {run}/{answered.name}.md")
+        say(f"not scored again; written to {folder}/{answered.name}.md")
         return
-    evaluated = evaluation.evaluate(runs, market, config, ledger, options)
+    evaluated = evaluation.evaluate(forecasters, market, config, ledger, options)
     scores = evaluated.scores
-    anomalies = evaluation.publish(evaluated, config, run)
+    anomalies = evaluation.publish(evaluated, config, folder)
+    if not runs:
+        forecaster.describe(folder, config)
     say("\n".join([*scores.headline, *scores.marks]))
     CONSOLE.print(*table.for_screen(scores))
     say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))
-    say(f"written to {run}/{scores.name}.md")
-    say(f"next: python launch/report.py {app.config_flag()} --run={run} --split={split}")
+    say(f"written to {folder}/{scores.name}.md")
+    say(f"next: python launch/report.py {app.config_flag()} --run={folder} --split={split}")
     leaks.require_answered(scores.suspect, config.evaluate)
 
 

@@ -41,21 +41,17 @@ def main(config: Config | None) -> None:
         return
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, --live or --ledger")
-    from fusionjax.data.windows import Windows
     from fusionjax.evaluate import readings
-    from fusionjax.evaluate.forecast import merged
-    from fusionjax.evaluate.inference import read_info
+    from fusionjax.evaluate.forecast_files import forecaster
     from fusionjax.report import run as run_page
-    from fusionjax.train.run import open_market
 
     config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
     folder = Path(_RUN.value)
-    info = read_info(folder)
-    config = merged(config, info.config)
-    market = open_market(config.data)
-    windows = Windows(market, config, info.scaler)
-    split, records = config.evaluate.split, readings.records(config, Path(app.LEDGER.value))
-    say(f"written to {run_page.write(folder, split, market, config, windows, records)}")
+    windows = forecaster.described(folder, config)
+    config, split = windows.config, config.evaluate.split
+    records = readings.records(config, Path(app.LEDGER.value))
+    page = run_page.write(folder, split, windows.market, config, windows, records)
+    say(f"written to {page}")
 
 
 if __name__ == "__main__":

@@ -357,9 +357,9 @@ def test_a_run_may_have_one_head(
     assert "return_quantiles" not in said
     for grid in ("_PENALTIES", "_TREES"):
         monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
-    made = evaluation.evaluate({str(run): ensemble}, market, c, [])
+    made = evaluation.evaluate({str(run): ensemble}, market, c, tmp_path / "ledger")
     assert [t.target for t in made.scores.tables] == ["direction"]
-    evaluation.publish(made, c, run, tmp_path / "ledger")
+    evaluation.publish(made, c, run)
     text = page.write(run, "dev", market, c, Windows(market, c, read_info(run).scaler), [])
     assert '"name":"call: green right, red wrong"' in text.read_text()
     assert '"name":"interval"' not in text.read_text(), "no head has one"

@@ -1,6 +1,7 @@
 """The answer to a leak alarm: scores that are written get another mark, and nothing is computed."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -8,12 +9,16 @@ import pandas as pd
 from fusionjax import ledger
 from fusionjax.config import Config
 from fusionjax.evaluate.evaluation import Options, Outcomes, scored_key, suffix
-from fusionjax.evaluate.inference import Ensemble
+from fusionjax.evaluate.inference import Forecaster
 from fusionjax.evaluate.table import Scores
 
 
 def answer(
-    runs: dict[str, Ensemble], config: Config, options: Options, folder: Path, records: Path
+    runs: Mapping[str, Forecaster],
+    config: Config,
+    options: Options,
+    folder: Path,
+    records: Path,
 ) -> Scores | None:
     """Marks suspect scores as answered by ``evaluate.leak_alarm_override``, everywhere.
 
@@ -29,9 +34,9 @@ def answer(
     if not before.suspect or before.key != scored_key(runs, config, options):
         return None
     scores = dataclasses.replace(before, answer=reason)
-    name, first = next(iter(runs.items()))
+    first = next(iter(runs.values()))
     subject = ledger.Subject(
-        name, first.windows.market.fingerprint, first.seed_numbers, config.evaluate.split
+        first.source, first.windows.market.fingerprint, first.seed_numbers, config.evaluate.split
     )
     result = ledger.Result(scores.metrics, {}, suspect=tuple(scores.suspect))
     ledger.append(records, ledger.record("answer", config, subject, result))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -19,8 +18,8 @@ from fusionjax.config import Config, Heads
 from fusionjax.data.samples import Samples, between, period
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import ablation, diagnostics, labels, readings, scoring
-from fusionjax.evaluate.inference import Ensemble, Prediction, mean
+from fusionjax.evaluate import ablation, coverage, diagnostics, labels, readings, scoring
+from fusionjax.evaluate.inference import Ensemble, Forecaster, Prediction, mean
 from fusionjax.evaluate.readings import Question, Reading
 from fusionjax.evaluate.table import Scores
 from fusionjax.heads.base import Scored
@@ -59,10 +58,12 @@ class Options:
     Attributes:
       subset: score only the published sub-protocol.
       alone: folder for trainings of single modalities, shown as baselines; None shows none.
+      common: score only the samples that every forecaster forecasts.
     """
 
     subset: bool = False
     alone: Path | None = None
+    common: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Evaluation:
 
 
 def evaluate(
-    runs: dict[str, Ensemble],
+    runs: Mapping[str, Forecaster],
     market: Market,
     config: Config,
     ledger: Path,
@@ -94,14 +95,13 @@ def evaluate(
       options: which samples, and whether beside single modalities.
 
     Raises:
-      InputError: no sample or label to score, or a locked hold-out that was read before.
+      InputError: no sample or label to score, a sample that a file of forecasts lacks, or a locked
+        hold-out that was read before.
     """
     started, split = time.perf_counter(), config.evaluate.split
     name, first = next(iter(runs.items()))
-    info = first.info
     start, last = period(config.data, split)
-    untrained = np.datetime64(info.trained_until, "D") + 1
-    samples = between(market, config, min(start, untrained), last)
+    samples = between(market, config, min(start, first.since), last)
     inside = samples.target_day >= start
     if options.subset:
         inside &= samples.subset
@@ -117,27 +117,32 @@ def evaluate(
     question = Question(
         "evaluate",
         config,
-        Subject(name, market.fingerprint, first.seed_numbers, split),
+        Subject(first.source, market.fingerprint, first.seed_numbers, split),
         labels.of_samples(market, scored),
         tuple(ids.values()),
-        tuple(run.info.config for run in runs.values()),
+        tuple(run.config for run in runs.values()),
         ledger,
     )
     question.require_unread()
     each = {k: run.predict_each(samples.row) for k, run in runs.items()}
+    inside, remarks = coverage.kept(each, samples, inside, market, config, options.common)
+    scored = samples.take(inside)
     forecasts = {k: [p.take(inside) for p in seeds] for k, seeds in each.items()}
-    if options.alone is not None:
+    if isinstance(first, Ensemble) and options.alone is not None:
         forecasts |= _alone(first, market, config, scored, options.alone)
     reading = question.begin()
     averaged = mean(each[name])
     by_head = calibrated(averaged, samples, market, config)
     corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
-    tables = scoring.score_runs(runs, forecasts, corrected, market, config, scored)
+    probabilities = {k: v for k, v in corrected.items() if k not in first.calls}
+    tables = scoring.score_runs(runs, forecasts, probabilities, market, config, scored)
     heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
+    corrected |= {k: np.full_like(v, np.nan) for k, v in corrected.items() if k in first.calls}
     rows = _frame(averaged.take(inside), forecasts[name], corrected, scored, market, config)
     daily = {trial: _daily(mean(forecasts[k]), heads, config.targets) for k, trial in ids.items()}
     lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
+    lines += remarks
     for k, head in config.targets.items():
         lines += head.headline(first_horizon[k], heads[k])
     lines += _unscored(tables, config.targets)
@@ -163,15 +168,13 @@ def publish(new: Evaluation, config: Config, folder: Path) -> dict[str, list[str
     return diagnostics.diagnose(folder, config, new.outcomes.name)
 
 
-def scored_key(runs: dict[str, Ensemble], config: Config, options: Options) -> str:
+def scored_key(runs: Mapping[str, Forecaster], config: Config, options: Options) -> str:
     """Tells whether two evaluations are of the same parameters, data, settings and options."""
     unanswered = config.override({"evaluate.leak_alarm_override": ""})
     digest = hashlib.sha256(unanswered.to_json().encode())
-    digest.update(f"{options.subset} {options.alone is not None}".encode())
+    digest.update(f"{options.subset} {options.alone is not None} {options.common}".encode())
     for name, run in runs.items():
-        digest.update(f"{name} {run.windows.market.fingerprint}".encode())
-        for leaf in jax.tree.leaves(run.seeds):
-            digest.update(np.asarray(leaf).tobytes())
+        digest.update(f"{name} {run.windows.market.fingerprint} {run.identity()}".encode())
     return digest.hexdigest()
 
 
@@ -183,10 +186,12 @@ def calibrated(
     def at_each_horizon(name: str) -> Iterator[np.ndarray]:
         for at in range(len(config.targets[name].horizons)):
             value = prediction.value[name][:, at].astype(float)
-            scored = Scored.of(name, samples, market, config, at)
-            corrected = config.targets[name].one(at).calibrated(value, scored)
+            given = np.isfinite(value).reshape(len(value), -1).all(1)  # a file may lack some
+            scored = Scored.of(name, samples.take(given), market, config, at)
+            corrected = config.targets[name].one(at).calibrated(value[given], scored)
             if corrected is not None:
-                yield corrected
+                value[given] = corrected
+                yield value
 
     by_head = {name: [*at_each_horizon(name)] for name in config.targets}
     return {name: np.stack(each, 1) if each else None for name, each in by_head.items()}
@@ -213,6 +218,7 @@ def _daily(forecast: Prediction, scored: dict[str, Scored], heads: Heads) -> dic
     earned = (
         head.daily_return(forecast.value[k][:, 0].astype(float), scored[k])
         for k, head in heads.items()
+        if k in forecast.value and np.isfinite(forecast.value[k][:, 0]).all()
     )
     daily: dict[str, float] = next(filter(None, earned), {})
     return daily
@@ -246,21 +252,19 @@ def _frame(
             )
             columns |= {f"{k}{head.suffix(at)}": v for k, v in of_horizon.items()}
     weights = {
-        f"weight.{m}": averaged.modality_weight[:, i] for i, m in enumerate(config.modalities)
+        f"weight.{m}": averaged.modality_weight[:, i]
+        for i, m in enumerate(config.modalities)
+        if np.isfinite(averaged.modality_weight).all()  # a file of forecasts has none
     }
     return pd.DataFrame(columns | weights)
 
 
-def _of_period(runs: dict[str, Ensemble], what: str, scored: Samples) -> list[str]:
-    """The scored period, and which runs were trained on part of it."""
+def _of_period(runs: Mapping[str, Forecaster], what: str, scored: Samples) -> list[str]:
+    """The scored period, and what each forecaster has to say of it."""
     first, last = scored.target_day.min(), scored.target_day.max()
     return [
         f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals over days",
-        *(
-            f"IN SAMPLE: {name} was trained on days up to {run.info.trained_until} that are scored"
-            for name, run in runs.items()
-            if first <= np.datetime64(run.info.trained_until, "D")
-        ),
+        *(line for name, run in runs.items() for line in run.remarks(name, scored.target_day)),
     ]
 
 

@@ -1,7 +1,9 @@
 """A trained run as a function from rows to forecasts, averaged over its seeds."""
 
+import abc
 import copy
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 
 from fusionjax.config import Config, MeshConfig
 from fusionjax.data.pipeline import evaluation_batches
@@ -18,6 +20,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
+from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
@@ -79,7 +82,46 @@ def read_info(run: Path) -> RunInfo:
         return checkpoints.info()
 
 
-class Ensemble:
+class Forecaster(abc.ABC):
+    """What is scored: a trained run, or a file of forecasts.
+
+    Attributes:
+      source: what the ledger calls it.
+      config: of its training; what it locks is locked.
+      windows: inputs of the baselines beside it.
+      seed_numbers: of its seeds; empty if it has none.
+      learned: first and last day of training, of the baselines too.
+      since: the first day whose forecasts may calibrate later ones.
+      calls: targets of which it makes calls without a probability.
+    """
+
+    source: str
+    config: Config
+    windows: Windows
+    seed_numbers: tuple[int, ...]
+    learned: tuple[np.datetime64, np.datetime64]
+    since: np.datetime64
+    calls: frozenset[str] = frozenset()
+
+    @abc.abstractmethod
+    def predict_each(self, rows: Int64[np.ndarray, "S"]) -> list[Prediction]:
+        """The forecast of every seed by itself; NaN where it has none."""
+
+    @abc.abstractmethod
+    def identity(self) -> list[str]:
+        """What tells it from all others, whatever it is called."""
+
+    @abc.abstractmethod
+    def remarks(self, name: str, scored: Shaped[np.ndarray, "S"]) -> list[str]:
+        """Lines above the tables.
+
+        Args:
+          name: in the tables.
+          scored: datetime64[D], the target days that are scored.
+        """
+
+
+class Ensemble(Forecaster):
     """All seeds of a run on the devices at hand."""
 
     def __init__(self, run: Path, config: Config, market: Market) -> None:
@@ -89,7 +131,11 @@ class Ensemble:
           InputError: no run in the folder, one of another model than ``config``, an unfinished
             seed, or seeds that differ in more than the seed.
         """
-        self.info = read_info(run)
+        self.info, self.source = read_info(run), str(run)
+        self.config = self.info.config
+        days = self.info.trained_from, self.info.trained_until
+        self.learned = np.datetime64(days[0], "D"), np.datetime64(days[1], "D")
+        self.since = self.learned[1] + 1
         self.windows = Windows(market, config, self.info.scaler)
         mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
         self._batch = _BATCH * mesh.shape["data"]
@@ -141,6 +187,16 @@ class Ensemble:
             predict(self._program, params, self.windows, rows, self._batch, hidden)
             for params in self.seeds
         ]
+
+    def identity(self) -> list[str]:
+        """The sums of all seeds' parameters."""
+        return sorted(json.dumps(fingerprint.sums(p), sort_keys=True) for p in self.seeds)
+
+    def remarks(self, name: str, scored: Shaped[np.ndarray, "S"]) -> list[str]:
+        """Whether it was trained on days that are scored."""
+        until = self.learned[1]
+        line = f"IN SAMPLE: {name} was trained on days up to {until} that are scored"
+        return [line] if scored.min() <= until else []
 
     def predict(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()

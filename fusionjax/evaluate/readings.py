@@ -18,10 +18,9 @@ from pathlib import Path
 from fusionjax import chain, ledger
 from fusionjax.config import Config
 from fusionjax.errors import InputError
-from fusionjax.evaluate.inference import Ensemble
+from fusionjax.evaluate.inference import Forecaster
 from fusionjax.evaluate.labels import Labels
 from fusionjax.ledger import Record, Result, Subject
-from fusionjax.train import fingerprint
 
 _LABELS = "labels"  # folder of the label files, beside the records
 _NOT_A_SETTING = ("name", "evaluate.", "sweep.", "mesh.", "data.root", "data.prepared", "seed")
@@ -238,10 +237,9 @@ def of_config(config: dict[str, object]) -> str:
     return _sum(json.dumps(kept, sort_keys=True))
 
 
-def of_run(run: Ensemble) -> str:
-    """What tells a trained run from others: the sums of all seeds' parameters."""
-    sums = sorted(json.dumps(fingerprint.sums(params), sort_keys=True) for params in run.seeds)
-    return _sum(*sums)
+def of_run(run: Forecaster) -> str:
+    """What tells a run, or forecasts of a file, from others."""
+    return _sum(*run.identity())
 
 
 def variant(trial: str, what: str) -> str:

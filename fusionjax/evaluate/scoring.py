@@ -5,7 +5,7 @@ One table for each head and horizon, and a second one where a published protocol
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from fusionjax.data.samples import Samples, between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, leaks
-from fusionjax.evaluate.inference import Ensemble, Prediction
+from fusionjax.evaluate.inference import Forecaster, Prediction
 from fusionjax.evaluate.selection import folds
 from fusionjax.heads.base import Head, Scored, Scorer
 from fusionjax.scores import intervals, metrics
@@ -82,6 +82,7 @@ class Task:
       head: with this horizon alone.
       labelled: the samples.
       variant: see ``TargetTable``.
+      calls: names of forecasters that give no probability.
     """
 
     target: str
@@ -89,6 +90,7 @@ class Task:
     head: Head
     labelled: Scored
     variant: str
+    calls: frozenset[str] = frozenset()
 
     @functools.cached_property
     def scores(self) -> Scorer:
@@ -121,7 +123,7 @@ def tasks(scored: Samples, market: Market, config: Config) -> dict[str, Task]:
 
 
 def score_runs(
-    runs: dict[str, Ensemble],
+    runs: Mapping[str, Forecaster],
     forecasts: dict[str, list[Prediction]],
     calibrated: dict[str, np.ndarray],
     market: Market,
@@ -149,7 +151,7 @@ def score_runs(
         if why and at == 0:
             raise InputError(why)
     main_name, main = next(iter(runs.items()))
-    period = tuple(np.datetime64(d, "D") for d in (main.info.trained_from, main.info.trained_until))
+    period = main.learned
     train = between(market, config, *period)
     learners = baselines.Baselines(
         main.windows,
@@ -165,7 +167,9 @@ def score_runs(
         target, at = task.target, task.at
         if unknown[target, at]:
             continue
-        ours = {run: [task.values(p) for p in each] for run, each in forecasts.items()}
+        given = {run: each for run, each in forecasts.items() if target in each[0].value}
+        ours = {run: [task.values(p) for p in each] for run, each in given.items()}
+        ours = {run: each for run, each in ours.items() if np.isfinite(each).any()}
         suspect: list[str] = []
         if (target, at) not in baseline_forecasts:
             fitted = learners.fitted(target, task.head, at)
@@ -179,6 +183,8 @@ def score_runs(
             # What is fitted to the inputs knows of a leak too, and often more of it.
             asked = {run: np.mean(each, axis=0) for run, each in ours.items()} | fitted
             suspect = leaks.of_horizon(target, at, asked, train_labels, task.labelled)
+        calls = frozenset(name for name, run in runs.items() if target in run.calls)
+        task = dataclasses.replace(task, calls=calls)
         baseline = baseline_forecasts[target, at]
         new = table(task, ours, baseline, scored, market, config)
         tables.append(dataclasses.replace(new, suspect=suspect))
@@ -197,12 +203,14 @@ def table(
     all_forecasts = {
         name: np.mean(each, axis=0) for name, each in runs.items()
     } | baseline_forecasts
+    main, ours_forecast = next(iter(all_forecasts.items()))
     period = Period.of(task, scored)
     compared = task.head.compared
     rows: list[ForecasterScores] = []
     every_sample = np.ones(len(scored), bool)
     for name, forecast in all_forecasts.items():
-        scores = task.scores(forecast, every_sample, name not in task.head.certain)
+        soft = name not in task.head.certain | task.calls
+        scores = task.scores(forecast, every_sample, soft)
         values = period.values(scores)
         estimates = {k: period.estimate(k, s, values[k]) for k, s in scores.items()}
         if not rows:
@@ -225,7 +233,7 @@ def table(
         compared,
         rows,
         {k: e.detectable for k, e in ours.items()},
-        list(_parts(task, next(iter(all_forecasts.values())), period, scored, market)),
+        list(_parts(task, ours_forecast, main not in task.calls, period, scored, market)),
         task.variant,
     )
 
@@ -299,6 +307,7 @@ def _single_seeds(each: list[dict[str, float]]) -> ForecasterScores:
 def _parts(
     task: Task,
     forecast: Float[np.ndarray, "S ..."],
+    soft: bool,
     whole: Period,
     scored: Samples,
     market: Market,
@@ -313,8 +322,8 @@ def _parts(
         named = [n for n in _REGIMES if n in group] if by == "market" else np.unique(group).tolist()
         for name in named if len(named) > 1 else ():
             inside = group == name
-            scores = task.scores(forecast, inside, True)
-            values = whole.values({k: scores[k] for k in task.head.shown})
+            scores = task.scores(forecast, inside, soft)
+            values = whole.values({k: scores[k] for k in task.head.shown if k in scores})
             period = Period.of(task, scored, inside)
             spread = {k: period.estimate(k, scores[k], v).interval() for k, v in values.items()}
             yield Part(by, name, int((inside & task.keep).sum()), values, spread)

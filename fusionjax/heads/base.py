@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
+from fusionjax.heads.curves import Calls, Curves
 
 if TYPE_CHECKING:
     import jax
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     from fusionjax.data.samples import Samples
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
-
-SMOOTH = 20  # days, of rolling curves
 
 # (values of all samples, bool [S]: samples to score, whether values are probabilities) -> scores.
 Scorer = Callable[[Any, Any, bool], "dict[str, Score]"]
@@ -104,44 +104,6 @@ class Scored:
         import numpy as np
 
         return np.where(self.known, self.label, np.nan).astype(float)
-
-
-@dataclasses.dataclass(frozen=True)
-class Curves:
-    """A figure of the run's page.
-
-    Attributes:
-      section: of the page that it stands in.
-      title: above it, if any.
-      lines: by name, x and y of each.
-      x: what x is.
-      y: what y is.
-    """
-
-    section: Literal["Capital", "Calibration", "Drift"]
-    title: str
-    lines: dict[str, tuple[Any, Any]]
-    x: str = ""
-    y: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Calls:
-    """What the run's page shows of single forecasts, one entry a row of the outcomes.
-
-    Attributes:
-      up: bool [S], the direction that was called.
-      label: on the mark of each.
-      right: float [S], 1 or 0; NaN where no label counts.
-      confidence: float [S], to order mistakes by.
-      outcome: forecast and outcome in words.
-    """
-
-    up: "np.ndarray"
-    label: list[str]
-    right: "np.ndarray"
-    confidence: "np.ndarray"
-    outcome: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,6 +254,11 @@ class Head(abc.ABC):
         those of ``learner``, which are fitted to inputs."""
         return ()
 
+    def filled(self, given: "Given") -> "Filled | None":
+        """Values from a file of forecasts; None if it has nothing for this head."""
+        del given
+        return None
+
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray | None":
         """The values (float64), each calibrated by labels that matured before it; None if the head
         has no calibration."""
@@ -382,13 +349,6 @@ class Head(abc.ABC):
         row; NaN if unknown."""
         del market, rows
         return {}
-
-
-def dates(days: Any) -> list[str]:
-    """Days as the x of a curve."""
-    import pandas as pd
-
-    return pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
 
 
 def rounded(values: Iterable[Any]) -> list[float]:

@@ -7,7 +7,8 @@ from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.heads import direction_curves
-from fusionjax.heads.base import Calls, Curves, Head, Scored, Scorer, dates, rounded
+from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.heads.curves import Calls, Curves, dates
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
@@ -183,6 +185,13 @@ class Direction(Head):
 
         return (WeekdayShare(),)
 
+    def filled(self, given: "Given") -> "Filled | None":
+        """The probability given, or read off the quantiles of returns; else the side of a point."""
+        from fusionjax.heads.outside import Filled, rising
+
+        value, calls = rising(given, self.up, self.down)
+        return None if value is None else Filled(self, value, calls)
+
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The probability of up after prequential temperature scaling."""
         import numpy as np
@@ -307,6 +316,8 @@ class Direction(Head):
         """Capital after costs, reliability, error by share answered, and log loss over time."""
         known = rows[rows["rose"].notna()]
         rose = known["rose"].to_numpy()
+        if not direction_curves.are_probabilities(rows):
+            return [self._capital(rows, market, settings)]
         return [
             self._capital(rows, market, settings),
             *direction_curves.calibration(known, rose),
@@ -314,18 +325,7 @@ class Direction(Head):
         ]
 
     def calls(self, rows: "pd.DataFrame") -> Calls:
-        import numpy as np
-
-        p, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
-        up, known = p > 0.5, np.isfinite(rose)
-        right = np.where(known, up == (rose > 0.5), np.nan)
-        return Calls(
-            up,
-            [f"{x:.1%} up" for x in p],
-            right,
-            np.abs(p - 0.5),
-            [f"{x:.1%} up, came {g:+.2%}" for x, g in zip(p, rows["growth"], strict=True)],
-        )
+        return direction_curves.calls(rows, self.classes)
 
     def _capital(self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig) -> Curves:
         from fusionjax.heads.trading import TOP_BOTTOM, Trading
@@ -366,6 +366,8 @@ class Direction(Head):
                 "repeats the majority of training. Look: label balance in the audit, the threshold "
                 "of a call"
             )
+        if not direction_curves.are_probabilities(rows):
+            return lines
         confidence = np.maximum(up, 1 - up)
         gap, low, _ = by_day.mean(confidence - ((up > 0.5) == (rose > 0.5)), known)
         if low > 0:

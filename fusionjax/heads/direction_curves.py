@@ -2,13 +2,36 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fusionjax.heads.base import SMOOTH, Curves, dates
+from fusionjax.heads.curves import SMOOTH, Calls, Curves, dates
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 _BINS = 10  # of the probabilities
+
+
+def are_probabilities(rows: "pd.DataFrame") -> bool:
+    """Whether stored values are probabilities; the calls of a point forecast are none."""
+    return "up_calibrated" not in rows or bool(rows["up_calibrated"].notna().all())
+
+
+def calls(rows: "pd.DataFrame", classes: tuple[str, ...]) -> Calls:
+    """Each forecast as a mark and as a case."""
+    import numpy as np
+
+    p, rose = rows["up"].to_numpy(float), rows["rose"].to_numpy(float)
+    up, known = p > 0.5, np.isfinite(rose)
+    words = [f"{x:.1%} up" for x in p]
+    if not are_probabilities(rows):
+        words = [classes[int(x)] for x in up]
+    return Calls(
+        up,
+        words,
+        np.where(known, up == (rose > 0.5), np.nan),
+        np.abs(p - 0.5),
+        [f"{w}, came {g:+.2%}" for w, g in zip(words, rows["growth"], strict=True)],
+    )
 
 
 def calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import SMOOTH, Curves, Head, Scored, Scorer, dates, rounded
+from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.heads.curves import SMOOTH, Curves, dates
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 _LEAKY_GAIN = 0.15  # of the pinball loss of the reference; docs/evaluation.md
@@ -146,6 +148,19 @@ class Returns(Head):
         from fusionjax.heads.historical_baselines import EWMAQuantiles, WeekdayQuantiles
 
         return WeekdayQuantiles(levels=self.quantiles), EWMAQuantiles(levels=self.quantiles)
+
+    def filled(self, given: "Given") -> "Filled | None":
+        """At this head's levels if all are given, else at the given ones, if two or more."""
+        import numpy as np
+
+        from fusionjax.heads.outside import Filled
+
+        quantiles = given.quantiles
+        levels = self.quantiles if set(self.quantiles) <= set(quantiles) else tuple(quantiles)
+        if len(levels) < 2:
+            return None
+        value = np.stack([quantiles[level] for level in levels], 1)
+        return Filled(dataclasses.replace(self, quantiles=levels), value)
 
     def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         """The outermost quantiles by adaptive conformal inference, the others clipped to them.

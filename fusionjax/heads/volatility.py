@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
+    from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
 _SPANS = (1, 5, 20, 60)  # sessions of the reference's volatilities
@@ -143,6 +144,11 @@ class Volatility(Head):
             GARCH("GARCH(1, 1)", horizon=self.horizons[0]),
             WeekdayLevel(),
         )
+
+    def filled(self, given: "Given") -> "Filled | None":
+        from fusionjax.heads.outside import Filled
+
+        return None if given.log_volatility is None else Filled(self, given.log_volatility)
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored

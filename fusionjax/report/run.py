@@ -88,7 +88,8 @@ def write(
                 "distance), and the log loss over time.",
                 _drift(folder) + _drawn("Drift", curves)),
         Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
-                "saw.", _cases(rows, market, config, windows)),
+                "saw, or a forecaster from outside could have seen.",
+                _cases(rows, market, config, windows)),
         Section("Ledger", "All that was scored on some of these days, newest first, and the "
                 "settings in which they differ.", _neighbours(before)),
     ]  # fmt: skip
@@ -107,7 +108,7 @@ def write(
         lead=". ".join([*_facts(scores, alarms), *_verdicts(scores)]) + ".",
         alarms=[*scores.marks, *alarms],
         library=charts.library(),
-        sections=sections,
+        sections=[s for s in sections if s.parts],
     )
 
 
@@ -203,7 +204,9 @@ def _drawn(section: str, curves: list[Any]) -> list[Markup]:
 
 
 def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
-    names = list(modalities)
+    names = [m for m in modalities if f"weight.{m}" in rows]
+    if not names:  # forecasts of a file
+        return []
     present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
     daily = present.groupby(rows["target_day"]).mean()
     when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
@@ -221,6 +224,8 @@ def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
 
 def _contributions(seeds: list[Path]) -> list[Markup]:
     diagnoses = [json.loads(p.read_text()) for s in seeds if (p := s / "fusion.json").exists()]
+    if not seeds:  # forecasts of a file
+        return []
     if not diagnoses:
         return [Markup("<p>Only the distilled fusion diagnoses itself (model.fusion).</p>")]
     first, settled = diagnoses[0], diagnoses[0]["settled"]
@@ -277,8 +282,9 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
         span = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
         days = market.session[span].astype(str).tolist()
         weights = ", ".join(
-            f"{m} {case[f'weight.{m}']:.2f}" if batch.present[m][i] else f"{m} absent"
+            f"{m} absent" if not batch.present[m][i] else f"{m} {case[f'weight.{m}']:.2f}"
             for m in config.modalities
+            if f"weight.{m}" in case
         )
         parts = [
             Markup("<h3>{} {}: {}</h3>").format(
@@ -287,7 +293,7 @@ def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows)
             charts.lines(
                 {"close": (days, market.adj_close[span])}, marks={"decision": days[-2]}, height=220
             ),
-            Markup("<p class=intro>weights: {}</p>").format(weights),
+            Markup("<p class=intro>weights: {}</p>").format(weights) if weights else Markup(""),
         ]
         for name, modality in config.modalities.items():
             if batch.present[name][i]:

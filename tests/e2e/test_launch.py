@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from arch.data import sp500
 from bare_commands import answers
 from commands import ENVIRONMENT, SMALL, arguments, launch
 
@@ -70,6 +71,30 @@ def test_the_run_is_scored_beside_its_baselines(folder: Path) -> None:
     for row in direction["rows"] + returns["rows"] + later["rows"] + volatility["rows"]:
         for name, (low, high) in row["spread"].items():
             assert low <= row["values"][name] <= high
+
+
+@pytest.mark.slow
+def test_forecasts_of_a_file_are_scored_alone_and_beside_a_run(folder: Path) -> None:
+    days = pd.bdate_range("2017-12-29", "2018-12-28").strftime("%Y-%m-%d")
+    known = sp500.load().index.strftime("%Y-%m-%d")
+    table = pd.DataFrame({"symbol": "SPX", "decision_time": days[days.isin(known)], "horizon": 1})
+    table.assign(probability_up=0.55).to_csv(folder / "theirs.csv", index=False)
+    flags = [
+        "--split=late",
+        "--config.selection.folds=1",
+        "--forecasts=theirs.csv",
+    ]
+    said = launch(folder, "evaluate", "demo", *flags, "--trained_until=2016-12-31")
+    assert "theirs: late 2018-01-02 to 2018-12-31" in said
+    written = (folder / "runs/forecasts/theirs/scores_late.md").read_text()
+    assert "| theirs, calibrated | " in written
+    assert "volatility" not in written, "the file has none"
+    flag = "--run=runs/forecasts/theirs"
+    assert "report_late.html" in launch(folder, "report", "demo", flag, "--split=late")
+    launch(folder, "evaluate", "demo", *flags, "--run=runs/demo")
+    beside = (folder / "runs/demo/scores_late.md").read_text()
+    assert "| theirs | " in beside
+    assert "theirs has no forecast of volatility at 5 sessions: it is not in that table" in beside
 
 
 def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
@@ -230,6 +255,8 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
         ("train", "demo", ["--config.mesh.fsdp=3", "--cpu_mesh"], "found 8 CPU device"),
         ("evaluate", "demo", [], "--run is missing; give the folder"),
         ("evaluate", "demo", ["--run=nowhere"], "nowhere: no run here"),
+        ("evaluate", "demo", ["--forecasts=none.csv"], "none.csv: missing; the folder holds"),
+        ("evaluate", "demo", ["--forecasts=f.csv", "--alone"], "--alone and --also go with --run"),
         ("evaluate", "demo", ["--run=runs/demo", "--split=later"], "data.splits has train, dev"),
         ("evaluate", "acl18", ["--run=runs/demo"], "was trained with other modalities"),
         ("predict", "demo", ["--run=runs/demo", "--symbol=spx", "--at=2018-06-29"],

@@ -1,7 +1,6 @@
 """Every horizon of a head is scored, calibrated, stored and told; every sample too."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -130,7 +129,7 @@ def scored_run(
     inside = s.target_day >= samples.period(c.data, "dev")[0]
     run = object.__new__(Ensemble)
     first, last = c.data.splits["train"]
-    run.info = SimpleNamespace(trained_from=first, trained_until=last)  # type: ignore[assignment]
+    run.learned = np.datetime64(first, "D"), np.datetime64(last, "D")
     run.windows = Windows(market, c, Scaler.fit(market, np.datetime64(last)))
     corrected = evaluation.calibrated(prediction, s, market, c)
     return scoring.score_runs(

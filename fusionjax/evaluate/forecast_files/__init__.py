@@ -1,0 +1,1 @@
+"""Forecasts that any model wrote to a file, scored as a run is."""
