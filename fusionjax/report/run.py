@@ -194,7 +194,7 @@ def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
 
 
 def _drawn(section: str, curves: list[Any]) -> list[Markup]:
-    """Those of the heads' curves (``heads.base.Curves``) that stand in one section."""
+    """Those of the heads' curves (``heads.curves.Curves``) that stand in one section."""
     return [
         (Markup("<h3>{}</h3>").format(c.title) if c.title else Markup(""))
         + charts.lines(c.lines, c.x, c.y)

@@ -16,7 +16,7 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import baselines, evaluation, leaks
+from fusionjax.evaluate import evaluation, leaks, learners
 from fusionjax.evaluate.evaluation import Evaluation, Options
 from fusionjax.evaluate.forecast_files import columns, forecaster, reader
 from fusionjax.evaluate.forecast_files.reader import ForecastFile, Told
@@ -49,8 +49,8 @@ def config() -> Config:
 @pytest.fixture(autouse=True)
 def _few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Baselines are tuned on fewer settings; they have tests of their own."""
-    monkeypatch.setattr(baselines, "_TREES", ({"num_leaves": 4, "n_estimators": 10},))
-    monkeypatch.setattr(baselines, "_PENALTIES", (1.0,))
+    monkeypatch.setattr(learners, "_TREES", ({"num_leaves": 4, "n_estimators": 10},))
+    monkeypatch.setattr(learners, "_PENALTIES", (1.0,))
 
 
 def of_split(market: Market, config: Config, since: str = DEV[0]) -> pd.DataFrame:
