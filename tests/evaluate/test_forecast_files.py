@@ -49,7 +49,7 @@ def config() -> Config:
 @pytest.fixture(autouse=True)
 def _few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Baselines are tuned on fewer settings; they have tests of their own."""
-    monkeypatch.setattr(learners, "_TREES", ({"num_leaves": 4, "n_estimators": 10},))
+    monkeypatch.setattr(learners, "_TREES", learners._TREES[:1])
     monkeypatch.setattr(learners, "_PENALTIES", (1.0,))
 
 
