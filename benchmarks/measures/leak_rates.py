@@ -13,7 +13,9 @@ from fusionjax.data.audit import fitted, lead, universe
 from fusionjax.data.store import Market
 
 _TRAINED = 0.8  # of the sessions
-_PLANTED, _HONEST = 100, 1000  # first seeds
+# First seeds. Bounds and rules were set on 0 to 9,999 (leaks planted by 100 to 104) and, after a
+# false finding there, on 20,000 to 20,199.
+_PLANTED, _HONEST, _SCORED, _KNOWING = 500, 50_000, 30_000, 40_000
 _BEFORE = 400  # sessions before those that are scored
 
 # Days and stocks: of whole sets, and of what is scored.
@@ -73,7 +75,7 @@ def alarms(seed: int) -> list[str]:
         death=0.0,
         jump=_JUMPS[seed // 40 % 4],
     )
-    return leak_alarm.alarms(world, 9000 + seed, _heads(), kind, days)
+    return leak_alarm.alarms(world, _SCORED + seed, _heads(), kind, days)
 
 
 def heard(days: int, stocks: int, kind: str, seeds: int) -> dict[str, int]:
@@ -81,7 +83,7 @@ def heard(days: int, stocks: int, kind: str, seeds: int) -> dict[str, int]:
     counts: dict[str, int] = {"any": 0}
     for seed in range(seeds):
         world = World(_BEFORE + days, stocks, death=0.0)
-        lines = leak_alarm.alarms(world, 5000 + seed, _heads(), kind, days)
+        lines = leak_alarm.alarms(world, _KNOWING + seed, _heads(), kind, days)
         for where in {line.split(", ")[1].partition(" session")[0] for line in lines}:
             counts[where] = counts.get(where, 0) + 1
         counts["any"] += bool(lines)

@@ -44,7 +44,7 @@ class PromotionDecision:
 
     def unless_suspect(self, alarms: list[str], override: str) -> "PromotionDecision":
         """The decision with the leak alarms; nothing is promoted on unanswered ones."""
-        if not alarms or override.strip():
+        if not alarms or override.strip() or not self.promoted:
             return dataclasses.replace(self, suspect=tuple(alarms))
         why = f"refused: {alarms[0]}"
         return dataclasses.replace(self, promoted=False, why=why, suspect=tuple(alarms))

@@ -65,3 +65,10 @@ def test_two_classes_of_one_share_are_looked_at_and_not_refused() -> None:
     config = leak_rates.config_of(m)
     (finding,) = [f for f in audit(m, config).findings if f.code == "near-copies"]
     assert finding.level == "watch"
+
+
+def test_returns_of_few_values_repeat_by_chance() -> None:
+    m = market(World(900, 1, death=0.0), 1)
+    coin = np.random.default_rng(0).choice([-0.01, 0.01], 900)
+    said = leak_rates.findings(dataclasses.replace(m, adj_close=100 * np.exp(coin.cumsum())))
+    assert "repeated spells" not in said

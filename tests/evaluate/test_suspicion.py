@@ -105,6 +105,8 @@ def test_a_suspect_update_is_not_promoted_until_it_is_answered() -> None:
     refused = fine.unless_suspect(["LEAK ALARM: x"], "")
     assert not refused.promoted
     assert refused.why == "refused: LEAK ALARM: x"
+    worse = PromotionDecision(False, "refused: worse", 10, "2020-01-01", "2020-02-01", {})
+    assert worse.unless_suspect(["LEAK ALARM: x"], "").why == "refused: worse"
     answered = fine.unless_suspect(["LEAK ALARM: x"], "a planted market")
     assert answered.promoted
     assert answered.suspect == ("LEAK ALARM: x",)

@@ -100,7 +100,12 @@ def _leads(
     ranks = _ranks(np.concatenate([values, _change(market, values)], 1)[rows])
     share, x = _surprise(ranks, basis)
     x[:, share < _OWN] = 0
-    views = _views(x, session, _slow(market, rows, ranks))
+    views = {_OVER_ALL: np.where(_slow(market, rows, ranks), 0, x)}
+    if np.median(np.bincount(session)) >= _STOCKS:
+        # What all stocks of a day share differs between them only by what was taken away.
+        raw = _centred(ranks)
+        shared = (_within_day(raw, session) ** 2).sum(0) < _OWN * (raw**2).sum(0)
+        views["across the stocks of a day"] = np.where(shared, 0, _within_day(x, session))
     for target in _targets(market, config):
         if target.bound != _RETURN and controls.shape[1] < _FEWEST_CONTROLS:
             continue  # sizes and volumes last: too short a past does not tell by how much
@@ -207,18 +212,6 @@ def _slow(
     keeps = (a * b).sum(0) / np.maximum(size, 1e-12)
     sessions = len(np.unique(market.session[rows])) * np.isfinite(ranks).mean(0)
     return sessions * (1 - keeps) < _SPELLS * np.maximum(1 + keeps, 1e-9)
-
-
-def _views(
-    x: Float[np.ndarray, "R C"], session: Int64[np.ndarray, "R"], slow: Bool[np.ndarray, "C"]
-) -> dict[str, Float[np.ndarray, "R C"]]:
-    """The channels as they are, but for slow ones, and across the stocks of a day."""
-    views = {_OVER_ALL: np.where(slow, 0, x)}
-    if np.median(np.bincount(session)) >= _STOCKS:
-        across = _within_day(x, session)
-        same = (across**2).sum(0) < _OWN * (x**2).sum(0)  # in all stocks of a day
-        views["across the stocks of a day"] = np.where(same, 0, across)
-    return views
 
 
 def _within_day(v: Float[np.ndarray, "R C"], session: Int64[np.ndarray, "R"]) -> np.ndarray:

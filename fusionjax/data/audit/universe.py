@@ -18,7 +18,7 @@ _ERRORS = 5.0  # standard errors beyond it
 _BARS = 60  # in common
 _SESSIONS = 1500  # looked at, the newest
 _CLIP = 5.0  # standard deviations: one day of two equal crashes makes no copy
-_SPELL, _MOVED = 10, 8  # bars in a row with the same returns; how many of them must move
+_SPELL = 10  # bars in a row with the same returns
 _SURVIVORS, _NAMES, _YEARS = 150, 10, 3.0  # years of symbols of which some must have ended
 _DIGITS = 1e6  # of a return, to be the same
 
@@ -116,13 +116,17 @@ def _shifted(market: Market, x: np.ndarray, known: np.ndarray) -> Finding:
 def _repeated(market: Market, config: Config, ret: np.ndarray) -> Finding:
     """Spells of bars that occur again at another time: rows of training among those scored."""
     digits = np.round(np.nan_to_num(ret) * _DIGITS).astype(np.int64)
-    code, moved = np.zeros(len(ret), np.uint64), np.zeros(len(ret), int)
+    _, value, count = np.unique(digits, return_inverse=True, return_counts=True)
+    rare = np.log(len(ret) / count)[value]
+    code, surprise = np.zeros(len(ret), np.uint64), np.zeros(len(ret))
     for j in range(_SPELL):
-        earlier = np.roll(digits, j)
-        code = code * np.uint64(0x9E3779B97F4A7C15) + earlier.astype(np.uint64)
-        moved += earlier != 0
+        code = code * np.uint64(0x9E3779B97F4A7C15) + np.roll(digits, j).astype(np.uint64)
+        surprise += np.roll(rare, j)
     rows = np.arange(len(ret))
-    rows = rows[(rows - market.first_row >= _SPELL) & (moved >= _MOVED)]
+    # Returns of few values, or none, repeat by chance: among all pairs of spells, less than once
+    # in a thousand sets.
+    sure = surprise > 2 * np.log(len(ret)) + np.log(1000)
+    rows = rows[(rows - market.first_row >= _SPELL) & sure]
     frame = pd.DataFrame({"code": code[rows], "row": rows, "session": market.session[rows]})
     frame = frame[frame.duplicated("code", keep=False)].sort_values(["code", "row"])
     frame["other"] = frame.groupby("code")["row"].shift(-1)
