@@ -96,7 +96,7 @@ def studentised(s: Statement, horizon: int) -> np.ndarray:
         means = sums[:, rng.integers(days, size=count)]
         with np.errstate(divide="ignore", invalid="ignore"):  # blocks may all be alike
             t = np.abs(means.mean(1)) / (means.std(1, ddof=1) / np.sqrt(count))
-        drawn.append(np.nan_to_num(t, posinf=np.inf))
+        drawn.append(np.nan_to_num(t, posinf=1e9))
     return np.quantile(drawn, s.level, axis=0) * own
 
 
