@@ -349,7 +349,8 @@ def test_a_refused_update_leaves_the_parent_forecasting(
     assert made["forecasts"] == ours != theirs
     page = day_page.write(made, tmp_path / "report.html").read_text()
     assert made["update"]["why"] in html.unescape(page)
-    assert f"{parent} forecasts 4 stock(s)" in page
+    assert f"{parent.name}, which has learned labels to 2020-07-31, forecasts 4 stocks" in page
+    assert "(PSI " in page
 
 
 def test_an_alarm_that_comes_too_early_is_owed(
@@ -400,7 +401,8 @@ def test_an_alarm_leads_to_what_was_asked(
     made = serve(parent, tmp_path, **changes)
     told = next(line for line in made["drift"] if line.startswith("input vol20 rose"))
     assert "since 2020-08-20" in told
-    assert made["drift"][-1].startswith("unmoved: ret; all inputs together")
+    assert made["drift"][-1].startswith("distributed otherwise than in training: vol20 (PSI ")
+    assert "; as in training: ret; all inputs together" in made["drift"][-1]
     assert made["robustness"]["vol20"] < 0.2 < 0.8 < made["robustness"]["ret"]
     assert made["shifts"]["vol20"]["PSI"] > 1 > 0.25 > made["shifts"]["ret"]["PSI"]
     assert made["shifts"]["vol20"]["KS"] > 0.5 > 0.25 > made["shifts"]["ret"]["KS"]
