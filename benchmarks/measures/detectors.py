@@ -176,5 +176,5 @@ def _first(watch: DriftDetectors, days: np.ndarray) -> float:
     """The session of the first alarm; infinite without one."""
     for t, row in enumerate(days.tolist()):
         if watch.update(dict(zip(watch.series, row, strict=True)), str(t)):
-            return t
+            return float(t)
     return math.inf

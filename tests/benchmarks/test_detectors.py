@@ -4,7 +4,7 @@ from benchmarks.measures import detectors
 
 
 def test_a_detector_finds_what_moved_and_only_that() -> None:
-    trials = {r.kind: r for r in detectors.trials("PageHinkley", 1000.0, 40, 0)}
+    trials = {r.kind: r for r in detectors.trials("PageHinkley", 1000.0, 15, 0)}
     assert trials["abrupt"].detected > 0.95
     assert trials["abrupt"].delay < 25 < trials["gradual"].delay < 100
     assert trials["recurring"].detected > 0.95

@@ -5,9 +5,8 @@ import io
 
 import numpy as np
 from conftest import tiny_market
-from test_baselines import config
-
 from rich.console import Console
+from test_baselines import config
 
 from fusionjax.data import samples
 from fusionjax.evaluate import scoring, table
