@@ -64,7 +64,7 @@ HOME = {
     "pandas": ("data", "scores", "heads", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",
-    "arch": ("data", "heads/volatility.py"),
+    "arch": ("data", "heads/volatility.py", "adapt/cusum.py"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}

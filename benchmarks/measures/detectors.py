@@ -146,18 +146,20 @@ class Stationary:
       run_length: mean sessions to the first alarm if it comes as by chance, from ``early``.
       found: share of worlds in which all series rise by +1 σ that alarm within 150 sessions.
       delay: median sessions until then, of all worlds; 150 or more if infinite.
+      one_found: as ``found``, but one series moves, each in turn.
     """
 
     early: float
     run_length: float
     found: float
     delay: float
+    one_found: float
 
 
 def stationary(world: World, detector: str, worlds: int, seed: int) -> Stationary:
     """Watches worlds of 500 sessions of reference and 1,000 like it, one alarm in 1,000 asked."""
-    rng, early, delays = np.random.default_rng(seed), 0, []
-    for _ in range(worlds):
+    rng, early, delays, one_found = np.random.default_rng(seed), 0, [], 0
+    for world_number in range(worlds):
         x = world(_REFERENCE + _LATER, rng)
         names = [str(i) for i in range(x.shape[1])]
         reference = dict(zip(names, x[:_REFERENCE].T, strict=True))
@@ -166,10 +168,14 @@ def stationary(world: World, detector: str, worlds: int, seed: int) -> Stationar
         early += _first(DriftDetectors.from_json(began), later) < math.inf
         moved = later[:_SOON] + x[:_REFERENCE].std(0)
         delays.append(_first(DriftDetectors.from_json(began), moved))
+        one = world_number % x.shape[1]
+        alone = later[:_SOON].copy()
+        alone[:, one] = moved[:, one]
+        one_found += _first(DriftDetectors.from_json(began), alone) < math.inf
     share = early / worlds
     length = math.inf if early == 0 else 0.0 if early == worlds else -_LATER / math.log(1 - share)
     found = float(np.mean(np.isfinite(delays)))
-    return Stationary(share, length, found, float(np.median(delays)))
+    return Stationary(share, length, found, float(np.median(delays)), one_found / worlds)
 
 
 def _first(watch: DriftDetectors, days: np.ndarray) -> float:
