@@ -1,7 +1,6 @@
 """How a service's earlier calls came out."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 from fusionjax.config import Config
 from fusionjax.data.samples import growth
 from fusionjax.data.store import Market
+from fusionjax.scores.intervals import Estimate
 
 _SESSIONS = 60  # newest served sessions with known labels that are counted
-_FEWEST = 10  # of them, or blocks of a horizon's sessions, that an interval needs
-_LEVEL = 0.95
 
 
 def outcomes(market: Market, config: Config, service: Path, day: str) -> dict[str, Any]:
@@ -78,33 +76,24 @@ def outcomes(market: Market, config: Config, service: Path, day: str) -> dict[st
 def hit_rate(days: list[dict[str, Any]], horizon: int) -> dict[str, Any]:
     """The share of right calls, with an interval over days.
 
-    Calls of one day share its market, and labels of ``horizon`` sessions overlap: blocks of so many
-    days are the independent observations of the ratio (Student's t over blocks). None where there
-    are too few.
+    Calls of one day share its market, and labels of ``horizon`` sessions overlap, which the
+    interval knows (``scores.intervals``); None where the days are too few for one.
 
     Returns:
       ``sessions``, ``judged``, ``right``, ``low``, ``high``; shares ``up`` of all calls, and
       ``rose`` of judged labels, which "always up" would have had right.
     """
-    from scipy import stats
-
-    block = np.arange(len(days)) // horizon
-    right, judged = (
-        np.bincount(block, [d[key] for d in days]).astype(float) for key in ("right", "judged")
-    )
-    share = float(right.sum() / judged.sum())
-    low = high = None
-    if (count := int((judged > 0).sum())) >= _FEWEST:
-        off = right - share * judged
-        error = math.sqrt(count / (count - 1) * float((off**2).sum())) / float(judged.sum())
-        reach = float(stats.t.ppf((1 + _LEVEL) / 2, count - 1)) * error
-        low, high = max(share - reach, 0.0), min(share + reach, 1.0)
+    right, judged = (np.array([d[key] for d in days], float) for key in ("right", "judged"))
+    share, inside = float(right.sum() / judged.sum()), judged > 0
+    influence = (right - share * judged)[inside] * (inside.sum() / judged.sum())
+    low, high = Estimate.of(share, influence, horizon, lasting=False).interval()
+    known = np.isfinite(low)
     return {
         "sessions": len(days),
         "judged": int(judged.sum()),
         "right": share,
-        "low": low,
-        "high": high,
+        "low": max(low, 0.0) if known else None,
+        "high": min(high, 1.0) if known else None,
         "up": sum(d["up"] for d in days) / sum(d["calls"] for d in days),
         "rose": sum(d["rose"] for d in days) / float(judged.sum()),
     }
