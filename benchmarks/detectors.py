@@ -12,9 +12,12 @@ def main(_: None) -> None:
     from fusionjax.train.telemetry import say
 
     for detector in ("PageHinkley", "ADWIN", "KSWIN"):
-        streams = 50 if detector == "KSWIN" else 500  # which is 500 times as slow
+        streams = 20 if detector == "KSWIN" else 100  # which is 500 times as slow
         trials = detectors.trials(detector, 1000.0, streams, 5)
         say("\n".join(f"{detector}: {t}" for t in trials))
+    for name, world in detectors.STATIONARY.items():
+        for detector in ("PageHinkley", "ADWIN"):
+            say(f"{name}, {detector}: {detectors.stationary(world, detector, 40, 5)}")
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ ALLOWED = {
     "chain": {"errors", "files"},
     "ledger": {"chain", "config", "errors", "registry"},
     "config": {"errors", "registry"},
+    "streams": set(),
     "types": set(),
-    "parallel": {"config", "errors"},
+    "parallel": {"config", "errors", "streams"},
     "models": {"config", "errors", "types", "parallel", "registry"},
-    "distill": {"config", "types", "registry"},
+    "distill": {"config", "types", "streams", "registry"},
     "data": {  # models: the frozen text encoder
-        *("config", "errors", "files", "types", "models", "registry"),
+        *("config", "errors", "files", "types", "streams", "models", "registry"),
     },
     # Nobody imports these by name but the page, what their pictures are.
     "modalities": {"config", "errors", "types", "models", "data", "registry"},
@@ -33,15 +34,15 @@ ALLOWED = {
     "heads": {"config", "errors", "types", "data", "registry", "scores"},
     "train": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
-        "registry",
+        *("registry", "streams"),
     },
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("chain", "ledger", "registry", "scores", "heads"),
+        *("chain", "ledger", "registry", "scores", "heads", "streams"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("evaluate", "ledger", "scores"),
+        *("evaluate", "ledger", "scores", "streams"),
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
@@ -63,7 +64,7 @@ HOME = {
     "pandas": ("data", "scores", "heads", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",
-    "arch": ("data", "heads/volatility_baselines.py"),
+    "arch": ("data", "heads/volatility_baselines.py", "adapt/cusum.py"),
     "jinja2": "report",
 }
 IMPURE = {"absl", "clu", "os", "pathlib", "time", "random", "rich", "orbax", "grain"}

@@ -21,8 +21,10 @@ from fusionjax import files
 from fusionjax.adapt import promotion
 from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_of
 from fusionjax.adapt.monitor import DriftMonitor
+from fusionjax.adapt.outcomes import outcomes
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import samples
+from fusionjax.data.calendar import session_after
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate import coreset, labels, readings
@@ -158,19 +160,33 @@ def _serve(
     serving = Path(Serving.read(service).run)
     if not (folder / "forecast.json").exists():
         _write(folder / "forecast.json", _forecasts(serving, market, config))
+    info, horizon = read_info(serving), config.classifier[1].horizons[0]
+    ahead = session_after(np.datetime64(day), config.data.calendar, horizon)
     result = {
         "day": day,
+        "horizon": horizon,
+        "forecast_day": None if ahead is None else str(ahead),
         "data": market.fingerprint,
+        "outcomes": outcomes(market, config, service, day),
         "drift": drift["words"],
         "alarms": len(drift["alarms"]),
         "robustness": drift["robustness"],
         "shifts": drift["shifts"],
         "update": update,
         "serving": str(serving),
+        "forecaster": _title(serving, service),
+        "learned": [info.trained_from, info.trained_until],
         "forecasts": _read(folder / "forecast.json"),
     }
     _write(folder / DONE, result)
     return result
+
+
+def _title(serving: Path, service: Path) -> str:
+    """A short name of the run that serves: its own, or the day of the update that made it."""
+    if service.resolve() in serving.resolve().parents:
+        return f"{service.name}, update of {serving.parent.name}"
+    return serving.name
 
 
 def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:

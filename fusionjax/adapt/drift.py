@@ -1,4 +1,8 @@
-"""Change detection in daily series, with one detector each."""
+"""Change detection in daily series, with one detector each.
+
+A series is standardised and whitened by its reference (``whitening``); how sensitive its detector
+is follows from what the reference does when nothing changes (``cusum.limits``).
+"""
 
 import copy
 import dataclasses
@@ -9,51 +13,49 @@ import numpy as np
 from jaxtyping import Float
 from river import drift
 from river.base import DriftDetector
-from scipy import stats
+from scipy import signal
 
+from fusionjax import streams
+from fusionjax.adapt import cusum
+from fusionjax.adapt.whitening import Whitening
 from fusionjax.errors import InputError
 
 ANCHOR = 250  # most sessions at the reference level that a new detector is given
 LEAST = 20  # values that a reference needs
-_CUT = 3.0  # standard deviations
-_PERSISTENT = 0.99  # lag-1 autocorrelation up to which a series is whitened
 
 
 def _start(detector: str, parameter: float, anchor: int) -> DriftDetector:
-    """A detector that was given ``anchor`` standard normal values as the reference level.
-
-    Otherwise it would learn the level from the first values, and miss an early change. The values
-    are normal quantiles in van der Corput's order, so that every stretch of them is balanced.
-    """
+    """A detector that was given ``anchor`` standard normal values as the reference level."""
     new: DriftDetector
     match detector:
         case "PageHinkley":
             # Without forgetting (alpha=1) this is Page's two-sided CUSUM. With forgetting the sum
             # rises from its minimum although nothing changes, which raises false alarms.
-            new = drift.PageHinkley(min_instances=1, delta=0.25, threshold=parameter, alpha=1.0)
+            new = drift.PageHinkley(
+                min_instances=1, delta=cusum.SLACK, threshold=parameter, alpha=1.0
+            )
         case "ADWIN":
             new = drift.ADWIN(delta=parameter, clock=1)  # looks every session, not every 32
         case "KSWIN":
             new = drift.KSWIN(alpha=parameter, seed=0)
         case _:
             raise InputError(f"detector {detector!r}: expected one of {', '.join(_MEASURED)}")
-    order = stats.qmc.Halton(1, scramble=False).random(anchor + 1)[1:, 0].argsort().argsort()
-    for x in stats.norm.ppf((order + 0.5) / anchor).tolist():
+    for x in cusum.anchors(anchor).tolist():
         new.update(x)
     return new
 
 
-def measured_run_length(detector: str, parameter: float, streams: int, seed: int) -> float:
+def measured_run_length(detector: str, parameter: float, count: int, seed: int) -> float:
     """Mean sessions to the first alarm when nothing changes: iid N(0, 1), simulated.
 
     Args:
       detector: ``PageHinkley``, ``ADWIN`` or ``KSWIN`` of river.
       parameter: its threshold, delta or alpha.
-      streams: simulated; the standard error is about 1/√streams of the result.
+      count: of streams; the standard error is about 1/√count of the result.
       seed: of the streams.
     """
-    rng, total = np.random.default_rng(seed), 0
-    for _ in range(streams):
+    rng, total = streams.generator(seed, "streams without a change"), 0
+    for _ in range(count):
         running, alarm = _start(detector, parameter, ANCHOR), False
         while not alarm:
             for x in rng.standard_normal(512).tolist():
@@ -61,7 +63,7 @@ def measured_run_length(detector: str, parameter: float, streams: int, seed: int
                 total += 1
                 if alarm := running.drift_detected:
                     break
-    return total / streams
+    return total / count
 
 
 # Parameters and the run lengths that ``measured_run_length`` gave for them (seed 11; 250 to 2,000
@@ -85,7 +87,7 @@ _MEASURED = {
 
 
 def sensitivity(detector: str, run_length: float) -> float:
-    """The parameter for one false alarm in ``run_length`` sessions on average.
+    """The parameter for one false alarm in ``run_length`` independent values on average.
 
     Interpolates the logs of the measured constants. KSWIN's statistic has few values, so its false
     alarms can be up to three times rarer than asked.
@@ -99,11 +101,34 @@ def sensitivity(detector: str, run_length: float) -> float:
     if not sessions[0] <= math.log(run_length) <= sessions[-1]:
         low, high = np.exp(sessions[[0, -1]])
         raise InputError(
-            f"a false alarm every {run_length:,.0f} sessions (run length times series watched): "
-            f"{detector} reaches {low:,.0f} to {high:,.0f}; ask for another run length, "
-            f"watch fewer series or use PageHinkley"
+            f"a false alarm every {run_length:,.0f} sessions (run length times series watched, "
+            f"more where they come in spells): {detector} reaches {low:,.0f} to {high:,.0f}; ask "
+            f"for another run length, watch fewer series or use PageHinkley"
         )
     return float(np.exp(np.interp(math.log(run_length), sessions, parameter)))
+
+
+def _parameters(
+    innovations: dict[str, list[float]], anchor: dict[str, int], detector: str, run_length: float
+) -> list[float]:
+    """Each series' parameter, so that the first false alarm of any comes as asked.
+
+    Page-Hinkley's limits are bootstrapped from the reference. Another detector has the parameter
+    that is as rarely crossed by independent values as the series' limit is.
+    """
+    sensitivity(detector, run_length * len(anchor))  # refuses names and lengths before the work
+    limit, told = cusum.limits(
+        np.array([*innovations.values()]).T, np.array([*anchor.values()]), run_length
+    )
+    parameter, sessions = np.array(_MEASURED["PageHinkley"]).T
+    sessions = np.log(sessions)
+    slope = (sessions[-1] - sessions[0]) / (parameter[-1] - parameter[0])  # e-folds a unit
+    limit = limit + math.log(run_length / told) / slope
+    if detector == "PageHinkley":
+        return limit.tolist()
+    rare = np.exp(np.interp(limit, parameter, sessions))
+    least = _MEASURED[detector][0][1]
+    return [sensitivity(detector, max(x, least)) for x in rare.tolist()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,47 +159,70 @@ class Alarm:
 
 @dataclasses.dataclass
 class _Series:
-    """A series' reference, and its standardised values since the detector started."""
+    """A series' reference, and its values since the detector started."""
 
     mean: float
     std: float
-    phi: float
     anchor: int  # reference sessions behind the mean, at most ANCHOR
-    before: float | None = None  # standardised value before those in ``kept``
+    whitening: Whitening
+    parameter: float = math.nan  # of the detector
     sessions: list[str] = dataclasses.field(default_factory=list)
-    kept: list[float] = dataclasses.field(default_factory=list)
+    kept: list[float] = dataclasses.field(default_factory=list)  # standardised
+    white: list[float] = dataclasses.field(default_factory=list)  # their innovations
 
-    def whitened(self, start: int = 0) -> list[float]:
-        """Residuals of AR(1); the very first value is its own residual.
+    @staticmethod
+    def of(name: str, x: Float[np.ndarray, "_n"], series: int) -> tuple["_Series", list[float]]:
+        """One of ``series`` with this reference, and the innovations of the reference."""
+        known = x[~np.isnan(x)].astype(float)
+        if len(known) < LEAST or np.isinf(known).any() or known.min() == known.max():
+            raise InputError(
+                f"reference of {name!r}: {len(known)} values, expected at least {LEAST} finite "
+                f"ones that vary; take a longer reference or leave the series out"
+            )
+        mean, std = float(known.mean()), float(known.std())
+        z = (known - mean) / std
+        one = _Series(mean, std, min(len(known), ANCHOR), Whitening.of(z, series))
+        innovations = np.full(len(x), np.nan)
+        innovations[~np.isnan(x)] = one.whitening.after(z.tolist())
+        return one, innovations.tolist()
 
-        Clipped at three: a single outlier is no new level.
-        """
-        past, scale = [self.before, *self.kept], math.sqrt(1 - self.phi**2)
-        residuals = (
-            z if last is None else (z - self.phi * last) / scale
-            for last, z in zip(past[start:-1], self.kept[start:], strict=True)
-        )
-        return [min(max(x, -_CUT), _CUT) for x in residuals]
+    def add(self, x: float, session: str) -> float:
+        """Keeps a value; returns its innovation."""
+        self.sessions.append(session)
+        self.kept.append((x - self.mean) / self.std)
+        self.white += self.whitening.after(self.kept[-1:])
+        return self.white[-1]
+
+    def _change(self) -> int:
+        """The likeliest first session of a new level."""
+        e, count = np.array(self.white), len(self.white)
+        step = self.whitening.step(count)  # the innovations of a new level, from its first session
+        always = self.whitening.gain  # those of a level that was ever so
+        left = np.arange(count)[::-1]  # sessions after each
+        both, own = always * step.cumsum()[left], (step**2).cumsum()[left]
+        seen = signal.correlate(e, step)[count - 1 :]
+        ever = always**2 * (self.anchor + count)
+        seen = seen - both * always * e.sum() / ever
+        return int(np.argmax(seen**2 / (own - both**2 / ever)))
 
     def restart(self, name: str) -> Alarm:
         """Reports the change; the level since then is the new reference.
 
         The change point maximises the likelihood of one normal mean before and one after (Hinkley,
-        1970) of the whitened values, the reference counting as ``anchor`` sessions at 0.
+        1970), as the innovations show it, the reference counting as ``anchor`` sessions at 0.
         """
-        z, white = np.array(self.kept), np.array(self.whitened())
+        z = np.array(self.kept)
         after = np.arange(len(z), 0, -1)
         before = self.anchor + len(z) - after
-        tail = white[::-1].cumsum()[::-1]
-        gap = tail / after - (tail[0] - tail) / before
-        at = int(np.argmax(gap**2 * after * before))
+        at = self._change()
         level = float(z[at:].mean())
         size = level - float(z[:at].sum() / before[at])
         alarm = Alarm(name, self.sessions[-1], self.sessions[at], size)
         self.mean += level * self.std
         self.anchor = min(int(after[at]), ANCHOR)
-        self.before = self.kept[-1] - level
-        self.sessions, self.kept = [], []
+        self.whitening.before = None
+        self.whitening.after((z[at:] - level).tolist())
+        self.sessions, self.kept, self.white = [], [], []
         return alarm
 
 
@@ -193,7 +241,6 @@ class DriftDetectors:
     series: dict[str, _Series]
 
     def __post_init__(self) -> None:
-        self._parameter = sensitivity(self.detector, self.run_length * len(self.series))
         self._detectors = {k: self._start(s) for k, s in self.series.items()}
 
     @staticmethod
@@ -202,23 +249,34 @@ class DriftDetectors:
         detector: str = "PageHinkley",
         run_length: float = 1000.0,
     ) -> "DriftDetectors":
-        """Standardises by the reference and whitens by its lag-1 autocorrelation.
+        """Standardises and whitens by the reference, and bootstraps it for the sensitivity.
 
         Args:
-          reference: the daily values of each series that define its level; NaN where missing.
+          reference: the daily values of each series that define its level, of the same sessions;
+            NaN where missing.
           detector: ``PageHinkley``, ``ADWIN`` or ``KSWIN``.
-          run_length: mean sessions to the first false alarm of any series; each of n independent
-            detectors gets n times as many.
+          run_length: mean sessions to the first false alarm of any series.
 
         Raises:
-          InputError: for a series that has under 20 values or does not vary, or a run length that
-            the detector cannot reach.
+          InputError: for a series that has under 20 values or does not vary, series of unequal
+            length, or a run length that the detector cannot reach.
         """
         if not reference:
             raise InputError("no series to watch: give the reference values of at least one")
-        return DriftDetectors(
-            detector, run_length, {k: _reference(k, x) for k, x in reference.items()}
-        )
+        lengths = {k: len(x) for k, x in reference.items()}
+        if len({*lengths.values()}) > 1:
+            raise InputError(
+                f"references of {lengths} sessions: expected the same sessions of each series; "
+                f"give NaN where one was not observed"
+            )
+        found = {k: _Series.of(k, x, len(reference)) for k, x in reference.items()}
+        series = {k: one for k, (one, _) in found.items()}
+        innovations = {k: white for k, (_, white) in found.items()}
+        known = {k: one.anchor for k, one in series.items()}
+        parameters = _parameters(innovations, known, detector, run_length)
+        for one, parameter in zip(series.values(), parameters, strict=True):
+            one.parameter = parameter
+        return DriftDetectors(detector, run_length, series)
 
     def update(self, values: dict[str, float], session: str) -> list[Alarm]:
         """Processes a session's values; a missing series or NaN: none was observed.
@@ -246,34 +304,23 @@ class DriftDetectors:
     @staticmethod
     def from_json(state: dict[str, Any]) -> "DriftDetectors":
         """The inverse of ``to_json``: each detector is given its stored values again."""
-        series = {k: _Series(**s) for k, s in copy.deepcopy(state["series"]).items()}
+        series = {
+            k: _Series(**s | {"whitening": Whitening(**s["whitening"])})
+            for k, s in copy.deepcopy(state["series"]).items()
+        }
         return DriftDetectors(state["detector"], state["run_length"], series)
 
     def _start(self, series: _Series) -> DriftDetector:
-        detector = _start(self.detector, self._parameter, series.anchor)
-        for x in series.whitened():
+        detector = _start(self.detector, series.parameter, series.anchor)
+        for x in series.white:
             detector.update(x)
         return detector
 
     def _update_one(self, name: str, x: float, session: str) -> Alarm | None:
         series, detector = self.series[name], self._detectors[name]
-        series.kept.append((x - series.mean) / series.std)
-        series.sessions.append(session)
-        detector.update(series.whitened(len(series.kept) - 1)[0])
+        detector.update(series.add(x, session))
         if not detector.drift_detected:
             return None
         alarm = series.restart(name)
         self._detectors[name] = self._start(series)
         return alarm
-
-
-def _reference(name: str, x: np.ndarray) -> _Series:
-    x = x[~np.isnan(x)].astype(float)
-    if len(x) < LEAST or np.isinf(x).any() or x.min() == x.max():
-        raise InputError(
-            f"reference of {name!r}: {len(x)} values, expected at least {LEAST} finite ones that "
-            f"vary; take a longer reference or leave the series out"
-        )
-    z = (x - x.mean()) / x.std()
-    phi = float(np.clip((z[1:] * z[:-1]).mean(), -_PERSISTENT, _PERSISTENT))
-    return _Series(float(x.mean()), float(x.std()), phi, min(len(x), ANCHOR))

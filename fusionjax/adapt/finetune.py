@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from fusionjax import files
+from fusionjax import files, streams
 from fusionjax.adapt import promotion, replay
 from fusionjax.config import Config, Heads, require_same_task
 from fusionjax.data import samples
@@ -161,7 +161,7 @@ def learn(run: Run, material: Material, params: dict, turn: int) -> dict:
     """
     config, program = run.config, run.program
     state, replay = start_from(program, params, config.seed), config.finetune.replay_fraction
-    seeded = dataclasses.replace(config, seed=config.seed + 1000 * turn)
+    seeded = dataclasses.replace(config, seed=streams.sub_seed(config.seed, "update", turn))
     old = material.replay(replay)
     source = batch_source(seeded, material.training_data, run.windows, old).starting(0)
     parent = params if program.parented else None

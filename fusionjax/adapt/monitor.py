@@ -1,6 +1,7 @@
 """Monitors a market and a run for drift, session by session."""
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fusionjax.train.run_info import RunInfo
 _MIN_OUTPUT_SESSIONS = 60  # sessions after training: the reference of errors and weights
 _ROBUST = 0.8  # least robustness of a channel that is reported as unmoved
 _ROWS = 500  # on each side of the comparison of all inputs
+_THRESHOLDS = "bootstrapped"  # of states written before they were, there is nothing to go on from
 _SETTINGS = ("detector", "run_length", "reference_sessions")  # of drift.*: a change restarts it
 
 
@@ -43,13 +45,21 @@ class DriftReport:
     def lines(self) -> list[str]:
         """In words."""
         robust = [k for k, v in self.robustness.items() if v >= _ROBUST]
-        unmoved = f"unmoved: {', '.join(robust)}" if robust else "no channel is unmoved"
+        far = {k: self.shifts[k]["PSI"] for k, v in self.robustness.items() if v < math.exp(-1)}
+        far = dict(sorted(far.items(), key=lambda item: -(item[1] or math.inf)))
+        other = [f"{k} ({'no value' if x is None else f'PSI {x:.2f}'})" for k, x in far.items()]
+        moved = f"distributed otherwise than in training: {', '.join(other)}" if other else ""
+        some = [k for k in self.robustness if k not in robust and k not in far]
+        little = f"somewhat otherwise: {', '.join(some)}" if some else ""
+        unmoved = f"as in training: {', '.join(robust)}" if robust else "no channel as in training"
         distance, nearer, count = self.embedding
         together = (
             f"all inputs together: energy distance {distance:.3f}, farther than {nearer} of "
             f"{count} stretches of training as long"
         )
-        return [a.words for a in self.alarms] + [f"{unmoved}; {together}"] * bool(self.alarms)
+        return [a.words for a in self.alarms] + [
+            "; ".join(filter(None, [moved, little, unmoved, together]))
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +124,7 @@ class DriftMonitor:
         restarted = []
         if state["asked"] != _settings(config.drift):
             was, now = (
-                ", ".join(f"{k} {v}" for k, v in settings.items())
+                ", ".join(f"{k} {settings.get(k, 'measured')}" for k in _settings(config.drift))
                 for settings in (state["asked"], _settings(config.drift))
             )
             restarted = [f"monitoring restarts: it was begun with {was}, config.drift has {now}"]
@@ -191,7 +201,7 @@ class DriftMonitor:
 
 
 def _settings(drift: DriftConfig) -> dict[str, Any]:
-    return {name: getattr(drift, name) for name in _SETTINGS}
+    return {name: getattr(drift, name) for name in _SETTINGS} | {"thresholds": _THRESHOLDS}
 
 
 def _length_factor(own: int, others: int) -> float:
@@ -202,9 +212,13 @@ def _length_factor(own: int, others: int) -> float:
 def _varying(
     series: dict[str, Float[np.ndarray, "_days"]],
 ) -> dict[str, Float[np.ndarray, "_days"]]:
-    """The finite values of the series that have enough of them and are not constant."""
-    known = {k: v[np.isfinite(v)] for k, v in series.items()}
-    return {k: v for k, v in known.items() if len(v) >= LEAST and v.max() > v.min()}
+    """The series that have enough finite values and are not constant; NaN for all others."""
+    finite = {k: np.where(np.isfinite(v), v, np.nan) for k, v in series.items()}
+    return {
+        k: v
+        for k, v in finite.items()
+        if np.isfinite(v).sum() >= LEAST and np.nanmax(v) > np.nanmin(v)
+    }
 
 
 def _shifted(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fusionjax import streams
 from fusionjax.data.samples import Samples
 
 
@@ -23,7 +24,7 @@ def buffer(samples: Samples, rows: int, half_life: int, seed: int) -> Samples:
     _, day = np.unique(samples.target_day, return_inverse=True)
     time_order = np.lexsort((samples.row, samples.target_day))
     arrival = np.empty(len(samples))
-    arrival[time_order] = np.random.default_rng([seed, 43]).exponential(size=len(samples))
+    arrival[time_order] = streams.generator(seed, "replay buffer").exponential(size=len(samples))
     # The earliest exponential arrivals stay, with the weights as rates. Weights that grow with the
     # day give the same order as weights that fall with age, but no number changes as days go by.
     growth = 0.0 if half_life == 0 else np.log(2) / half_life

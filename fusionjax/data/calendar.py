@@ -57,6 +57,23 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
     return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
 
 
+def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:
+    """The session ``count`` after a day; None where the calendar does not reach so far.
+
+    Raises:
+      InputError: unknown calendar.
+    """
+    zone(calendar)
+    end = day + np.timedelta64(_LONGEST_CLOSURE + 2 * count, "D")
+    try:
+        sessions = _exchange(calendar, start=str(day), end=str(end)).sessions
+    except InputError:  # its holidays are not known yet
+        return None
+    after = sessions.values.astype("datetime64[D]")
+    after = after[after > day]
+    return after[count - 1] if len(after) >= count else None
+
+
 def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
     import exchange_calendars
 

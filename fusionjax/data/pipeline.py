@@ -10,10 +10,12 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from fusionjax import streams
 from fusionjax.data.samples import Samples, TrainingData, join_targets, unlabelled
 from fusionjax.data.windows import Windows
 from fusionjax.types import Batch, StepInputs
 
+Balance = Float64[np.ndarray, "R"] | None  # weight of each row of the market in drawing
 _PREFETCH = 4  # batches made ahead of the step that uses them
 
 
@@ -24,12 +26,14 @@ class _Stream:
     random (systematic resampling), and is as long as without.
     """
 
-    def __init__(self, size: int, seed: int, weight: Float64[np.ndarray, "S"] | None) -> None:
+    def __init__(
+        self, size: int, seed: int, purpose: str, weight: Float64[np.ndarray, "S"] | None
+    ) -> None:
         ends = None if weight is None else np.cumsum(weight) * size / weight.sum()
 
         @functools.lru_cache(maxsize=2)
         def permutation(epoch: int) -> np.ndarray:
-            rng = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+            rng = streams.generator(seed, purpose, epoch)
             if ends is None:
                 return rng.permutation(size)
             drawn = np.searchsorted(ends, np.arange(size) + rng.random(), side="right")
@@ -48,10 +52,11 @@ class _Sampler:
     """Draws ``count`` samples a step from a shuffled stream."""
 
     def __init__(
-        self, samples: Samples, count: int, seed: int, weight: Float64[np.ndarray, "R"] | None
+        self, samples: Samples, count: int, seed: int, purpose: str, balance: Balance
     ) -> None:
         self._samples, self._count = samples, count
-        self._stream = _Stream(len(samples), seed, None if weight is None else weight[samples.row])
+        weight = None if balance is None else balance[samples.row]
+        self._stream = _Stream(len(samples), seed, purpose, weight)
 
     def __call__(self, step: int) -> Samples:
         return self._samples.take(self._stream(step * self._count, (step + 1) * self._count))
@@ -119,13 +124,15 @@ class BatchSource:
         self._weight: Mapping[int, tuple[float, int]] = {}
         balance, seed = windows.balance, plan.seed
 
-        def sampler(samples: Samples | None, count: int, seed: int) -> _Sampler | None:
-            return None if samples is None else _Sampler(samples, count, seed, balance)
+        def sampler(samples: Samples | None, count: int, purpose: str) -> _Sampler | None:
+            return None if samples is None else _Sampler(samples, count, seed, purpose, balance)
 
-        self._all = _Sampler(training_data.all, plan.batch_size - replayed, seed, balance)
-        self._inner = sampler(training_data.inner, plan.batch_size - replayed, seed)
-        self._meta = sampler(training_data.meta, plan.meta_batch_size, seed + 2)
-        self._replay = sampler(replay.samples if replay and replayed else None, replayed, seed + 1)
+        own = plan.batch_size - replayed
+        self._all = _Sampler(training_data.all, own, seed, "batches", balance)
+        self._inner = sampler(training_data.inner, own, "batches of the inner training set")
+        self._meta = sampler(training_data.meta, plan.meta_batch_size, "batches of the meta set")
+        older = replay.samples if replay and replayed else None
+        self._replay = sampler(older, replayed, "replay")
 
     def __len__(self) -> int:
         return 2**31  # endless; grain wants a length

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float, Int64
 
+from fusionjax import streams
+
 
 def choose(
     belief: Float[np.ndarray, "N C"],
@@ -29,7 +31,7 @@ def choose(
     label_probability = belief[np.arange(len(label)), label]
     agrees = label_probability >= belief.max(1)
     weight = np.where(agrees, label_probability - 1 / belief.shape[1], 0.0)
-    arrival = np.random.default_rng([seed, 31]).exponential(size=len(label))
+    arrival = streams.generator(seed, "coreset").exponential(size=len(label))
     priority = np.where(weight > 0, arrival / np.maximum(weight, 1e-12), np.inf)
     order = np.lexsort((arrival, priority))
     return np.sort(order[: _size(len(label), share)])
@@ -37,7 +39,7 @@ def choose(
 
 def draw(count: int, share: float, seed: int) -> Int64[np.ndarray, "K"]:
     """A random subset of ``count`` positions, rising: the baseline of ``choose``."""
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed, "random subset")
     return np.sort(rng.choice(count, _size(count, share), replace=False))
 
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Int, Int64, Shaped
 from rich.progress import Progress
 
-from fusionjax import files
+from fusionjax import files, streams
 from fusionjax.config import Config, Modalities
 from fusionjax.data.samples import Samples, TrainingData, between, period, training_data
 from fusionjax.data.store import Market
@@ -55,7 +55,7 @@ def contents(market: Market, samples: Samples, seed: int = 0) -> dict[str, Conte
     constant = identity.copy()
     constant[samples.row] = samples.row[0]
     replacements = {"constant": constant}
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed, "shuffled content")
     order = np.lexsort((market.symbol[samples.row], samples.target_day))
     row, day = samples.row[order], samples.target_day[order]
     starts = np.flatnonzero(np.concatenate([[True], day[1:] != day[:-1]]))
@@ -80,7 +80,7 @@ def placebo(market: Market, parts: Iterable[np.ndarray], seed: int) -> Content:
     See ``moved``: what a day's stocks share, and what a stock keeps, stays shared and kept, so that
     noise of either kind looks in a placebo as it does in truth.
     """
-    rng, content = np.random.default_rng([seed, 41]), np.arange(len(market.session))
+    rng, content = streams.generator(seed, "placebo"), np.arange(len(market.session))
     for rows in parts:
         content[rows] = rows[moved(market.symbol[rows], market.session[rows], rng)]
     return content

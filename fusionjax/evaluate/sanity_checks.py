@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jax.sharding import Mesh
 
+from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.data.samples import Samples, TrainingData, period, split
 from fusionjax.data.store import Market
@@ -74,7 +75,7 @@ def require_passed(checks: list[SanityCheck]) -> None:
 def _toy(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     """The label is whether one input is above its median; a working model learns it."""
     samples = split(market, config, config.train.split)
-    chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_TOY]
+    chosen = streams.generator(config.seed, "toy").permutation(len(samples))[:_TOY]
     samples = samples.take(np.sort(chosen))
     windows = _windows(market, config)
     pooled = pooled_features(windows, samples.row)
@@ -103,7 +104,7 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     """A few real samples, with their real labels, must be learned by heart."""
     samples = split(market, config, config.train.split)
     samples = samples.take(samples.targets.mask[config.classifier[0]][:, 0])
-    chosen = np.random.default_rng(config.seed).permutation(len(samples))[:_BY_HEART]
+    chosen = streams.generator(config.seed, "by heart").permutation(len(samples))[:_BY_HEART]
     samples = samples.take(np.sort(chosen))
     augment = {f.name: type(getattr(config.augment, f.name))() for f in
                dataclasses.fields(config.augment)}  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jax.sharding import Mesh
 
-from fusionjax import ledger
+from fusionjax import ledger, streams
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
@@ -46,7 +46,7 @@ def settings(config: Config) -> list[Changes]:
         result = [dict(zip(keys, chosen, strict=True)) for chosen in itertools.product(*values)]
     else:
         total = math.prod(len(v) for v in values)
-        points = np.random.default_rng(config.seed).permutation(total)[: s.points]
+        points = streams.generator(config.seed, "sweep").permutation(total)[: s.points]
         result = [
             {k: v[i] for k, v, i in zip(keys, values, at, strict=True)}
             for at in np.column_stack(np.unravel_index(points, [len(v) for v in values])).tolist()

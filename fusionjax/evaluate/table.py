@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Literal
 
 import dacite
 import numpy as np
@@ -153,7 +154,9 @@ def screen(grid: Grid) -> Table:
     title, columns, rows = grid
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if 0 < i < len(columns) - 1 else "left")
+        # Folded, never cut: two runs may differ in the last letters of their folders.
+        side: Literal["left", "right"] = "right" if 0 < i < len(columns) - 1 else "left"
+        table.add_column(column, justify=side, overflow="fold")
     for i, row in enumerate(rows):
         table.add_row(*row, style="bold" if i == 0 else None)
     return table

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-import numpy as np
+from fusionjax import streams
 
 HOUR, YEAR = 3600.0, 365 * 24 * 3600.0
 
@@ -69,7 +69,7 @@ def simulated(
       seed: of the failures.
       years: how long.
     """
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed, "failures")
     now, useful, end = 0.0, 0.0, years * YEAR
     while now < end:
         failure = now + rng.exponential(between)

@@ -42,6 +42,8 @@ def write(path: Path, template: str, **values: Any) -> Path:
 
 def table(frame: pd.DataFrame, rows: int) -> Markup:
     """The first ``rows`` of a frame as HTML, and the number of the others."""
+    if frame.index.name:  # beside the columns' names, not in a row of its own below them
+        frame = frame.rename_axis(columns=str(frame.index.name)).rename_axis(index=None)
     html = frame.head(rows).to_html(border=0, na_rep="–", float_format=lambda x: f"{x:.4g}")
     html = f"<div class=scroll>{html}</div>"
     hidden = len(frame) - rows

@@ -1,7 +1,6 @@
 """The optimiser: clipped AdamW, warm-up and cosine, with layer groups that can be frozen."""
 
 import re
-import zlib
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from fusionjax import streams
 from fusionjax.config import Config, TrainConfig
 from fusionjax.errors import InputError
 from fusionjax.parallel.rules import path_name
@@ -58,7 +58,7 @@ def low_rank(
         def split(path: Any, w: Any) -> Any:
             if not adapted(path, w):
                 return None
-            key = jax.random.key(zlib.crc32(path_name(path).encode()))
+            key = streams.key(0, f"low-rank factors of {path_name(path)}")
             thin = min(rank, *w.shape[1:])
             down = jax.random.orthogonal(key, w.shape[1], (w.shape[0],))[..., :thin]
             return {"down": down, "up": jnp.zeros((w.shape[0], thin, w.shape[2]))}

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
+from fusionjax import streams
 from fusionjax.config import Config, GuardConfig
 from fusionjax.distill import weights
 from fusionjax.models.forecaster import Forecaster
@@ -64,7 +65,7 @@ def fresh_guard(config: GuardConfig) -> Guard:
 
 def init_state(config: Config, seed: UInt32[Array, ""], example: Batch) -> TrainState:
     """A fresh state; ``example`` gives shapes. Jit it with output shardings to create it split."""
-    params = Forecaster(config).init(jax.random.key(seed), example)["params"]
+    params = Forecaster(config).init(streams.key(seed, "parameters"), example)["params"]
     learns = FUSIONS[config.model.fusion].learns_weights
     return TrainState(
         step=jnp.zeros((), jnp.int32),

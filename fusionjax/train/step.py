@@ -11,6 +11,7 @@ import optax
 from einops import rearrange
 from jaxtyping import Array
 
+from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.labels import hard, soften
@@ -134,7 +135,7 @@ def _proposed(
     state: TrainState, step_inputs: StepInputs, seed: Array, parent: Any, config: Config
 ) -> _Proposed:
     # A function of seed and step, never a carried key: a resumed run draws the same.
-    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    key = jax.random.fold_in(streams.key(seed, "training step"), state.step)
     loss, means, grads, observed = _gradients(state, step_inputs.batch, key, config, parent)
     if parent is not None:
         pull = np.float32(config.finetune.l2_sp)
@@ -169,7 +170,8 @@ def _gradients(
         (loss, (means, fused)), grads = grad_fn(
             state.params, teachers, micro, micro_key, total, config
         )
-        grads = fusion.edit_gradients(grads, fused, micro, config, micro_key)
+        gradients_key = streams.branch(micro_key, "gradients")
+        grads = fusion.edit_gradients(grads, fused, micro, config, gradients_key)
         return loss, means, grads, fusion.observe(state.params, fused)
 
     if micro_count == 1:
@@ -198,9 +200,8 @@ def _loss(
 ) -> tuple[Array, tuple[Metrics, Fused]]:
     """The loss of encoders and heads: that of the fusion plus that of each expert."""
     model = Forecaster(config, deterministic=False)
-    augment_key, dropout_key = jax.random.split(key)
-    batch = augment(batch, config, augment_key)
-    variables, rngs = {"params": params}, {"dropout": dropout_key}
+    batch = augment(batch, config, streams.branch(key, "augmentation"))
+    variables, rngs = {"params": params}, {"dropout": streams.branch(key, "dropout")}
     encoded: Any = model.apply(variables, batch, rngs=rngs, method="encode")
     fused: Any = model.apply(variables, encoded, rngs=rngs, method="fuse")
     labels = hard(batch.targets, config.targets)

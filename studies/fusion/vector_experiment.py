@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
@@ -84,18 +85,18 @@ class VectorExperiment:
     ) -> tuple[TrainState, dict]:
         size = self.config.train.global_batch_size
 
-        def pick(rows: np.ndarray, seed: Array, step: Array, salt: int) -> Array:
-            key = jax.random.fold_in(jax.random.key(seed + np.uint32(1000 * salt)), step)
+        def pick(rows: np.ndarray, seed: Array, step: Array, purpose: str) -> Array:
+            key = jax.random.fold_in(streams.key(seed, purpose), step)
             return jnp.asarray(rows)[jax.random.randint(key, (size,), 0, len(rows))]
 
         def step_inputs(data: Batch, seed: Array, step: Array) -> StepInputs:
-            all_rows = pick(self.train, seed, step, 1)
+            all_rows = pick(self.train, seed, step, "batches")
             rows = all_rows
             meta = None
             if self._learns:
                 refitting = step >= weights.refit_start(self.config)
-                rows = jnp.where(refitting, all_rows, pick(self.inner, seed, step, 2))
-                later = pick(self.meta, seed, step, 3)
+                rows = jnp.where(refitting, all_rows, pick(self.inner, seed, step, "inner"))
+                later = pick(self.meta, seed, step, "meta")
                 meta = jax.tree.map(lambda x: x[later], data)
             return StepInputs(jax.tree.map(lambda x: x[rows], data), meta)
 

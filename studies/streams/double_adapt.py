@@ -18,6 +18,7 @@ from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
@@ -58,7 +59,7 @@ class Meta:
 def fresh(config: Config, params: Any, example: Batch) -> Meta:
     """The parent's parameters and identity maps."""
     sizes = {k: v.x.shape[-1] for k, v in example.inputs.items() if isinstance(v, Series)}
-    keys = jax.random.split(jax.random.key(config.seed), max(len(sizes), 1))
+    keys = jax.random.split(streams.key(config.seed, "adapter"), max(len(sizes), 1))
     adapter = Adapter(
         {
             k: jax.random.normal(key, (_HEADS, n))

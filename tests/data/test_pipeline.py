@@ -67,6 +67,25 @@ def test_every_epoch_is_a_new_permutation_of_all_samples() -> None:
     assert (drawn[:n] != drawn[n:]).any()
 
 
+def test_new_replayed_and_meta_samples_and_neighbouring_seeds_have_orders_of_their_own() -> None:
+    """Seed 1's replay had the order of seed 2's batches, and its meta set that of seed 3's."""
+    data, windows = setting(0.4)
+    same = TrainingData(data.all, data.all, data.all)
+    orders: dict[tuple[int, str], tuple[int, ...]] = {}
+    for seed in range(1, 5):
+        source = BatchSource(same, windows, BatchPlan(16, 8, 2, seed), Replay(data.all, share=0.5))
+        steps = [source.drawn(step) for step in range(4)]
+        for part, at in (("inner", (0, 1)), ("all", (2, 3))):
+            rows = [steps[i][0].row for i in at]
+            orders[seed, part] = tuple(np.concatenate([r[:8] for r in rows]).tolist())
+            orders[seed, f"replay beside {part}"] = tuple(
+                np.concatenate([r[8:] for r in rows]).tolist()
+            )
+        meta = [m.row for _, m in steps[:2] if m is not None]
+        orders[seed, "meta"] = tuple(np.concatenate(meta).tolist())
+    assert len({*orders.values()}) == len(orders) == 20
+
+
 def test_a_resumed_run_sees_the_next_batch() -> None:
     np.testing.assert_array_equal(batches(6)[4:], batches(2, start=4))
 

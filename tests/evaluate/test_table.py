@@ -1,9 +1,11 @@
 """The table says what it knows: counts, spread, verdicts; and refuses what it cannot know."""
 
 import dataclasses
+import io
 
 import numpy as np
 from conftest import tiny_market
+from rich.console import Console
 from test_baselines import config
 
 from fusionjax.data import samples
@@ -45,6 +47,19 @@ def test_rows_of_a_good_run() -> None:
     assert "±" in text
     assert "next session's direction" in text
     assert len(table.for_screen(table.Scores("x", [], [t]))[0].rows) == 3
+
+
+def test_long_names_that_differ_at_their_end_are_told_apart_on_a_narrow_screen() -> None:
+    """Both of two further runs were cut to the same letters."""
+    t = made(100, right=0.9)
+    names = [f"/srv/desk/runs/volatility/acl18_stream_finetuned_{x}" for x in ("may", "june")]
+    rows = [dataclasses.replace(t.rows[0], name=name) for name in names]
+    screen = table.for_screen(table.Scores("x", [], [dataclasses.replace(t, rows=rows)]))[0]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(screen)
+    lines = console.file.getvalue().splitlines()
+    shown = "".join(line[1:].split("│")[0].strip() for line in lines if line.startswith("│"))
+    assert all(name in shown for name in names)
 
 
 def test_every_metric_and_every_part_of_the_period_is_in_the_file() -> None:

@@ -236,3 +236,18 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
     state, said = ask(c, state, batch(9999, 256), np.arange(256))
     assert said["worth"][0] > 3 * said["error"][0]
     assert said["kept"].tolist() == [1, 0]
+
+
+def test_no_key_is_used_for_two_purposes() -> None:
+    """OGM-GE's noise had the keys of augmentation and dropout."""
+    c = config(
+        model__fusion="ogm_ge",
+        model__dropout=0.1,
+        train__modality_dropout=0.2,
+        train__grad_accum_steps=2,
+    )
+    step = make_step(c)
+    with jax.debug_key_reuse(True):
+        jax.jit(lambda b, seed: step(init_state(c, seed, b), StepInputs(b, None), seed)[1])(
+            batch(0), SEED
+        )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int64
 
+from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.audit.finding import STOP, Finding, judged
@@ -138,7 +139,7 @@ def _rows(market: Market, config: Config) -> Int64[np.ndarray, "R"]:
     inside &= at - market.first_row >= config.data.min_history
     if inside.sum() > _ROWS:
         count = np.bincount(market.symbol[inside], minlength=len(market.symbols))
-        order = np.random.default_rng(0).permutation(len(count))
+        order = streams.generator(0, "audited symbols").permutation(len(count))
         chosen = order[np.cumsum(count[order]) <= _ROWS]
         inside &= np.isin(market.symbol, chosen)
     return np.flatnonzero(inside)
