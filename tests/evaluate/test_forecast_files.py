@@ -303,7 +303,9 @@ def test_a_point_forecast_calls_a_side(market: Market, config: Config) -> None:
     assert not any(r.name.endswith("calibrated") for r in direction.rows)
     assert new.outcomes.rows["up_calibrated"].isna().all()
     head = config.targets["direction"]
-    assert [c.section for c in head.curves(new.outcomes.rows, market)] == ["Capital"]
+    assert [c.section for c in head.curves(new.outcomes.rows, market, config.evaluate)] == [
+        "Capital"
+    ]
     assert head.calls(new.outcomes.rows).label[0] in ("up", "down")
     assert "theirs: direction is the side of a point forecast" in "\n".join(new.scores.headline)
 
