@@ -284,11 +284,12 @@ def ask_promotion(
     before, after = (run.predict(holdout.row) for run in runs)
     verdict = promotion.decide(before, after, holdout, config)
     alarms = []
-    for (run, forecast), ensemble in zip(((parent, before), (update, after)), runs, strict=True):
-        info = ensemble.info
+    named = zip(("parent", "update"), (before, after), runs, strict=True)
+    for who, forecast, run in named:
+        info = run.info
         known = (np.datetime64(day, "D") for day in (info.trained_from, info.trained_until))
         train = samples.between(market, config, *known)
-        alarms += leaks.of_prediction(str(run), forecast, train, holdout, market, config)
+        alarms += leaks.of_prediction(who, forecast, train, holdout, market, config)
     rises = {f"rise of {k}": v[0] for k, v in verdict.rise.items()}
     reading.finish(Result(rises, {}, suspect=tuple(alarms)))
     verdict = dataclasses.replace(verdict, why="; ".join([verdict.why, *reading.warnings]))

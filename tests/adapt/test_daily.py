@@ -58,6 +58,7 @@ def asked(**changes: object) -> Config:
             "finetune__update_interval": 3,
             "finetune__promotion_sessions": 63,
             "finetune__promotion_margin": 0.5,  # what is tested here is not how it decides
+            "evaluate__leak_alarm_override": "a market that is made to be foreseen",
             "finetune__steps": 3,
             "train__steps": 20,
             "drift__reference_sessions": 150,

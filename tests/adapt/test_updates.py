@@ -134,7 +134,7 @@ def verdict(market: Market, c: Config, parent: Path, **poison: Any) -> promotion
 def test_an_honest_update_is_promoted_and_a_poisoned_one_is_not(
     market: Market, parent: Path
 ) -> None:
-    c = config(finetune__steps=40, finetune__replay_fraction=0.0, finetune__promotion_margin=0.1)
+    c = config(finetune__steps=40, finetune__replay_fraction=0.5, finetune__promotion_margin=0.1)
     honest = verdict(market, c, parent)
     assert honest.promoted, honest.why
     assert honest.samples == 4 * (63 + 4), "the last four sessions' volatility is not known yet"

@@ -10,6 +10,7 @@ import pytest
 from conftest import tiny_market
 from parents import MESH, TRAIN, config, telling, trained
 
+from fusionjax.adapt import promotion
 from fusionjax.config import MeshConfig
 from fusionjax.data import samples
 from fusionjax.data.store import Market
@@ -60,9 +61,18 @@ def test_what_comes_later_changes_no_forecast(market: Market, parent: Path, rule
 
 
 @pytest.mark.slow
-def test_updates_follow_a_change_that_a_fixed_model_misses(tmp_path: Path) -> None:
+def test_updates_follow_a_change_that_a_fixed_model_misses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # That of ten sessions the gate judges nothing has a test of its own.
+    monkeypatch.setattr(promotion, "judge", lambda *_: (True, "promoted"))
     turned = telling(tiny_market(days=300, symbols=("AA", "BB", "CC", "DD")), "2020-08-20")
-    c = config(finetune__update_interval=5, finetune__steps=12, finetune__learning_rate=1e-2)
+    c = config(
+        finetune__update_interval=5,
+        finetune__steps=12,
+        finetune__learning_rate=1e-2,
+        finetune__promotion_sessions=10,
+    )
     folder = trained(turned, c, tmp_path / "run")
     stream = Stream(turned, c, MESH, folder)
     late = stream.samples.target_day > np.datetime64("2020-10-01")
