@@ -8,7 +8,7 @@ import pytest
 from benchmarks.measures import leak_rates
 from benchmarks.measures.leak_worlds import World, market
 from benchmarks.measures.planted_leaks import PLANTS
-from fusionjax.data.audit import audit
+from fusionjax.data.audit import audit, lead
 from fusionjax.errors import InputError
 
 
@@ -72,3 +72,13 @@ def test_returns_of_few_values_repeat_by_chance() -> None:
     coin = np.random.default_rng(0).choice([-0.01, 0.01], 900)
     said = leak_rates.findings(dataclasses.replace(m, adj_close=100 * np.exp(coin.cumsum())))
     assert "repeated spells" not in said
+
+
+def test_what_all_stocks_of_a_day_share_is_not_compared_across_them() -> None:
+    """Between stocks it differs only by the regression on their own past."""
+    m, tables = market(World(300, 12, death=0.0), 2), {}
+    list(lead.findings(m, leak_rates.config_of(m), tables))
+    table = tables["what channels know of the future, most first"]
+    shared = [n for n in table.index if n.split()[-1] in ("market_dispersion", "market_breadth")]
+    assert shared
+    assert set(table.loc[shared, "how"]) == {"over all rows"}
