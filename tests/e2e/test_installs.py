@@ -107,9 +107,7 @@ def test_every_documented_line_installs_a_lock_or_tested_extras() -> None:
     made = re.findall(r"^\S+: (\S+\.lock) .*\n\t\$\(call install", MAKEFILE, re.MULTILINE)
     assert len(made) == 2, "rules that call install, with the lock that they give it"
     for where, line in lines:
-        if (
-            "-r benchmarks/peers/" in line
-        ):  # in an environment of its own
+        if "-r benchmarks/peers/" in line:  # in an environment of its own
             assert (ROOT / line.split("-r ")[1].split()[0]).is_file(), (where, line)
         elif "-r " in line:  # the lock lists all; its hashes say which files
             lock = Path(line.split("-r ")[1].split()[0]).name
