@@ -66,7 +66,7 @@ def write(
         c for head in config.targets.values() for c in head.curves(rows, market, config.evaluate)
     ]
     sections = [
-        Section("Scores", "The run beside the baselines, on the same samples and resampled days. "
+        Section("Scores", "The run beside the baselines, on the same samples and days. "
                 "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
         Section("Diagnostics", "Anomalies by stage, with the likely cause and where to look.",
                 _anomalies(folder)),
@@ -96,8 +96,9 @@ def write(
     ablated = folder / f"ablation_{split}.json"
     if ablated.exists():
         sections.insert(5, Section("Modalities", "How the loss rises when a modality's content is "
-                        "changed under the run, and what training with it gains over placebos: the "
-                        "same modality shuffled across samples.", _ablation(ablated)))  # fmt: skip
+                        "changed under the run, and what training with it gains over placebos: "
+                        "its content of other days and other stocks.",
+                        _ablation(ablated)))  # fmt: skip
     alarms = [line for line in scores.headline if line.startswith("IN SAMPLE")]
     alarms += readings.read_again(before)  # as it is now, not when these scores were made
     suspect = "SUSPECT, " if scores.suspect and not scores.answer else ""
