@@ -9,7 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -43,6 +46,17 @@ def best_effort(path: Path) -> Iterator[None]:
 
 def _report(path: Path, e: OSError) -> None:
     print(f"{path}: cannot be written ({e.strerror or e})", file=sys.stderr)
+
+
+def arrays(path: Path) -> "dict[str, np.ndarray] | None":
+    """The arrays of an ``.npz``, never unpickled; None if it is missing or damaged."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:
+            return {name: f[name] for name in f.files}
+    except Exception:  # a damaged zip file may raise an error of any class
+        return None
 
 
 def add_json_line(path: Path, row: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from fusionjax.data import samples
 from fusionjax.data.calendar import session_after
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import coreset, labels, readings
+from fusionjax.evaluate import coreset, labels, losses, readings
 from fusionjax.evaluate.forecast import forecast, merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.ledger import Result, Subject
@@ -290,7 +290,7 @@ def _why_no_update(today: _Session, last: str, trained_until: str, alarm: bool) 
     if waited < f.update_interval and not alarm:
         return f"not due: {waited} of {f.update_interval} sessions since {last}"
     # The labels of the last sessions before the longest horizon is over are not all known.
-    reserved = f.promotion_sessions + promotion.horizon(today.config) - 1
+    reserved = f.promotion_sessions + losses.horizon(today.config.targets) - 1
     if new <= reserved:
         return f"too early: {new} sessions since training, of which the gate keeps {reserved}"
     return ""

@@ -286,9 +286,7 @@ def ask_promotion(
     alarms = []
     named = zip(("parent", "update"), (before, after), runs, strict=True)
     for who, forecast, run in named:
-        info = run.info
-        known = (np.datetime64(day, "D") for day in (info.trained_from, info.trained_until))
-        train = samples.between(market, config, *known)
+        train = samples.between(market, config, *run.learned)
         alarms += leaks.of_prediction(who, forecast, train, holdout, market, config)
     rises = {f"rise of {k}": v[0] for k, v in verdict.rise.items()}
     reading.finish(Result(rises, {}, suspect=tuple(alarms)))

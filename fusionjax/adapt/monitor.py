@@ -225,11 +225,11 @@ def _shifted(
     market: Market, config: Config, info: RunInfo, trained: str, until: str
 ) -> tuple[dict[str, float], dict[str, dict[str, float | None]], tuple[float, int, int]]:
     """Each channel's robustness and shifts, and the shift of all inputs together."""
-    d, names = config.drift, signals.channels(config.modalities)
+    d, names = config.drift, config.channel_names
     reference = signals.sessions(market, "0001-01-01", trained)[-d.reference_sessions :]
     recent = signals.sessions(market, "0001-01-01", until)[-d.recent_sessions :]
     old, new = (np.flatnonzero(np.isin(market.session, days)) for days in (reference, recent))
-    columns = market.columns(tuple(names))
+    columns = market.columns(names)
     sides = [market.channels[rows][:, columns].astype(float) for rows in (old, new)]
     by_measure = {k: v.round(4).tolist() for k, v in shift.shifts(*sides).items()}
     shifts = {

@@ -9,7 +9,7 @@ import numpy as np
 from fusionjax.config import Config
 from fusionjax.data.samples import growth
 from fusionjax.data.store import Market
-from fusionjax.scores.intervals import Estimate
+from fusionjax.scores.intervals import ratio
 
 _SESSIONS = 60  # newest served sessions with known labels that are counted
 
@@ -84,14 +84,13 @@ def hit_rate(days: list[dict[str, Any]], horizon: int) -> dict[str, Any]:
       ``rose`` of judged labels, which "always up" would have had right.
     """
     right, judged = (np.array([d[key] for d in days], float) for key in ("right", "judged"))
-    share, inside = float(right.sum() / judged.sum()), judged > 0
-    influence = (right - share * judged)[inside] * (inside.sum() / judged.sum())
-    low, high = Estimate.of(share, influence, horizon, lasting=False).interval()
+    share = ratio(right, judged, horizon, lasting=False)
+    low, high = share.interval()
     known = np.isfinite(low)
     return {
         "sessions": len(days),
         "judged": int(judged.sum()),
-        "right": share,
+        "right": share.value,
         "low": max(low, 0.0) if known else None,
         "high": min(high, 1.0) if known else None,
         "up": sum(d["up"] for d in days) / sum(d["calls"] for d in days),

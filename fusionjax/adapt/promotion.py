@@ -70,11 +70,6 @@ def holdout(samples: Samples, config: Config) -> tuple[Samples, np.datetime64]:
     return samples.take(samples.target_day >= first), first - 1
 
 
-def horizon(config: Config) -> int:
-    """Sessions until every label that judges an update is known."""
-    return max(head.horizons[0] for head in losses.judged(config.targets).values())
-
-
 def decide(
     parent: Prediction, update: Prediction, holdout: Samples, config: Config
 ) -> PromotionDecision:
@@ -89,7 +84,7 @@ def decide(
         losses.sample_losses(prediction, holdout, config.targets) for prediction in (parent, update)
     )
     day = np.unique(holdout.target_day, return_inverse=True)[1]
-    span = horizon(config)
+    span = losses.horizon(config.targets)
     rises = {k: relative_rise(before[k], after[k], day, span) for k in before}
     needed = intervals.least_days(span, lasting=True)
     promoted, why = judge(rises, config.finetune.promotion_margin, needed)

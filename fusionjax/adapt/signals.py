@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Shaped
 
-from fusionjax.config import Config, Modalities
+from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
@@ -25,11 +25,6 @@ def sessions(market: Market, after: str, until: str) -> Shaped[np.ndarray, "days
     """The sessions after ``after`` and up to ``until``."""
     days = np.unique(market.session)
     return days[(days > np.datetime64(after, "D")) & (days <= np.datetime64(until, "D"))]
-
-
-def channels(modalities: Modalities) -> list[str]:
-    """The numeric channels of all modalities, each once."""
-    return list(dict.fromkeys(c for m in modalities.values() for c in m.channel_names))
 
 
 def inputs(

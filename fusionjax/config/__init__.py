@@ -99,6 +99,11 @@ class Config:
         return next((name, head) for name, head in self.targets.items() if head.class_names)
 
     @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The numeric channels of all modalities, each once."""
+        return tuple(dict.fromkeys(n for m in self.modalities.values() for n in m.channel_names))
+
+    @property
     def longest_horizon(self) -> int:
         """The longest horizon of any label, in sessions."""
         return max(h for head in self.targets.values() for h in head.horizons)

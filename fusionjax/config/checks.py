@@ -114,8 +114,7 @@ def _check_training(c: "Config") -> None:
         f"train.coreset_fraction is {share} and train.coreset_by {by!r}; a share below 1 needs "
         "a run folder or 'random' to choose by, and a share of 1 neither",
     )
-    known = {n for m in c.modalities.values() for n in m.channel_names}
-    unknown = {n for group in c.augment.numeric_groups for n in group} - known
+    unknown = {n for group in c.augment.numeric_groups for n in group} - {*c.channel_names}
     need(
         not unknown,
         f"augment.numeric_groups names {', '.join(sorted(unknown))}, no channel of a modality",

@@ -93,10 +93,8 @@ def name(tables: Tables, settings: str) -> str:
 
 def digests(part: Path) -> Digests | None:
     """The digests stored in a part; None if it is incomplete or damaged."""
-    try:
-        with (part / _DIGESTS).open("rb") as raw, np.load(raw, allow_pickle=False) as f:
-            stored = {key: f[key] for key in f.files}
-    except Exception:  # a damaged zip file may raise an error of any class
+    stored = files.arrays(part / _DIGESTS)
+    if stored is None:
         return None
     return stored if all(x.dtype == np.uint64 and x.ndim == 1 for x in stored.values()) else None
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, Shaped
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from fusionjax.config import Config, DataConfig, Heads
 from fusionjax.data.store import Market
@@ -153,8 +153,17 @@ def split(market: Market, config: Config, name: str) -> Samples:
       InputError: no sample falls into the split.
     """
     first, last = period(config.data, name)
-    samples = between(market, config, first, last)
+    return require_any(between(market, config, first, last), market, config.data, name)
+
+
+def require_any(samples: Samples, market: Market, data: DataConfig, name: str) -> Samples:
+    """The samples of a split.
+
+    Raises:
+      InputError: there are none.
+    """
     if not len(samples):
+        first, last = period(data, name)
         raise InputError(
             f"config.data.splits.{name} is {first} to {last}, where the data has no "
             f"sample: it runs from {market.session.min()} to {market.session.max()}"
@@ -256,6 +265,19 @@ def growth(
     return np.where(known, ratio, 1.0), known
 
 
+def log_returns(market: Market) -> Float64[np.ndarray, "R"]:
+    """Log return of each row from its symbol's row before; NaN at the first."""
+    r = np.diff(np.log(market.adj_close), prepend=np.nan)
+    r[market.first_row] = np.nan
+    return r
+
+
+def range_variance(ohlcv: Float[np.ndarray, "R _"]) -> Float64[np.ndarray, "R"]:
+    """Variance of each session by its high and low (Parkinson, 1980)."""
+    high, low = np.log(ohlcv[:, 1:3].astype(float)).T
+    return (high - low) ** 2 / (4 * np.log(2))
+
+
 def realised_log_volatility(
     market: Market, rows: np.ndarray, horizon: int
 ) -> Float64[np.ndarray, "S"]:
@@ -283,9 +305,9 @@ def recent_log_volatility(market: Market, rows: np.ndarray) -> Float64[np.ndarra
     at = rows[:, None] + np.arange(-_RANGES + 1, 1)
     exists = at > market.first_row[rows][:, None]
     bars, place = np.unique(np.where(exists, at, 1), return_inverse=True)
-    opened, high, low, close = np.log(market.ohlcv[bars, :4].astype(float)).T
+    opened, close = np.log(market.ohlcv[bars][:, [0, 3]].astype(float)).T
     overnight = np.log(market.adj_close[bars] / market.adj_close[bars - 1]) - (close - opened)
-    of_bar = overnight**2 + (high - low) ** 2 / (4 * np.log(2))
+    of_bar = overnight**2 + range_variance(market.ohlcv[bars])
     variance = of_bar[place.reshape(at.shape)]
     weight = np.where(exists, _FADING ** np.arange(_RANGES - 1, -1, -1), 0.0)
     total = weight.sum(1)

@@ -278,8 +278,7 @@ def effects_table(effects: list[Effect]) -> pd.DataFrame:
 
 def suspect_table(run: Ensemble, market: Market, config: Config, scored: Samples) -> pd.DataFrame:
     """The leak alarms of the run as it is, a row each: of such a run no part's worth is known."""
-    days = (np.datetime64(d, "D") for d in (run.info.trained_from, run.info.trained_until))
-    train, forecast = between(market, config, *days), run.predict(scored.row)
+    train, forecast = between(market, config, *run.learned), run.predict(scored.row)
     lines = leaks.of_prediction("the run", forecast, train, scored, market, config)
     answer = config.evaluate.leak_alarm_override.strip() or "none: SUSPECT"
     return pd.DataFrame({"answer": answer}, index=pd.Index(lines, name="leak alarm", dtype=str))

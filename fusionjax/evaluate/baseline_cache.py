@@ -7,10 +7,7 @@ that is damaged, or of another key, counts as missing, so it is fitted again and
 import dataclasses
 import hashlib
 import importlib.metadata
-import io
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +42,7 @@ class Cache:
         text, path = _text(key), self._path(key)
         if not path.exists():
             return None
-        try:
-            # Bytes, as np.load leaves a damaged file open.
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as entry:
-                stored = {name: entry[name] for name in entry.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
-            stored = {}
+        stored = files.arrays(path) or {}
         kept, total = stored.pop(_KEY, None), stored.pop(_SUM, None)
         if kept is None or total is None or str(kept) != text or str(total) != _sum(text, stored):
             say(f"{path}: damaged, or of another fit; fitted again")

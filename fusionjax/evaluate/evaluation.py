@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from fusionjax import files
 from fusionjax.config import Config, Heads
-from fusionjax.data.samples import Samples, between, period
+from fusionjax.data.samples import Samples, between, period, require_any
 from fusionjax.data.store import Market
-from fusionjax.errors import InputError
 from fusionjax.evaluate import ablation, coverage, diagnostics, labels, readings, scoring
 from fusionjax.evaluate.inference import Ensemble, Forecaster, Prediction, mean
 from fusionjax.evaluate.readings import Question, Reading
@@ -98,27 +98,15 @@ def evaluate(
       InputError: no sample or label to score, a sample that a file of forecasts lacks, or a locked
         hold-out that was read before.
     """
-    started, split = time.perf_counter(), config.evaluate.split
+    started = time.perf_counter()
     name, first = next(iter(runs.items()))
-    start, last = period(config.data, split)
-    samples = between(market, config, min(start, first.since), last)
-    inside = samples.target_day >= start
-    if options.subset:
-        inside &= samples.subset
-    scored = samples.take(inside)
-    if not len(scored):
-        raise InputError(
-            f"config.data.splits.{split} is {start} to {last}, where the data has no "
-            f"sample: it runs from {market.session.min()} to {market.session.max()}"
-        )
-    ids = {k: readings.of_run(run) for k, run in runs.items()}
-    singles = _singles(config) if options.alone is not None else ()
-    ids |= {k: readings.variant(ids[name], k) for k in singles}
+    samples, inside = _asked(first, market, config, options)
+    ids = _trials(runs, config, options)
     question = Question(
         "evaluate",
         config,
-        Subject(first.source, market.fingerprint, first.seed_numbers, split),
-        labels.of_samples(market, scored),
+        Subject(first.source, market.fingerprint, first.seed_numbers, config.evaluate.split),
+        labels.of_samples(market, samples.take(inside)),
         tuple(ids.values()),
         tuple(run.config for run in runs.values()),
         ledger,
@@ -136,26 +124,47 @@ def evaluate(
     corrected = {k: v[inside] for k, v in by_head.items() if v is not None}
     probabilities = {k: v for k, v in corrected.items() if k not in first.calls}
     tables = scoring.score_runs(runs, forecasts, probabilities, market, config, scored)
-    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
-    first_horizon = {k: v[inside, 0].astype(float) for k, v in averaged.value.items()}
     corrected |= {k: np.full_like(v, np.nan) for k, v in corrected.items() if k in first.calls}
     rows = _frame(averaged.take(inside), forecasts[name], corrected, scored, market, config)
+    heads = {k: Scored.of(k, scored, market, config) for k in config.targets}
     daily = {trial: _daily(mean(forecasts[k]), heads, config.targets) for k, trial in ids.items()}
-    lines = _of_period(runs, f"{split}{' (sub-protocol)' if options.subset else ''}", scored)
-    lines += remarks
-    for k, head in config.targets.items():
-        lines += head.headline(first_horizon[k], heads[k])
-    lines += _unscored(tables, config.targets)
-    lines.append(_of_trials(reading, ids[name], daily))
-    lines += reading.warnings
-    ending = suffix(config, options)
-    answer = config.evaluate.leak_alarm_override.strip()
+    lines = [
+        *_of_period(runs, config, options, scored),
+        *remarks,
+        *_headlines(averaged.take(inside), heads, config.targets),
+        *_unscored(tables, config.targets),
+        _of_trials(reading, ids[name], daily),
+        *reading.warnings,
+    ]
+    ending, answer = suffix(config, options), config.evaluate.leak_alarm_override.strip()
     scores = Scores(f"scores_{ending}", lines, tables, answer, scored_key(runs, config, options))
     cost = {"seconds": time.perf_counter() - started}
     result = Result(scores.metrics, cost, daily[ids[name]], tuple(scores.suspect))
     record = reading.finish(result, daily)
     outcomes = Outcomes(f"outcomes_{ending}", rows, daily[ids[name]])
     return Evaluation(scores, outcomes, record)
+
+
+def _asked(
+    first: Forecaster, market: Market, config: Config, options: Options
+) -> tuple[Samples, Bool[np.ndarray, "S"]]:
+    """The samples to forecast, and which of them to score: the others calibrate."""
+    split = config.evaluate.split
+    start, last = period(config.data, split)
+    samples = between(market, config, min(start, first.since), last)
+    inside = samples.target_day >= start
+    if options.subset:
+        inside &= samples.subset
+    require_any(samples.take(inside), market, config.data, split)
+    return samples, inside
+
+
+def _trials(runs: Mapping[str, Forecaster], config: Config, options: Options) -> dict[str, str]:
+    """What tells each run, and each training on a modality alone, from all others."""
+    ids = {k: readings.of_run(run) for k, run in runs.items()}
+    main = next(iter(ids.values()))
+    singles = _singles(config) if options.alone is not None else ()
+    return ids | {k: readings.variant(main, k) for k in singles}
 
 
 def publish(new: Evaluation, config: Config, folder: Path) -> dict[str, list[str]]:
@@ -259,12 +268,24 @@ def _frame(
     return pd.DataFrame(columns | weights)
 
 
-def _of_period(runs: Mapping[str, Forecaster], what: str, scored: Samples) -> list[str]:
+def _of_period(
+    runs: Mapping[str, Forecaster], config: Config, options: Options, scored: Samples
+) -> list[str]:
     """The scored period, and what each forecaster has to say of it."""
     first, last = scored.target_day.min(), scored.target_day.max()
+    what = f"{config.evaluate.split}{' (sub-protocol)' if options.subset else ''}"
     return [
         f"{next(iter(runs))}: {what} {first} to {last}, 95 % intervals over days",
         *(line for name, run in runs.items() for line in run.remarks(name, scored.target_day)),
+    ]
+
+
+def _headlines(forecast: Prediction, scored: dict[str, Scored], heads: Heads) -> list[str]:
+    """What each head says of a forecast of its first horizon."""
+    return [
+        line
+        for k, head in heads.items()
+        for line in head.headline(forecast.value[k][:, 0].astype(float), scored[k])
     ]
 
 

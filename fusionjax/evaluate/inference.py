@@ -3,10 +3,10 @@
 import abc
 import copy
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,10 @@ class Ensemble(Forecaster):
 
     def identity(self) -> list[str]:
         """The sums of all seeds' parameters."""
+        return self._sums
+
+    @functools.cached_property
+    def _sums(self) -> list[str]:
         return sorted(json.dumps(fingerprint.sums(p), sort_keys=True) for p in self.seeds)
 
     def remarks(self, name: str, scored: Shaped[np.ndarray, "S"]) -> list[str]:
@@ -220,7 +224,7 @@ def predict(
     hidden: frozenset[str] = frozenset(),
 ) -> Prediction:
     """Forecasts ``rows`` in batches; modalities in ``hidden`` are treated as missing."""
-    return collect(partial(program.predict, params), windows, rows, batch_size, hidden)
+    return collect(functools.partial(program.predict, params), windows, rows, batch_size, hidden)
 
 
 def collect(

@@ -67,12 +67,11 @@ class Labels:
     @staticmethod
     def load(folder: Path, sum_of: str) -> "Labels | None":
         """The labels of a sum; None where they are not there, or damaged."""
-        try:
-            with np.load(folder / f"{sum_of}.npz", allow_pickle=False) as f:
-                stored = Labels(f["symbol"], f["day"], f["value"])
-        except Exception:  # a damaged zip file may raise an error of any class
+        stored = files.arrays(folder / f"{sum_of}.npz") or {}
+        if stored.keys() != {"symbol", "day", "value"}:
             return None
-        return stored if stored.sum == sum_of else None
+        labels = Labels(**stored)
+        return labels if labels.sum == sum_of else None
 
     def same_data(self, other: "Labels") -> bool:
         """Whether some days and values of both are the same market's.

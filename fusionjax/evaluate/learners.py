@@ -4,6 +4,7 @@ Their libraries are imported where one is fitted: training and forecasting do wi
 learned is coefficients and LightGBM's own text format, so forecasts need no fitted object.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -65,8 +66,9 @@ class _Learner(Baseline):
         x = np.where(np.isnan(x) & np.isfinite(learned["fill"]), learned["fill"], x)
         return self._value(learned, x)
 
+    @abc.abstractmethod
     def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """Values of features whose missing ones are filled in."""
 
 
 @dataclasses.dataclass(frozen=True)

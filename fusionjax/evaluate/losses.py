@@ -18,6 +18,11 @@ def judged(heads: Heads) -> dict[str, Head]:
     return {name: head for name, head in heads.items() if head.loss_title}
 
 
+def horizon(heads: Heads) -> int:
+    """Sessions until every label that judges a model is known."""
+    return max(head.horizons[0] for head in judged(heads).values())
+
+
 def sample_losses(
     forecast: Prediction, samples: Samples, heads: Heads
 ) -> dict[str, Float[np.ndarray, "S"]]:
@@ -48,9 +53,9 @@ def rise(
         they may differ from the mean of ``changed`` as much as one of them does.
     """
     day = np.unique(scored.target_day, return_inverse=True)[1]
-    horizon = max(head.horizons[0] for head in judged(config.targets).values())
+    span = horizon(config.targets)
     return {
-        k: rise_of([x[k] for x in changed], [x[k] for x in real], day, horizon, one_draw)
+        k: rise_of([x[k] for x in changed], [x[k] for x in real], day, span, one_draw)
         for k in real[0]
     }
 
@@ -73,7 +78,7 @@ def rise_of(
     """
     days = int(day.max(initial=-1)) + 1
     (above, count), (below, _) = (_daily(side, day, days) for side in (changed, real))
-    over_days = ratio(above.mean(0) - below.mean(0), count, horizon)
+    over_days = ratio(above.mean(0) - below.mean(0), count, horizon, lasting=True)
     between = [
         float((x.sum(1) / max(count.sum(), 1)).var(ddof=1)) if len(x) > 1 else 0.0
         for x in (above, below)

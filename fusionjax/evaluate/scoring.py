@@ -63,13 +63,12 @@ class TargetTable:
     detectable: dict[str, float]  # the least effect that these days can detect; infinite: none
     parts: list[Part]
     variant: str = ""  # unless it is the head's first table: which horizon or samples
+    suspect: list[str] = dataclasses.field(default_factory=list)  # alarms, once a horizon
 
     @property
     def name(self) -> str:
         """Of the target and the variant: no two tables have the same."""
         return f"{self.target} {self.variant}".strip()
-
-    suspect: list[str] = dataclasses.field(default_factory=list)  # alarms, of all horizons
 
 
 @dataclasses.dataclass(frozen=True)

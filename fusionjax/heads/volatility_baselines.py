@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fusionjax.data.samples import realised_log_volatility
+from fusionjax.data.samples import log_returns, range_variance, realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.heads.baseline import Baseline, Learned
 
@@ -26,27 +26,19 @@ _YEAR = 250  # returns that a GARCH needs
 
 def squared_returns(market: Market) -> Float64[np.ndarray, "R"]:
     """Squared log return of each row from its symbol's row before; NaN at the first."""
-    r = np.diff(np.log(market.adj_close), prepend=np.nan)
-    r[market.first_row] = np.nan
-    return r**2
+    return log_returns(market) ** 2
 
 
 def parkinson(market: Market) -> Float64[np.ndarray, "R"]:
     """Variance of each session by its high and low (Parkinson, 1980)."""
-    _, high, low, _ = _logs(market)
-    return (high - low) ** 2 / (4 * np.log(2))
+    return range_variance(market.ohlcv)
 
 
 def garman_klass(market: Market) -> Float64[np.ndarray, "R"]:
     """Variance of each session by its high, low, open and close (Garman & Klass, 1980)."""
-    opened, high, low, closed = _logs(market)
+    opened, high, low, closed = np.log(market.ohlcv[:, :4].astype(np.float64)).T
     estimate = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (closed - opened) ** 2
     return np.maximum(estimate, 0)
-
-
-def _logs(market: Market) -> Float64[np.ndarray, "4 R"]:
-    """Log open, high, low and close as traded: of one session, so splits do not matter."""
-    return np.log(market.ohlcv[:, :4].astype(np.float64)).T
 
 
 def ewma_log_volatility(

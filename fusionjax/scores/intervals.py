@@ -156,20 +156,24 @@ class ByDay:
         day = self.day[keep]
         total = np.bincount(day, values[keep], self.days)
         count = np.bincount(day, minlength=self.days).astype(float)
-        estimate = ratio(total, count, self.horizon)
+        estimate = ratio(total, count, self.horizon, lasting=True)
         if (count > 0).sum() < self.least:
             return estimate.value, -math.inf, math.inf
         return estimate.value, *estimate.interval(self.level)
 
 
 def ratio(
-    total: Float[np.ndarray, "days"], count: Float[np.ndarray, "days"], horizon: int
+    total: Float[np.ndarray, "days"],
+    count: Float[np.ndarray, "days"],
+    horizon: int,
+    *,
+    lasting: bool,
 ) -> Estimate:
-    """A mean over samples from each day's sum and number, where errors may last."""
+    """A mean over samples from each day's sum and number; see ``least_days``."""
     mean = total.sum() / max(count.sum(), 1)
     inside = count > 0
     influence = (total - mean * count)[inside] * (inside.sum() / max(count.sum(), 1))
-    return Estimate.of(float(mean), influence, horizon, lasting=True)
+    return Estimate.of(float(mean), influence, horizon, lasting)
 
 
 @functools.lru_cache

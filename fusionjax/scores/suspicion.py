@@ -60,9 +60,7 @@ def hits(
         return None
     count = len(np.unique(day)) / horizon
     by_chance = betainc(accuracy * count, (1 - accuracy) * count + 1, limit)
-    block = day // horizon
-    each, size = np.bincount(block, hit), np.bincount(block)
-    sure = by_chance < _LEVEL and _exceeds(each[size > 0] / size[size > 0], limit)
+    sure = by_chance < _LEVEL and _exceeds(_means(hit, day // horizon), limit)
     return accuracy if sure else None
 
 
@@ -78,24 +76,29 @@ def correlation(
     Across the stocks of a day, where there are five, averaged over days; or of the days' means.
     """
     days = int(day.max(initial=-1)) + 1
-    count = np.bincount(day, minlength=days)
-    if np.median(count[count > 0]) >= _STOCKS if days else False:
+    count = np.bincount(day)
+    independent = (count > 0).sum() / horizon
+    if days and np.median(count[count > 0]) >= _STOCKS:
         daily = metrics.daily_correlation(signal, outcome, day, days)
-        block = np.arange(days)[np.isfinite(daily)] // horizon
-        size = np.bincount(block)
-        each = np.bincount(block, daily[np.isfinite(daily)])[size > 0] / size[size > 0]
+        known = np.flatnonzero(np.isfinite(daily))
+        each = _means(daily[known], known // horizon)
         if _exceeds(np.sign(each.mean()) * each, bound):
             return float(np.nanmean(daily))
-    used = count > 0
-    if used.sum() / horizon <= 3:
+    if independent <= 3:
         return None
-    a, b = (np.bincount(day, v, days)[used] / count[used] for v in (signal, outcome))
+    a, b = (_means(v, day) for v in (signal, outcome))
     if min(a.std(), b.std()) < 1e-12:
         return None
     r = float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-    error = _quantile() / np.sqrt(used.sum() / horizon - 3)
+    error = _quantile() / np.sqrt(independent - 3)  # of Fisher's z
     sure = np.arctanh(min(abs(r), 0.999999)) - error > np.arctanh(bound)
     return r if sure else None
+
+
+def _means(x: np.ndarray, group: Int[np.ndarray, "S"]) -> Float[np.ndarray, "groups"]:
+    """The mean of each group that has values."""
+    total, count = np.bincount(group, x), np.bincount(group)
+    return total[count > 0] / count[count > 0]
 
 
 def _exceeds(each: Float[np.ndarray, "blocks"], bound: float) -> bool:

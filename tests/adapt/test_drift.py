@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal, stats
 
+from benchmarks.measures import detectors
 from fusionjax.adapt import cusum, drift, shift
 from fusionjax.adapt.drift import Alarm, DriftDetectors
 from fusionjax.adapt.signals import ReferenceProfile
@@ -58,19 +59,8 @@ def test_kswin_does_not_alarm_more_often_than_asked() -> None:
     assert 75 < got < 300
 
 
-def garch_t(days: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns [days, count] of stationary GARCH(1, 1), Student's t of 5 degrees of freedom."""
-    shocks = rng.standard_t(5, (days + 500, count)) * math.sqrt(3 / 5)
-    r, variance, result = np.zeros(count), np.ones(count), []
-    for shock in shocks:
-        variance = 0.02 + 0.08 * r**2 + 0.9 * variance
-        r = np.sqrt(variance) * shock
-        result.append(r)
-    return np.array(result[500:])
-
-
 def log_sizes(days: int, rng: np.random.Generator) -> np.ndarray:
-    return np.log(np.abs(garch_t(days, 1, rng)) + 1e-4)
+    return np.log(np.abs(detectors.garch(days, 1, rng)) + 1e-4)
 
 
 def persistent(days: int, rng: np.random.Generator) -> np.ndarray:
@@ -79,7 +69,7 @@ def persistent(days: int, rng: np.random.Generator) -> np.ndarray:
 
 def panel(days: int, rng: np.random.Generator) -> np.ndarray:
     """Stocks with a common factor: returns, their log sizes, and persistent series."""
-    r = 0.7 * garch_t(days, 1, rng) + 0.7 * garch_t(days, 3, rng)
+    r = 0.7 * detectors.garch(days, 1, rng) + 0.7 * detectors.garch(days, 3, rng)
     level = persistent(days, rng) + np.hstack([persistent(days, rng) for _ in range(2)])
     return np.hstack([r, np.log(np.abs(r) + 1e-4), level])
 

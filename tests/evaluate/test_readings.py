@@ -25,6 +25,7 @@ from fusionjax.ledger import Result, Subject
 
 DEV, TEST = ("2020-03-01", "2020-04-30"), ("2020-05-01", "2020-06-30")
 STOCKS = tuple("ABCDEFGH")
+BY_ROW = ("symbol", "session", "decision_time", "ohlcv", "adj_close", "subset", "channels")
 
 
 def config(**changes: object) -> Config:
@@ -147,35 +148,12 @@ def test_the_same_prices_in_another_preparation_are_the_same_hold_out(way: str) 
     first = market(days=191) if way == "half of the stocks" else market()
     if way == "half of the stocks":  # a stock's prices are what they were in the larger set
         inside = np.flatnonzero(first.symbol < 4)
-        taken = {
-            k: getattr(first, k)[inside]
-            for k in (
-                "symbol",
-                "session",
-                "decision_time",
-                "ohlcv",
-                "adj_close",
-                "subset",
-                "channels",
-                "first_row",
-            )
-        }
+        taken = {k: getattr(first, k)[inside] for k in (*BY_ROW, "first_row")}
         other = moved(first, symbols=STOCKS[:4], **taken)
     elif way == "a row more":
         first, other = market(days=191), market(days=191)
         keep = first.session < first.session.max()
-        day = {
-            k: getattr(first, k)[keep]
-            for k in (
-                "symbol",
-                "session",
-                "decision_time",
-                "ohlcv",
-                "adj_close",
-                "subset",
-                "channels",
-            )
-        }
+        day = {k: getattr(first, k)[keep] for k in BY_ROW}
         first = moved(first, **day, first_row=np.searchsorted(day["symbol"], day["symbol"]))
     else:
         other = ways(first)[way]

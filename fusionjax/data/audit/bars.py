@@ -167,7 +167,7 @@ def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
 
 def _channels(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Findings on channel values that affect scaling and clipping."""
-    used = {c for m in config.modalities.values() for c in m.channel_names}
+    used = {*config.channel_names}
     last = np.datetime64(config.data.splits[config.train.split][1], "D")
     training = market.session <= last
     rows = []

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from fusionjax.config import Config
 from fusionjax.data import samples
+from fusionjax.data.audit.channels import used_channels
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.store import Market
 
@@ -20,9 +21,7 @@ _SYMBOLS, _ENCODED = 10, 0.8  # least number; rank correlation with the mean lab
 
 def findings(market: Market, config: Config) -> Iterator[Finding]:
     """Yields the findings on channels that were fitted to rows of later splits."""
-    used = dict.fromkeys(c for m in config.modalities.values() for c in m.channel_names)
-    names = [c for c in used if c in market.channel_names]
-    values = market.channels[:, market.columns(tuple(names))].astype(float)
+    names, values = used_channels(market, config)
     last = samples.period(config.data, config.train.split)[1]
     training = market.session <= last
     scaled, encoded = [], []

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.data import samples
+from fusionjax.data.audit.channels import used_channels
 from fusionjax.data.audit.finding import STOP, Finding, judged
 from fusionjax.data.audit.text_lead import text_channels
 from fusionjax.data.store import Market
@@ -147,9 +148,7 @@ def _rows(market: Market, config: Config) -> Int64[np.ndarray, "R"]:
 
 def _channels(market: Market, config: Config) -> tuple[list[str], Float[np.ndarray, "R C"]]:
     """The channels that modalities use, and what texts say, with their names."""
-    used = dict.fromkeys(c for m in config.modalities.values() for c in m.channel_names)
-    names = [c for c in used if c in market.channel_names]
-    values = market.channels[:, market.columns(tuple(names))].astype(float)
+    names, values = used_channels(market, config)
     if market.texts is None or "text" not in {m.kind for m in config.modalities.values()}:
         return names, values
     told, said = text_channels(market, config)
@@ -159,7 +158,7 @@ def _channels(market: Market, config: Config) -> tuple[list[str], Float[np.ndarr
 def _past(market: Market) -> Float[np.ndarray, "R P"]:
     """What a bar and those before it say of the next ones, from the bars themselves."""
     at, first = np.arange(len(market.session)), market.first_row
-    ret = _returns(market)
+    ret = np.nan_to_num(samples.log_returns(market))
     volume = np.log1p(market.ohlcv[:, 4].astype(float))
     close = market.ohlcv[:, 3].astype(float)
     before = np.maximum(at - 1, first)
@@ -291,11 +290,6 @@ def _centred(ranks: Float[np.ndarray, "R C"]) -> Float[np.ndarray, "R C"]:
     known = np.isfinite(ranks)
     total = np.where(known, ranks, 0).sum(0)
     return np.where(known, ranks - total / np.maximum(known.sum(0), 1), 0.0)
-
-
-def _returns(market: Market) -> Float[np.ndarray, "R"]:
-    log = np.log(market.adj_close)
-    return np.where(np.arange(len(log)) > market.first_row, np.diff(log, prepend=log[0]), 0.0)
 
 
 def _sum(market: Market, values: Float[np.ndarray, "R"], n: int) -> Float[np.ndarray, "R"]:

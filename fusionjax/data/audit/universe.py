@@ -28,7 +28,7 @@ def findings(market: Market, config: Config) -> Iterator[Finding]:
     sessions, at = np.unique(market.session, return_inverse=True)
     at = at - max(len(sessions) - _SESSIONS, 0)
     x = np.full((min(len(sessions), _SESSIONS), len(market.symbols)), np.nan, np.float32)
-    ret = _returns(market)
+    ret = samples.log_returns(market)
     x[at[at >= 0], market.symbol[at >= 0]] = ret[at >= 0]
     known = np.isfinite(x)
     x = np.where(known, x, 0)
@@ -40,12 +40,6 @@ def findings(market: Market, config: Config) -> Iterator[Finding]:
     yield _shifted(market, x, known)
     yield _repeated(market, config, ret)
     yield _survivors(market, sessions)
-
-
-def _returns(market: Market) -> Float[np.ndarray, "R"]:
-    log = np.log(market.adj_close)
-    later = np.arange(len(log)) > market.first_row
-    return np.where(later, np.diff(log, prepend=log[0]), np.nan)
 
 
 def _pairs(
