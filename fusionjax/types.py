@@ -76,15 +76,25 @@ class Targets:
 
 
 @struct.dataclass
+class Base:
+    """What the experts forecast together, by head: what the network's outputs correct."""
+
+    value: dict[str, Any]  # float [B, H, ...], in the form of ``Head.prediction``; 0 if unknown
+    known: dict[str, Bool[Any, "B _"]]
+
+
+@struct.dataclass
 class Batch:
     """Samples (symbol, decision_time) with everything known then, and what came after."""
 
     inputs: dict[str, Input]  # one entry a modality, in the config's order
     present: dict[str, Bool[Any, "B"]]
     targets: Targets
-    log_scale: Float[Any, "B"]  # log of the trailing root mean square daily return
+    # Log of the root mean square daily return: as the experts forecast it, else the trailing one.
+    log_scale: Float[Any, "B"]
     weight: Float[Any, "B"]  # 0 for the rows that only pad a batch
     sample_id: Int[Any, "B"]  # row of the prepared bars; names the symbol and the session
+    base: Base | None = None  # None without experts
 
 
 @struct.dataclass

@@ -11,7 +11,7 @@ from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.evaluate import losses
-from fusionjax.evaluate.features import pooled_by_modality
+from fusionjax.data.pooled import pooled_by_modality
 from fusionjax.evaluate.inference import Prediction
 
 _STOCKS = 32  # most stocks a session in the content signals

@@ -31,7 +31,7 @@ from fusionjax.config.sections import (
     TrainConfig,
 )
 from fusionjax.errors import InputError, nearest
-from fusionjax.registry import HEADS, MODALITIES, Registry
+from fusionjax.registry import FUSIONS, HEADS, MODALITIES, Registry
 
 __all__ = [
     "AugmentConfig",
@@ -97,6 +97,13 @@ class Config:
     def classifier(self) -> tuple[str, Any]:
         """The first head whose labels are classes, and its name."""
         return next((name, head) for name, head in self.targets.items() if head.class_names)
+
+    @property
+    def stacked_heads(self) -> Heads:
+        """The heads whose forecasts start from experts: only a fusion that learns weights from
+        later data can judge them."""
+        uses = bool(self.distill.experts) and FUSIONS[self.model.fusion].learns_weights
+        return {name: head for name, head in self.targets.items() if uses and head.stackable}
 
     @property
     def channel_names(self) -> tuple[str, ...]:

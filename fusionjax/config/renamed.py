@@ -82,6 +82,8 @@ def translated(stored: Any, sections: set[str]) -> Any:
     if not isinstance(stored, dict):
         return stored
     config = _with_new_names(stored)
+    if isinstance(config.get("distill"), dict):
+        config["distill"].setdefault("experts", ())  # a run from before they were there
     if "ladder" not in sections:
         config.pop("ladder", None)
     moved = {}  # all are removed before any is inserted, as some new names are old ones

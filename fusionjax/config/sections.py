@@ -82,9 +82,21 @@ class DistillConfig:
     """Fusion "distilled": its weights learn from the meta set, the latest sessions of the training
     split, which the encoders and heads train on only in the refit phase."""
 
+    experts: tuple[str, ...] = key(
+        (
+            *("Log-HAR with the market", "ridge with HAR", "LightGBM with HAR", "GARCH(1, 1)"),
+            *("majority", "logistic regression with HAR"),
+            "historical quantiles, scaled by the experts",
+        ),
+        "simple models, as the tables call them, whose forecasts the fusion starts from; empty: "
+        "none",
+    )
+    expert_fits: int = key(
+        8, "parts of the training period, before each of which an expert is fitted anew", least=2
+    )
     meta_fraction: float = key(0.4, "of the training split's sessions", above=0, below=1)
     refit_fraction: float = key(
-        0.7, "of the steps, at the end: fusion weights fixed, training on all rows", above=0, most=1
+        0.3, "of the steps, at the end: fusion weights fixed, training on all rows", above=0, most=1
     )
     learned: tuple[str, ...] = key(
         ("modality", "rater", "feature", "joint"),

@@ -121,6 +121,8 @@ class BatchSource:
     ) -> None:
         replayed = 0 if replay is None else round(plan.batch_size * replay.share)
         self._windows, self._process, self._plan = windows, process, plan
+        older_rows = [] if replay is None else [replay.samples.row]
+        windows.expect(np.concatenate([training_data.all.row, *older_rows]))
         self._weight: Mapping[int, tuple[float, int]] = {}
         balance, seed = windows.balance, plan.seed
 
@@ -226,6 +228,7 @@ class BatchSource:
 
 def labelled_batches(samples: Samples, windows: Windows, batch_size: int) -> Iterator[Batch]:
     """Every sample once, in order and with its labels; padding rows at the end have weight 0."""
+    windows.expect(samples.row)
     for at, weight in _pages(len(samples), batch_size):
         part = samples.take(at)
         yield windows(part.row, part.targets, weight)
@@ -236,6 +239,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Every row once, in order and without labels; padding rows at the end have weight 0."""
     targets = unlabelled(windows.config.targets, batch_size)
+    windows.expect(rows)
     for at, weight in _pages(len(rows), batch_size):
         yield windows(rows[at], targets, weight, hidden)
 

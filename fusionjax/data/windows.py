@@ -1,8 +1,9 @@
 """Builds batches from rows of a Market, with vectorised array operations."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
@@ -13,8 +14,12 @@ from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
-from fusionjax.types import Batch, Targets
+from fusionjax.types import Base, Batch, Targets
 
+if TYPE_CHECKING:
+    from fusionjax.experts.stacked import Stack
+
+EXPERTS = "experts"  # names them among what can be hidden
 CLIP = 8.0  # standard deviations: bars have extreme values, genuine and erroneous
 
 
@@ -94,6 +99,19 @@ class Windows:
         }
         vol20 = market.channels[:, market.columns(("vol20",))[0]]
         self._log_scale = np.where(np.isfinite(vol20), vol20, np.float32(scaler.mean["vol20"]))
+        self.stack: Any = None
+
+    def starting_from(self, stack: "Stack | None") -> "Windows":
+        """The same windows with the forecasts of experts."""
+        other = copy.copy(self)
+        other.stack = stack
+        return other
+
+    def expect(self, rows: Int64[np.ndarray, "B"]) -> None:
+        """Computes what experts say of rows at once, as all of them together cost little more than
+        a batch."""
+        if self.stack is not None:
+            self.stack(rows)
 
     def __call__(
         self,
@@ -109,14 +127,22 @@ class Windows:
             inputs[name], present[name] = read(source_rows)
             if name in hidden:
                 present[name] = np.zeros_like(present[name])
+        base, log_scale = no_base(self.config, len(rows)), self._log_scale[rows]
+        if self.stack is not None and EXPERTS not in hidden:
+            base, log_scale = self.stack(rows), self.stack.log_scale(rows).astype(np.float32)
         return Batch(
             inputs=inputs,
             present=present,
             targets=targets,
-            log_scale=self._log_scale[rows],
+            log_scale=log_scale,
             weight=weight,
             sample_id=rows.astype(np.int32),
+            base=base,
         )
+
+    def trailing(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S"]:
+        """Log of the trailing root mean square daily return of rows."""
+        return self._log_scale[rows]
 
     def describe(self, row: int) -> dict[str, Any]:
         """Where a sample comes from; see ``provenance.describe``."""
@@ -147,4 +173,15 @@ def dummy_batch(config: Config, rows: int) -> Batch:
         log_scale=np.zeros(rows, np.float32),
         weight=np.zeros(rows, np.float32),
         sample_id=np.zeros(rows, np.int32),
+        base=no_base(config, rows),
     )
+
+
+def no_base(config: Config, rows: int) -> Base | None:
+    """Forecasts of experts, all unknown; None if the run does not start from experts."""
+    heads = config.stacked_heads
+    if not heads:
+        return None
+    shapes = {k: (rows, len(h.horizons)) for k, h in heads.items()}
+    value = {k: np.zeros((*shapes[k], *h.value_shape), np.float32) for k, h in heads.items()}
+    return Base(value, {k: np.zeros(shape, bool) for k, shape in shapes.items()})

@@ -1,7 +1,6 @@
 """Fits baselines, tuned on the same folds as the model, on all cores; what they learn is kept."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,15 @@ from jaxtyping import Float, Int64
 
 from fusionjax.data.samples import Samples
 from fusionjax.data.windows import Windows
-from fusionjax.evaluate.baseline_cache import Cache, digest
-from fusionjax.evaluate.features import pooled_features
-from fusionjax.evaluate.learners import learners
+from fusionjax.experts import features
+from fusionjax.experts.cache import Cache, digest
+from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.train.telemetry import progress_bar
 
 FoldSamples = tuple[Samples, Samples]
 Task = tuple[str, int]  # a head's name, and the number of one of its horizons
-_PROBES = 64  # training rows whose features tell, in a key, which inputs a learner has
 
 
 class Baselines:
@@ -47,7 +45,7 @@ class Baselines:
         self._windows, self._train, self._folds = windows, train, folds
         self._rows, self._last = rows, last
         self._cache = None if cache is None else Cache(cache)
-        self._pooled: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # rows, and their features
+        self._features = features.of_inputs(windows), features.of_series(windows)
 
     def fitted(
         self, name: str, head: Head, at: int = 0
@@ -55,7 +53,7 @@ class Baselines:
         """Values at the rows by the name of each fitted baseline, of a head of one horizon: the
         horizon number ``at`` of the config's head ``name``."""
         task = name, at
-        baselines = (*head.baselines(), *learners(head, self._features))
+        baselines = (*head.baselines(), *learners(head, *self._features))
         kept = {b.name: self._kept(task, b) for b in baselines}
         learned = {known: x for known, x in kept.items() if x is not None}
         learned |= self._fit_all(task, [b for b in baselines if b.name not in learned])
@@ -122,25 +120,13 @@ class Baselines:
             return group, [float(baseline.loss(x, after.label[k]).mean()) for x in each]
 
         if _reads_inputs(baseline):
-            self._features(self._train.row)  # once, not in every thread
+            baseline.features(self._train.row)  # once, not in every thread
         jobs = (delayed(losses)(group, *pair) for group in baseline.groups for pair in pairs)
         # Threads share the features; LightGBM and LAPACK run without the interpreter's lock.
         return Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
 
     def _scored(self, task: Task, samples: Samples) -> Scored:
         return Scored.of(task[0], samples, self._windows.market, self._windows.config, task[1])
-
-    def _features(self, rows: Int64[np.ndarray, "K"]) -> Float[np.ndarray, "K F"]:
-        """Pooled features of rows, which are computed once for training and once for forecasts."""
-        for at, features in self._pooled.values():
-            position = np.minimum(np.searchsorted(at, rows), len(at) - 1)
-            if (at[position] == rows).all():
-                return features[position]
-        of = "rows" if np.isin(rows, self._rows).all() else "train"
-        at = np.unique(self._rows if of == "rows" else self._train.row)
-        assert np.isin(rows, at).all(), "a fold outside the training set"
-        self._pooled[of] = at, pooled_features(self._windows, at)
-        return self._features(rows)
 
     def _key(self, task: Task, baseline: Baseline) -> dict[str, Any]:
         """All that decides what a baseline learns; of a learner's inputs, some rows' features."""
@@ -153,16 +139,13 @@ class Baselines:
             "labels": digest(train.row, train.known, train.label),
             "folds": [digest(a.row, b.row) for a, b in self._folds],
             "baseline": f"{type(baseline).__name__} {fields}",
-            "inputs": self._inputs if _reads_inputs(baseline) else "",
+            "inputs": self._inputs(baseline) if _reads_inputs(baseline) else "",
         }
 
-    @functools.cached_property
-    def _inputs(self) -> str:
+    def _inputs(self, baseline: Any) -> str:
         """The modalities, how they are scaled, and what some training rows then look like."""
-        w, rows = self._windows, np.unique(self._train.row)
-        probes = rows[np.linspace(0, len(rows) - 1, _PROBES).astype(int)]
-        features = digest(pooled_features(w, np.unique(probes)))
-        return f"{w.config.modalities} {w.scaler} {features}"
+        w = self._windows
+        return f"{w.config.modalities} {w.scaler} {baseline.inputs(self._train.row)}"
 
 
 def _reads_inputs(baseline: Baseline) -> bool:

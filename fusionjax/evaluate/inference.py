@@ -19,6 +19,7 @@ from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
+from fusionjax.experts import stacked
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
@@ -136,7 +137,8 @@ class Ensemble(Forecaster):
         days = self.info.trained_from, self.info.trained_until
         self.learned = np.datetime64(days[0], "D"), np.datetime64(days[1], "D")
         self.since = self.learned[1] + 1
-        self.windows = Windows(market, config, self.info.scaler)
+        windows = Windows(market, config, self.info.scaler)
+        self.windows = stacked.of_run(windows, seed_folders(run)[0])
         mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
         self._batch = _BATCH * mesh.shape["data"]
         sized = config.override(

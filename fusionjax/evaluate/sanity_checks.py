@@ -17,7 +17,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate import losses
-from fusionjax.evaluate.features import pooled_features
+from fusionjax.data.pooled import pooled_features
 from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import Selection, objective
 from fusionjax.train.job import Run

@@ -11,6 +11,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
+from fusionjax.experts import stacked
 from fusionjax.evaluate import leaks, splits
 from fusionjax.evaluate.inference import Prediction, predict
 from fusionjax.train.job import Run
@@ -87,9 +88,10 @@ class Selection:
         self, config: Config, before: Samples, after: Samples, label: str
     ) -> dict[str, float]:
         market, last = self._market, before.target_day.max()
-        windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
         training = training_data(market, config, self._first, last, weights.meta_fraction(config))
         training = training.only(before.row)
+        windows = Windows(market, config, Scaler.fit(market, last, np.unique(after.target_day)))
+        windows = stacked.started(windows, training, last)
         meta = training.meta_sessions
         if meta not in self._programs:
             self._programs[meta] = make_program(config, self._mesh, windows, meta)

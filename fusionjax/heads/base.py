@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # (values of all samples, bool [S]: samples to score, whether values are probabilities) -> scores.
 Scorer = Callable[[Any, Any, bool], "dict[str, Score]"]
+# Rows [S] of the market -> their log volatility [S].
+Scale = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +125,9 @@ class Head(abc.ABC):
         this head.
       fold_loss: the key of ``fold_scores`` that a choice of settings minimises, and its words;
         empty: settings are chosen without this head.
+      stackable: whether forecasts may start from values of experts; ``correct`` then adds to them.
+      is_scale: whether a value is the log volatility that other heads are scaled by.
+      simplest: the expert that others must improve on; empty: the best on later data.
     """
 
     horizons: tuple[int, ...] = key((1,), "sessions ahead, one label and one forecast each")
@@ -137,6 +142,9 @@ class Head(abc.ABC):
     learner: ClassVar[Literal["classes", "numbers", ""]] = ""
     loss_title: ClassVar[str] = ""
     fold_loss: ClassVar[tuple[str, str]] = ("", "")
+    stackable: ClassVar[bool] = False
+    is_scale: ClassVar[bool] = False
+    simplest: ClassVar[str] = ""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -198,6 +206,20 @@ class Head(abc.ABC):
             so that one head fits quiet and volatile stocks.
         """
 
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        """Of a value at one horizon, without its sample."""
+        return ()
+
+    def correct(
+        self, value: "jax.Array", outputs: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        """The outcome [*rows, H, ...] of outputs that correct a value [*rows, H, ...] of experts.
+
+        Outputs of zeros leave the value as it is.
+        """
+        raise NotImplementedError
+
     def target(self, label: "jax.Array") -> "jax.Array":
         """Labels [B, H] in the form that the loss takes."""
         return label
@@ -252,6 +274,11 @@ class Head(abc.ABC):
     def baselines(self) -> "tuple[Baseline, ...]":
         """Baselines that are fitted to labels, at the first horizon; evaluate/baselines.py adds
         those of ``learner``, which are fitted to inputs."""
+        return ()
+
+    def scaled_experts(self, log_volatility: Scale) -> "tuple[Baseline, ...]":
+        """Experts that are fitted to labels in units of a volatility, which rows have by it."""
+        del log_volatility
         return ()
 
     def filled(self, given: "Given") -> "Filled | None":

@@ -50,6 +50,11 @@ class Baseline(abc.ABC):
         """``fit`` of each setting of one of the ``groups``."""
         return [self.fit(train, last, setting) for setting in group]
 
+    def inputs(self, rows: "np.ndarray") -> str:
+        """Tells what it reads beside the market, of some rows, from anything else it may read."""
+        del rows
+        return ""
+
     def loss(self, value: "np.ndarray", label: "np.ndarray") -> "np.ndarray":
         """The loss of each sample that the choice of a setting minimises: the squared error."""
         return (value - label) ** 2

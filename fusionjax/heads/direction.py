@@ -57,6 +57,8 @@ class Direction(Head):
     learner = "classes"
     loss_title = "log loss of direction"
     fold_loss = ("log_loss", "log loss")
+    stackable = True
+    simplest = "majority"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -83,6 +85,14 @@ class Direction(Head):
 
     def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
         return outputs.reshape(*outputs.shape[:-1], len(self.horizons), len(self.classes))
+
+    def correct(
+        self, value: "jax.Array", outputs: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        import jax.numpy as jnp
+
+        up = jnp.clip(value, 1e-6, 1 - 1e-6)
+        return jnp.log(jnp.stack([1 - up, up], -1)) + self.decode(outputs, log_scale)
 
     def target(self, label: "jax.Array") -> "jax.Array":
         import jax
@@ -166,24 +176,20 @@ class Direction(Head):
     def rules(
         self, train: Scored, last: "np.datetime64", rows: "np.ndarray"
     ) -> "dict[str, np.ndarray]":
-        """The training share of ups, and constant or last-day rules."""
+        """Constant or last-day rules."""
         import numpy as np
 
         market, config = train.market, train.config
         stock_return = market.channels[rows, market.columns(("ret",))[0]]
         market_return = market.channels[rows, market.columns((config.evaluate.market_channel,))[0]]
-        share = train.label[train.known].mean()
         up_calls = np.ones(len(rows), bool), stock_return >= 0, stock_return < 0, market_return < 0
-        return {
-            "majority": np.full(len(rows), share),
-            **{name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)},
-        }
+        return {name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)}
 
     def baselines(self) -> "tuple[Baseline, ...]":
-        """The share of rising labels by the weekday."""
-        from fusionjax.heads.historical_baselines import WeekdayShare
+        """The share of rising labels, of all days and by the weekday."""
+        from fusionjax.heads.historical_baselines import Majority, WeekdayShare
 
-        return (WeekdayShare(),)
+        return Majority(), WeekdayShare()
 
     def filled(self, given: "Given") -> "Filled | None":
         """The probability given, or read off the quantiles of returns; else the side of a point."""

@@ -5,7 +5,9 @@ training: the stocks of one day count once.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -39,6 +41,23 @@ def _means(x: np.ndarray, group: np.ndarray, groups: int, otherwise: float) -> n
     count = np.bincount(group, minlength=groups)
     total = np.bincount(group, x, minlength=groups)
     return np.where(count > 0, total / np.maximum(count, 1), otherwise)
+
+
+@dataclasses.dataclass(frozen=True)
+class Majority(Baseline):
+    """Head "direction": the share of rising labels."""
+
+    name: str = "majority"
+
+    def fit(self, train: "Scored", last: np.datetime64, setting: Any) -> Learned:
+        return {"share": np.array((train.label[train.known] == 1).mean())}
+
+    def forecast(self, learned: Learned, market: Market, rows: np.ndarray) -> np.ndarray:
+        return np.full(len(rows), learned["share"])
+
+    def loss(self, value: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """The log loss."""
+        return metrics.direction_loss(value, label == 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +128,25 @@ class WeekdayQuantiles(_Quantiles):
 
     def forecast(self, learned: Learned, market: Market, rows: np.ndarray) -> np.ndarray:
         return _last_20(market, rows)[:, None] * learned["quantiles"][weekday(market, rows)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledQuantiles(_Quantiles):
+    """By a volatility that others forecast."""
+
+    name: str = "historical quantiles, scaled by the experts"
+    features: Callable[[np.ndarray], np.ndarray] = dataclasses.field(kw_only=True)  # log volatility
+
+    def inputs(self, rows: np.ndarray) -> str:
+        return hashlib.sha256(self.features(np.unique(rows)).tobytes()).hexdigest()
+
+    def fit(self, train: "Scored", last: np.datetime64, setting: Any) -> Learned:
+        k = train.known
+        unit = train.label[k] / np.exp(self.features(train.row[k]))
+        return {"quantiles": np.nanquantile(unit, self.levels)}
+
+    def forecast(self, learned: Learned, market: Market, rows: np.ndarray) -> np.ndarray:
+        return np.exp(self.features(rows))[:, None] * learned["quantiles"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.heads.base import Head, Scored, Scorer, rounded
+from fusionjax.heads.base import Head, Scale, Scored, Scorer, rounded
 from fusionjax.heads.curves import SMOOTH, Curves, dates
 from fusionjax.registry import HEADS
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionjax.heads.outside import Filled, Given
     from fusionjax.scores.intervals import ByDay, Score
 
+_GAP = 0.693  # between two quantiles of an uninformed forecast, in volatilities
 _LEAKY_GAIN = 0.15  # of the pinball loss of the reference; docs/evaluation.md
 
 
@@ -39,10 +40,15 @@ class Returns(Head):
     title = "log return, as quantiles"
     shown = ("pinball", "CRPS", "PIT distance", "coverage")
     compared = "pinball"
+    stackable = True
 
     @property
     def width(self) -> int:
         return len(self.quantiles)
+
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        return (len(self.quantiles),)
 
     def check(self, name: str, config: Config) -> None:
         super().check(name, config)
@@ -64,19 +70,30 @@ class Returns(Head):
         return np.log(ratio), known
 
     def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
-        import jax
+        import jax.numpy as jnp
+        import numpy as np
+
+        count = len(self.quantiles)
+        start = np.float32(_GAP) * (np.arange(count) - (count - 1) / 2).astype(np.float32)
+        unit = self._unit(log_scale)
+        return self.correct(start * unit, outputs, log_scale)
+
+    def correct(
+        self, value: "jax.Array", outputs: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
         import jax.numpy as jnp
 
-        rows, count = outputs.shape[:-1], len(self.quantiles)
-        # A sorted sum of positive steps around a free centre keeps the quantiles in order.
-        q = outputs.reshape(*rows, len(self.horizons), count)
-        quantiles = q[..., :1] + jnp.concatenate(
-            [jnp.zeros_like(q[..., :1]), jnp.cumsum(jax.nn.softplus(q[..., 1:]), -1)], -1
-        )
-        quantiles = quantiles - jax.nn.softplus(jnp.zeros(())) * (count - 1) / 2
+        # Sorted: quantiles that cross are exchanged (Chernozhukov, Fernandez-Val & Galichon, 2010).
+        change = outputs.reshape(*outputs.shape[:-1], len(self.horizons), len(self.quantiles))
+        return jnp.sort(value + change * self._unit(log_scale), axis=-1)
+
+    def _unit(self, log_scale: "jax.Array") -> "jax.Array":
+        """The volatility over each horizon: [*rows, H, 1]."""
+        import jax.numpy as jnp
+
         span = jnp.sqrt(jnp.asarray(self.horizons, jnp.float32))[:, None]
-        span = jnp.expand_dims(span, range(len(rows)))
-        return quantiles * span * jnp.exp(log_scale)[..., None, None]
+        span = jnp.expand_dims(span, range(log_scale.ndim))
+        return span * jnp.exp(log_scale)[..., None, None]
 
     def loss(
         self, outcome: "jax.Array", target: "jax.Array", log_scale: "jax.Array"
@@ -148,6 +165,11 @@ class Returns(Head):
         from fusionjax.heads.historical_baselines import EWMAQuantiles, WeekdayQuantiles
 
         return WeekdayQuantiles(levels=self.quantiles), EWMAQuantiles(levels=self.quantiles)
+
+    def scaled_experts(self, log_volatility: Scale) -> "tuple[Baseline, ...]":
+        from fusionjax.heads.historical_baselines import ScaledQuantiles
+
+        return (ScaledQuantiles(levels=self.quantiles, features=log_volatility),)
 
     def filled(self, given: "Given") -> "Filled | None":
         """At this head's levels if all are given, else at the given ones, if two or more."""

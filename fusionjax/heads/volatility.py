@@ -42,6 +42,8 @@ class Volatility(Head):
     learner = "numbers"
     loss_title = "squared error of log volatility"
     fold_loss = ("volatility_mse", "volatility MSE")
+    stackable = True
+    is_scale = True
 
     @property
     def width(self) -> int:
@@ -57,6 +59,11 @@ class Volatility(Head):
 
     def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
         return outputs + log_scale[..., None]
+
+    def correct(
+        self, value: "jax.Array", outputs: "jax.Array", log_scale: "jax.Array"
+    ) -> "jax.Array":
+        return value + outputs
 
     def soften(self, target: "jax.Array", teacher: "jax.Array", share: "jax.Array") -> "jax.Array":
         return (1 - share) * target + share * teacher
@@ -139,6 +146,7 @@ class Volatility(Head):
             HAR("Log-HAR, Parkinson range", measures=("Parkinson",)),
             HAR("Log-HAR, Garman-Klass range", measures=("Garman-Klass",)),
             HAR("Log-HAR, Parkinson range and returns", measures=("Parkinson", "returns")),
+            HAR("Log-HAR with the market", measures=("returns", "Parkinson"), with_market=True),
             EWMA("EWMA .94 (RiskMetrics)", (RISK_METRICS,)),
             EWMA("EWMA, tuned"),
             GARCH("GARCH(1, 1)", horizon=self.horizons[0]),

@@ -66,6 +66,7 @@ class HAR(Baseline):
     """
 
     measures: tuple[str, ...] = ("returns",)  # keys of ``_MEASURES``
+    with_market: bool = False  # also on the means of these over the day's stocks
 
     def fit(self, train: "Scored", last: np.datetime64, setting: Any) -> Learned:
         k = train.known
@@ -76,15 +77,36 @@ class HAR(Baseline):
         return self._inputs(market, rows) @ learned["coefficients"]
 
     def _inputs(self, market: Market, rows: np.ndarray) -> np.ndarray:
-        columns = [np.ones(len(rows))]
-        for measure in self.measures:
-            variance = _MEASURES[measure](market)
-            for sessions in _SESSIONS:
-                at, exists = market.look_back(rows, sessions)
-                exists &= np.isfinite(variance[at])
-                total = np.where(exists, variance[at], 0).sum(1)
-                columns.append(0.5 * np.log(total / np.maximum(exists.sum(1), 1) + _FLOOR))
-        return np.stack(columns, 1)
+        x = (har_with_market if self.with_market else har)(market, rows, self.measures)
+        return np.column_stack([np.ones(len(rows)), x])
+
+
+def har(
+    market: Market, rows: Int64[np.ndarray, "S"], measures: tuple[str, ...]
+) -> Float64[np.ndarray, "S F"]:
+    """Log volatility of each row's last day, week and month, by each of ``_MEASURES``' keys."""
+    columns = []
+    for measure in measures:
+        variance = _MEASURES[measure](market)
+        for sessions in _SESSIONS:
+            at, exists = market.look_back(rows, sessions)
+            exists &= np.isfinite(variance[at])
+            total = np.where(exists, variance[at], 0).sum(1)
+            columns.append(0.5 * np.log(total / np.maximum(exists.sum(1), 1) + _FLOOR))
+    return np.stack(columns, 1)
+
+
+def har_with_market(
+    market: Market, rows: Int64[np.ndarray, "S"], measures: tuple[str, ...]
+) -> Float64[np.ndarray, "S F"]:
+    """``har`` beside its means over all stocks with a bar that session."""
+    sessions, day = np.unique(market.ordinal[rows], return_inverse=True)
+    every = np.flatnonzero(np.isin(market.ordinal, sessions))
+    x, own = har(market, every, measures), np.searchsorted(every, rows)
+    of = np.searchsorted(sessions, market.ordinal[every])
+    count = np.bincount(of, minlength=len(sessions))
+    means = np.stack([np.bincount(of, c, len(sessions)) / count for c in x.T], 1)
+    return np.concatenate([x[own], means[day]], 1)
 
 
 _MEASURES = {"returns": squared_returns, "Parkinson": parkinson, "Garman-Klass": garman_klass}

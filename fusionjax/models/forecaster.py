@@ -33,11 +33,16 @@ class Forecaster(nn.Module):
         self.typical_log_scale = self.param(
             "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
         )
+        self.gain = {
+            name: self.param(f"gain_{name}", nn.initializers.ones, (len(h.horizons),), jnp.float32)
+            for name, h in c.stacked_heads.items()
+        }
 
     def __call__(self, batch: Batch) -> Forecast:
         encoded = self.encode(batch)
         fused = self.fuse(encoded)
-        outcome = decode(fused.outputs, encoded.log_scale, self.config.targets)
+        heads, gain = self.config.targets, self.gain
+        outcome = decode(fused.outputs, encoded.log_scale, heads, batch.base, gain)
         return Forecast(outcome, fused.modality)
 
     def encode(self, batch: Batch) -> Encoded:
@@ -55,7 +60,8 @@ class Forecaster(nn.Module):
         return self.fusion(encoded)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
-        """Log trailing volatility where a modality with prices is present, else a learned constant.
+        """The batch's log volatility where experts forecast it or a modality with prices is present,
+        else a learned constant.
 
         Without prices the volatility must not be known either. If no modality declares whether it
         shows prices, the batch's own scale is used.
@@ -64,6 +70,9 @@ class Forecaster(nn.Module):
         if all(prices is None for prices in shows_prices.values()):
             return batch.log_scale
         priced = [batch.present[name] for name, prices in shows_prices.items() if prices]
+        if batch.base is not None:
+            heads = self.config.stacked_heads
+            priced += [batch.base.known[n][:, 0] for n, head in heads.items() if head.is_scale]
         known = functools.reduce(jnp.logical_or, priced, jnp.zeros(batch.log_scale.shape, bool))
         return jnp.where(known, batch.log_scale, self.typical_log_scale)
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fusionjax.config import Config, Heads
-from fusionjax.types import Outcome
+from fusionjax.types import Base, Outcome
 
 
 def output_size(heads: Heads) -> int:
@@ -22,15 +22,33 @@ def output_slices(heads: Heads) -> dict[str, slice]:
 
 
 def decode(
-    outputs: Float[Array, "*rows O"], log_scale: Float[Array, "*rows"], heads: Heads
+    outputs: Float[Array, "B O"],
+    log_scale: Float[Array, "B"],
+    heads: Heads,
+    base: Base | None = None,
+    gain: dict[str, Float[Array, "_"]] | None = None,
 ) -> Outcome:
-    """Each head's forecast from its outputs, in float32."""
+    """Each head's forecast from its outputs, in float32.
+
+    Args:
+      outputs: of a fusion, or of one modality's expert.
+      log_scale: see ``Batch``.
+      heads: of the config.
+      base: what outputs correct, where it is known; elsewhere they are the whole forecast.
+      gain: by head and horizon, how much of the correction counts; all of it if None.
+    """
     ends = [at.stop for at in output_slices(heads).values()]
     parts = jnp.split(outputs.astype(jnp.float32), ends[:-1], axis=-1)
-    return {
-        name: head.decode(part, log_scale)
-        for (name, head), part in zip(heads.items(), parts, strict=True)
-    }
+    outcome = {}
+    for (name, head), part in zip(heads.items(), parts, strict=True):
+        outcome[name] = head.decode(part, log_scale)
+        if base is None or name not in base.value:
+            continue
+        weighed = part if gain is None else part * jnp.repeat(gain[name], head.width)[None]
+        corrected = head.correct(base.value[name], weighed, log_scale)
+        known = jnp.expand_dims(base.known[name], range(2, corrected.ndim))
+        outcome[name] = jnp.where(known, corrected, outcome[name])
+    return outcome
 
 
 def class_outputs(config: Config) -> slice:

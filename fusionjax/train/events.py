@@ -15,6 +15,7 @@ CODES = {
     "T4": "the fusion looks odd",
     "T5": "one process slows the others",
     "T6": "the clock went back",
+    "T7": "the network's correction of the experts was judged",
     "G1": "updates were skipped",
     "G2": "the loss rebounded: the best state was restored",
     "G3": "the loss rebounded: reported only",

@@ -13,6 +13,7 @@ from fusionjax.distill.contribution import contributions, removals, swap
 from fusionjax.distill.elimination import eliminate, feature_weights
 from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
+from fusionjax.models.heads import decode
 from fusionjax.train.loss import output_losses, weigh
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded, Forecast, Fused
@@ -65,6 +66,29 @@ def make_diagnosis(
         return contributions(loss_of, encoded), removals(loss_of, encoded), fused
 
     return diagnose
+
+
+def make_corrections(
+    config: Config, shares: tuple[float, ...]
+) -> Callable[[Any, Encoded, Batch], dict[str, Float[Array, "K B H"]]]:
+    """Builds ``corrections(params, encoded, batch)``: each head's loss if shares of the network's
+    correction of the experts count; 0 where the label or the experts' forecast is unknown."""
+
+    def losses(params: Any, encoded: Encoded, batch: Batch) -> dict[str, Float[Array, "K B H"]]:
+        fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
+        labels, heads = hard(batch.targets, config.targets), config.stacked_heads
+        assert batch.base is not None
+        by_head: dict[str, list[Array]] = {name: [] for name in heads}
+        for share in shares:
+            gain = {k: jnp.full(len(h.horizons), share, jnp.float32) for k, h in heads.items()}
+            outcome = decode(fused.outputs, encoded.log_scale, config.targets, batch.base, gain)
+            for name, head in heads.items():
+                loss = head.loss(outcome[name], labels[name], batch.log_scale)
+                counts = batch.targets.mask[name] & batch.base.known[name]
+                by_head[name].append(jnp.where(counts, loss, 0.0))
+        return {name: jnp.stack(each) for name, each in by_head.items()}
+
+    return losses
 
 
 def make_elimination(

@@ -11,6 +11,7 @@ from fusionjax.parallel import processes
 from fusionjax.train import events
 from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.hooks.checkpointing import Checkpointing
+from fusionjax.train.hooks.corrections import Corrections
 from fusionjax.train.hooks.guards import Guards
 from fusionjax.train.hooks.metrics import Metrics
 from fusionjax.train.hooks.modality_selection import ModalitySelection
@@ -112,6 +113,7 @@ def fit(
     all_hooks = [
         Watchdog(),
         ModalitySelection(rebound, exclusions),
+        Corrections(exclusions),
         Profiler(),
         Metrics(),
         Guards(rebound, exclusions),  # after Metrics, whose ``loop.logged`` it uses

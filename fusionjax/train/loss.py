@@ -39,7 +39,7 @@ def output_losses(
     heads: Heads,
 ) -> dict[str, Float[Array, "B"]]:
     """``row_losses`` of a fusion's, or one expert's, outputs."""
-    return row_losses(decode(outputs, log_scale, heads), labels, batch, heads)
+    return row_losses(decode(outputs, log_scale, heads, batch.base), labels, batch, heads)
 
 
 def label_means(losses: dict[str, Float[Array, "B"]], batch: Batch, total: Metrics) -> Metrics:

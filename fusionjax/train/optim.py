@@ -25,7 +25,8 @@ def schedule(t: TrainConfig) -> optax.Schedule:
 def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
     """AdamW (Loshchilov & Hutter, 2019). Frozen parameters get neither gradient nor decay."""
     t = config.train
-    frozen = t.frozen + FUSIONS[config.model.fusion].frozen
+    gains = ("gain_.*",) if config.stacked_heads else ()  # set once, from later data
+    frozen = t.frozen + FUSIONS[config.model.fusion].frozen + gains
     chain = optax.chain(
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
-from jaxtyping import Array, Int64
+from jaxtyping import Array, Float32, Int64
 
 from fusionjax.config import Config, TrainConfig
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.experts.stack import SHARES
 from fusionjax.models.heads import class_outputs
 from fusionjax.parallel import rules
 from fusionjax.parallel.cluster import H100
@@ -24,6 +25,7 @@ from fusionjax.parallel.hlo import Module
 from fusionjax.parallel.mesh import check_batch
 from fusionjax.parallel.xla_flags import compiler_options
 from fusionjax.train.inference_fns import (
+    make_corrections,
     make_diagnosis,
     make_elimination,
     make_encode,
@@ -102,6 +104,12 @@ class Program:
         )
         self._diagnose = jax.jit(
             make_diagnosis(config),
+            in_shardings=(split.ema_params, replicated, replicated),
+            out_shardings=replicated,
+            compiler_options=options,
+        )
+        self._corrections = jax.jit(
+            make_corrections(config, SHARES),
             in_shardings=(split.ema_params, replicated, replicated),
             out_shardings=replicated,
             compiler_options=options,
@@ -258,6 +266,13 @@ class Program:
         with jax.set_mesh(self.mesh):
             kappa, rise, fused = jax.device_get(self._diagnose(params, encoded, batch))
         return diagnose(kappa, rise, fused, class_outputs(self._config))
+
+    def corrections(
+        self, params: dict, encoded: Encoded, batch: Batch
+    ) -> dict[str, Float32[np.ndarray, "K N H"]]:
+        """Losses by head at each of ``stack.SHARES``; see ``make_corrections``."""
+        with jax.set_mesh(self.mesh):
+            return jax.device_get(self._corrections(params, encoded, batch))
 
     def predict(self, params: dict, batch: Batch) -> Forecast:
         """Forecasts for this process's rows, replicated to all devices."""

@@ -18,6 +18,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
+from fusionjax.experts import stacked
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
 from fusionjax.train.checkpoint import Checkpoints
@@ -114,7 +115,7 @@ class Trainer(Run):
         if rows is not None:
             training_data = training_data.only(rows)
         scaler = Scaler.fit(market, days[1])
-        windows = Windows(market, config, scaler)
+        windows = stacked.started(Windows(market, config, scaler), training_data, days[1])
         program = make_program(config, mesh, windows, training_data.meta_sessions)
         info = RunInfo(config, market.fingerprint, scaler, first, last, parent=None)
         return Trainer(
@@ -174,5 +175,7 @@ class Trainer(Run):
         """
         run = self.with_seed(seed, f"seed {seed}")
         info = dataclasses.replace(self.info, config=run.config)
+        if run.windows.stack is not None:
+            run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
             return fit(run, self.training_data, Output(checkpoints, info, begun), None, stop, hooks)

@@ -207,7 +207,7 @@ def _loss(
     labels = hard(batch.targets, config.targets)
     fusion = FUSIONS[config.model.fusion]
     if (share := fusion.soft_labels(config)) > 0:
-        labels = _softened(labels, teachers.ema, encoded, share, config)
+        labels = _softened(labels, teachers.ema, encoded, batch, share, config)
     if teachers.parent is not None and config.finetune.distillation_weight > 0:
         forecast: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
         share = config.finetune.distillation_weight
@@ -221,11 +221,13 @@ def _loss(
     return loss, (means, fused)
 
 
-def _softened(labels: Labels, ema: Any, encoded: Encoded, share: float, config: Config) -> Labels:
+def _softened(
+    labels: Labels, ema: Any, encoded: Encoded, batch: Batch, share: float, config: Config
+) -> Labels:
     """The labels mixed with the teacher's forecast: the averaged heads on the current features."""
     fixed: Any = jax.lax.stop_gradient(encoded)
     fused: Any = Forecaster(config).apply({"params": ema}, fixed, method="fuse")
-    teacher = decode(fused.outputs, encoded.log_scale, config.targets)
+    teacher = decode(fused.outputs, encoded.log_scale, config.targets, batch.base)
     return soften(labels, teacher, jnp.float32(share), config.targets)
 
 

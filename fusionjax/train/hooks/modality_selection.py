@@ -63,7 +63,7 @@ def select(loop: TrainingLoop, training_data: TrainingData) -> TrainState:
     assert training_data.meta is not None
     program, state, windows = loop.run.program, loop.state, loop.run.windows
     names, size = tuple(loop.run.config.modalities), meta_batch_size(loop.run.config.train)
-    inner, meta = (_evenly_spaced(s) for s in (training_data.inner, training_data.meta))
+    inner, meta = (evenly_spaced(s) for s in (training_data.inner, training_data.meta))
     inner_encoded, meta_encoded = (
         program.encode(state.ema_params, labelled_batches(s, windows, size)) for s in (inner, meta)
     )
@@ -121,7 +121,7 @@ def _without_nonfinite(
     return jax.tree.map(lambda x: x[~broken], (encoded, batch)), broken
 
 
-def _evenly_spaced(samples: Samples) -> Samples:
+def evenly_spaced(samples: Samples) -> Samples:
     """Evenly spaced samples, at most as many as a diagnosis needs."""
     if len(samples) <= _MAX_ROWS:
         return samples

@@ -6,33 +6,42 @@ learned is coefficients and LightGBM's own text format, so forecasts need no fit
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 
 from fusionjax.data.store import Market
+from fusionjax.experts.features import Features
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.scores import metrics
 
-# Features [S, F] of rows of the market; NaN where missing.
-Features = Callable[[Int64[np.ndarray, "S"]], Float[np.ndarray, "S F"]]
 # Each has as many candidates as the model's own grid.
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _ROUNDS = (50, 200)
 _TREES = tuple((leaves, rate) for leaves in (4, 15) for rate in (0.02, 0.1))
+_FEW_TREES = ((15, 0.05, 100),)  # an expert is fitted again and again
 
 
-def learners(head: Head, features: Features) -> tuple[Baseline, ...]:
-    """The baselines of a head's ``learner``."""
+def learners(head: Head, inputs: Features, series: Features) -> tuple[Baseline, ...]:
+    """The baselines of a head's ``learner``.
+
+    Args:
+      head: of one horizon.
+      inputs: of all modalities.
+      series: of the bars alone, with the regressors of HAR.
+    """
     if not head.learner:
         return ()
-    common: dict[str, Any] = {"features": features, "classes": head.learner == "classes"}
-    linear = "logistic regression" if common["classes"] else "ridge"
+    classes = head.learner == "classes"
+    linear = "logistic regression" if classes else "ridge"
     trees = tuple((*tree, rounds) for tree in _TREES for rounds in _ROUNDS)
-    return Linear(linear, _PENALTIES, **common), Trees("LightGBM", trees, **common)
+    return (
+        Linear(linear, _PENALTIES, features=inputs, classes=classes),
+        Trees("LightGBM", trees, features=inputs, classes=classes),
+        Linear(f"{linear} with HAR", _PENALTIES, features=series, classes=classes),
+        Trees("LightGBM with HAR", _FEW_TREES, features=series, classes=classes),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +56,9 @@ class _Learner(Baseline):
         if not self.classes:
             return super().loss(value, label)
         return metrics.direction_loss(value, label == 1)
+
+    def inputs(self, rows: np.ndarray) -> str:
+        return self.features.key(rows)
 
     def _xy(self, train: Scored) -> tuple[np.ndarray, np.ndarray]:
         """Features and labels; the samples without a label are left out."""

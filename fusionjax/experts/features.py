@@ -1,0 +1,69 @@
+"""What baselines and experts learn from: features of rows of the market, each computed once."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from fusionjax.data.pooled import pooled_by_modality, pooled_features
+from fusionjax.data.windows import Windows
+from fusionjax.experts.cache import digest
+from fusionjax.heads.volatility_baselines import har_with_market
+
+_PROBES = 64  # rows whose features tell, in a key, which features these are
+
+
+class Features:
+    """Features [S, F] of rows; NaN where missing.
+
+    Args:
+      windows: of the data.
+      compute: the features of some rows of them.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        compute: Callable[[Windows, Int64[np.ndarray, "K"]], Float[np.ndarray, "K F"]],
+    ) -> None:
+        self._windows, self._compute = windows, compute
+        self._place = np.full(len(windows.market.session), -1)
+        self._known: np.ndarray | None = None
+
+    def __call__(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
+        missing = np.unique(rows[self._place[rows] < 0])
+        if len(missing):
+            new = self._compute(self._windows, missing)
+            start = 0 if self._known is None else len(self._known)
+            self._known = new if self._known is None else np.concatenate([self._known, new])
+            self._place[missing] = np.arange(start, len(self._known))
+        if self._known is None:
+            return self._compute(self._windows, rows)
+        return self._known[self._place[rows]]
+
+    def key(self, rows: Int64[np.ndarray, "S"]) -> str:
+        """Tells these features of some rows from others."""
+        probes = np.unique(rows)
+        probes = probes[np.linspace(0, len(probes) - 1, _PROBES).astype(int)]
+        return digest(self._compute(self._windows, np.unique(probes)))
+
+
+def of_inputs(windows: Windows) -> Features:
+    """The pooled inputs of all modalities."""
+    return Features(windows, pooled_features)
+
+
+def of_series(windows: Windows) -> Features:
+    """The pooled channels of the bars, and log volatility over a day, a week and a month by returns
+    and by ranges, of the stock and of the day's mean stock."""
+    numeric = {k: m for k, m in windows.config.modalities.items() if m.channel_names}
+    config = dataclasses.replace(windows.config, modalities=numeric)
+    narrow = Windows(windows.market, config, windows.scaler)
+
+    def compute(narrow: Windows, rows: np.ndarray) -> np.ndarray:
+        regressors = har_with_market(narrow.market, rows, ("returns", "Parkinson"))
+        pooled = pooled_by_modality(narrow, rows).values() if numeric else ()
+        return np.concatenate([*pooled, regressors], 1)
+
+    return Features(narrow, compute)

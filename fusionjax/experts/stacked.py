@@ -1,0 +1,244 @@
+"""All experts of a run: what they learned, how much each counts, and what they forecast together."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64, Shaped
+
+from fusionjax import files
+from fusionjax.config import Config
+from fusionjax.data.samples import Samples, TrainingData
+from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError
+from fusionjax.experts import stack, walk_forward
+from fusionjax.experts.features import Features
+from fusionjax.experts.walk_forward import Available, Task
+from fusionjax.heads.base import Scored
+from fusionjax.heads.baseline import Learned
+from fusionjax.parallel import processes
+from fusionjax.types import Base
+
+CACHE = "baselines"  # in data.prepared: what was learned, of baselines too
+_FILE = "experts.npz"  # in the folder of a training
+
+
+@dataclasses.dataclass(frozen=True)
+class Experts:
+    """Experts with any weight, each with what it learned by each of some days.
+
+    Attributes:
+      until: datetime64[D] [K], ascending: a row is forecast by the last fit before its session.
+      weight: by task and expert, above 0; they add up to 1.
+      learned: by task and expert, of each fit.
+    """
+
+    until: Shaped[np.ndarray, "K"]
+    weight: dict[Task, dict[str, float]]
+    learned: dict[Task, dict[str, list[Learned]]]
+
+    def save(self, folder: Path) -> None:
+        """Writes them into a folder of a training, as arrays: nothing is pickled."""
+        arrays: dict[str, np.ndarray] = {"until": self.until}
+        index = []
+        for (head, at), weight in self.weight.items():
+            for name, share in weight.items():
+                index.append([head, at, name, share])
+                for k, learned in enumerate(self.learned[head, at][name]):
+                    arrays |= {f"{len(index) - 1}/{k}/{part}": x for part, x in learned.items()}
+        arrays["index"] = np.array(json.dumps(index))
+        with files.replaced(folder / _FILE) as f:
+            np.savez_compressed(f, allow_pickle=False, **arrays)
+
+    @staticmethod
+    def read(folder: Path) -> "Experts | None":
+        """Those of a training; None if it has none yet.
+
+        Raises:
+          InputError: the file is damaged.
+        """
+        path = folder / _FILE
+        if not path.exists():
+            return None
+        stored = files.arrays(path)
+        if stored is None or not {"until", "index"} <= stored.keys():
+            raise InputError(
+                f"{path}: damaged; it holds the experts that the run starts from: copy it from "
+                "another seed of the run, or train again"
+            )
+        experts = Experts(stored.pop("until"), {}, {})
+        for i, (head, at, name, share) in enumerate(json.loads(str(stored.pop("index")))):
+            fits: list[Learned] = [{} for _ in experts.until]
+            for key in [k for k in stored if k.startswith(f"{i}/")]:
+                _, k, part = key.split("/", 2)
+                fits[int(k)][part] = stored[key]
+            experts.weight.setdefault((head, at), {})[name] = share
+            experts.learned.setdefault((head, at), {})[name] = fits
+        return experts
+
+    def forecast(
+        self, available: Available, task: Task, name: str, rows: Int64[np.ndarray, "S"]
+    ) -> Float[np.ndarray, "S *value"]:
+        """One expert's forecasts; NaN before its first fit."""
+        market = available.windows.market
+        head = available.windows.config.targets[task[0]]
+        fit = np.searchsorted(self.until, market.session[rows]) - 1
+        value = np.full((len(rows), *head.value_shape), np.nan)
+        for k in np.unique(fit[fit >= 0]).tolist():
+            of_fit = fit == k
+            learned = self.learned[task][name][k]
+            value[of_fit] = available.of(task)[name].forecast(learned, market, rows[of_fit])
+        return value
+
+    def together(
+        self, available: Available, task: Task, rows: Int64[np.ndarray, "S"]
+    ) -> Float[np.ndarray, "S *value"]:
+        """The weighted mean of a task's experts; of those that have a forecast, where some lack it.
+        NaN where all do."""
+        weight = np.array([*self.weight[task].values()])
+        each = [self.forecast(available, task, name, rows) for name in self.weight[task]]
+        return stack.combined(np.stack(each, 1), weight)
+
+
+def tasks(config: Config) -> list[Task]:
+    """Heads and horizons that can start from experts; those that others are scaled by come first."""
+    heads = sorted(config.stacked_heads.items(), key=lambda item: not item[1].is_scale)
+    return [(name, at) for name, h in heads for at in range(len(h.horizons))]
+
+
+def fitted(
+    windows: Windows, training_data: TrainingData, last: np.datetime64, cache: Path | None
+) -> Experts:
+    """Fits experts walk-forward through a training period and weighs them by its meta set.
+
+    Args:
+      windows: of the data, scaled as the model's.
+      training_data: what is learned from; its meta set weighs.
+      last: the last day that may be learned from.
+      cache: folder of what was learned before; None keeps nothing.
+    """
+    market, config, samples = windows.market, windows.config, training_data.all
+    days, parts = np.unique(market.session[samples.row]), config.distill.expert_fits
+    cuts = [days[k * len(days) // parts - 1] for k in range(1, parts)]
+    period = samples.target_day.min(), last
+    experts = Experts(np.array([*cuts, period[1]], "datetime64[D]"), {}, {})
+    available = Available(windows, lambda rows: scale(rows))
+    scale = windows.trailing
+    for task in tasks(config):
+        if not available.of(task):
+            continue
+        of_fits = walk_forward.fits(available, task, period, experts.until, cache)
+        learned = {name: [of_fit[name] for of_fit in of_fits] for name in of_fits[0]}
+        asked = dataclasses.replace(experts, learned={task: learned})
+        weight = _weights(asked, available, task, training_data.meta)
+        experts = dataclasses.replace(
+            experts,
+            weight=experts.weight | {task: weight},
+            learned=experts.learned | {task: {name: learned[name] for name in weight}},
+        )
+        if config.targets[task[0]].is_scale and scale == windows.trailing:
+            scale = Stack(experts, windows, available).log_scale
+    return experts
+
+
+def _weights(
+    experts: Experts, available: Available, task: Task, meta: Samples
+) -> dict[str, float]:
+    """The experts of a task that count, by later data."""
+    windows, (name, at) = available.windows, task
+    head, names = windows.config.targets[name], [*experts.learned[task]]
+    scored = Scored.of(name, meta, windows.market, windows.config, at)
+    rows, label = scored.row[scored.known], scored.label[scored.known]
+    values = np.stack([experts.forecast(available, task, k, rows) for k in names], 1)
+    loss = available.of(task)[names[0]].loss
+    first = names.index(head.simplest) if head.simplest in names else None
+    day = np.unique(scored.day[scored.known], return_inverse=True)[1]
+    weight = stack.weigh(values, lambda v: loss(v, label), day, head.horizons[at], first)
+    return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
+
+
+class Stack:
+    """What experts forecast together, by row of the market; each row is computed once.
+
+    Args:
+      experts: of a run.
+      windows: of the market.
+      available: the same experts over the same windows, if there already.
+    """
+
+    def __init__(
+        self, experts: Experts, windows: Windows, available: Available | None = None
+    ) -> None:
+        self.experts, self._windows = experts, windows
+        self._available = available or Available(windows, self.log_scale)
+        scales = (t for t in experts.weight if windows.config.targets[t[0]].is_scale)
+        self._scale = next(scales, None)
+        self._by_task = {
+            task: Features(windows, functools.partial(self._compute, task))
+            for task in experts.weight
+        }
+
+    def _compute(self, task: Task, windows: Windows, rows: np.ndarray) -> np.ndarray:
+        return self.experts.together(self._available, task, rows)
+
+    def __call__(self, rows: Int64[np.ndarray, "S"]) -> Base:
+        """The forecasts of all heads and horizons, and which of them there are."""
+        value, known = {}, {}
+        for name, head in self._windows.config.stacked_heads.items():
+            shape = len(rows), len(head.horizons), *head.value_shape
+            forecast = np.full(shape, np.nan, np.float32)
+            for at in range(len(head.horizons)):
+                if (name, at) in self._by_task:
+                    forecast[:, at] = self._by_task[name, at](rows)
+            known[name] = np.isfinite(forecast).reshape(*shape[:2], -1).all(-1)
+            mask = known[name].reshape(*shape[:2], *(1,) * len(head.value_shape))
+            value[name] = np.where(mask, forecast, np.float32(0))
+        return Base(value, known)
+
+    def log_scale(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S"]:
+        """The log volatility that rows are forecast; the trailing one where none is."""
+        trailing = self._windows.trailing(rows).astype(float)
+        if self._scale is None:
+            return trailing
+        value = self._by_task[self._scale](rows)
+        return np.where(np.isfinite(value), value, trailing)
+
+
+def started(windows: Windows, training_data: TrainingData, last: np.datetime64) -> Windows:
+    """The windows of a new run with the forecasts of its experts; unchanged if it has none."""
+    config = windows.config
+    if not config.stacked_heads:
+        return windows
+    with processes.first_alone():  # the others find what it learned
+        experts = fitted(windows, training_data, last, Path(config.data.prepared) / CACHE)
+    return windows.starting_from(Stack(experts, windows))
+
+
+def kept(windows: Windows, folder: Path) -> Windows:
+    """The windows with the experts of a training's folder, where they are written if it has none:
+    a training that goes on must start from the same forecasts, wherever it was begun."""
+    stored = Experts.read(folder)
+    if stored is None:
+        if processes.first():
+            windows.stack.experts.save(folder)
+        return windows
+    return windows.starting_from(Stack(stored, windows))
+
+
+def of_run(windows: Windows, folder: Path) -> Windows:
+    """The windows with the experts of a training.
+
+    Raises:
+      InputError: its folder lacks them.
+    """
+    if not windows.config.stacked_heads:
+        return windows
+    stored = Experts.read(folder)
+    if stored is None:
+        raise InputError(
+            f"{folder / _FILE}: missing; it holds the experts that the run starts from: copy it "
+            "from another seed of the run, or train again"
+        )
+    return windows.starting_from(Stack(stored, windows))
