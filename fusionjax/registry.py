@@ -80,6 +80,6 @@ FUSIONS: Registry[Any] = Registry(
         *("ogm_ge", "qmf"),
     ),
 )
-# Functions ``(head's name, head of one horizon, config) -> heads.baseline.Baseline | None``: experts
-# of the fusion beside those of the heads. Built-in ones are ``Head.baselines`` and experts/learners.
+# A user's experts of the fusion, beside ``Head.baselines`` and experts/learners.py: functions
+# ``(head's name, head of one horizon) -> heads.baseline.Baseline | None``.
 EXPERTS: Registry[Any] = Registry("distill.experts")

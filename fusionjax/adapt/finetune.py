@@ -24,6 +24,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import labels, leaks, readings
 from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
+from fusionjax.experts import stacked
 from fusionjax.ledger import Result, Subject
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Inheritance, Output, Run
@@ -218,7 +219,8 @@ def finetune(
     scaler = info.scaler
     if watched is not None and watched.trust is not None:
         scaler = dataclasses.replace(scaler, trust=dict(watched.trust))
-    windows = Windows(market, config, scaler)
+    windows = stacked.of_run(Windows(market, config, scaler), seed_folders(parent)[0])
+    windows = stacked.updated(windows, np.datetime64(info.trained_from, "D"), data.until)
     run = Run(config, windows, program_for(config, mesh, windows))
     days = data.new.target_day
     say(
@@ -254,6 +256,7 @@ def _train(
     reference = inherited if program.parented else None
     replay = data.replay(run.config.finetune.replay_fraction)
     info = dataclasses.replace(child, config=run.config, parent=parent)
+    run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
     with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
         output = Output(checkpoints, info)
         fit(run, data.training_data, output, Inheritance(start, reference, replay), stop)

@@ -11,10 +11,10 @@ from fusionjax.adapt import shift, signals
 from fusionjax.adapt.drift import LEAST, Alarm, DriftDetectors
 from fusionjax.adapt.signals import Predict, ReferenceProfile
 from fusionjax.config import Config, DriftConfig
+from fusionjax.data.pooled import pooled_features
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.evaluate import losses
-from fusionjax.data.pooled import pooled_features
 from fusionjax.train.run_info import RunInfo
 
 _MIN_OUTPUT_SESSIONS = 60  # sessions after training: the reference of errors and weights

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int64, Shaped
 
 from fusionjax.config import Config
 from fusionjax.data import samples
+from fusionjax.data.pooled import pooled_by_modality
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.evaluate import losses
-from fusionjax.data.pooled import pooled_by_modality
 from fusionjax.evaluate.inference import Prediction
 
 _STOCKS = 32  # most stocks a session in the content signals

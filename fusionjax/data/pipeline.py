@@ -239,7 +239,7 @@ def evaluation_batches(
 ) -> Iterator[Batch]:
     """Every row once, in order and without labels; padding rows at the end have weight 0."""
     targets = unlabelled(windows.config.targets, batch_size)
-    windows.expect(rows)
+    windows.expect(rows, hidden)
     for at, weight in _pages(len(rows), batch_size):
         yield windows(rows[at], targets, weight, hidden)
 

@@ -15,14 +15,14 @@ def pooled_features(windows: Windows, rows: Int64[np.ndarray, "S"]) -> Float[np.
 
 
 def pooled_by_modality(
-    windows: Windows, rows: Int64[np.ndarray, "S"]
+    windows: Windows, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
 ) -> dict[str, Float[np.ndarray, "S _F"]]:
-    """The pooled features of each modality, by its name."""
+    """The pooled features of each modality, by its name; those in ``hidden`` are missing."""
     parts = [
         {
             name: m.pooled(batch.inputs[name], batch.present[name]).astype(np.float64)
             for name, m in windows.config.modalities.items()
         }
-        for batch in evaluation_batches(rows, windows, _BATCH)
+        for batch in evaluation_batches(rows, windows, _BATCH, hidden)
     ]
     return {name: np.concatenate([p[name] for p in parts])[: len(rows)] for name in parts[0]}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
 
-from fusionjax.config import Config
+from fusionjax.config import Config, Modalities
 from fusionjax.data import balance, provenance
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
@@ -107,11 +107,16 @@ class Windows:
         other.stack = stack
         return other
 
-    def expect(self, rows: Int64[np.ndarray, "B"]) -> None:
-        """Computes what experts say of rows at once, as all of them together cost little more than
-        a batch."""
-        if self.stack is not None:
-            self.stack(rows)
+    def expect(self, rows: Int64[np.ndarray, "B"], hidden: frozenset[str] = frozenset()) -> None:
+        """Computes what experts say of rows at once: all of them cost little more than a batch."""
+        if self.stack is not None and EXPERTS not in hidden:
+            self.stack.hiding(hidden)(rows)
+
+    def seeing(self, modalities: Modalities) -> "Windows":
+        """The same windows with some of the modalities, and without experts."""
+        config = dataclasses.replace(self.config, modalities=modalities)
+        content = {k: v for k, v in self._content.items() if k in modalities}
+        return Windows(self.market, config, self.scaler, content)
 
     def __call__(
         self,
@@ -129,7 +134,8 @@ class Windows:
                 present[name] = np.zeros_like(present[name])
         base, log_scale = no_base(self.config, len(rows)), self._log_scale[rows]
         if self.stack is not None and EXPERTS not in hidden:
-            base, log_scale = self.stack(rows), self.stack.log_scale(rows).astype(np.float32)
+            stack = self.stack.hiding(hidden)
+            base, log_scale = stack(rows), stack.log_scale(rows).astype(np.float32)
         return Batch(
             inputs=inputs,
             present=present,

@@ -19,12 +19,13 @@ from fusionjax import files, streams
 from fusionjax.config import Config, Modalities
 from fusionjax.data.samples import Samples, TrainingData, between, period, training_data
 from fusionjax.data.store import Market
-from fusionjax.data.windows import Scaler, Windows
+from fusionjax.data.windows import EXPERTS, Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate import leaks
 from fusionjax.evaluate.inference import Ensemble, Prediction, predict
 from fusionjax.evaluate.losses import rise, sample_losses
+from fusionjax.experts import stacked
 from fusionjax.scores.intervals import NOT_ENOUGH, Estimate
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
@@ -32,6 +33,7 @@ from fusionjax.train.program import Program
 from fusionjax.train.run import make_program
 
 Content = Int64[np.ndarray, "R"]  # for every row of the market, the row whose content is shown
+_ONLY = "only"  # begins what a training on one modality is called
 _FEWEST = 2  # placebos, for a spread
 
 
@@ -117,12 +119,12 @@ def moved(
 
 def of_content(run: Ensemble, market: Market, config: Config, scored: Samples) -> list[Effect]:
     """How a trained run's losses rise if one modality is emptied, replaced or the only one."""
-    names = list(config.modalities)
+    names = [*config.modalities, *([EXPERTS] if config.stacked_heads else [])]
     unchanged = sample_losses(run.predict(scored.row), scored, config.targets)
     effects, replacements = [], contents(market, scored)
     for name in names:
         changed = {"empty": run.predict(scored.row, frozenset({name}))}
-        for what, content in replacements.items():
+        for what, content in replacements.items() if name != EXPERTS else ():
             windows = Windows(market, config, run.info.scaler, {name: content})
             changed[what] = run.with_windows(windows).predict(scored.row)
         if len(names) > 1:
@@ -170,7 +172,7 @@ class Trainings:
         self._training_data: TrainingData = training_data(
             market, config, first, last, weights.meta_fraction(config)
         )
-        self._programs: dict[tuple[str, ...], Program] = {}
+        self._programs: dict[tuple[tuple[str, ...], bool], Program] = {}
 
     def placebo(self, seed: int) -> Content:
         """Content moved among training and among scored samples."""
@@ -178,8 +180,8 @@ class Trainings:
         return placebo(self._market, parts, seed)
 
     def alone(self, modality: str, seed: int) -> Prediction:
-        """The forecast of a training that sees one modality only."""
-        return self.forecast(f"only {modality}", (modality,), seed, {})
+        """The forecast of a training that sees one modality only, without experts."""
+        return self.forecast(f"{_ONLY} {modality}", (modality,), seed, {})
 
     def forecast(
         self, what: str, modalities: tuple[str, ...], seed: int, content: dict[str, Content]
@@ -190,18 +192,23 @@ class Trainings:
             seed=seed,
             modalities={m: self._config.modalities[m] for m in modalities},
         )
+        if what.startswith(_ONLY):
+            config = config.override({"distill.experts": ()})
         key = hashlib.sha256(f"{config.to_json()} {self._market.fingerprint}".encode())
         key.update(self._scored.row.tobytes())
         path = self._folder / f"{what}-{seed}-{key.hexdigest()[:12]}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as f:
                 return Prediction.of_arrays(f)
+        last = period(self._config.data, self._config.train.split)[1]
         windows = Windows(self._market, config, self._scaler, content)
-        if modalities not in self._programs:
-            self._programs[modalities] = make_program(
+        windows = stacked.started(windows, self._training_data, last)
+        kind = modalities, bool(config.stacked_heads)
+        if kind not in self._programs:
+            self._programs[kind] = make_program(
                 config, self._mesh, windows, self._training_data.meta_sessions
             )
-        program = self._programs[modalities]
+        program = self._programs[kind]
         state = fit(Run(config, windows, program, what), self._training_data)
         size = config.train.global_batch_size
         prediction = predict(program, state.ema_params, windows, self._scored.row, size)
@@ -253,7 +260,7 @@ def worth(
         others = tuple(n for n in names if n != name)
         without, alone = (
             [train(f"{what} {name}", modalities, s, {}) for s in range(seeds)] if others else real
-            for what, modalities in (("without", others), ("only", (name,)))
+            for what, modalities in (("without", others), (_ONLY, (name,)))
         )
         means = {k: np.nanmean([r[k] for r in real]) for k in real[0]}
         yield Worth(

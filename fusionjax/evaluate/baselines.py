@@ -119,8 +119,7 @@ class Baselines:
             )
             return group, [float(baseline.loss(x, after.label[k]).mean()) for x in each]
 
-        if _reads_inputs(baseline):
-            baseline.features(self._train.row)  # once, not in every thread
+        baseline.prepare(self._train.row)  # once, not in every thread
         jobs = (delayed(losses)(group, *pair) for group in baseline.groups for pair in pairs)
         # Threads share the features; LightGBM and LAPACK run without the interpreter's lock.
         return Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
@@ -139,14 +138,11 @@ class Baselines:
             "labels": digest(train.row, train.known, train.label),
             "folds": [digest(a.row, b.row) for a, b in self._folds],
             "baseline": f"{type(baseline).__name__} {fields}",
-            "inputs": self._inputs(baseline) if _reads_inputs(baseline) else "",
+            "inputs": self._inputs(baseline),
         }
 
-    def _inputs(self, baseline: Any) -> str:
-        """The modalities, how they are scaled, and what some training rows then look like."""
-        w = self._windows
-        return f"{w.config.modalities} {w.scaler} {baseline.inputs(self._train.row)}"
-
-
-def _reads_inputs(baseline: Baseline) -> bool:
-    return hasattr(baseline, "features")
+    def _inputs(self, baseline: Baseline) -> str:
+        """The modalities, how they are scaled, and what some training rows then look like; empty
+        for a baseline that reads the market alone."""
+        w, features = self._windows, baseline.inputs(self._train.row)
+        return features and f"{w.config.modalities} {w.scaler} {features}"

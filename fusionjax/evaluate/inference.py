@@ -137,8 +137,9 @@ class Ensemble(Forecaster):
         days = self.info.trained_from, self.info.trained_until
         self.learned = np.datetime64(days[0], "D"), np.datetime64(days[1], "D")
         self.since = self.learned[1] + 1
+        self._folder = seed_folders(run)[0]
         windows = Windows(market, config, self.info.scaler)
-        self.windows = stacked.of_run(windows, seed_folders(run)[0])
+        self.windows = stacked.of_run(windows, self._folder)
         mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
         self._batch = _BATCH * mesh.shape["data"]
         sized = config.override(
@@ -178,7 +179,7 @@ class Ensemble(Forecaster):
     def with_windows(self, windows: Windows) -> "Ensemble":
         """The same seeds with inputs from other windows."""
         other = copy.copy(self)
-        other.windows = windows
+        other.windows = stacked.of_run(windows, self._folder)
         return other
 
     def predict_each(

@@ -12,12 +12,12 @@ from jax.sharding import Mesh
 
 from fusionjax import streams
 from fusionjax.config import Config
+from fusionjax.data.pooled import pooled_features
 from fusionjax.data.samples import Samples, TrainingData, period, split
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate import losses
-from fusionjax.data.pooled import pooled_features
 from fusionjax.evaluate.inference import predict
 from fusionjax.evaluate.selection import Selection, objective
 from fusionjax.train.job import Run

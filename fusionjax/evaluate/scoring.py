@@ -23,6 +23,7 @@ from fusionjax.scores import intervals, metrics
 from fusionjax.scores.intervals import Estimate, Score
 
 _REGIMES = ("calm", "middling", "turbulent")
+EXPERTS_ALONE = "the experts alone"
 UNFILTERED = "all samples"  # variant of a table with the samples that a protocol leaves out
 
 
@@ -175,6 +176,7 @@ def score_runs(
             train_labels = Scored.of(target, train, market, config, at)
             corrected = calibrated[target][:, at] if target in calibrated else None
             baseline_forecasts[target, at] = {
+                **_experts(main, target, at, scored.row),
                 **({} if corrected is None else {f"{main_name}, calibrated": corrected}),
                 **task.head.rules(train_labels, period[1], scored.row),
                 **fitted,
@@ -235,6 +237,16 @@ def table(
         list(_parts(task, ours_forecast, main not in task.calls, period, scored, market)),
         task.variant,
     )
+
+
+def _experts(
+    run: Forecaster, target: str, at: int, rows: np.ndarray
+) -> dict[str, Float[np.ndarray, "S ..."]]:
+    """What a run's experts forecast together, without its network, if it starts from any."""
+    stack = run.windows.stack
+    if stack is None or (target, at) not in stack.experts.weight:
+        return {}
+    return {EXPERTS_ALONE: stack(rows).value[target][:, at].astype(float)}
 
 
 @dataclasses.dataclass(frozen=True)

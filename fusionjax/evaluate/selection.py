@@ -11,9 +11,9 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
-from fusionjax.experts import stacked
 from fusionjax.evaluate import leaks, splits
 from fusionjax.evaluate.inference import Prediction, predict
+from fusionjax.experts import stacked
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
 from fusionjax.train.program import Program

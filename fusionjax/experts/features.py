@@ -1,6 +1,5 @@
 """What baselines and experts learn from: features of rows of the market, each computed once."""
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -54,16 +53,15 @@ def of_inputs(windows: Windows) -> Features:
     return Features(windows, pooled_features)
 
 
-def of_series(windows: Windows) -> Features:
+def of_series(windows: Windows, hidden: frozenset[str] = frozenset()) -> Features:
     """The pooled channels of the bars, and log volatility over a day, a week and a month by returns
-    and by ranges, of the stock and of the day's mean stock."""
+    and by ranges, of the stock and of the day's mean stock; modalities in ``hidden`` are missing.
+    """
     numeric = {k: m for k, m in windows.config.modalities.items() if m.channel_names}
-    config = dataclasses.replace(windows.config, modalities=numeric)
-    narrow = Windows(windows.market, config, windows.scaler)
 
     def compute(narrow: Windows, rows: np.ndarray) -> np.ndarray:
         regressors = har_with_market(narrow.market, rows, ("returns", "Parkinson"))
-        pooled = pooled_by_modality(narrow, rows).values() if numeric else ()
+        pooled = pooled_by_modality(narrow, rows, hidden).values() if numeric else ()
         return np.concatenate([*pooled, regressors], 1)
 
-    return Features(narrow, compute)
+    return Features(windows.seeing(numeric), compute)

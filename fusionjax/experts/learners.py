@@ -57,6 +57,9 @@ class _Learner(Baseline):
             return super().loss(value, label)
         return metrics.direction_loss(value, label == 1)
 
+    def prepare(self, rows: np.ndarray) -> None:
+        self.features(rows)
+
     def inputs(self, rows: np.ndarray) -> str:
         return self.features.key(rows)
 

@@ -10,9 +10,7 @@ from fusionjax.scores.intervals import cosine_count, cosine_error
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
-def trusted(
-    losses: Float[np.ndarray, "K S"], day: Int[np.ndarray, "S"], horizon: int
-) -> float:
+def trusted(losses: Float[np.ndarray, "K S"], day: Int[np.ndarray, "S"], horizon: int) -> float:
     """How far to go from a forecast to another: 0 stays, 1 goes all the way.
 
     The share whose fall of the loss is largest after one standard error of it is taken off: none

@@ -1,4 +1,4 @@
-"""All experts of a run: what they learned, how much each counts, and what they forecast together."""
+"""All experts of a run: what they learned, how much each counts, what they forecast together."""
 
 import dataclasses
 import functools
@@ -103,13 +103,13 @@ class Experts:
 
 
 def tasks(config: Config) -> list[Task]:
-    """Heads and horizons that can start from experts; those that others are scaled by come first."""
+    """Heads and horizons that can start from experts; those that others are scaled by first."""
     heads = sorted(config.stacked_heads.items(), key=lambda item: not item[1].is_scale)
     return [(name, at) for name, h in heads for at in range(len(h.horizons))]
 
 
 def fitted(
-    windows: Windows, training_data: TrainingData, last: np.datetime64, cache: Path | None
+    windows: Windows, training_data: TrainingData, last: np.datetime64, cache: Path
 ) -> Experts:
     """Fits experts walk-forward through a training period and weighs them by its meta set.
 
@@ -117,8 +117,12 @@ def fitted(
       windows: of the data, scaled as the model's.
       training_data: what is learned from; its meta set weighs.
       last: the last day that may be learned from.
-      cache: folder of what was learned before; None keeps nothing.
+      cache: folder of what was learned before.
+
+    Raises:
+      InputError: ``distill.experts`` names one that no head has.
     """
+    assert training_data.meta is not None
     market, config, samples = windows.market, windows.config, training_data.all
     days, parts = np.unique(market.session[samples.row]), config.distill.expert_fits
     cuts = [days[k * len(days) // parts - 1] for k in range(1, parts)]
@@ -126,6 +130,7 @@ def fitted(
     experts = Experts(np.array([*cuts, period[1]], "datetime64[D]"), {}, {})
     available = Available(windows, lambda rows: scale(rows))
     scale = windows.trailing
+    walk_forward.require_known(config)
     for task in tasks(config):
         if not available.of(task):
             continue
@@ -139,13 +144,11 @@ def fitted(
             learned=experts.learned | {task: {name: learned[name] for name in weight}},
         )
         if config.targets[task[0]].is_scale and scale == windows.trailing:
-            scale = Stack(experts, windows, available).log_scale
+            scale = Stack(experts, windows).log_scale
     return experts
 
 
-def _weights(
-    experts: Experts, available: Available, task: Task, meta: Samples
-) -> dict[str, float]:
+def _weights(experts: Experts, available: Available, task: Task, meta: Samples) -> dict[str, float]:
     """The experts of a task that count, by later data."""
     windows, (name, at) = available.windows, task
     head, names = windows.config.targets[name], [*experts.learned[task]]
@@ -165,14 +168,15 @@ class Stack:
     Args:
       experts: of a run.
       windows: of the market.
-      available: the same experts over the same windows, if there already.
+      hidden: modalities that are missing from the experts' inputs.
     """
 
     def __init__(
-        self, experts: Experts, windows: Windows, available: Available | None = None
+        self, experts: Experts, windows: Windows, hidden: frozenset[str] = frozenset()
     ) -> None:
         self.experts, self._windows = experts, windows
-        self._available = available or Available(windows, self.log_scale)
+        self._available = Available(windows, self.log_scale, hidden)
+        self._hiding = {hidden: self}
         scales = (t for t in experts.weight if windows.config.targets[t[0]].is_scale)
         self._scale = next(scales, None)
         self._by_task = {
@@ -197,6 +201,13 @@ class Stack:
             value[name] = np.where(mask, forecast, np.float32(0))
         return Base(value, known)
 
+    def hiding(self, hidden: frozenset[str]) -> "Stack":
+        """The same experts without some modalities."""
+        read = frozenset(k for k in hidden if self._windows.config.modalities[k].channel_names)
+        if read not in self._hiding:
+            self._hiding[read] = Stack(self.experts, self._windows, read)
+        return self._hiding[read]
+
     def log_scale(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S"]:
         """The log volatility that rows are forecast; the trailing one where none is."""
         trailing = self._windows.trailing(rows).astype(float)
@@ -207,12 +218,17 @@ class Stack:
 
 
 def started(windows: Windows, training_data: TrainingData, last: np.datetime64) -> Windows:
-    """The windows of a new run with the forecasts of its experts; unchanged if it has none."""
-    config = windows.config
-    if not config.stacked_heads:
+    """The windows of a new run with the forecasts of its experts; unchanged if it has none.
+
+    Args:
+      windows: of the data, scaled as the model's.
+      training_data: what is learned from.
+      last: the last day that may be learned from.
+    """
+    if not windows.config.stacked_heads:
         return windows
     with processes.first_alone():  # the others find what it learned
-        experts = fitted(windows, training_data, last, Path(config.data.prepared) / CACHE)
+        experts = fitted(windows, training_data, last, _cache(windows))
     return windows.starting_from(Stack(experts, windows))
 
 
@@ -221,7 +237,7 @@ def kept(windows: Windows, folder: Path) -> Windows:
     a training that goes on must start from the same forecasts, wherever it was begun."""
     stored = Experts.read(folder)
     if stored is None:
-        if processes.first():
+        if processes.first() and windows.stack is not None:
             windows.stack.experts.save(folder)
         return windows
     return windows.starting_from(Stack(stored, windows))
@@ -242,3 +258,28 @@ def of_run(windows: Windows, folder: Path) -> Windows:
             "from another seed of the run, or train again"
         )
     return windows.starting_from(Stack(stored, windows))
+
+
+def updated(windows: Windows, first: np.datetime64, until: np.datetime64) -> Windows:
+    """The windows of an update: the parent's experts with a further fit, for the rows after it.
+
+    Args:
+      windows: of the update, with the parent's experts.
+      first: first target day of all that is learned from.
+      until: the last day of any label.
+    """
+    if windows.stack is None:
+        return windows
+    old, available = windows.stack.experts, Available(windows, windows.stack.log_scale)
+    learned = {}
+    with processes.first_alone():
+        for task, by_name in old.learned.items():
+            days = np.array([until], "datetime64[D]")
+            (new,) = walk_forward.fits(available, task, (first, until), days, _cache(windows))
+            learned[task] = {name: [*fits, new[name]] for name, fits in by_name.items()}
+    experts = Experts(np.append(old.until, until), old.weight, learned)
+    return windows.starting_from(Stack(experts, windows))
+
+
+def _cache(windows: Windows) -> Path:
+    return Path(windows.config.data.prepared) / CACHE

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from fusionjax.config import Config
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.windows import Windows
+from fusionjax.errors import InputError, nearest
 from fusionjax.experts import features
 from fusionjax.experts.cache import Cache, digest
 from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scale, Scored
 from fusionjax.heads.baseline import Baseline, Learned
-from fusionjax.registry import EXPERTS
+from fusionjax.registry import EXPERTS, HEADS
 from fusionjax.train.telemetry import progress_bar
 
 Task = tuple[str, int]  # a head's name, and the number of one of its horizons
@@ -27,24 +29,53 @@ class Available:
     Args:
       windows: of the data, scaled as the model's.
       scale: the log volatility that rows are forecast by the experts of volatility.
+      hidden: modalities that are missing from their inputs.
     """
 
-    def __init__(self, windows: Windows, scale: Scale) -> None:
+    def __init__(
+        self, windows: Windows, scale: Scale, hidden: frozenset[str] = frozenset()
+    ) -> None:
         self.windows, self._scale = windows, scale
-        self._features = features.of_inputs(windows), features.of_series(windows)
+        # Of an expert that reads all modalities nothing could be told apart from the network.
+        self._features = features.of_inputs(windows), features.of_series(windows, hidden)
 
     def of(self, task: Task) -> dict[str, Baseline]:
         """By name, the experts that ``distill.experts`` lists."""
         name, at = task
         config = self.windows.config
         head: Head = config.targets[name].one(at)
-        all_of_them = (
-            *head.baselines(),
-            *learners(head, *self._features),
-            *head.scaled_experts(self._scale),
-            *(made for e in EXPERTS if (made := EXPERTS[e](name, head, config)) is not None),
-        )
+        all_of_them = _all(name, head, self._features, self._scale)
         return {b.name: b for b in all_of_them if b.name in config.distill.experts}
+
+
+def _all(
+    name: str, head: Head, by: tuple[features.Features, features.Features], scale: Scale
+) -> tuple[Baseline, ...]:
+    """Every expert of a head of one horizon."""
+    of_users = (EXPERTS[e](name, head) for e in EXPERTS)
+    return (
+        *head.baselines(),
+        *learners(head, *by),
+        *head.scaled_experts(scale),
+        *(e for e in of_users if e is not None),
+    )
+
+
+def require_known(config: Config) -> None:
+    """Checks the names in ``distill.experts``.
+
+    Raises:
+      InputError: no head, of this config or built in, has an expert of that name.
+    """
+    heads = {name: HEADS[name]() for name in HEADS.built_in} | config.targets
+    unread: Any = None
+    known = {e.name for k, h in heads.items() for e in _all(k, h.one(0), (unread, unread), unread)}
+    for name in config.distill.experts:
+        if name not in known:
+            raise InputError(
+                f"config.distill.experts names {name!r}; expected some of "
+                f"{', '.join(sorted(known))}{nearest(name, known)}"
+            )
 
 
 def fits(
@@ -52,7 +83,7 @@ def fits(
     task: Task,
     period: tuple[np.datetime64, np.datetime64],
     untils: Shaped[np.ndarray, "K"],
-    cache: Path | None,
+    cache: Path,
 ) -> list[dict[str, Learned]]:
     """What the experts of a task learned by each of some days, by their names.
 
@@ -61,27 +92,25 @@ def fits(
       task: whose labels are learned.
       period: first target day, and last day of anything that is learned.
       untils: datetime64[D], ascending; the last is the end of the period.
-      cache: folder of what was learned before; None keeps nothing.
+      cache: folder of what was learned before.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
     experts, windows = available.of(task), available.windows
-    kept = None if cache is None else Cache(cache)
+    kept = Cache(cache)
     pasts = [_Past.of(windows, task, period[0], until) for until in untils]
 
     def one(name: str, past: _Past) -> Learned:
         key = past.key(experts[name])
-        learned = None if kept is None else kept.read(key)
+        learned = kept.read(key)
         if learned is None:
             learned = past.fit(experts[name])
-            if kept is not None:
-                kept.write(key, learned)
+            kept.write(key, learned)
         return learned
 
     for expert in experts.values():
-        if hasattr(expert, "features"):
-            expert.features(pasts[-1].all.row)  # once, not in every thread
+        expert.prepare(pasts[-1].all.row)  # once, not in every thread
     jobs = [(name, past) for name in experts for past in pasts]
     title = f"experts of {task[0]} {windows.config.targets[task[0]].horizons[task[1]]}d"
     results = []

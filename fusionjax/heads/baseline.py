@@ -55,6 +55,9 @@ class Baseline(abc.ABC):
         del rows
         return ""
 
+    def prepare(self, rows: "np.ndarray") -> None:  # noqa: B027 (most read the market alone)
+        """Computes what it reads beside the market of some rows, once for several fits."""
+
     def loss(self, value: "np.ndarray", label: "np.ndarray") -> "np.ndarray":
         """The loss of each sample that the choice of a setting minimises: the squared error."""
         return (value - label) ** 2

@@ -71,10 +71,9 @@ class Returns(Head):
 
     def decode(self, outputs: "jax.Array", log_scale: "jax.Array") -> "jax.Array":
         import jax.numpy as jnp
-        import numpy as np
 
         count = len(self.quantiles)
-        start = np.float32(_GAP) * (np.arange(count) - (count - 1) / 2).astype(np.float32)
+        start = _GAP * (jnp.arange(count, dtype=jnp.float32) - (count - 1) / 2)
         unit = self._unit(log_scale)
         return self.correct(start * unit, outputs, log_scale)
 

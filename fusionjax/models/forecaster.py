@@ -60,8 +60,8 @@ class Forecaster(nn.Module):
         return self.fusion(encoded)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
-        """The batch's log volatility where experts forecast it or a modality with prices is present,
-        else a learned constant.
+        """The batch's log volatility where experts forecast it or a modality with prices is
+        present, else a learned constant.
 
         Without prices the volatility must not be known either. If no modality declares whether it
         shows prices, the batch's own scale is used.

@@ -22,5 +22,6 @@ def get_config() -> ConfigDict:
     del c.modalities["market"]
     c.targets.direction.weight = 1.0
     c.train.steps = 200
+    c.distill.experts = ()  # updates of the network are compared
     c.model.dropout, c.train.modality_dropout = 0.1, 0.0
     return c

@@ -18,6 +18,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
+from fusionjax.experts import stacked
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Output, Run
 from fusionjax.train.loop import fit
@@ -107,14 +108,16 @@ def study(
     span = config.data.splits[config.train.split]
     for kind in KINDS:
         changed = planted(market, kind, channel, change, config.seed)
-        windows = Windows(changed, config, Scaler.fit(changed, last))
         training_data = samples.training_data(
             changed, config, first, last, weights.meta_fraction(config)
         )
+        windows = Windows(changed, config, Scaler.fit(changed, last))
+        windows = stacked.started(windows, training_data, last)
         program = make_program(config, mesh, windows, training_data.meta_sessions)
         info = RunInfo(config, f"{changed.fingerprint} {kind}", windows.scaler, *span, parent=None)
         with tempfile.TemporaryDirectory() as folder:
             seed = Path(folder) / f"seed_{config.seed}"
+            stacked.kept(windows, seed)
             with Checkpoints(seed, create=True) as checkpoints:
                 fit(Run(config, windows, program, kind), training_data, Output(checkpoints, info))
             stream = Stream(changed, config, mesh, Path(folder))

@@ -28,7 +28,8 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.evaluate import losses
-from fusionjax.evaluate.inference import Prediction, collect, predict, read_info
+from fusionjax.evaluate.inference import Prediction, collect, predict, read_info, seed_folders
+from fusionjax.experts import stacked
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Run
 from fusionjax.train.loop import fit
@@ -88,7 +89,8 @@ class Stream:
                 "stream begin later"
             )
         self.sessions: Shaped[np.ndarray, "days"] = np.unique(self._decided)
-        self.windows = Windows(market, config, self.info.scaler)
+        windows = Windows(market, config, self.info.scaler)
+        self.windows = stacked.of_run(windows, seed_folders(parent)[0])
         self.updating = finetune.as_training(config)
         self.update_program = finetune.program_for(self.updating, mesh, self.windows)
         self.train_program = make_program(config, mesh, self.windows)
@@ -197,7 +199,8 @@ class _Trained(_Serving):
         training_data = samples.training_data(
             s.market, config, first, now, weights.meta_fraction(config)
         )
-        self.windows = Windows(s.market, config, Scaler.fit(s.market, now))
+        windows = Windows(s.market, config, Scaler.fit(s.market, now))
+        self.windows = stacked.started(windows, training_data, now)
         program = s.train_program
         if training_data.meta is not None:  # how much a meta set is worth is compiled in
             program = make_program(config, s.mesh, self.windows, training_data.meta_sessions)

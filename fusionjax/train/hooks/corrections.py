@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
 from fusionjax.data.pipeline import labelled_batches
 from fusionjax.distill import weights
@@ -15,7 +15,6 @@ from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.hooks.modality_selection import evenly_spaced
 from fusionjax.train.program import meta_batch_size
 from fusionjax.train.quarantine import Exclusions
-from fusionjax.types import Batch
 
 
 class Corrections(Hook):
@@ -49,10 +48,13 @@ class Corrections(Hook):
         params, size = loop.state.ema_params, meta_batch_size(config.train)
         encoded, batch = run.program.encode(params, labelled_batches(meta, run.windows, size))
         losses = run.program.corrections(params, encoded, batch)
+        assert batch.base is not None
+        mask, known = batch.targets.mask, batch.base.known
+        counts = {name: mask[name] & known[name] for name in known}
         gains = {
             name: np.array(
                 [
-                    _share(losses[name][:, :, at], batch, name, at, meta.target_day, horizon)
+                    _share(losses[name][:, :, at], counts[name][:, at], meta.target_day, horizon)
                     for at, horizon in enumerate(head.horizons)
                 ],
                 np.float32,
@@ -74,10 +76,12 @@ class Corrections(Hook):
 
 
 def _share(
-    losses: Float[np.ndarray, "K N"], batch: Batch, name: str, at: int, days: np.ndarray, horizon: int
+    losses: Float[np.ndarray, "K N"],
+    counts: Bool[np.ndarray, "N"],
+    days: Shaped[np.ndarray, "N"],
+    horizon: int,
 ) -> float:
     """How much of a head's correction at one horizon counts; none of it without a sample."""
-    counts = batch.targets.mask[name][:, at] & batch.base.known[name][:, at]
     if not counts.any():
         return 0.0
     return stack.trusted(losses[:, counts].astype(float), days[counts], horizon)
