@@ -14,23 +14,23 @@ _PROBES = 64  # rows whose features tell, in a key, which features these are
 
 
 class Features:
-    """Features [S, F] of rows; NaN where missing.
+    """Values of rows; NaN where missing.
 
     Args:
       windows: of the data.
-      compute: the features of some rows of them.
+      compute: the values of some rows of them.
     """
 
     def __init__(
         self,
         windows: Windows,
-        compute: Callable[[Windows, Int64[np.ndarray, "K"]], Float[np.ndarray, "K F"]],
+        compute: Callable[[Windows, Int64[np.ndarray, "K"]], Float[np.ndarray, "K *F"]],
     ) -> None:
         self._windows, self._compute = windows, compute
         self._place = np.full(len(windows.market.session), -1)
         self._known: np.ndarray | None = None
 
-    def __call__(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S F"]:
+    def __call__(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S *F"]:
         missing = np.unique(rows[self._place[rows] < 0])
         if len(missing):
             new = self._compute(self._windows, missing)

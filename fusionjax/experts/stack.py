@@ -3,14 +3,16 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 from fusionjax.scores.intervals import cosine_count, cosine_error
 
+_LEAST = 0.05  # a smaller weight is none: noise earns a little by chance
+_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
-def trusted(losses: Float[np.ndarray, "K S"], day: Int[np.ndarray, "S"], horizon: int) -> float:
+def trusted(losses: Float[np.ndarray, "K S"], day: Shaped[np.ndarray, "S"], horizon: int) -> float:
     """How far to go from a forecast to another: 0 stays, 1 goes all the way.
 
     The share whose fall of the loss is largest after one standard error of it is taken off: none
@@ -18,22 +20,29 @@ def trusted(losses: Float[np.ndarray, "K S"], day: Int[np.ndarray, "S"], horizon
 
     Args:
       losses: of samples, with each of ``SHARES`` of the change.
-      day: of each sample, from 0 in the order of time.
+      day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
     """
+    falls, errors = _mean_error(losses[0] - losses, day, horizon)
+    return SHARES[int(np.argmax(falls - errors))]
+
+
+def _mean_error(
+    x: Float[np.ndarray, "K S"], day: Shaped[np.ndarray, "S"], horizon: int
+) -> tuple[Float[np.ndarray, "K"], Float[np.ndarray, "K"]]:
+    """Means over samples, and their standard errors; see ``scores.intervals``."""
     _, day = np.unique(day, return_inverse=True)
     count = np.bincount(day).astype(float)
-    falls = np.stack([np.bincount(day, losses[0] - x) for x in losses]) / count.mean()
-    means = falls.mean(1)
+    daily = np.stack([np.bincount(day, row) for row in x]) / count.mean()
+    means = daily.mean(1)
     cosines = max(cosine_count(len(count), horizon, lasting=True), 1)
-    errors = cosine_error(falls - means[:, None] * count / count.mean(), cosines)
-    return SHARES[int(np.argmax(means - errors))]
+    return means, cosine_error(daily - means[:, None] * count / count.mean(), cosines)
 
 
 def weigh(
     values: Float[np.ndarray, "S X *value"],
     loss: Callable[[np.ndarray], Float[np.ndarray, "S"]],
-    day: Int[np.ndarray, "S"],
+    day: Shaped[np.ndarray, "S"],
     horizon: int,
     first: int | None = None,
 ) -> Float[np.ndarray, "X"]:
@@ -44,7 +53,7 @@ def weigh(
     Args:
       values: forecasts of later samples by each expert.
       loss: of a forecast of these samples.
-      day: of each sample, from 0 in the order of time.
+      day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
       first: the expert to start from; the one of least loss if None.
     """
@@ -52,11 +61,13 @@ def weigh(
     alone = np.eye(count)
     if first is None:
         first = int(np.argmin([loss(values[:, i]).mean() for i in range(count)]))
-    best = _convex(values, loss, alone[first])
+    best = _needed(values, loss, day, horizon, first)
 
     way = [(1 - share) * alone[first] + share * best for share in SHARES]
     losses = np.stack([loss(combined(values, weight)) for weight in way])
-    return way[SHARES.index(trusted(losses, day, horizon))]
+    weight = way[SHARES.index(trusted(losses, day, horizon))]
+    weight = np.where(weight < _LEAST, 0.0, weight)
+    return weight / weight.sum()
 
 
 def combined(
@@ -78,10 +89,38 @@ def combined(
     return np.where(total > 0, value / np.where(total > 0, total, 1.0), np.nan)
 
 
+def _needed(
+    values: np.ndarray,
+    loss: Callable[[np.ndarray], np.ndarray],
+    day: np.ndarray,
+    horizon: int,
+    first: int,
+) -> Float[np.ndarray, "X"]:
+    """The convex weights of least loss over the experts that are needed: without one the loss is
+    higher by more than ``_ERRORS`` standard errors. The first stays."""
+    used = np.arange(values.shape[1])
+    while True:
+        weight = np.zeros(values.shape[1])
+        weight[used] = _convex(values[:, used], loss, np.eye(len(used))[used == first][0])
+        used = np.flatnonzero((weight > 0) | (np.arange(len(weight)) == first))
+        others = [i for i in used.tolist() if i != first]
+        rises = {}
+        for i in others:
+            rest = used[used != i]
+            without = np.zeros(len(weight))
+            without[rest] = _convex(values[:, rest], loss, np.eye(len(rest))[rest == first][0])
+            rise = loss(combined(values, without)) - loss(combined(values, weight))
+            (mean,), (error,) = _mean_error(rise[None], day, horizon)
+            rises[i] = mean - _ERRORS * error
+        if not rises or min(rises.values()) > 0:
+            return weight
+        used = used[used != min(rises, key=lambda i: rises[i])]
+
+
 def _convex(
     values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], start: np.ndarray
 ) -> Float[np.ndarray, "X"]:
-    """The convex weights of least mean loss; less than a hundredth counts as none."""
+    """The convex weights of least mean loss; see ``_LEAST``."""
     from scipy import optimize
 
     scale = max(float(loss(combined(values, start)).mean()), 1e-12)
@@ -92,5 +131,5 @@ def _convex(
         bounds=[(0, 1)] * len(start),
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
     )
-    weight = np.where(found.x < 0.01, 0.0, found.x)
+    weight = np.where(found.x < _LEAST, 0.0, found.x)
     return weight / weight.sum()

@@ -130,7 +130,7 @@ def fitted(
     experts = Experts(np.array([*cuts, period[1]], "datetime64[D]"), {}, {})
     available = Available(windows, lambda rows: scale(rows))
     scale = windows.trailing
-    walk_forward.require_known(config)
+    available.require_known()
     for task in tasks(config):
         if not available.of(task):
             continue

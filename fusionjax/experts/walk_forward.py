@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from fusionjax.config import Config
+from fusionjax.config import DistillConfig
 from fusionjax.data.samples import Samples, between
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, nearest
@@ -16,7 +16,7 @@ from fusionjax.experts.cache import Cache, digest
 from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scale, Scored
 from fusionjax.heads.baseline import Baseline, Learned
-from fusionjax.registry import EXPERTS, HEADS
+from fusionjax.registry import EXPERTS
 from fusionjax.train.telemetry import progress_bar
 
 Task = tuple[str, int]  # a head's name, and the number of one of its horizons
@@ -41,41 +41,35 @@ class Available:
 
     def of(self, task: Task) -> dict[str, Baseline]:
         """By name, the experts that ``distill.experts`` lists."""
+        asked = self.windows.config.distill.experts
+        return {name: e for name, e in self._all(task).items() if name in asked}
+
+    def _all(self, task: Task) -> dict[str, Baseline]:
         name, at = task
+        head: Head = self.windows.config.targets[name].one(at)
+        of_users = (EXPERTS[e](name, head) for e in EXPERTS)
+        experts = (
+            *head.baselines(),
+            *learners(head, *self._features),
+            *head.scaled_experts(self._scale),
+            *(e for e in of_users if e is not None),
+        )
+        return {e.name: e for e in experts}
+
+    def require_known(self) -> None:
+        """Checks the names in ``distill.experts``; a default one may be of a head that is not here.
+
+        Raises:
+          InputError: no head has an expert of that name.
+        """
         config = self.windows.config
-        head: Head = config.targets[name].one(at)
-        all_of_them = _all(name, head, self._features, self._scale)
-        return {b.name: b for b in all_of_them if b.name in config.distill.experts}
-
-
-def _all(
-    name: str, head: Head, by: tuple[features.Features, features.Features], scale: Scale
-) -> tuple[Baseline, ...]:
-    """Every expert of a head of one horizon."""
-    of_users = (EXPERTS[e](name, head) for e in EXPERTS)
-    return (
-        *head.baselines(),
-        *learners(head, *by),
-        *head.scaled_experts(scale),
-        *(e for e in of_users if e is not None),
-    )
-
-
-def require_known(config: Config) -> None:
-    """Checks the names in ``distill.experts``.
-
-    Raises:
-      InputError: no head, of this config or built in, has an expert of that name.
-    """
-    heads = {name: HEADS[name]() for name in HEADS.built_in} | config.targets
-    unread: Any = None
-    known = {e.name for k, h in heads.items() for e in _all(k, h.one(0), (unread, unread), unread)}
-    for name in config.distill.experts:
-        if name not in known:
-            raise InputError(
-                f"config.distill.experts names {name!r}; expected some of "
-                f"{', '.join(sorted(known))}{nearest(name, known)}"
-            )
+        known = {name: None for head in config.stacked_heads for name in self._all((head, 0))}
+        for name in config.distill.experts:
+            if name not in known and name not in DistillConfig().experts:
+                raise InputError(
+                    f"config.distill.experts names {name!r}; expected some of {', '.join(known)}"
+                    f"{nearest(name, known)}"
+                )
 
 
 def fits(

@@ -74,8 +74,8 @@ class Returns(Head):
 
         count = len(self.quantiles)
         start = _GAP * (jnp.arange(count, dtype=jnp.float32) - (count - 1) / 2)
-        unit = self._unit(log_scale)
-        return self.correct(start * unit, outputs, log_scale)
+        start = jnp.expand_dims(start, range(log_scale.ndim + 1))
+        return self.correct(start * self._unit(log_scale), outputs, log_scale)
 
     def correct(
         self, value: "jax.Array", outputs: "jax.Array", log_scale: "jax.Array"

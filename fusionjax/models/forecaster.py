@@ -41,7 +41,7 @@ class Forecaster(nn.Module):
     def __call__(self, batch: Batch) -> Forecast:
         encoded = self.encode(batch)
         fused = self.fuse(encoded)
-        heads, gain = self.config.targets, self.gain
+        heads, gain = self.config.targets, {**self.gain}
         outcome = decode(fused.outputs, encoded.log_scale, heads, batch.base, gain)
         return Forecast(outcome, fused.modality)
 
