@@ -37,7 +37,6 @@ def get_config() -> ConfigDict:
     c.targets.direction.up, c.targets.direction.down = 0.0055, -0.005  # the published thresholds
     c.evaluate.market_channel = "market_ret"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
-    c.model.fusion = "equal"  # what the grid below and README's table were measured with
     c.model.width, c.train.steps, c.targets.direction.weight = 32, 400, 0.1  # the grid's best
     c.sweep.space = (
         ("targets.direction.weight", (0.03, 0.1)),

@@ -27,8 +27,6 @@ def get_config() -> ConfigDict:
     c.modalities.vix = base.modality("numeric", sessions=16, channels=("vix_level", "vix_change"))
     c.modalities.chart = base.modality("chart", sessions=32, height=60)
     c.finetune.split = "stream"
-    # An earlier form of distilled had a volatility MSE of .295 instead of .249; see docs/fusion.md.
-    c.model.fusion = "equal"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
     c.targets.direction.weight, c.model.width = 0.1, 32
     c.selection.fold_sessions = 252

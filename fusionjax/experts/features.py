@@ -1,5 +1,6 @@
 """What baselines and experts learn from: features of rows of the market, each computed once."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -29,17 +30,17 @@ class Features:
         self._windows, self._compute = windows, compute
         self._place = np.full(len(windows.market.session), -1)
         self._known: np.ndarray | None = None
+        self._lock = threading.Lock()  # experts are fitted in threads
 
     def __call__(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S *F"]:
-        missing = np.unique(rows[self._place[rows] < 0])
-        if len(missing):
-            new = self._compute(self._windows, missing)
-            start = 0 if self._known is None else len(self._known)
-            self._known = new if self._known is None else np.concatenate([self._known, new])
-            self._place[missing] = np.arange(start, len(self._known))
-        if self._known is None:
-            return self._compute(self._windows, rows)
-        return self._known[self._place[rows]]
+        with self._lock:
+            missing = np.unique(rows[self._place[rows] < 0])
+            if len(missing) or self._known is None:
+                new = self._compute(self._windows, missing)
+                start = 0 if self._known is None else len(self._known)
+                self._known = new if self._known is None else np.concatenate([self._known, new])
+                self._place[missing] = np.arange(start, len(self._known))
+            return self._known[self._place[rows]]
 
     def key(self, rows: Int64[np.ndarray, "S"]) -> str:
         """Tells these features of some rows from others."""

@@ -137,6 +137,9 @@ class ScaledQuantiles(_Quantiles):
     name: str = "historical quantiles, scaled by the experts"
     features: Callable[[np.ndarray], np.ndarray] = dataclasses.field(kw_only=True)  # log volatility
 
+    def prepare(self, rows: np.ndarray) -> None:
+        self.features(rows)
+
     def inputs(self, rows: np.ndarray) -> str:
         return hashlib.sha256(self.features(np.unique(rows)).tobytes()).hexdigest()
 

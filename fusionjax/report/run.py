@@ -26,7 +26,7 @@ from fusionjax.evaluate.labels import Labels, of_days
 from fusionjax.evaluate.readings import READ_AGAIN
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
-from fusionjax.report import charts, page
+from fusionjax.report import charts, experts, page
 from fusionjax.report.page import Section
 from fusionjax.scores.intervals import NOT_ENOUGH
 
@@ -78,6 +78,9 @@ def write(
         Section("Calibration", "Share of rises by forecast probability; share of returns inside "
                 "their interval; error when only the most confident forecasts are used.",
                 _drawn("Calibration", curves)),
+        Section("Experts", "The simple models that the forecast starts from, by what later "
+                "training data gave each; of a training that was fine-tuned, as its parent's.",
+                experts.weights(list(trainings), config)),
         Section("Fusion weights", "Mean weight of each modality where it was present.",
                 _weights(rows, config.modalities)),
         Section("Contributions", "The fusion's own diagnosis on the latest training rows, "

@@ -55,7 +55,8 @@ def test_experts_that_err_apart_share_the_weight() -> None:
     rng = np.random.default_rng(4)
     values = known[:, None] + rng.normal(size=(len(y), 2))
     weight = stack.weigh(values, squared(y), day, 1)
-    assert weight.min() > 0.3 and weight.sum() == pytest.approx(1)
+    assert weight.min() > 0.3
+    assert weight.sum() == pytest.approx(1)
     together = stack.combined(values, weight)
     assert squared(y)(together).mean() < min(squared(y)(values.T).mean(1))
 

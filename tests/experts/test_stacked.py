@@ -134,7 +134,8 @@ def test_an_untrained_network_and_one_that_counts_nothing_give_the_experts_to_th
 def test_the_network_learns_and_is_judged(trained: tuple[Trainer, Path]) -> None:
     trainer, folder = trained
     events = (folder / "seed_0" / "events.jsonl").read_text()
-    assert "T7" in events and "volatility 5d" in events
+    assert "T7" in events
+    assert "volatility 5d" in events
     run = Ensemble(folder, trainer.config, trainer.market)
     gains = np.concatenate([v for k, v in run.seeds[0].items() if k.startswith("gain_")])
     assert ((gains >= 0) & (gains <= 1)).all()
@@ -146,7 +147,8 @@ def test_experts_are_kept_beside_the_run(trained: tuple[Trainer, Path], tmp_path
     trainer, folder = trained
     assert trainer.windows.stack is not None
     stored, ours = Experts.read(folder / "seed_0"), trainer.windows.stack.experts
-    assert stored is not None and stored.weight == ours.weight
+    assert stored is not None
+    assert stored.weight == ours.weight
     rows = samples.split(trainer.market, trainer.config, "dev").row
     again = Stack(stored, trainer.windows)(rows)
     for name, value in trainer.windows.stack(rows).value.items():
@@ -166,7 +168,8 @@ def test_a_hidden_modality_is_hidden_from_experts(trained: tuple[Trainer, Path])
     rows = samples.split(trainer.market, trainer.config, "dev").row[:32]
     windows, hidden = trainer.windows, frozenset({"price"})
     shown, without = (features.of_series(windows, h)(rows) for h in (frozenset(), hidden))
-    assert np.isnan(without[:, :15]).all() and np.isfinite(shown[:, :15]).all()
+    assert np.isnan(without[:, :15]).all()
+    assert np.isfinite(shown[:, :15]).all()
     np.testing.assert_array_equal(shown[:, -12:], without[:, -12:])  # HAR: the bars are known
     assert windows.stack is not None
     assert windows.stack.hiding(hidden)._available._features[1](rows) == pytest.approx(
@@ -188,8 +191,10 @@ def test_an_update_adds_a_fit_and_leaves_the_earlier_ones(
     )
     finetune(folder, c, MESH, tmp_path / "child", lambda step: False)
     parent, child = (Experts.read(f / "seed_0") for f in (folder, tmp_path / "child"))
-    assert parent is not None and child is not None
-    assert len(child.until) == len(parent.until) + 1 and child.until[-1] > parent.until[-1]
+    assert parent is not None
+    assert child is not None
+    assert len(child.until) == len(parent.until) + 1
+    assert child.until[-1] > parent.until[-1]
     assert child.weight == parent.weight
     for task, by_name in parent.learned.items():
         for name, fits in by_name.items():

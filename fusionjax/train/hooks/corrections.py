@@ -72,7 +72,8 @@ class Corrections(Hook):
             for at in range(len(head.horizons))
         )
         text = f"{run.label}: the network corrects the experts by {words} of what it would"
-        events.tell("T7", text, loop.folder, step=loop.step)
+        listed = {name: g.astype(float).round(3).tolist() for name, g in gains.items()}
+        events.tell("T7", text, loop.folder, step=loop.step, gains=listed)
 
 
 def _share(
