@@ -111,7 +111,7 @@ class Frames(Media):
     def pooled(self, value: "Series", present: "np.ndarray") -> "np.ndarray":
         from fusionjax.modalities import series
 
-        return series.pooled(value)
+        return series.pooled(value, present)
 
 
 def _names(count: int) -> tuple[str, ...]:

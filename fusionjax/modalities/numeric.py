@@ -83,7 +83,7 @@ class Numeric(Modality):
     def pooled(self, value: "Series", present: "np.ndarray") -> "np.ndarray":
         from fusionjax.modalities import series
 
-        return series.pooled(value)
+        return series.pooled(value, present)
 
     def of_one_session(self) -> "Numeric":
         return dataclasses.replace(self, sessions=1, patch=1)

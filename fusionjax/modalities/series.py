@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import AugmentConfig
 from fusionjax.modalities.summary import known_mean
@@ -12,9 +12,9 @@ from fusionjax.types import Series
 _RECENT = 5  # sessions of the recent mean
 
 
-def pooled(value: Series) -> Float[np.ndarray, "B F"]:
+def pooled(value: Series, present: Bool[np.ndarray, "B"]) -> Float[np.ndarray, "B F"]:
     """Last value, recent and whole-window mean of each feature; NaN where missing."""
-    x = np.where(value.mask[..., None], value.x, np.nan)
+    x = np.where((value.mask & present[:, None])[..., None], value.x, np.nan)
     return np.concatenate([x[:, -1], known_mean(x[:, -_RECENT:]), known_mean(x)], axis=1)
 
 
