@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betainc
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 LEVEL = 0.05  # of one question: the chance that a modality of noise stays
-FALSE_SHARE = 0.1  # of those that stay, the expected share of noise at most
+FALSE_SHARE = 0.2  # of those that stay, the expected share of noise at most
 PLACEBOS = 8  # samples that stand in for each sample's own, one after another
 _HORIZONS = 4  # sessions of so many horizons for one cosine ...
 _FEWEST = 3  # ... and no fewer cosines, as in ``scores.intervals``
@@ -176,9 +176,9 @@ def least_sessions(horizon: int) -> int:
 
 
 def enough_shown(
-    present: Bool[np.ndarray, "N M"], session: Int[np.ndarray, "N"]
+    present: Bool[np.ndarray, "N M"], session: Shaped[np.ndarray, "N"]
 ) -> Bool[np.ndarray, "M"]:
-    """Which modalities enough sessions show to be judged.
+    """Which modalities enough sessions (days, or numbers) show to be judged.
 
     Half a year of sessions, or half as many as show the modality that is seen most.
     """

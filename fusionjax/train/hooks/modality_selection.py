@@ -104,7 +104,9 @@ def _report(
 ) -> None:
     step, label = int(loop.state.step), loop.run.label
     worth = zip(state_of.items(), outcome["earned"], outcome["error"], strict=True)
-    words = ", ".join(describe(name, word, e, error) for (name, word), e, error in worth)
+    words = ", ".join(
+        describe(name, word, float(e), float(error)) for (name, word), e, error in worth
+    )
     text = (
         f"{label}: rise of the loss of {samples} held-out samples with other samples' in the place "
         f"of each modality: {words}"
@@ -117,9 +119,7 @@ def _report(
 def describe(name: str, word: str, earned: float, error: float) -> str:
     """A modality with what was decided of it, for a message."""
     if word == "waiting":
-        return (
-            f"{name} (waiting: too few sessions show it to the encoder or later, it has no weight)"
-        )
+        return f"{name} (waiting, without weight: too few sessions show it)"
     return f"{name} {earned:+.4f} ± {error:.4f}" + ("" if word == "kept" else f" ({word})")
 
 
