@@ -8,16 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from benchmarks.measures import selection_worlds
 from fusionjax.distill import elimination
 from fusionjax.distill.elimination import Sessions
-from studies.configs import planted
-from studies.fusion.ladder import with_vectors
-from studies.fusion.vector_experiment import VectorExperiment
-from studies.schema import StudyConfig
 
 BINS = (0.01, 0.02)  # nats: modalities worth less than the first, up to the second, more
-VARIANCES = ((0.16, 0.32), (0.08, 0.12, 0.24, 0.48))  # of the log odds, in trained markets
 HEADER = (
     "| world | modalities, informing | worlds | noise kept | worlds with any | share of noise in "
     "what is kept | kept of < .01 nats | .01 to .02 | more |",
@@ -153,18 +147,6 @@ def _persistent(x: Float[np.ndarray, "T M"], by: float) -> Float[np.ndarray, "T 
 def _overlapping(x: Float[np.ndarray, "T M"], horizon: int) -> Float[np.ndarray, "T M"]:
     """Sums over the ``horizon`` rows up to each (cyclically), of variance 1."""
     return np.sum([np.roll(x, i, 0) for i in range(horizon)], 0) / np.sqrt(horizon)
-
-
-def trained(market: selection_worlds.Market, seeds: int, first: int) -> Rates:
-    """The rates of whole trainings, each on a market of its own."""
-    many = [selection_worlds.draw(market, first + i, test=2000) for i in range(seeds)]
-    views = [m.views for m in many]
-    config = with_vectors(StudyConfig.of(planted.get_config()), views[0])
-    kept = VectorExperiment(config, views).fit(views[0].names).notes["kept"] > 0
-    worth = np.tile(np.mean([m.worth for m in many], 0), (seeds, 1))
-    informing = len(market.variance)
-    name = f"trained, correlation {market.correlation:g}" if market.correlation else "trained"
-    return rates(name, kept, worth, informing)
 
 
 def rates(

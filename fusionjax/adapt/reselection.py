@@ -20,7 +20,6 @@ from fusionjax.data.samples import Samples
 from fusionjax.distill import evidence, weights
 from fusionjax.distill.elimination import Worth, enough_shown, least_sessions
 from fusionjax.distill.evidence import Evidence
-from fusionjax.registry import FUSIONS
 from fusionjax.train import events
 from fusionjax.train.hooks import modality_selection
 from fusionjax.train.job import Run
@@ -151,7 +150,7 @@ class Question:
     def tell(self, label: str, record: dict[str, Any] | None, folder: Path) -> None:
         """Says what was decided, and writes ``fusion.json`` of the child's folder."""
         if record is None:
-            if FUSIONS[self.run.config.model.fusion].learns_weights:
+            if weights.are_learned(self.run.config):
                 text = "the parent has no evidence of its modalities (fusion.json): they stay"
                 events.tell("T3", f"{label}: {text}", folder)
             return

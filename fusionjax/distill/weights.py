@@ -61,9 +61,14 @@ def with_kept(params: Any, kept: Float[Array, "M"], shown: Float[Array, "M"]) ->
     return with_fusion(params, kept=kept, presence=presence, weights={**phi, **fresh})
 
 
+def are_learned(config: Config) -> bool:
+    """Whether the fusion has weights that learn from a meta set."""
+    return FUSIONS[config.model.fusion].learns_weights
+
+
 def has_meta_set(config: Config) -> bool:
     """Whether this run trains fusion weights on a meta set; fine-tuning keeps its parent's."""
-    return FUSIONS[config.model.fusion].learns_weights and config.distill.refit_fraction < 1
+    return are_learned(config) and config.distill.refit_fraction < 1
 
 
 def meta_fraction(config: Config) -> float:

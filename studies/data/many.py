@@ -65,13 +65,11 @@ def draw(market: Market, seed: int, *, dev: int = 500, test: int = 4000) -> Many
     up = rng.random(count) < _probability(log_odds)
     rows = np.split(np.arange(count), splits)
     later = rows[2]
-    worth = np.zeros(market.modalities)
+    worth, known = np.zeros(market.modalities), _loss(_probability(log_odds[later]), up[later])
     for i, p in enumerate(part):
         others = rng.permuted(np.tile(p[later], (_DRAWS, 1)), axis=1)
         without = _probability(log_odds[later] - p[later] + others).mean(0)
-        worth[i] = (
-            _loss(without, up[later]) - _loss(_probability(log_odds[later]), up[later])
-        ).mean()
+        worth[i] = (_loss(without, up[later]) - known).mean()
     names = [f"m{i:02d}" for i in range(market.modalities)]
     return Many(
         views(
