@@ -243,9 +243,11 @@ def _question(
     """What the update asks of its modalities; the parent's rows are looked at only if one waits."""
     pasts = [reselection.Past.read(folder) for folder in seed_folders(parent)]
     waits = any("waiting" in past.state.values() for past in pasts if past)
+    first, known = (np.datetime64(day, "D") for day in trained)
+    old = samples.between(run.market, run.config, first, known)
     nobody = np.zeros(len(run.config.modalities), bool)
-    shown = reselection.shown_to(run, trained) if waits else nobody
-    return reselection.Question(run, data.new, shown)
+    shown = reselection.shown_to(run, old) if waits else nobody
+    return reselection.Question(run, data.new, old, shown)
 
 
 def _train(

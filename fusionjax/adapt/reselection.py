@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from fusionjax.config import Config
-from fusionjax.data import samples
 from fusionjax.data.pipeline import labelled_batches
 from fusionjax.data.samples import Samples
 from fusionjax.distill import evidence, weights
-from fusionjax.distill.elimination import Worth, enough_shown, least_sessions
+from fusionjax.distill.elimination import PLACEBOS, Rises, Worth, enough_shown, least_sessions
 from fusionjax.distill.evidence import Evidence
 from fusionjax.train import events
 from fusionjax.train.hooks import modality_selection
@@ -87,17 +86,11 @@ class Past:
         }
 
 
-def shown_to(run: Run, trained: tuple[str, str]) -> Bool[np.ndarray, "M"]:
-    """Which modalities enough rows showed to the parent's encoders.
-
-    Args:
-      run: of the update.
-      trained: first and last day of what the parent learned from.
-    """
-    first, known = (np.datetime64(day, "D") for day in trained)
-    old = modality_selection.some_in_order(samples.between(run.market, run.config, first, known))
+def shown_to(run: Run, old: Samples) -> Bool[np.ndarray, "M"]:
+    """Which modalities enough of the parent's rows, ``old``, showed to its encoders."""
     if not len(old):
         return np.zeros(len(run.config.modalities), bool)
+    old = modality_selection.some_in_order(old)
     pages = labelled_batches(old, run.windows, meta_batch_size(run.config.train))
     present = [np.stack([*page.present.values()], -1)[page.weight > 0] for page in pages]
     return enough_shown(np.concatenate(present), old.target_day)
@@ -110,12 +103,19 @@ class Question:
     Attributes:
       run: of the update.
       new: its samples, all later than what the parent learned from.
+      old: the parent's own samples.
       shown: see ``shown_to``: of the others, those that wait go on waiting.
     """
 
     run: Run
     new: Samples
+    old: Samples
     shown: Bool[np.ndarray, "M"]
+
+    @property
+    def sessions(self) -> int:
+        """New sessions."""
+        return len(np.unique(self.new.target_day))
 
     def ask(self, parent: Path, params: dict) -> tuple[dict, dict[str, Any] | None]:
         """The parent's parameters with the modalities that all evidence speaks for.
@@ -132,20 +132,34 @@ class Question:
         if past is None:
             return params, None
         params = program.silenced(params)
+        rows, fresh = self._rows()
         size = meta_batch_size(self.run.config.train)
-        new = modality_selection.some_in_order(self.new)
         encoded, broken = modality_selection.finite(
-            program.encode(params, labelled_batches(new, self.run.windows, size))
+            program.encode(params, labelled_batches(rows, self.run.windows, size))
         )
-        kept, asked = past.kept, ~past.waits | self.shown
-        _, session = np.unique(new.target_day[~broken], return_inverse=True)
-        rises = evidence.by_session(program.measure(params, *encoded, kept, asked), session)
-        past = past.with_more(rises, asked)
+        kept, asked, fresh = past.kept, ~past.waits | self.shown, fresh[~broken]
+        rises = program.measure(params, *encoded, kept, asked)
+        rises = Rises(*(x[:, fresh] for x in rises))
+        session = np.unique(rows.target_day[~broken][fresh], return_inverse=True)[1]
+        past = past.with_more(evidence.by_session(rises, session), asked)
         record = past.decide(self.run.config)
         stays = np.array([word in ("kept", "forced") for word in record["state"].values()])
-        params = program.with_kept(params, stays, np.asarray(encoded[0].present).mean(0))
+        params = program.with_kept(params, stays, np.asarray(encoded[0].present)[fresh].mean(0))
         settled = dataclasses.asdict(program.diagnose(params, *encoded))
         return params, {**record, "settled": settled}
+
+    def _rows(self) -> tuple[Samples, Bool[np.ndarray, "N"]]:
+        """The samples to encode, in time order, and which of them are new.
+
+        Of few sessions a sample some rows away would be of the same day, and no placebo of what all
+        stocks share: the parent's rows come first then, so many that all placebos are of them.
+        """
+        new, count = modality_selection.some_in_order(self.new), 0
+        if self.sessions <= PLACEBOS:
+            old = modality_selection.some_in_order(self.old)
+            count = min(PLACEBOS * len(new), len(old))
+            new = old.take(np.linspace(0, len(old) - 1, count).astype(int)).then(new)
+        return new, np.arange(len(new)) >= count
 
     def tell(self, label: str, record: dict[str, Any] | None, folder: Path) -> None:
         """Says what was decided, and writes ``fusion.json`` of the child's folder."""
@@ -154,6 +168,7 @@ class Question:
                 text = "the parent has no evidence of its modalities (fusion.json): they stay"
                 events.tell("T3", f"{label}: {text}", folder)
             return
+        modality_selection.write(folder, record)
         needed = least_sessions(weights.horizon(self.run.config))
         words = []
         for i, (name, state) in enumerate(record["state"].items()):
@@ -163,7 +178,5 @@ class Question:
                 text = f"{sessions} of {needed} sessions of evidence: not enough days to ask again"
             before = record["before"][name]
             words.append(f"{name} {text} ({before}{'' if state == before else f', now {state}'})")
-        days = len(np.unique(self.new.target_day))
-        text = f"{label}: modalities asked again with {days} new sessions: {', '.join(words)}"
-        events.tell("T3", text, folder)
-        modality_selection.write(folder, record)
+        text = f"modalities asked again with {self.sessions} new sessions: {', '.join(words)}"
+        events.tell("T3", f"{label}: {text}", folder)

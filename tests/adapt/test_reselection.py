@@ -7,15 +7,20 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import parents
 import pytest
-from conftest import seeing, small
+from conftest import seeing, small, tiny_market
 
-from fusionjax.adapt.reselection import Past
+from fusionjax.adapt.reselection import Past, Question
 from fusionjax.config import Config
+from fusionjax.data import samples
+from fusionjax.data.windows import Scaler, Windows
 from fusionjax.distill import evidence, weights
-from fusionjax.distill.elimination import Rises
+from fusionjax.distill.elimination import PLACEBOS, Rises
 from fusionjax.distill.evidence import Evidence
 from fusionjax.train.inference_fns import make_predict
+from fusionjax.train.job import Run
+from fusionjax.train.run import make_program
 from fusionjax.train.state import init_state
 from fusionjax.types import Batch, Targets, VectorInput
 
@@ -141,3 +146,21 @@ def test_who_comes_back_speaks_through_its_expert_alone() -> None:
     other.inputs["a"] = VectorInput(other.inputs["a"].x + 1)
     a, b = (predict(new, x).outcome["direction"] for x in (batch(), other))
     np.testing.assert_array_equal(a, b)
+
+
+def test_placebos_of_few_sessions_are_rows_of_the_parent() -> None:
+    """Of three sessions of four stocks, another row would be of the same day."""
+    market, c = tiny_market(days=60, symbols=("AA", "BB", "CC", "DD")), parents.config()
+    day = np.unique(market.session)
+    windows = Windows(market, c, Scaler.fit(market, day[40]))
+    run = Run(c, windows, make_program(c, parents.MESH, windows))
+    old = samples.between(market, c, day[0], day[50])
+    for sessions, eldest in ((3, 12 * PLACEBOS), (PLACEBOS + 1, 0)):
+        new = samples.between(market, c, day[51], day[50 + sessions])
+        rows, fresh = Question(run, new, old, np.zeros(2, bool))._rows()
+        assert (fresh.sum(), (~fresh).sum()) == (4 * sessions, min(eldest, len(old)))
+        assert (np.diff(rows.target_day) >= np.timedelta64(0)).all()
+        at = np.flatnonzero(fresh)
+        for i in range(1, PLACEBOS + 1):
+            donor = np.roll(np.arange(len(rows)), i * len(rows) // (PLACEBOS + 1))[at]
+            assert (rows.target_day[donor] != rows.target_day[at]).all()
