@@ -92,7 +92,10 @@ def shown_to(run: Run, old: Samples) -> Bool[np.ndarray, "M"]:
         return np.zeros(len(run.config.modalities), bool)
     old = modality_selection.some_in_order(old)
     pages = labelled_batches(old, run.windows, meta_batch_size(run.config.train))
-    present = [np.stack([*page.present.values()], -1)[page.weight > 0] for page in pages]
+    present = [
+        np.stack([page.present[name] for name in run.config.modalities], -1)[page.weight > 0]
+        for page in pages
+    ]
     return enough_shown(np.concatenate(present), old.target_day)
 
 

@@ -125,7 +125,8 @@ class VectorExperiment:
 
     def _asked(self, data: Batch) -> Array:
         """Of every seed, the modalities that enough samples show."""
-        present = np.stack([np.asarray(x) for x in data.present.values()], -1)
+        # By name: JAX sorts a dict's keys.
+        present = np.stack([np.asarray(data.present[n]) for n in self.config.modalities], -1)
         return jnp.asarray(
             [
                 enough_shown(seed[self.inner], self._time[self.inner])

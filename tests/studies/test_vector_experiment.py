@@ -85,3 +85,11 @@ def test_a_fit_that_becomes_non_finite_is_refused() -> None:
     study = VectorExperiment(config.override(wild | {"model.fusion": "concat"}), VIEWS)
     with pytest.raises(InputError, match="numeric, text: the loss of seed 0 is non-finite after"):
         study.fit(MODALITIES[:2])
+
+
+def test_only_modalities_that_the_subset_has_are_asked() -> None:
+    """They are in the order of the config, which is not that of their names."""
+    config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
+    study = VectorExperiment(config, VIEWS)
+    asked = study._asked(study.rows(("numeric", "source")))
+    assert np.asarray(asked).tolist() == [[1, 0, 0, 0, 0, 1]] * 2
