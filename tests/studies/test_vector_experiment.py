@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax import Array
 from sklearn.metrics import roc_auc_score
 
 from fusionjax.distill.contribution import Diagnosis, anomalies
@@ -69,9 +70,9 @@ def test_it_makes_the_steps_of_its_config_and_selects_before_the_same_one_as_a_r
     study = VectorExperiment(config.override(changes), VIEWS)
     seen, select = [], study._eliminate
 
-    def watched(state: TrainState, data: Batch) -> tuple[TrainState, dict]:
+    def watched(state: TrainState, data: Batch, asked: Array) -> tuple[TrainState, dict]:
         seen.append(int(state.step))
-        return select(state, data)
+        return select(state, data, asked)
 
     monkeypatch.setattr(study, "_eliminate", watched)
     state = study.fit(MODALITIES[:2]).state
