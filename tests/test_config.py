@@ -59,6 +59,7 @@ def test_base_alone_is_refused_because_it_has_no_modality() -> None:
         ("modalities.price.kind", "sound", "expected one of numeric, text, chart, image"),
         ("finetune.replay_fraction", 1.0, "expected in \\[0, 1\\)"),
         ("model.attention", "full", "config.model.attention is 'full'; expected .*window.*linear"),
+        ("distill.keep", ("price", "news"), "distill.keep names news; modalities has .*price"),
         ("model.fusion", "mean", "expected .*equal.*softmax_gate"),
         ("model.compute_dtype", "flaot32", "expected one of float32, bfloat16"),
         ("train.log_every", 0, "train.log_every is 0; expected at least 1"),

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax import files, streams
-from fusionjax.adapt import promotion, replay
+from fusionjax.adapt import promotion, replay, reselection
 from fusionjax.config import Config, Heads, require_same_task
 from fusionjax.data import samples
 from fusionjax.data.pipeline import Replay
@@ -53,7 +53,7 @@ class Material:
 
     @property
     def training_data(self) -> TrainingData:
-        """The new labels; no meta set, as they are too few to judge a modality."""
+        """The new labels; no meta set, as they are too few to weigh a modality by."""
         return TrainingData(self.new, None, None)
 
     def replay(self, share: float) -> Replay | None:
@@ -85,7 +85,8 @@ def as_training(config: Config) -> Config:
             "train.warmup_steps": f.warmup_steps,
             "train.frozen": f.frozen,
             "train.lora_rank": f.lora_rank,
-            # The new rows are too few to weigh modalities: the parent's fusion weights stay.
+            # The new rows are too few to weigh modalities: the parent's fusion weights stay. Which
+            # modalities have one at all is asked again (adapt/reselection.py).
             "distill.refit_fraction": 1.0,
         }
     )
@@ -229,16 +230,30 @@ def finetune(
         f"{0 if data.old is None else len(data.old):,}; {f.steps} steps against the "
         f"parent's {info.config.train.steps}"
     )
+    question = _question(run, data, parent, (info.trained_from, info.trained_until))
     period = info.trained_from, str(data.until)
     watch = info.watch if watched is None else watched.state
     child = RunInfo(config, market.fingerprint, scaler, *period, parent=None, watch=watch)
     for origin in seed_folders(parent):
-        _train(run, child, data, origin, folder / origin.name, stop)
+        _train(question, child, data, origin, folder / origin.name, stop)
     return None if holdout is None else ask_promotion(parent, folder, market, config, holdout)
 
 
+def _question(
+    run: Run, data: Material, parent: Path, trained: tuple[str, str]
+) -> reselection.Question:
+    """What the update asks of its modalities; the parent's rows are looked at only if one waits."""
+    pasts = [reselection.Past.read(folder) for folder in seed_folders(parent)]
+    waits = any("waiting" in past.state.values() for past in pasts if past)
+    first, known = (np.datetime64(day, "D") for day in trained)
+    old = samples.between(run.market, run.config, first, known)
+    nobody = np.zeros(len(run.config.modalities), bool)
+    shown = reselection.shown_to(run, old) if waits else nobody
+    return reselection.Question(run, data.new, old, shown)
+
+
 def _train(
-    run: Run,
+    question: reselection.Question,
     child: RunInfo,
     data: Material,
     origin: Path,
@@ -246,18 +261,21 @@ def _train(
     stop: Callable[[int], bool],
 ) -> None:
     """Fine-tunes one seed into its folder."""
-    program = run.program
+    program = question.run.program
     with Checkpoints(origin) as checkpoints:
         inherited = checkpoints.averaged(program.abstract_state.ema_params)
         parent = f"{origin}@{checkpoints.latest()}"
         seed = checkpoints.info().config.seed
-    run = run.with_seed(seed, f"fine-tune {origin.name}")
-    start = start_from(program, inherited, seed)
-    reference = inherited if program.parented else None
-    replay = data.replay(run.config.finetune.replay_fraction)
-    info = dataclasses.replace(child, config=run.config, parent=parent)
+    run = question.run.with_seed(seed, f"fine-tune {origin.name}")
     run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
     with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
+        inherited, record = question.ask(origin, inherited)
+        if checkpoints.latest() is None:  # else it was told when the training began
+            question.tell(run.label, record, folder)
+        start = start_from(program, inherited, seed)
+        reference = inherited if program.parented else None
+        replay = data.replay(run.config.finetune.replay_fraction)
+        info = dataclasses.replace(child, config=run.config, parent=parent)
         output = Output(checkpoints, info)
         fit(run, data.training_data, output, Inheritance(start, reference, replay), stop)
 

@@ -79,6 +79,11 @@ def _check_modalities(c: "Config") -> None:
         )
         check_bounds(m, f"modalities.{name}")
         m.check(name, c)
+    unknown = sorted({*c.distill.keep} - {*c.modalities})
+    need(
+        not unknown,
+        f"distill.keep names {', '.join(unknown)}; modalities has {', '.join(c.modalities)}",
+    )
 
 
 def _check_splits(c: "Config") -> None:

@@ -48,6 +48,8 @@ KEYS = {  # heads in the order of a model's outputs
 }
 
 DROPPED = {  # no key follows; each with the reason that a user is told
+    "distill.elimination_margin": "the margin follows from the number of modalities asked "
+    "(docs/fusion.md); distill.keep names those that must stay",
     "evaluate.bootstrap_samples": "intervals are no longer resampled",
     "evaluate.block_sessions": "intervals are no longer resampled",
 }

@@ -117,8 +117,8 @@ class DistillConfig:
         0.05, "nats that a modality's features must earn together to have half their weight"
     )
     prior_strength: float = key(3.0, "pull of equal weights, in meta sessions")
-    elimination_margin: float = key(
-        0.0, "standard errors by which a modality must lower the held-out loss to stay"
+    keep: tuple[str, ...] = key(
+        (), "modalities that stay, whatever the meta set says of them; all: none is ever dropped"
     )
 
 

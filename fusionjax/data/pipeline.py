@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from fusionjax import streams
-from fusionjax.data.samples import Samples, TrainingData, join_targets, unlabelled
+from fusionjax.data.samples import Samples, TrainingData, unlabelled
 from fusionjax.data.windows import Windows
 from fusionjax.types import Batch, StepInputs
 
@@ -168,7 +168,7 @@ class BatchSource:
         inner = self._inner if step < self._plan.refit_start else None
         samples = (inner or self._all)(step)
         if self._replay is not None:
-            samples = _concatenate(samples, self._replay(step))
+            samples = samples.then(self._replay(step))
         if self._meta is None or not self._plan.is_update_step(step):
             return samples, None
         return samples, self._meta(step)
@@ -251,12 +251,3 @@ def _pages(
     for start in range(0, count, size):
         at = np.arange(start, start + size)
         yield np.minimum(at, count - 1), (at < count).astype(np.float32)
-
-
-def _concatenate(a: Samples, b: Samples) -> Samples:
-    return Samples(
-        np.concatenate([a.row, b.row]),
-        np.concatenate([a.target_day, b.target_day]),
-        join_targets(a.targets, b.targets),
-        np.concatenate([a.subset, b.subset]),
-    )

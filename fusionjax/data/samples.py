@@ -34,6 +34,15 @@ class Samples:
             self.subset[keep],
         )
 
+    def then(self, other: "Samples") -> "Samples":
+        """These samples, then those."""
+        return Samples(
+            np.concatenate([self.row, other.row]),
+            np.concatenate([self.target_day, other.target_day]),
+            join_targets(self.targets, other.targets),
+            np.concatenate([self.subset, other.subset]),
+        )
+
     def and_unlabelled(self, heads: Heads, rows: Int64[np.ndarray, "K"]) -> "Samples":
         """These samples, then one for each of ``rows``, whose labels are unknown and masked."""
         count, masked = len(rows), unlabelled(heads, len(rows))

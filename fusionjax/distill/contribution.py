@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from fusionjax.types import Encoded, Fused
 
@@ -30,22 +30,23 @@ def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
     return -jax.grad(lambda g: loss_of(dataclasses.replace(encoded, gain=g)).sum())(ones)
 
 
-def swap(encoded: Encoded, swapped: Float[Array, "M"]) -> Encoded:
-    """Replaces the modalities marked 1 by those of another sample, a third of the rows away.
+def swap(encoded: Encoded, swapped: Float[Array, "M"], shift: Int[Array, ""] | int) -> Encoded:
+    """Replaces the modalities marked 1 by those of the sample ``shift`` rows before, cyclically.
 
     Rows are in time order, so the other sample is of another time.
     """
 
     def swap_rows(x: Array) -> Array:
         mask = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
-        return jnp.where(mask, jnp.roll(x, len(x) // 3, axis=0), x)
+        return jnp.where(mask, jnp.roll(x, shift, axis=0), x)
 
     h, present, energy = (swap_rows(x) for x in (encoded.h, encoded.present, encoded.energy))
     return dataclasses.replace(encoded, h=h, present=present, energy=energy)
 
 
 def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
-    """Rise of each sample's loss with a modality's features zero, and with those of another sample.
+    """Rise of each sample's loss with a modality's features zero, and with those of another sample,
+    a third of the rows away.
 
     The second is a placebo: the loss may also rise without a modality of pure noise, because the
     noise damped the others.
@@ -58,7 +59,8 @@ def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float
     def without(modality: Array) -> tuple[Array, Array]:
         gain = jnp.where(modality[None, :, None] > 0, 0.0, ones)
         removed = loss_of(dataclasses.replace(encoded, gain=gain))
-        return removed - baseline, loss_of(swap(encoded, modality)) - baseline
+        swapped = loss_of(swap(encoded, modality, len(ones) // 3))
+        return removed - baseline, swapped - baseline
 
     removed, swapped = jax.lax.map(without, jnp.eye(ones.shape[1]))
     return removed.T, swapped.T

@@ -31,14 +31,55 @@ def reset(phi: Any) -> Any:
     return {k: v if k == "rater" else jnp.zeros_like(v) for k, v in phi.items()}
 
 
+def silenced(params: Any) -> Any:
+    """All parameters, where the joint path no longer reads modalities that are not kept.
+
+    No forecast changes. One that comes back speaks through its expert alone, which has gone on
+    learning; what the joint path once knew of it is of another encoder.
+    """
+    kept, kernel = params["fusion"]["kept"], params["fusion"]["mlp_in"]["kernel"]
+    rows = jnp.repeat(kept > 0, kernel.shape[0] // kept.shape[0])[:, None]
+    return with_fusion(params, mlp_in={"kernel": jnp.where(rows, kernel, 0)})
+
+
+def with_kept(params: Any, kept: Float[Array, "M"], shown: Float[Array, "M"]) -> Any:
+    """All parameters with other modalities kept.
+
+    Args:
+      params: as ``silenced`` returns them.
+      kept: 1 or 0.
+      shown: share of the samples that show each modality, for those that come in; their weights
+        begin at 1.
+    """
+    fusion, phi = params["fusion"], get(params)
+    comes = (kept > 0) & (fusion["kept"] == 0)
+    presence = jnp.where(comes, shown, fusion["presence"]) * kept
+    fresh = {
+        "modality": jnp.where(comes, 0, phi["modality"]),
+        "rater": jnp.where(comes[:, None], 0, phi["rater"]),
+    }
+    return with_fusion(params, kept=kept, presence=presence, weights={**phi, **fresh})
+
+
+def are_learned(config: Config) -> bool:
+    """Whether the fusion has weights that learn from a meta set."""
+    return FUSIONS[config.model.fusion].learns_weights
+
+
 def has_meta_set(config: Config) -> bool:
     """Whether this run trains fusion weights on a meta set; fine-tuning keeps its parent's."""
-    return FUSIONS[config.model.fusion].learns_weights and config.distill.refit_fraction < 1
+    return are_learned(config) and config.distill.refit_fraction < 1
 
 
 def meta_fraction(config: Config) -> float:
     """Share of the training period's sessions in the meta set; 0 where no weights are learned."""
     return config.distill.meta_fraction if has_meta_set(config) else 0.0
+
+
+def horizon(config: Config) -> int:
+    """The longest horizon of the labels that the loss counts, in sessions."""
+    heads = [head for head in config.targets.values() if head.weight > 0]
+    return max((h for head in heads for h in head.horizons), default=1)
 
 
 def refit_start(config: Config) -> int:

@@ -44,6 +44,7 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
                 line = f"{finding['code']}: {finding['what']}. Look: {finding['do']}"
                 anomalies["preprocessing"].append(line)
     trainings = logs(folder)
+    anomalies["training"] += disagreement([*trainings])
     for seed, log in trainings.items():
         fusion = seed / "fusion.json"
         if fusion.exists():
@@ -58,6 +59,20 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
             seed, {f"diagnostics/{stage}": lines for stage, lines in anomalies.items()}
         )
     return anomalies
+
+
+def disagreement(seeds: list[Path]) -> list[str]:
+    """A line if the seeds of a run do not keep the same modalities: which keep what."""
+    by_kept: dict[tuple[str, ...], list[str]] = {}
+    for seed in seeds:
+        if (path := seed / "fusion.json").exists():
+            fusion = json.loads(path.read_text())
+            pairs = zip(fusion["modalities"], fusion["kept"], strict=True)
+            by_kept.setdefault(tuple(n for n, kept in pairs if kept), []).append(seed.name)
+    if len(by_kept) < 2:
+        return []
+    sets = "; ".join(f"{', '.join(who)}: {', '.join(kept)}" for kept, who in by_kept.items())
+    return [f"seeds disagree on the modalities to keep, and are averaged all the same: {sets}"]
 
 
 def of_training(log: pd.DataFrame) -> list[str]:

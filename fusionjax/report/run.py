@@ -234,6 +234,7 @@ def _contributions(seeds: list[Path]) -> list[Markup]:
         return [Markup("<p>Only the distilled fusion diagnoses itself (model.fusion).</p>")]
     first, settled = diagnoses[0], diagnoses[0]["settled"]
     names = list(first["modalities"])
+    earned = "earned" if "earned" in first else "worth"  # runs before placebos were averaged
     lines = dict.fromkeys(itertools.chain.from_iterable(f["anomalies"] for f in diagnoses))
     return [
         Markup("<h3>Share of all contribution</h3>"),
@@ -241,8 +242,8 @@ def _contributions(seeds: list[Path]) -> list[Markup]:
         Markup("<h3>Variance of contribution over a modality's feature dimensions</h3>"),
         charts.bars(names, settled["within"], x="variance over squared mean"),
         Markup("<p>Across all dimensions of all modalities: {:.3g}.</p>").format(settled["across"]),
-        Markup("<h3>Worth: rise of the later loss without it</h3>"),
-        charts.bars(names, first["worth"], first["error"], "loss", line=0.0),
+        Markup("<h3>Earned: rise of the later loss with other samples' in its place</h3>"),
+        charts.bars(names, first[earned], first["error"], "loss", line=0.0),
         Markup("").join(Markup("<p>{}</p>").format(line) for line in lines),
     ]
 

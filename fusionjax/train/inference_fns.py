@@ -10,7 +10,14 @@ from jaxtyping import Array, Float
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import contributions, removals, swap
-from fusionjax.distill.elimination import eliminate, feature_weights
+from fusionjax.distill.elimination import (
+    LossOf,
+    Rises,
+    Sessions,
+    eliminate,
+    feature_weights,
+    measure,
+)
 from fusionjax.distill.labels import hard
 from fusionjax.models.forecaster import Forecaster
 from fusionjax.models.heads import decode
@@ -91,33 +98,47 @@ def make_corrections(
     return losses
 
 
+def _loss_of(config: Config, params: Any, encoded: Encoded, batch: Batch) -> LossOf:
+    """The loss as a question of modalities; the remaining ones keep their scale."""
+
+    def loss_of(used: Array, swapped: Array, shift: Array | int) -> Array:
+        reduced = weights.with_fusion(params, kept=used)
+        return sample_losses(config, reduced, swap(encoded, swapped, shift), batch)[0]
+
+    return loss_of
+
+
+def make_measure(
+    config: Config,
+) -> Callable[[Any, Encoded, Batch, Array, Array], Rises]:
+    """Builds ``measure(params, encoded, batch, used, which)``, see ``elimination.measure``."""
+
+    def run(params: Any, encoded: Encoded, batch: Batch, used: Array, which: Array) -> Rises:
+        return measure(_loss_of(config, params, encoded, batch), used, which)
+
+    return run
+
+
 def make_elimination(
     config: Config,
-) -> Callable[[TrainState, Encoded, Batch, Array], tuple[TrainState, dict[str, Array]]]:
-    """Builds ``eliminate(state, encoded, batch, session)``, run once on the whole meta set.
+) -> Callable[[TrainState, Encoded, Batch, Sessions, Array], tuple[TrainState, dict[str, Any]]]:
+    """Builds ``eliminate(state, encoded, batch, sessions, asked)``, run once on the meta set.
 
-    Removes the modalities that do not lower the held-out loss and weighs the features of the
-    others. Also returns, each [M], what each modality lowers the loss by (``worth``), its standard
-    error (``error``) and whether it stayed (``kept``).
+    Rows are in time order. Of the modalities that are 1 in ``asked``, [M], those that do not lower
+    the held-out loss are removed, as are all others but those of ``distill.keep``; the features of
+    the rest are weighed. Also returns what is ``kept``, the fields of ``Worth``, each [M], and
+    ``rises``.
     """
+    forced = jnp.array([name in config.distill.keep for name in config.modalities], jnp.float32)
 
     def run(
-        state: TrainState, encoded: Encoded, batch: Batch, session: Array
-    ) -> tuple[TrainState, dict[str, Float[Array, "M"]]]:
-        def loss_of(modality_mask: Array, swapped: Array) -> Array:
-            params = weights.with_fusion(state.ema_params, kept=modality_mask)
-            return sample_losses(config, params, swap(encoded, swapped), batch)[0]
-
-        candidates = jnp.where(encoded.present.any(0), state.ema_params["fusion"]["kept"], 0.0)
-        modality_mask, worth, error = eliminate(
-            loss_of, candidates, session, config.distill.elimination_margin
-        )
-        # During selection the remaining modalities keep their scale. Afterwards it is renormalised
-        # and their weights are reset, as if the dropped ones had never been there.
-        fusion = {
-            "kept": modality_mask,
-            "presence": state.ema_params["fusion"]["presence"] * modality_mask,
-        }
+        state: TrainState, encoded: Encoded, batch: Batch, sessions: Sessions, asked: Array
+    ) -> tuple[TrainState, dict[str, Any]]:
+        loss_of = _loss_of(config, state.ema_params, encoded, batch)
+        kept, rises, worth = eliminate(loss_of, asked, forced, sessions)
+        # Afterwards their scale is renormalised and their weights are reset, as if the dropped ones
+        # had never been there.
+        fusion = {"kept": kept, "presence": state.ema_params["fusion"]["presence"] * kept}
         if "feature" in config.distill.learned:
             reduced = weights.with_fusion(state.ema_params, **fusion)
             kappa = contributions(lambda e: sample_losses(config, reduced, e, batch)[0], encoded)
@@ -127,6 +148,6 @@ def make_elimination(
             for p in (state.params, state.ema_params)
         )
         new = dataclasses.replace(state, params=params, ema_params=ema)
-        return new, {"kept": modality_mask, "worth": worth, "error": error}
+        return new, {"kept": kept, **worth._asdict(), "rises": rises}
 
     return run

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Compiled, Lowered
-from jaxtyping import Array, Float32, Int64
+from jaxtyping import Array, Bool, Float, Float32, Int64
 
 from fusionjax.config import Config, TrainConfig
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.distill.elimination import Rises, Sessions
 from fusionjax.experts.stack import SHARES
 from fusionjax.models.heads import class_outputs
 from fusionjax.parallel import rules
@@ -29,6 +30,7 @@ from fusionjax.train.inference_fns import (
     make_diagnosis,
     make_elimination,
     make_encode,
+    make_measure,
     make_predict,
 )
 from fusionjax.train.state import TrainState, init_state
@@ -98,9 +100,23 @@ class Program:
         )
         self._eliminate = jax.jit(
             make_elimination(config),
-            in_shardings=(split, replicated, replicated, replicated),
+            in_shardings=(split, *[replicated] * 4),
             out_shardings=(split, replicated),
             compiler_options=options,
+        )
+        self._measure = jax.jit(
+            make_measure(config),
+            in_shardings=(split.ema_params, *[replicated] * 4),
+            out_shardings=replicated,
+            compiler_options=options,
+        )
+        self._silence, self._keep = (
+            jax.jit(
+                change,
+                in_shardings=(split.ema_params, *[replicated] * more),
+                out_shardings=split.ema_params,
+            )
+            for change, more in ((weights.silenced, 0), (weights.with_kept, 2))
         )
         self._diagnose = jax.jit(
             make_diagnosis(config),
@@ -247,19 +263,53 @@ class Program:
         return jax.tree.map(lambda *x: np.concatenate(x)[real], *parts)
 
     def eliminate(
-        self, state: TrainState, encoded: Encoded, batch: Batch, session: Int64[np.ndarray, "N"]
-    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        self,
+        state: TrainState,
+        encoded: Encoded,
+        batch: Batch,
+        session: Int64[np.ndarray, "N"],
+        asked: Bool[np.ndarray, "M"],
+    ) -> tuple[TrainState, dict[str, Any]]:
         """Removes modalities that do not lower the held-out loss; see ``make_elimination``.
 
         Args:
           state: of the run; its averaged parameters are evaluated.
-          encoded: every meta sample.
+          encoded: every meta sample, in time order.
           batch: the same samples.
-          session: of each sample, numbered in time order.
+          session: of each sample, numbered from 0 in time order.
+          asked: the modalities to ask; others than those of ``distill.keep`` are removed.
         """
+        sessions = Sessions.of(session, weights.horizon(self._config))
         with jax.set_mesh(self.mesh):
-            state, outcome = self._eliminate(state, encoded, batch, session.astype(np.int32))
+            state, outcome = self._eliminate(
+                state, encoded, batch, sessions, asked.astype(np.float32)
+            )
         return state, jax.device_get(outcome)
+
+    def silenced(self, params: dict) -> dict:
+        """See ``weights.silenced``."""
+        with jax.set_mesh(self.mesh):
+            return self._silence(params)
+
+    def with_kept(
+        self, params: dict, kept: Bool[np.ndarray, "M"], shown: Float[np.ndarray, "M"]
+    ) -> dict:
+        """See ``weights.with_kept``."""
+        with jax.set_mesh(self.mesh):
+            return self._keep(params, kept.astype(np.float32), shown.astype(np.float32))
+
+    def measure(
+        self,
+        params: dict,
+        encoded: Encoded,
+        batch: Batch,
+        used: Bool[np.ndarray, "M"],
+        which: Bool[np.ndarray, "M"],
+    ) -> Rises:
+        """What the absence of modalities costs samples in time order; see ``make_measure``."""
+        masks = used.astype(np.float32), which.astype(np.float32)
+        with jax.set_mesh(self.mesh):
+            return jax.device_get(self._measure(params, encoded, batch, *masks))
 
     def diagnose(self, params: dict, encoded: Encoded, batch: Batch) -> Diagnosis:
         """The fusion's indicators on some encoded samples."""

@@ -11,6 +11,6 @@ from studies.configs import ablation, maec
 def get_config() -> ConfigDict:
     c = maec.get_config()
     c.name = "ablation_maec"
-    c.ladder.fusions = ablation.get_config().ladder.fusions
+    c.ladder.fusions = ablation.rows(c.ladder.subsets[-1])
     c.ladder.subsets = (c.ladder.subsets[0], c.ladder.subsets[-1])
     return c

@@ -11,7 +11,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import readings
 from fusionjax.evaluate.labels import Labels
 from studies.data.views import Views
-from studies.fusion.ladder import Cell, flat
+from studies.fusion.ladder import Cell, flat, with_vectors
 from studies.schema import StudyConfig
 
 
@@ -32,7 +32,8 @@ class StudyReading:
                 f"{', '.join(views.split)}"
             )
         c, self._started = config.ladder, time.perf_counter()
-        settings = [ledger.flat(config.override(changes)) for _, changes in c.fusions]
+        whole = with_vectors(config, views)  # overrides may name any modality
+        settings = [ledger.flat(whole.override(changes)) for _, changes in c.fusions]
         read = labels(views, split)
         # The splits of a study are not by date.
         dated = config.override({"data.splits": {**config.data.splits, split: read.days}})

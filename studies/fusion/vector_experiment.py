@@ -15,6 +15,7 @@ from fusionjax import streams
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.contribution import Diagnosis, diagnose
+from fusionjax.distill.elimination import Sessions, enough_shown
 from fusionjax.errors import InputError
 from fusionjax.models.heads import class_outputs
 from fusionjax.registry import FUSIONS
@@ -59,16 +60,15 @@ class VectorExperiment:
         begin = first.time[self.meta[0]]
         self.inner = train[:cut][first.known[train[:cut]] <= begin]
         self.train = train
-        sessions, self.meta_session = np.unique(first.time[self.meta], return_inverse=True)
-        step = make_step(config, float(len(sessions)))
+        session = np.unique(first.time[self.meta], return_inverse=True)[1]
+        self._sessions = Sessions.of(session, weights.horizon(config))
+        step = make_step(config, float(session.max() + 1))
         axes: Any = TrainState(None, 0, 0, 0, 0, 0)  # type: ignore[arg-type]
         self._step = jax.vmap(step, in_axes=(axes, 0, 0), out_axes=(axes, 0))
         self._run = jax.jit(self._chunk, donate_argnums=0, static_argnums=3)
         self._init = jax.jit(jax.vmap(partial(init_state, config), in_axes=(0, 0), out_axes=axes))
         self._predict = jax.jit(jax.vmap(make_predict(config)))
-        self._eliminate = jax.jit(
-            jax.vmap(self._elimination, in_axes=(axes, 0), out_axes=(axes, 0))
-        )
+        self._eliminate = jax.jit(self._elimination)
 
     def with_views(self, views: list[Views]) -> "VectorExperiment":
         """The same programs on other views, whose splits must be those of the first."""
@@ -77,6 +77,7 @@ class VectorExperiment:
         return other
 
     def _set_views(self, views: list[Views]) -> None:
+        self._time = views[0].time
         self._data: Batch = jax.tree.map(lambda *x: jnp.stack(x), *[v.batch for v in views])
         self._seeds = jnp.arange(len(views), dtype=jnp.uint32)
 
@@ -106,11 +107,34 @@ class VectorExperiment:
 
         return jax.lax.scan(scan_step, state, None, length=steps)
 
-    def _elimination(self, state: TrainState, data: Batch) -> tuple[TrainState, dict]:
-        meta = jax.tree.map(lambda x: x[self.meta], data)
-        encoded = make_encode(self.config)(state.ema_params, meta)
-        session = jnp.asarray(self.meta_session)
-        return make_elimination(self.config)(state, encoded, meta, session)
+    def _elimination(self, state: TrainState, data: Batch, asked: Array) -> tuple[TrainState, dict]:
+        """One seed after another: each ends when nothing more is to go."""
+        eliminate = make_elimination(self.config)
+
+        def one(seed: tuple[dict, Batch, Array]) -> tuple[TrainState, dict]:
+            parts, data, asked = seed
+            meta = jax.tree.map(lambda x: x[self.meta], data)
+            one_state = TrainState(step=state.step, **parts)
+            encoded = make_encode(self.config)(one_state.ema_params, meta)
+            return eliminate(one_state, encoded, meta, self._sessions, asked)
+
+        fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+        step = fields.pop("step")
+        new, outcome = jax.lax.map(one, (fields, data, asked))
+        return dataclasses.replace(new, step=step), outcome
+
+    def _asked(self, data: Batch) -> Array:
+        """Of every seed, the modalities that enough samples show."""
+        # By name: JAX sorts a dict's keys.
+        present = np.stack([np.asarray(data.present[n]) for n in self.config.modalities], -1)
+        return jnp.asarray(
+            [
+                enough_shown(seed[self.inner], self._time[self.inner])
+                & enough_shown(seed[self.meta], self._time[self.meta])
+                for seed in present
+            ],
+            jnp.float32,
+        )
 
     def fit(self, subset: tuple[str, ...]) -> Fitted:
         """Trains all seeds with the modalities of ``subset``; the others are absent.
@@ -127,7 +151,7 @@ class VectorExperiment:
         bounds = sorted({*range(0, selection, _CHUNK), *range(selection, last, _CHUNK), last})
         for start, end in itertools.pairwise(bounds):
             if start == selection:
-                state, dropped = self._eliminate(state, data)
+                state, dropped = self._eliminate(state, data, self._asked(data))
                 notes |= jax.device_get(dropped)
             state, metrics = self._run(state, data, self._seeds, end - start)
         notes["loss"] = metrics["loss"][-1]

@@ -77,18 +77,35 @@ def test_child_runs(parent: Path, prepared: Path, tmp_path: Path) -> None:
         assert new.latest() == 3
         had, has = (c.restore(program.abstract_state) for c in (old, new))
     was, now = had.ema_params, has.params
-    for inherited in (
-        lambda p: p["encoders_price"],  # as asked
-        lambda p: p["fusion"]["weights"],  # always: the new rows are too few to judge by
-        lambda p: p["fusion"]["kept"],
-    ):
-        for x, y in zip(
-            jax.tree.leaves(inherited(was)), jax.tree.leaves(inherited(now)), strict=True
-        ):
-            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    for x, y in zip(
+        jax.tree.leaves(was["encoders_price"]), jax.tree.leaves(now["encoders_price"]), strict=True
+    ):  # as asked
+        np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
+    assert_asked_again(parent / "seed_0", tmp_path / "child" / "seed_0", was, now)
     assert any(np.asarray(x).any() for x in jax.tree.leaves(was["fusion"]["weights"]))
     moved = (np.asarray(p["fusion"]["readout"]["kernel"]) for p in (was, now))
     assert (next(moved) != next(moved)).any()
+
+
+def assert_asked_again(parent: Path, child: Path, was: dict, now: dict) -> None:
+    """The VIX of 2014 came after the parent's inner rows: it waited, and now it is judged."""
+    before, said = (json.loads((p / "fusion.json").read_text()) for p in (parent, child))
+    names = before["modalities"]
+    vix = names.index("vix")
+    assert before["state"]["vix"] == "waiting"
+    assert before["evidence"]["vix"]["samples"] == []
+    assert was["fusion"]["kept"][vix] == was["fusion"]["presence"][vix] == 0
+    assert said["before"] == before["state"]
+    assert said["state"]["vix"] in ("kept", "dropped")
+    assert 480 < len(said["evidence"]["vix"]["samples"]) < 520, "the sessions of two years"
+    assert now["fusion"]["kept"].tolist() == said["kept"]
+    phi = was["fusion"]["weights"], now["fusion"]["weights"]
+    for name in ("modality", "rater"):
+        old, new = (np.asarray(p[name]) for p in phi)
+        stayed = (np.asarray(was["fusion"]["kept"]) > 0) & (np.asarray(now["fusion"]["kept"]) > 0)
+        np.testing.assert_array_equal(old[stayed], new[stayed])
+    told = [json.loads(x)["text"] for x in (child / "events.jsonl").read_text().splitlines()]
+    assert any("modalities asked again with" in x and "vix" in x for x in told)
 
 
 def test_only_rows_after_the_parents_last_label_are_new(

@@ -118,7 +118,8 @@ def test_all_four_stages_are_written(tmp_path: Path) -> None:
     frame.loc[80, "loss"] = 3.0
     rows = [json.dumps(r) for r in frame.to_dict("records")]
     (seed / "metrics.jsonl").write_text("\n".join(rows) + "\n")
-    (seed / "fusion.json").write_text(json.dumps({"anomalies": ["text is dead"]}))
+    fusion = {"anomalies": ["text is dead"], "modalities": ["price", "text"], "kept": [1.0, 0.0]}
+    (seed / "fusion.json").write_text(json.dumps(fusion))
     findings = [
         {"code": "gaps", "level": "watch", "what": "3 symbols lack bars", "do": "fetch them"},
         {"code": "labels", "level": "fine", "what": "as they should be", "do": ""},
@@ -133,3 +134,15 @@ def test_all_four_stages_are_written(tmp_path: Path) -> None:
     assert found["training"][0].startswith("seed_0: the loss jumps")
     assert any("calls are up" in line for line in found["output"])
     assert list((seed / "tensorboard").glob("events*"))
+
+
+def test_seeds_that_disagree_on_the_modalities_are_told(tmp_path: Path) -> None:
+    kept = {"seed_0": [1, 0], "seed_1": [1, 1], "seed_2": [1, 0]}
+    seeds = [tmp_path / name for name in (*kept, "seed_3")]  # the last has no such fusion
+    for name, mask in kept.items():
+        (tmp_path / name).mkdir()
+        fusion = {"modalities": ["price", "text"], "kept": mask}
+        (tmp_path / name / "fusion.json").write_text(json.dumps(fusion))
+    (line,) = diagnostics.disagreement(seeds)
+    assert line.endswith("all the same: seed_0, seed_2: price; seed_1: price, text")
+    assert not diagnostics.disagreement([seeds[0], seeds[2]])

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax import Array
 from sklearn.metrics import roc_auc_score
 
 from fusionjax.distill.contribution import Diagnosis, anomalies
@@ -69,9 +70,9 @@ def test_it_makes_the_steps_of_its_config_and_selects_before_the_same_one_as_a_r
     study = VectorExperiment(config.override(changes), VIEWS)
     seen, select = [], study._eliminate
 
-    def watched(state: TrainState, data: Batch) -> tuple[TrainState, dict]:
+    def watched(state: TrainState, data: Batch, asked: Array) -> tuple[TrainState, dict]:
         seen.append(int(state.step))
-        return select(state, data)
+        return select(state, data, asked)
 
     monkeypatch.setattr(study, "_eliminate", watched)
     state = study.fit(MODALITIES[:2]).state
@@ -85,3 +86,11 @@ def test_a_fit_that_becomes_non_finite_is_refused() -> None:
     study = VectorExperiment(config.override(wild | {"model.fusion": "concat"}), VIEWS)
     with pytest.raises(InputError, match="numeric, text: the loss of seed 0 is non-finite after"):
         study.fit(MODALITIES[:2])
+
+
+def test_only_modalities_that_the_subset_has_are_asked() -> None:
+    """They are in the order of the config, which is not that of their names."""
+    config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
+    study = VectorExperiment(config, VIEWS)
+    asked = study._asked(study.rows(("numeric", "source")))
+    assert np.asarray(asked).tolist() == [[1, 0, 0, 0, 0, 1]] * 2

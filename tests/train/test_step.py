@@ -11,6 +11,7 @@ from conftest import seeing, small
 
 from fusionjax.config import Config
 from fusionjax.distill import weights
+from fusionjax.distill.elimination import Sessions, enough_shown
 from fusionjax.registry import FUSIONS
 from fusionjax.train.inference_fns import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
@@ -183,10 +184,12 @@ def test_quality_features_are_followed_where_a_modality_is_present(
 
 def ask(c: Config, state: TrainState, meta: Batch, session: np.ndarray) -> tuple[Any, Any]:
     encoded = jax.jit(make_encode(c))(state.ema_params, meta)
-    return jax.device_get(jax.jit(make_elimination(c))(state, encoded, meta, session))
+    shown = enough_shown(np.stack([*meta.present.values()], -1), session).astype(np.float32)
+    asked = encoded, meta, Sessions.of(session, 1), shown
+    return jax.device_get(jax.jit(make_elimination(c))(state, *asked))
 
 
-def test_elimination_changes_both_copies_and_drops_what_nobody_saw(
+def test_elimination_changes_both_copies_and_what_nobody_saw_waits(
     states: list[TrainState],
 ) -> None:
     meta = batch(99)
@@ -225,7 +228,6 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
         targets__volatility__weight=0.0,
         distill__warmup_steps=50,
         distill__refit_fraction=0.3,
-        distill__elimination_margin=1.0,
     )
     learn = compiled(c, sessions=1000.0)
     state = start(c)
@@ -234,7 +236,7 @@ def test_the_weights_tell_what_the_label_is_made_of_from_noise() -> None:
     a, b = jax.nn.sigmoid(weights.get(state.params)["modality"]).tolist()
     assert a > 1.5 * b
     state, said = ask(c, state, batch(9999, 256), np.arange(256))
-    assert said["worth"][0] > 3 * said["error"][0]
+    assert said["earned"][0] > 3 * said["error"][0]
     assert said["kept"].tolist() == [1, 0]
 
 

@@ -12,7 +12,7 @@ from fusionjax.distill import weights
 from fusionjax.experts import stack
 from fusionjax.train import events
 from fusionjax.train.hook import Hook, TrainingLoop
-from fusionjax.train.hooks.modality_selection import evenly_spaced
+from fusionjax.train.hooks.modality_selection import some_in_order
 from fusionjax.train.program import meta_batch_size
 from fusionjax.train.quarantine import Exclusions
 
@@ -44,7 +44,7 @@ class Corrections(Hook):
         run, config = loop.run, loop.run.config
         training_data = self._exclusions.without_excluded(loop.training_data, loop.step)
         assert training_data.meta is not None
-        meta = evenly_spaced(training_data.meta)
+        meta = some_in_order(training_data.meta)
         params, size = loop.state.ema_params, meta_batch_size(config.train)
         encoded, batch = run.program.encode(params, labelled_batches(meta, run.windows, size))
         losses = run.program.corrections(params, encoded, batch)
