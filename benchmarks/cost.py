@@ -20,7 +20,7 @@ def main(config: Config) -> None:
     from benchmarks.measures import cost
     from fusionjax.config.variant import variant
     from fusionjax.parallel.mesh import make_mesh
-    from fusionjax.train.telemetry import progress_bar
+    from fusionjax.telemetry import progress_bar
 
     other = variant(config, _AGAINST.value)
     with progress_bar() as progress:

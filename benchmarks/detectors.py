@@ -9,7 +9,7 @@ from fusionjax import app
 
 def main(_: None) -> None:
     from benchmarks.measures import detectors
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
 
     for detector in ("PageHinkley", "ADWIN", "KSWIN"):
         streams = 20 if detector == "KSWIN" else 100  # which is 500 times as slow

@@ -26,7 +26,7 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/error_rates", "Where results are
 
 def main(_: None) -> None:
     from benchmarks.measures import error_report
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
 
     folder, whole = Path(_WORKDIR.value), _CELLS.value == "all"
     for part in _PARTS.value:

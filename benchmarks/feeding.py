@@ -16,7 +16,7 @@ _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each g
 def main(config: Config) -> None:
     from benchmarks.measures import cost
     from fusionjax.parallel.mesh import make_mesh
-    from fusionjax.train.telemetry import progress_bar
+    from fusionjax.telemetry import progress_bar
 
     with progress_bar() as progress:
         result = cost.feeding(config, make_mesh(config.mesh), _PAIRS.value, progress)

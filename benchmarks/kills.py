@@ -19,7 +19,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "runs/<config name>_kills if not
 
 def main(config: Config) -> None:
     from benchmarks.measures import kill
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}_kills").absolute()
     launch, own = Path(__file__).parents[1] / "launch", ("--kills", "--workdir")

@@ -13,7 +13,7 @@ _SETS = flags.DEFINE_integer("sets", 200, "Honest sets, and honest forecasters")
 
 def main(_: None) -> None:
     from benchmarks.measures import leak_rates
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
 
     for line in leak_rates.report(_SEEDS.value, _SETS.value):
         say(line)

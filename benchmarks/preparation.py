@@ -13,7 +13,7 @@ _BARS = flags.DEFINE_integer("bars", None, "At least so many", required=True)
 
 def main(config: Config) -> None:
     from benchmarks.measures import preparation
-    from fusionjax.train.telemetry import progress_bar, say
+    from fusionjax.telemetry import progress_bar, say
 
     with progress_bar() as progress:
         say(preparation.measure(config, _BARS.value, progress))

@@ -19,7 +19,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "runs/<config name>_rebounds if 
 def main(config: Config) -> None:
     from benchmarks.measures import rebounds
     from fusionjax.parallel.mesh import make_mesh
-    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from fusionjax.telemetry import CONSOLE, progress_bar, say
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}_rebounds").absolute()
     with progress_bar() as progress:

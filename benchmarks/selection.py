@@ -24,7 +24,7 @@ _WORKDIR = flags.DEFINE_string("workdir", "runs/selection", "Where results are w
 
 def main(_: None) -> None:
     from benchmarks.measures import selection_rates as measure
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
     from studies.data.many import Market
     from studies.fusion.selection import kept_and_worth
 

@@ -19,8 +19,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "runs/<config name>_soak if not 
 def main(config: Config) -> None:
     from benchmarks.measures import soak
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import CONSOLE
     from fusionjax.train.run import Trainer
-    from fusionjax.train.telemetry import CONSOLE
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}_soak").absolute()
     every = max(_STEPS.value // _SAVES.value, 1)

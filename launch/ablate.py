@@ -23,7 +23,7 @@ _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffl
 def main(config: Config) -> None:
     from fusionjax.evaluate import leaks
     from fusionjax.report import ablation as report
-    from fusionjax.train.telemetry import CONSOLE, say
+    from fusionjax.telemetry import CONSOLE, say
 
     config = config.override({"evaluate.split": _SPLIT.value or config.evaluate.split})
     folder, split = Path(_RUN.value), config.evaluate.split
@@ -44,8 +44,8 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import progress_bar
     from fusionjax.train.run import open_market
-    from fusionjax.train.telemetry import progress_bar
 
     config = merged(config, read_info(folder).config)
     market = open_market(config.data)

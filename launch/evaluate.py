@@ -43,8 +43,8 @@ def main(config: Config) -> None:
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.forecast_files import forecaster, reader
     from fusionjax.evaluate.inference import Ensemble, read_info
+    from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train.run import open_market
-    from fusionjax.train.telemetry import CONSOLE, say
 
     given = {
         "evaluate.split": _SPLIT.value,

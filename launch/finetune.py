@@ -23,9 +23,9 @@ def main(config: Config) -> None:
     from fusionjax.evaluate import leaks
     from fusionjax.evaluate.inference import read_info, seed_folders
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import say
     from fusionjax.train.hooks.metrics import last_metrics
     from fusionjax.train.loop import StopOnSignal
-    from fusionjax.train.telemetry import say
 
     mesh = make_mesh(config.mesh)
     folder = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_finetuned")

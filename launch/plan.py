@@ -23,9 +23,9 @@ _AGAINST = flags.DEFINE_multi_string("against", [], "key=value: also plan a vari
 def main(config: Config) -> None:
     from fusionjax.config.variant import variant
     from fusionjax.parallel.cluster import H100
+    from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train import plan_table
     from fusionjax.train.plan import make_plan, scaled, state_bytes, uneven
-    from fusionjax.train.telemetry import CONSOLE, say
 
     if _FAILURES.value:
         CONSOLE.print(plan_table.failures(state_bytes(config)))

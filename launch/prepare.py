@@ -23,7 +23,7 @@ _EXIT_UNFIT = 3
 def main(config: Config) -> None:
     from fusionjax.data import audit, prepare, store
     from fusionjax.report import audit as audit_page
-    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from fusionjax.telemetry import CONSOLE, progress_bar, say
 
     if _SOURCE.value is not None:
         config = config.override({"data.source": "folder", "data.root": _SOURCE.value})

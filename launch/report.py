@@ -25,7 +25,7 @@ def main(config: Config | None) -> None:
     from fusionjax import ledger
     from fusionjax.report import frames, live
     from fusionjax.report import ledger as ledger_page
-    from fusionjax.train.telemetry import CONSOLE, say
+    from fusionjax.telemetry import CONSOLE, say
 
     if _LIVE.value:
         CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))

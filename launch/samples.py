@@ -36,11 +36,11 @@ def main(config: Config) -> None:
 def run(config: Config, folder: Path) -> None:
     from fusionjax.data.windows import Windows
     from fusionjax.report import samples as pages
+    from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train import quarantine
     from fusionjax.train.checkpoint import Checkpoints
     from fusionjax.train.quarantine import Entry
     from fusionjax.train.run import open_market
-    from fusionjax.train.telemetry import CONSOLE, say
 
     with Checkpoints(folder) as checkpoints:
         scaler, step = checkpoints.info().scaler, checkpoints.latest()

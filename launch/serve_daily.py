@@ -28,8 +28,8 @@ def main(config: Config) -> None:
     from fusionjax.evaluate import leaks
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import day as day_page
+    from fusionjax.telemetry import say
     from fusionjax.train.loop import StopOnSignal
-    from fusionjax.train.telemetry import say
 
     config = app.with_flags(config, {"data.root": _DATA.value})
     parent = Path(_FROM.value)

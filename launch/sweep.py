@@ -22,8 +22,8 @@ def main(config: Config) -> None:
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import frames
     from fusionjax.report import sweep as page
+    from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train.run import audited_market
-    from fusionjax.train.telemetry import CONSOLE, say
 
     mesh = make_mesh(config.mesh)
     market, _ = audited_market(config)

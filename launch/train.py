@@ -29,9 +29,10 @@ def main(config: Config) -> None:
         return
     import psutil
 
+    from fusionjax import telemetry
     from fusionjax.evaluate import coreset
     from fusionjax.parallel import mesh, processes
-    from fusionjax.train import loop, telemetry
+    from fusionjax.train import loop
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
     trainer = coreset.trainer(config, mesh.make_mesh(config.mesh))
@@ -50,9 +51,8 @@ def main(config: Config) -> None:
 
 def record(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: float) -> None:
     """Adds the run to the ledger and prints oddities of its training."""
-    from fusionjax import ledger
+    from fusionjax import ledger, telemetry
     from fusionjax.evaluate import diagnostics
-    from fusionjax.train import telemetry
     from fusionjax.train.hooks.metrics import last_metrics
 
     config = trainer.config
@@ -74,9 +74,10 @@ def record(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: fl
 
 def check(config: Config) -> None:
     """Runs the sanity checks that should pass before a long training."""
+    from fusionjax import telemetry
     from fusionjax.evaluate import sanity_checks
     from fusionjax.parallel import mesh
-    from fusionjax.train import run, telemetry
+    from fusionjax.train import run
 
     results, devices = [], mesh.make_mesh(config.mesh)
     for result in sanity_checks.run(run.audited_market(config)[0], config, devices):

@@ -17,7 +17,7 @@ _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffl
 
 def main(config: StudyConfig) -> None:
     from fusionjax.report import ablation as report
-    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from fusionjax.telemetry import CONSOLE, progress_bar, say
     from studies.fusion import ladder, view_ablation
     from studies.fusion.reading import StudyReading
 

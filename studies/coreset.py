@@ -15,7 +15,7 @@ _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not
 
 
 def main(config: StudyConfig) -> None:
-    from fusionjax.train.telemetry import CONSOLE, progress_bar
+    from fusionjax.telemetry import CONSOLE, progress_bar
     from studies.fusion import coreset, ladder
     from studies.fusion.reading import StudyReading
 

@@ -14,8 +14,8 @@ def main(config: Config) -> None:
 
     from fusionjax.ledger import Result
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import say
     from fusionjax.train.run import audited_market
-    from fusionjax.train.telemetry import say
     from studies.streams import RULES, drift_recovery
     from studies.streams.reading import question
 

@@ -10,7 +10,7 @@ from studies.schema import StudyConfig
 
 
 def main(config: StudyConfig) -> None:
-    from fusionjax.train.telemetry import CONSOLE
+    from fusionjax.telemetry import CONSOLE
     from studies.fusion import ground_truth
 
     CONSOLE.print(ground_truth.for_screen(ground_truth.findings(config), config))

@@ -19,7 +19,7 @@ _PLOT = flags.DEFINE_bool("plot", False, "Draw the ladder too (needs the extra p
 def main(config: StudyConfig) -> None:
     if _PLOT.value:
         require_extra("plots", "matplotlib")
-    from fusionjax.train.telemetry import CONSOLE, progress_bar, say
+    from fusionjax.telemetry import CONSOLE, progress_bar, say
     from studies.fusion import ladder, ladder_table
     from studies.fusion.reading import StudyReading
 

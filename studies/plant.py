@@ -18,7 +18,7 @@ _REGIME = flags.DEFINE_string("regime", "full", "Which market of studies/data/pl
 def main(config: Config) -> None:
     import numpy as np
 
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
     from studies.data import planted, planted_folder
 
     market = planted.plant(planted.regime(_REGIME.value), config.seed)

@@ -8,7 +8,7 @@ from fusionjax import app
 
 
 def main(_: None) -> None:
-    from fusionjax.train.telemetry import say
+    from fusionjax.telemetry import say
     from studies.streams import shock
 
     for world in shock.WORLDS:

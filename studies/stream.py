@@ -23,8 +23,8 @@ def main(config: Config) -> None:
     from fusionjax.evaluate.inference import seed_folders
     from fusionjax.ledger import Result
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train.run import audited_market
-    from fusionjax.train.telemetry import CONSOLE, say
     from studies.streams import stream_table
     from studies.streams.reading import question
     from studies.streams.stream import Stream

@@ -26,9 +26,10 @@ from fusionjax.data.samples import growth, unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows, dummy_batch
 from fusionjax.errors import InputError
-from fusionjax.evaluate import evaluation, learners
+from fusionjax.evaluate import evaluation
 from fusionjax.evaluate.forecast import forecast, row_at
 from fusionjax.evaluate.inference import Ensemble, predict, read_info
+from fusionjax.experts import learners
 from fusionjax.heads.base import Head, Scored, Scorer, rounded
 from fusionjax.modalities.base import Heat, Modality, Reader
 from fusionjax.models.fusions.base import Fusion

@@ -20,6 +20,7 @@ ALLOWED = {
     "ledger": {"chain", "config", "errors", "registry"},
     "config": {"errors", "registry"},
     "streams": set(),
+    "telemetry": {"parallel"},
     "types": set(),
     "parallel": {"config", "errors", "streams"},
     "models": {"config", "errors", "types", "parallel", "registry"},
@@ -32,31 +33,36 @@ ALLOWED = {
     "scores": {"config", "errors"},
     # As modalities: who asks a head has it from ``config.targets``, and knows its base at most.
     "heads": {"config", "errors", "types", "data", "registry", "scores"},
+    # Simple models: below train, as the fusion starts from what they forecast.
+    "experts": {
+        *("config", "errors", "files", "types", "parallel", "data", "registry", "scores", "heads"),
+        *("telemetry",),
+    },
     "train": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
-        *("registry", "streams"),
+        *("registry", "streams", "experts", "telemetry"),
     },
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("chain", "ledger", "registry", "scores", "heads", "streams"),
+        *("chain", "ledger", "registry", "scores", "heads", "streams", "experts", "telemetry"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("evaluate", "ledger", "scores", "streams"),
+        *("evaluate", "ledger", "scores", "streams", "experts", "telemetry"),
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
-        *("modalities", "scores"),
+        *("modalities", "scores", "experts", "telemetry"),
     },
-    "app": {"config", "errors", "parallel", "requirements", "train"},
+    "app": {"config", "errors", "parallel", "requirements", "train", "telemetry"},
 }
 # A library that lives in one place only.
 HOME = {
     "tensorflow_datasets": "data",
     "grain": "data",
     "orbax": "train/checkpoint.py",
-    "lightgbm": "evaluate/learners.py",
-    "sklearn": "evaluate/learners.py",
+    "lightgbm": "experts/learners.py",
+    "sklearn": "experts/learners.py",
     "tensorboardX": "train/hooks/metrics.py",
     "clu": "train",
     "absl": "app.py",

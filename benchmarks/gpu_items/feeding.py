@@ -10,7 +10,7 @@ from benchmarks.measures import cost
 from configs import h100_1
 from fusionjax.config import resolve
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.telemetry import progress_bar
+from fusionjax.telemetry import progress_bar
 from gpu_items.bench import Bench
 from gpu_items.configs import as_flags, large, market
 

@@ -26,10 +26,10 @@ from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import axes
 from fusionjax.parallel.rules import replicated
+from fusionjax.telemetry import CONSOLE, say
 from fusionjax.train.program import flops
 from fusionjax.train.run import Trainer
 from fusionjax.train.start import batch_source
-from fusionjax.train.telemetry import CONSOLE, say
 from fusionjax.types import StepInputs
 
 # How many times as much as its variant a config may cost.

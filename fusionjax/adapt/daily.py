@@ -31,8 +31,8 @@ from fusionjax.evaluate import coreset, labels, losses, readings
 from fusionjax.evaluate.forecast import forecast, merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.ledger import Result, Subject
+from fusionjax.telemetry import say
 from fusionjax.train.run import audited_market
-from fusionjax.train.telemetry import say
 
 SERVING, DONE = "serving.json", "done.json"
 _SPLIT = "served"  # of data.splits: all days up to the newest

@@ -26,6 +26,7 @@ from fusionjax.evaluate.forecast import merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.experts import stacked
 from fusionjax.ledger import Result, Subject
+from fusionjax.telemetry import say
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Inheritance, Output, Run
 from fusionjax.train.loop import fit
@@ -34,7 +35,6 @@ from fusionjax.train.run import audited_market, make_program
 from fusionjax.train.run_info import RunInfo
 from fusionjax.train.start import batch_source
 from fusionjax.train.state import TrainState
-from fusionjax.train.telemetry import say
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
@@ -15,9 +15,6 @@ from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
 from fusionjax.types import Base, Batch, Targets
-
-if TYPE_CHECKING:
-    from fusionjax.experts.stacked import Stack
 
 EXPERTS = "experts"  # names them among what can be hidden
 CLIP = 8.0  # standard deviations: bars have extreme values, genuine and erroneous
@@ -101,8 +98,8 @@ class Windows:
         self._log_scale = np.where(np.isfinite(vol20), vol20, np.float32(scaler.mean["vol20"]))
         self.stack: Any = None
 
-    def starting_from(self, stack: "Stack | None") -> "Windows":
-        """The same windows with the forecasts of experts."""
+    def starting_from(self, stack: Any) -> "Windows":
+        """The same windows with the forecasts of experts, an ``experts.stacked.Stack``."""
         other = copy.copy(self)
         other.stack = stack
         return other

@@ -15,7 +15,7 @@ from fusionjax.experts.cache import Cache, digest
 from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
-from fusionjax.train.telemetry import progress_bar
+from fusionjax.telemetry import progress_bar
 
 FoldSamples = tuple[Samples, Samples]
 Task = tuple[str, int]  # a head's name, and the number of one of its horizons

@@ -15,7 +15,7 @@ import numpy as np
 
 from fusionjax import files
 from fusionjax.heads.baseline import Learned
-from fusionjax.train.telemetry import say
+from fusionjax.telemetry import say
 
 _VERSION = 1  # part of every key: raise it when a baseline of the same settings learns otherwise
 _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "lightgbm", "arch")

@@ -17,7 +17,7 @@ from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scale, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.registry import EXPERTS
-from fusionjax.train.telemetry import progress_bar
+from fusionjax.telemetry import progress_bar
 
 Task = tuple[str, int]  # a head's name, and the number of one of its horizons
 _HELD_OUT = 0.2  # of the sessions known to a fit, the latest: they choose its setting

@@ -6,7 +6,7 @@ from typing import Any
 
 from fusionjax import files
 from fusionjax.parallel import processes
-from fusionjax.train.telemetry import say
+from fusionjax.telemetry import say
 
 CODES = {
     "T1": "resumed from a checkpoint",

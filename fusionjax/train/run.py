@@ -21,6 +21,7 @@ from fusionjax.errors import InputError
 from fusionjax.experts import stacked
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import axes
+from fusionjax.telemetry import progress_bar, say
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.hook import Hook
 from fusionjax.train.job import Output, Run
@@ -28,7 +29,6 @@ from fusionjax.train.loop import fit
 from fusionjax.train.program import Program
 from fusionjax.train.run_info import RunInfo
 from fusionjax.train.state import TrainState
-from fusionjax.train.telemetry import progress_bar, say
 
 
 def open_market(data: DataConfig) -> Market:

@@ -12,7 +12,7 @@ from fusionjax.config import Config
 from fusionjax.config.variant import variant
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
-from fusionjax.train.telemetry import progress_bar
+from fusionjax.telemetry import progress_bar
 
 
 def config(prepared: Path) -> Config:

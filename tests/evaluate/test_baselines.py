@@ -16,6 +16,7 @@ from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, selection
 from fusionjax.heads.base import Scored
+from fusionjax.heads.historical_baselines import Majority
 from fusionjax.heads.volatility_baselines import GARCH
 
 
@@ -59,7 +60,9 @@ def test_rules_by_hand(market: Market) -> None:
     np.testing.assert_array_equal(said["momentum: as the last day"], rose)
     np.testing.assert_array_equal(said["reversal of the stock's last day"], ~rose)
     share = (train.targets.label["direction"][:, 0] == 1).mean()
-    np.testing.assert_allclose(said["majority"], share)
+    majority = Majority()
+    learned = majority.fit(of("direction", train, market), PERIOD[1], None)
+    np.testing.assert_allclose(majority.forecast(learned, market, rows), share)
     past = c.targets["volatility"].rules(of("volatility", train, market), PERIOD[1], rows)
     past = past["persistence: last 1 sessions"]
     np.testing.assert_allclose(

@@ -11,11 +11,13 @@ from conftest import tiny_market
 from rich.console import Console
 from test_baselines import PERIOD, SCALER, config
 
+from fusionjax import telemetry
 from fusionjax.data import samples
 from fusionjax.data.samples import Samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
-from fusionjax.evaluate import baselines, learners, selection
+from fusionjax.evaluate import baselines, selection
+from fusionjax.experts import features, learners
 from fusionjax.heads.base import Scored
 from fusionjax.heads.baseline import Baseline
 from fusionjax.heads.historical_baselines import (
@@ -32,7 +34,6 @@ from fusionjax.heads.volatility_baselines import (
     garman_klass,
     parkinson,
 )
-from fusionjax.train import telemetry
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_what_decides_a_fit_is_in_its_key(
 ) -> None:
     def keys(of: baselines.Baselines) -> list[dict]:
         head = config().targets["direction"]
-        each = (*head.baselines(), *learners.learners(head, of._features))
+        each = (*head.baselines(), *learners.learners(head, *of._features))
         return [of._key(("direction", 0), b) for b in each]
 
     before = keys(made(market, None))
@@ -289,6 +290,16 @@ def test_labels_of_one_class_teach_a_share_and_no_certainty(market: Market) -> N
         np.testing.assert_allclose(said[name], (count + 1) / (count + 2))
 
 
+class Given(features.Features):
+    """Values that a test may change."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = x
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return self.x[rows]
+
+
 def test_what_is_missing_only_later_is_the_mean(market: Market) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(market.session), 3)) + 5.0
@@ -297,7 +308,7 @@ def test_what_is_missing_only_later_is_the_mean(market: Market) -> None:
     train = dataclasses.replace(
         train, label=x[train.row, 0] + 0.01 * rng.normal(size=len(train.row))
     )
-    for b in learners.learners(config().targets["volatility"], lambda rows: x[rows]):
+    for b in learners.learners(config().targets["volatility"], Given(x), Given(x)):
         learned = b.fit(train, PERIOD[1], b.settings[-1])
         x[later, 0] = np.nan
         missing = b.forecast(learned, market, later)

@@ -16,10 +16,11 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import evaluation, leaks, learners
+from fusionjax.evaluate import evaluation, leaks
 from fusionjax.evaluate.evaluation import Evaluation, Options
 from fusionjax.evaluate.forecast_files import columns, forecaster, reader
 from fusionjax.evaluate.forecast_files.reader import ForecastFile, Told
+from fusionjax.experts import learners
 from fusionjax.heads import outside
 from fusionjax.heads.outside import Given
 from fusionjax.report import run as run_page

@@ -12,8 +12,9 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, diagnostics, evaluation, leaks, learners, scoring, table
+from fusionjax.evaluate import baselines, diagnostics, evaluation, leaks, scoring, table
 from fusionjax.evaluate.inference import Ensemble
+from fusionjax.experts import learners
 
 ACL18 = {"targets__direction__up": 0.0055, "targets__direction__down": -0.005}
 

@@ -13,11 +13,12 @@ from sklearn.linear_model import Ridge
 
 from configs import acl18
 from fusionjax.config import Config
-from fusionjax.data import samples
+from fusionjax.data import pooled, samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.evaluate import baselines, features, leaks, learners, scoring, selection
+from fusionjax.evaluate import baselines, leaks, scoring, selection
+from fusionjax.experts import learners
 from fusionjax.heads.base import Scored
 from fusionjax.train.run import open_market
 
@@ -118,7 +119,7 @@ def test_what_is_learned_from_shuffled_labels_ranks_nothing(
     config = dataclasses.replace(config, modalities={"price": config.modalities["price"]})
     windows = Windows(market, config, Scaler.fit(market, PERIOD[1]))
     train, dev = samples.between(market, config, *PERIOD), samples.split(market, config, "dev")
-    x, later = (features.pooled_features(windows, s.row) for s in (train, dev))
+    x, later = (pooled.pooled_features(windows, s.row) for s in (train, dev))
     y = train.targets.label["returns"][:, 0]
 
     def ic(seed: int) -> float:

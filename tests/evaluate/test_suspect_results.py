@@ -11,8 +11,9 @@ from conftest import price_trainer
 from fusionjax import ledger
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import answer, evaluation, leaks, learners
+from fusionjax.evaluate import answer, evaluation, leaks
 from fusionjax.evaluate.inference import Ensemble, Prediction
+from fusionjax.experts import learners
 from fusionjax.report import run as page
 
 

@@ -10,8 +10,8 @@ import jax
 
 from fusionjax import files
 from fusionjax.parallel import processes
+from fusionjax.telemetry import progress_bar
 from fusionjax.train.hook import Hook, TrainingLoop
-from fusionjax.train.telemetry import progress_bar
 
 _LOG = "metrics.jsonl"
 _CLOCK = (  # columns that are no metrics of the model

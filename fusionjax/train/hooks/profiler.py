@@ -3,8 +3,8 @@
 import jax
 
 from fusionjax.parallel import processes
+from fusionjax.telemetry import say
 from fusionjax.train.hook import Hook, TrainingLoop
-from fusionjax.train.telemetry import say
 
 _TRIGGER, _TRACED = "profile", 5  # file that requests a trace, and its steps
 
