@@ -121,6 +121,8 @@ class Head(abc.ABC):
         "numbers" (regressions), "" (none).
       loss_title: ``sample_loss`` in words; empty: updates, modalities and drift are judged without
         this head.
+      reads_levels: whether a linear map of the modalities' levels (``Modality.levels``) is added to
+        its outputs: for labels that are themselves a level, which normalised windows hide.
       fold_loss: the key of ``fold_scores`` that a choice of settings minimises, and its words;
         empty: settings are chosen without this head.
     """
@@ -136,6 +138,7 @@ class Head(abc.ABC):
     certain: ClassVar[frozenset[str]] = frozenset()
     learner: ClassVar[Literal["classes", "numbers", ""]] = ""
     loss_title: ClassVar[str] = ""
+    reads_levels: ClassVar[bool] = False
     fold_loss: ClassVar[tuple[str, str]] = ("", "")
 
     @property

@@ -30,7 +30,8 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(t), weight_decay=t.weight_decay, mask=decayed),
-        _slow_down("/bert/", t.pretrained_rate),
+        _scale_rate("/bert/", t.pretrained_rate),
+        _scale_rate("levels/", t.levels_rate),
         _freeze(frozen),  # and after: no decay either
         _at_rate(),
     )
@@ -121,7 +122,7 @@ def _at_rate() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _slow_down(part: str, rate: float) -> optax.GradientTransformation:
+def _scale_rate(part: str, rate: float) -> optax.GradientTransformation:
     """Scales the updates of the parameters whose path holds ``part``."""
 
     def update(updates: Any, _: Any = None) -> Any:
