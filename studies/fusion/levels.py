@@ -91,7 +91,8 @@ class Row:
         cells = []
         for loss, value in self.averaged.items():
             each, (by, low, high) = np.array(self.seeds[loss]), self.rise[loss]
-            paired = f"{by:+.4f} [{low:+.4f}, {high:+.4f}]" if by else "–"
+            interval = f"[{low:+.4f}, {high:+.4f}]" if np.isfinite(low) else "(too few days)"
+            paired = f"{by:+.4f} {interval}" if by else "–"
             cells += [f"{value:.4f}", f"{each.mean():.4f} ± {each.std(ddof=1):.4f}", paired]
         return f"| {self.variant} | {' | '.join(cells)} |"
 
