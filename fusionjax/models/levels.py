@@ -45,6 +45,6 @@ class LevelMap(nn.Module):
         for i, (name, x) in enumerate(zip(self.names, levels, strict=True)):
             if x.shape[1]:
                 shape = x.shape[1], len(self.columns)
-                kernel = self.param(f"{name}_kernel", nn.initializers.zeros, shape, jnp.float32)
-                total += jnp.where(used[:, i, None], x @ kernel, 0.0)
+                slopes = self.param(f"{name}_slopes", nn.initializers.zeros, shape, jnp.float32)
+                total += jnp.where(used[:, i, None], x @ slopes, 0.0)
         return outputs.at[:, np.array(self.columns)].add(total)

@@ -109,7 +109,8 @@ def _is_factors(x: Any) -> bool:
 def decayed(params: Any) -> Any:
     """Which parameters decay: matrices; by name, as scanned norms and biases have 2 axes too."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
+        lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions", "slopes")),
+        params,
     )
 
 

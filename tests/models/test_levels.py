@@ -68,14 +68,14 @@ def fused_by(fusion: str) -> tuple[Any, dict]:
         return model.apply({"params": params}, e, method="fuse")
 
     params = jax.device_get(jax.jit(init)(encoded()))
-    kernels = {k: rng.normal(size=x.shape).astype("f4") for k, x in params["levels"].items()}
-    return jax.jit(run), params | {"levels": kernels}
+    slopes = {k: rng.normal(size=x.shape).astype("f4") for k, x in params["levels"].items()}
+    return jax.jit(run), params | {"levels": slopes}
 
 
 def silent(params: dict, *names: str) -> dict:
     """The map reads nothing of some modalities."""
-    kernels = {k: 0 * x if k in names else x for k, x in params["levels"].items()}
-    return params | {"levels": kernels}
+    slopes = {k: 0 * x if k in names else x for k, x in params["levels"].items()}
+    return params | {"levels": slopes}
 
 
 def test_levels_are_the_pooled_features_with_zeros_and_what_is_known() -> None:
@@ -100,10 +100,10 @@ def test_volatility_alone_gets_the_sum_over_the_modalities_used(fusion: str) -> 
         jax.device_get(run(p, encoded())) for p in (silent(params, *params["levels"]), params)
     )
     assert [x.shape[1] for x in levels] == [9, 0, 6]
-    assert {*params["levels"]} == {"price_kernel", "vix_kernel"}
+    assert {*params["levels"]} == {"price_slopes", "vix_slopes"}
     columns = output_slices(of(fusion).targets)["volatility"]
     expected = sum(
-        np.where(fused.modality[:, i, None] > 0, levels[i] @ params["levels"][f"{n}_kernel"], 0)
+        np.where(fused.modality[:, i, None] > 0, levels[i] @ params["levels"][f"{n}_slopes"], 0)
         for i, n in ((0, "price"), (2, "vix"))
     )
     change = fused.outputs - plain.outputs
@@ -115,7 +115,7 @@ def test_volatility_alone_gets_the_sum_over_the_modalities_used(fusion: str) -> 
 
 def test_a_dropped_modality_contributes_exactly_nothing() -> None:
     run, params = fused_by("distilled")
-    mute = silent(params, "vix_kernel")
+    mute = silent(params, "vix_slopes")
     for kept, alike in ((0.0, True), (1.0, False)):
         mask = np.array([1, 1, kept], np.float32)
         a, b = (run(with_fusion(p, kept=mask), encoded()).outputs for p in (params, mute))
@@ -146,11 +146,11 @@ def test_the_map_learns_at_its_own_rate(rate: float) -> None:
     """Of two parameters with one gradient, that of the map moves so many times as far."""
     c = config(train__levels_rate=rate, train__weight_decay=0.0)
     tx = optimiser(c.override({"model.fusion": "equal"}))
-    params = {"levels": {"price_kernel": np.ones((2, 2), "f4")}, "other": np.ones((2, 2), "f4")}
+    params = {"levels": {"price_slopes": np.ones((2, 2), "f4")}, "other": np.ones((2, 2), "f4")}
     grads = jax.tree.map(lambda x: 0.1 * x, params)
     with jax.numpy_dtype_promotion("standard"):
         state = tx.init(params)
         for _ in range(2):  # the first step of the warm-up has rate zero
             updates, state = tx.update(grads, state, params)
     assert updates["other"].all()
-    np.testing.assert_allclose(updates["levels"]["price_kernel"], rate * updates["other"])
+    np.testing.assert_allclose(updates["levels"]["price_slopes"], rate * updates["other"])
