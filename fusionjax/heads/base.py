@@ -122,7 +122,7 @@ class Head(abc.ABC):
       loss_title: ``sample_loss`` in words; empty: updates, modalities and drift are judged without
         this head.
       reads_levels: whether a linear map of the modalities' levels (``Modality.levels``) is added to
-        its outputs: for labels that are themselves a level, which normalised windows hide.
+        its outputs: for labels that are themselves a level.
       fold_loss: the key of ``fold_scores`` that a choice of settings minimises, and its words;
         empty: settings are chosen without this head.
     """

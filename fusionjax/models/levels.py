@@ -22,8 +22,8 @@ def _indices(columns: slice) -> range:
 class LevelMap(nn.Module):
     """Adds ``Σ_m levels_m · W_m`` to some outputs, over the modalities that the fusion uses.
 
-    Encoders normalise each window and pool its tokens, which hides levels that a linear model reads
-    at once; docs/fusion.md has what this is worth. W starts at zero. There is no dropout on the way
+    On the way through an encoder levels are lost that a linear model reads at once; docs/fusion.md
+    has what this is worth. W starts at zero. There is no dropout on the way
     and no intercept: levels say themselves what is known (``Modality.levels``).
 
     Attributes:
