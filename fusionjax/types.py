@@ -5,7 +5,7 @@ The same classes hold numpy arrays on the host and JAX arrays on devices.
 B batch rows · M modalities · T sessions in a window, or frames of sound · F channels · K documents
 · E embedding width · X lexicon scores · S sound samples · N tokens · D model width · H horizons
 · C classes · O all head outputs of a sample in one row · X quality features about a modality's
-quality in one sample
+quality in one sample · L features of a modality's levels, 0 for most kinds
 """
 
 from typing import Any
@@ -123,6 +123,7 @@ class Encoded:
     energy: Float[Any, "B M"]
     log_scale: Float[Any, "B"]
     gain: Float[Any, "B M D"] | None = None  # a diagnosis turns features up by it
+    levels: tuple[Float[Any, "B _"], ...] = ()  # of each modality, if a head reads them; else none
 
 
 @struct.dataclass

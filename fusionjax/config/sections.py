@@ -134,6 +134,11 @@ class TrainConfig:
     pretrained_rate: float = key(
         0.02, "of the learning rate, for a text encoder that is fine-tuned"
     )
+    levels_rate: float = key(
+        3.0,
+        "of the learning rate, for the linear map from the inputs' levels to volatility; 0: off",
+        least=0,
+    )
     warmup_steps: int = key(40, "updates until the learning rate is at its peak")
     weight_decay: float = key(0.05, "decoupled; matrices only")
     clip_norm: float = key(1.0, "global gradient norm")

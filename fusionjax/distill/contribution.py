@@ -17,17 +17,24 @@ _EQUAL = 0.99
 _FIRM = 2.0  # standard errors from zero beyond which a sign counts as established
 
 
-def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M D"]:
+def contributions(loss_of: Any, encoded: Encoded) -> Float[Array, "N M _"]:
     """κ[n,m,d] = -∂ℓ_n/∂log g[m,d] at g = 1, where g multiplies the normalised features.
 
-    How much sample n's loss falls, to first order, as feature d of modality m is scaled up.
+    How much sample n's loss falls, to first order, as feature d of modality m is scaled up. Beside
+    the D features there is a last one for all its levels together, if a head reads them.
 
     Args:
       loss_of: ``loss_of(encoded) -> [N]``, each sample's loss from its own row alone.
       encoded: the samples.
     """
+
+    def loss(gain: Array, level_gain: Array) -> Array:
+        levels = tuple(x * level_gain[:, i, None] for i, x in enumerate(encoded.levels))
+        return loss_of(dataclasses.replace(encoded, gain=gain, levels=levels)).sum()
+
     ones = jnp.ones(encoded.h.shape, jnp.float32)
-    return -jax.grad(lambda g: loss_of(dataclasses.replace(encoded, gain=g)).sum())(ones)
+    by_feature, by_level = jax.grad(loss, (0, 1))(ones, ones[..., 0])
+    return -jnp.concatenate([by_feature, by_level[..., None]], 2) if encoded.levels else -by_feature
 
 
 def swap(encoded: Encoded, swapped: Float[Array, "M"], shift: Int[Array, ""] | int) -> Encoded:
@@ -38,15 +45,19 @@ def swap(encoded: Encoded, swapped: Float[Array, "M"], shift: Int[Array, ""] | i
 
     def swap_rows(x: Array) -> Array:
         mask = jnp.expand_dims(swapped, (0, *range(2, x.ndim))) > 0
+        return other_rows(x, mask)
+
+    def other_rows(x: Array, mask: Array) -> Array:
         return jnp.where(mask, jnp.roll(x, shift, axis=0), x)
 
     h, present, energy = (swap_rows(x) for x in (encoded.h, encoded.present, encoded.energy))
-    return dataclasses.replace(encoded, h=h, present=present, energy=energy)
+    levels = tuple(other_rows(x, swapped[i] > 0) for i, x in enumerate(encoded.levels))
+    return dataclasses.replace(encoded, h=h, present=present, energy=energy, levels=levels)
 
 
 def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float[Array, "N M"]]:
-    """Rise of each sample's loss with a modality's features zero, and with those of another sample,
-    a third of the rows away.
+    """Rise of each sample's loss with a modality's features and levels zero, and with those of
+    another sample, a third of the rows away.
 
     The second is a placebo: the loss may also rise without a modality of pure noise, because the
     noise damped the others.
@@ -58,7 +69,8 @@ def removals(loss_of: Any, encoded: Encoded) -> tuple[Float[Array, "N M"], Float
 
     def without(modality: Array) -> tuple[Array, Array]:
         gain = jnp.where(modality[None, :, None] > 0, 0.0, ones)
-        removed = loss_of(dataclasses.replace(encoded, gain=gain))
+        levels = tuple(jnp.where(modality[i] > 0, 0.0, x) for i, x in enumerate(encoded.levels))
+        removed = loss_of(dataclasses.replace(encoded, gain=gain, levels=levels))
         swapped = loss_of(swap(encoded, modality, len(ones) // 3))
         return removed - baseline, swapped - baseline
 

@@ -123,6 +123,8 @@ class Head(abc.ABC):
         "numbers" (regressions), "" (none).
       loss_title: ``sample_loss`` in words; empty: updates, modalities and drift are judged without
         this head.
+      reads_levels: whether a linear map of the modalities' levels (``Modality.levels``) is added to
+        its outputs: for labels that are themselves a level.
       fold_loss: the key of ``fold_scores`` that a choice of settings minimises, and its words;
         empty: settings are chosen without this head.
       stackable: whether forecasts may start from values of experts; ``correct`` then adds to them.
@@ -141,6 +143,7 @@ class Head(abc.ABC):
     certain: ClassVar[frozenset[str]] = frozenset()
     learner: ClassVar[Literal["classes", "numbers", ""]] = ""
     loss_title: ClassVar[str] = ""
+    reads_levels: ClassVar[bool] = False
     fold_loss: ClassVar[tuple[str, str]] = ("", "")
     stackable: ClassVar[bool] = False
     is_scale: ClassVar[bool] = False

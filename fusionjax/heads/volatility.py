@@ -41,6 +41,7 @@ class Volatility(Head):
     listed = ("MSE",)
     learner = "numbers"
     loss_title = "squared error of log volatility"
+    reads_levels = True
     fold_loss = ("volatility_mse", "volatility MSE")
     stackable = True
     is_scale = True

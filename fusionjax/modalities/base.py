@@ -114,6 +114,11 @@ class Modality(abc.ABC):
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         """A module ``(input, before: Tokens | None) -> Tokens``; see ``layers.order_after``."""
 
+    def levels(self, value: "Input") -> "jax.Array | None":
+        """Levels [B, L] of an input on the device, for heads with ``reads_levels``; zeros where it
+        is absent or a value is missing. None: the kind has none."""
+        return None
+
     def pretrained(self) -> dict[str, Any]:
         """Pretrained parameters, by the name of the encoder's submodule."""
         return {}

@@ -75,6 +75,11 @@ class Numeric(Modality):
 
         return NumericEncoder(self.patch, config, deterministic)
 
+    def levels(self, value: "Series") -> "jax.Array":
+        from fusionjax.modalities import series
+
+        return series.levels(value)
+
     def augment(self, value: "Series", settings: AugmentConfig, key: "jax.Array") -> "Series":
         from fusionjax.modalities import series
 

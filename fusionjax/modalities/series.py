@@ -18,6 +18,22 @@ def pooled(value: Series, present: Bool[np.ndarray, "B"]) -> Float[np.ndarray, "
     return np.concatenate([x[:, -1], known_mean(x[:, -_RECENT:]), known_mean(x)], axis=1)
 
 
+def levels(value: Series) -> Float[Array, "B L"]:
+    """The features of ``pooled``, zero where missing, and which of the three spans are known.
+
+    Zero is the mean of a standardised channel. What is known stands for the intercept, so that a
+    missing span has one of its own, and an absent input contributes nothing to a linear map.
+    """
+
+    def mean(x: Float[Array, "B T F"], mask: Bool[Array, "B T"]) -> list[Array]:
+        count = mask.sum(1, keepdims=True)
+        total = jnp.where(mask[..., None], x, 0.0).sum(1)
+        return [total / jnp.maximum(count, 1).astype(x.dtype), (count > 0).astype(x.dtype)]
+
+    spans = (1, _RECENT, value.mask.shape[1])
+    return jnp.concatenate([y for n in spans for y in mean(value.x[:, -n:], value.mask[:, -n:])], 1)
+
+
 def augmented(value: Series, channels: tuple[str, ...], a: AugmentConfig, key: Array) -> Series:
     """Swaps groups of channels between samples, scales, adds jitter, cuts off the oldest sessions.
 

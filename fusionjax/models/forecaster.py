@@ -1,5 +1,6 @@
 """The model: an encoder for each modality, one fusion, a few heads."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import Config
 from fusionjax.models.heads import decode
+from fusionjax.models.levels import LevelMap, level_columns
 from fusionjax.parallel.rules import constrain_batch
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch, Encoded, Forecast, Fused, Input, Tokens
@@ -30,6 +32,7 @@ class Forecaster(nn.Module):
         for name, spec in c.modalities.items():
             setattr(self, f"encoders_{name}", spec.encoder(c.model, self.deterministic))
         self.fusion = FUSIONS[c.model.fusion](c, self.deterministic)
+        self.levels = LevelMap(tuple(c.modalities), level_columns(c.targets))
         self.typical_log_scale = self.param(
             "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
         )
@@ -49,15 +52,24 @@ class Forecaster(nn.Module):
         """Encodes the modalities one by one in the config's order, backward in reverse order."""
         tokens: dict[str, Tokens] = {}
         before: Tokens | None = None
-        for name in self.config.modalities:
+        levels: list[Array | None] = []
+        for name, modality in self.config.modalities.items():
             value = _zero_absent(batch.inputs[name], batch.present[name])
             before = tokens[name] = getattr(self, f"encoders_{name}")(value, before)
+            levels.append(modality.levels(value) if self.levels.columns else None)
         h, is_present, energy = pool(tokens, batch.present)
-        return Encoded(h, is_present, energy, self._log_scale(batch))
+        given = any(x is not None for x in levels)
+        none = jnp.zeros((len(h), 0), jnp.float32)
+        each = tuple(none if x is None else x for x in levels) if given else ()
+        return Encoded(h, is_present, energy, self._log_scale(batch), levels=each)
 
     def fuse(self, encoded: Encoded) -> Fused:
-        """Fuses all modalities into the heads' outputs."""
-        return self.fusion(encoded)
+        """Fuses all modalities into the heads' outputs, and adds what heads read from levels."""
+        fused = self.fusion(encoded)
+        if not encoded.levels:
+            return fused
+        outputs = self.levels(fused.outputs, encoded.levels, fused.modality > 0)
+        return dataclasses.replace(fused, outputs=outputs)
 
     def _log_scale(self, batch: Batch) -> Float[Array, "B"]:
         """The batch's log volatility where experts forecast it or a modality with prices is

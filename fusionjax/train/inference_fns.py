@@ -142,6 +142,7 @@ def make_elimination(
         if "feature" in config.distill.learned:
             reduced = weights.with_fusion(state.ema_params, **fusion)
             kappa = contributions(lambda e: sample_losses(config, reduced, e, batch)[0], encoded)
+            kappa = kappa[..., : encoded.h.shape[2]]  # levels have no weight of the fusion
             fusion["feature"] = feature_weights(kappa, config.distill.feature_penalty)
         params, ema = (
             weights.with_fusion(p, **fusion, weights=weights.reset(weights.get(p)))

@@ -31,7 +31,8 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
         optax.adamw(schedule(t), weight_decay=t.weight_decay, mask=decayed),
-        _slow_down("/bert/", t.pretrained_rate),
+        _scale_rate("/bert/", t.pretrained_rate),
+        _scale_rate("levels/", t.levels_rate),
         _freeze(frozen),  # and after: no decay either
         _at_rate(),
     )
@@ -109,7 +110,8 @@ def _is_factors(x: Any) -> bool:
 def decayed(params: Any) -> Any:
     """Which parameters decay: matrices; by name, as scanned norms and biases have 2 axes too."""
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions")), params
+        lambda path, _: path_name(path).endswith(("kernel", "embedding", "positions", "slopes")),
+        params,
     )
 
 
@@ -122,7 +124,7 @@ def _at_rate() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
-def _slow_down(part: str, rate: float) -> optax.GradientTransformation:
+def _scale_rate(part: str, rate: float) -> optax.GradientTransformation:
     """Scales the updates of the parameters whose path holds ``part``."""
 
     def update(updates: Any, _: Any = None) -> Any:

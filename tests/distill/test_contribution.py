@@ -48,6 +48,30 @@ def test_removals_by_hand() -> None:
     assert swapped[0, 0] == 13**2 - 10**2
 
 
+def test_levels_are_scaled_removed_and_swapped_with_their_modality() -> None:
+    """ℓ_n = (Σ g·h + 10·a + 100·b)², with levels a of the first modality and none of the second."""
+    h = np.concatenate([H, H[:1] * 2])
+    first = np.array([[1.0, 2.0], [3.0, 0.0], [0.0, 5.0]], np.float32)
+    e = dataclasses.replace(encoded(h, h * 0 + 1), levels=(first, np.zeros((3, 0), np.float32)))
+
+    def loss_of(e: Encoded) -> Array:
+        assert e.gain is not None
+        reading, none = e.levels
+        assert none.shape == (3, 0)
+        return ((e.gain * e.h).sum((1, 2)) + reading @ np.array([10.0, 100.0], np.float32)) ** 2
+
+    value = h.sum((1, 2)) + first @ [10, 100]
+    kappa = contributions(loss_of, e)
+    assert kappa.shape == (3, 2, 3), "beside two features one for the levels"
+    np.testing.assert_allclose(kappa[..., :2], -2 * value[:, None, None] * h, rtol=1e-5)
+    np.testing.assert_allclose(kappa[:, 0, 2], -2 * value * (first @ [10, 100]), rtol=1e-5)
+    assert not kappa[:, 1, 2].any()
+    off, swapped = removals(loss_of, e)
+    np.testing.assert_allclose(off[:, 0], h[:, 1].sum(1) ** 2 - value**2, rtol=1e-5)
+    others = h[:, 1].sum(1) + np.roll(h[:, 0].sum(1) + first @ [10, 100], 1)
+    np.testing.assert_allclose(swapped[:, 0], others**2 - value**2, rtol=1e-5)
+
+
 def test_indicators_by_hand() -> None:
     kappa = np.array([[[1.0, 3.0], [0.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]])
     present = np.array([[True, True], [True, False]])
