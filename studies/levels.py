@@ -20,12 +20,11 @@ _VARIANTS = flags.DEFINE_multi_enum(
 
 
 def main(config: Config) -> None:
-    from fusionjax.train.telemetry import say
-
     from fusionjax import ledger
     from fusionjax.data import samples
     from fusionjax.evaluate import labels, readings
     from fusionjax.parallel.mesh import make_mesh
+    from fusionjax.telemetry import say
     from fusionjax.train.run import audited_market
     from studies.fusion import levels
 
