@@ -44,23 +44,21 @@ def weigh(
     loss: Callable[[np.ndarray], Float[np.ndarray, "S"]],
     day: Shaped[np.ndarray, "S"],
     horizon: int,
-    first: int | None = None,
+    first: int,
 ) -> Float[np.ndarray, "X"]:
     """Convex weights of experts.
 
-    From the single best expert toward the convex combination of least loss, as far as ``trusted``.
+    From a single expert toward the convex combination of least loss, as far as ``trusted``.
 
     Args:
       values: forecasts of later samples by each expert.
       loss: of a forecast of these samples.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
-      first: the expert to start from; the one of least loss if None.
+      first: the expert to start from.
     """
     count = values.shape[1]
     alone = np.eye(count)
-    if first is None:
-        first = int(np.argmin([loss(values[:, i]).mean() for i in range(count)]))
     best = _needed(values, loss, day, horizon, first)
 
     way = [(1 - share) * alone[first] + share * best for share in SHARES]

@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
@@ -27,17 +29,25 @@ _FILE = "experts.npz"  # in the folder of a training
 
 @dataclasses.dataclass(frozen=True)
 class Experts:
-    """Experts with any weight, each with what it learned by each of some days.
+    """Experts and how much each counts, with what it learned by each of some days.
 
     Attributes:
       until: datetime64[D] [K], ascending: a row is forecast by the last fit before its session.
-      weight: by task and expert, above 0; they add up to 1.
+      weight: by task and expert, those above 0; they add up to 1.
       learned: by task and expert, of each fit.
     """
 
     until: Shaped[np.ndarray, "K"]
     weight: dict[Task, dict[str, float]]
     learned: dict[Task, dict[str, list[Learned]]]
+
+    @property
+    def used(self) -> "Experts":
+        """Those with any weight."""
+        used = {
+            t: {k: x for k, x in e.items() if k in self.weight[t]} for t, e in self.learned.items()
+        }
+        return dataclasses.replace(self, learned=used)
 
     def save(self, folder: Path) -> None:
         """Writes them into a folder of a training, as arrays: nothing is pickled."""
@@ -108,16 +118,13 @@ def tasks(config: Config) -> list[Task]:
     return [(name, at) for name, h in heads for at in range(len(h.horizons))]
 
 
-def fitted(
-    windows: Windows, training_data: TrainingData, last: np.datetime64, cache: Path
-) -> Experts:
+def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) -> Experts:
     """Fits experts walk-forward through a training period and weighs them by its meta set.
 
     Args:
       windows: of the data, scaled as the model's.
       training_data: what is learned from; its meta set weighs.
       last: the last day that may be learned from.
-      cache: folder of what was learned before.
 
     Raises:
       InputError: ``distill.experts`` names one that no head has.
@@ -134,15 +141,11 @@ def fitted(
     for task in tasks(config):
         if not available.of(task):
             continue
-        of_fits = walk_forward.fits(available, task, period, experts.until, cache)
-        learned = {name: [of_fit[name] for of_fit in of_fits] for name in of_fits[0]}
-        asked = dataclasses.replace(experts, learned={task: learned})
-        weight = _weights(asked, available, task, training_data.meta)
-        experts = dataclasses.replace(
-            experts,
-            weight=experts.weight | {task: weight},
-            learned=experts.learned | {task: {name: learned[name] for name in weight}},
-        )
+        of_fits = walk_forward.fits(available, task, period, experts.until, _cache(windows))
+        by_name = {name: [of_fit[name] for of_fit in of_fits] for name in of_fits[0]}
+        experts = dataclasses.replace(experts, learned=experts.learned | {task: by_name})
+        weight = _weights(experts, available, task, training_data.meta)
+        experts = dataclasses.replace(experts, weight=experts.weight | {task: weight})
         if config.targets[task[0]].is_scale and scale == windows.trailing:
             scale = Stack(experts, windows).log_scale
     return experts
@@ -150,16 +153,37 @@ def fitted(
 
 def _weights(experts: Experts, available: Available, task: Task, meta: Samples) -> dict[str, float]:
     """The experts of a task that count, by later data."""
+    values, loss, days = _later(experts, available, task, meta)
+    names = [*values]
+    first = names.index(_start(available, task, values, loss))
+    name, at = task
+    horizon = available.windows.config.targets[name].horizons[at]
+    weight = stack.weigh(np.stack([*values.values()], 1), loss, days, horizon, first)
+    return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
+
+
+def start(experts: Experts, available: Available, task: Task, meta: Samples) -> str:
+    """The expert from which the weights of a task start."""
+    values, loss, _ = _later(experts, available, task, meta)
+    return _start(available, task, values, loss)
+
+
+def _start(available: Available, task: Task, values: dict[str, np.ndarray], loss: Any) -> str:
+    simplest = available.windows.config.targets[task[0]].simplest
+    return simplest if simplest in values else min(values, key=lambda k: loss(values[k]).mean())
+
+
+def _later(
+    experts: Experts, available: Available, task: Task, meta: Samples
+) -> tuple[dict[str, np.ndarray], Callable[[np.ndarray], np.ndarray], np.ndarray]:
+    """Of the meta samples with a label: each expert's forecast, the loss of one, the days."""
     windows, (name, at) = available.windows, task
-    head, names = windows.config.targets[name], [*experts.learned[task]]
     scored = Scored.of(name, meta, windows.market, windows.config, at)
     rows, label = scored.row[scored.known], scored.label[scored.known]
-    values = np.stack([experts.forecast(available, task, k, rows) for k in names], 1)
+    names = [*experts.learned[task]]
+    values = {k: experts.forecast(available, task, k, rows) for k in names}
     loss = available.of(task)[names[0]].loss
-    first = names.index(head.simplest) if head.simplest in names else None
-    day = np.unique(scored.day[scored.known], return_inverse=True)[1]
-    weight = stack.weigh(values, lambda v: loss(v, label), day, head.horizons[at], first)
-    return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
+    return values, lambda v: loss(v, label), scored.target_day[scored.known]
 
 
 class Stack:
@@ -228,7 +252,7 @@ def started(windows: Windows, training_data: TrainingData, last: np.datetime64) 
     if not windows.config.stacked_heads:
         return windows
     with processes.first_alone():  # the others find what it learned
-        experts = fitted(windows, training_data, last, _cache(windows))
+        experts = learned(windows, training_data, last).used
     return windows.starting_from(Stack(experts, windows))
 
 

@@ -46,7 +46,7 @@ def test_a_placebo_gets_no_weight() -> None:
     for seed in range(100):
         y, day, known = worlds(seed)
         placebo = np.random.default_rng(seed + 99).normal(size=len(y))
-        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1))
+        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1, 0))
     assert (np.array(weights) == [1, 0]).all(1).mean() >= 0.98
 
 
@@ -54,7 +54,7 @@ def test_experts_that_err_apart_share_the_weight() -> None:
     y, day, known = worlds(3)
     rng = np.random.default_rng(4)
     values = known[:, None] + rng.normal(size=(len(y), 2))
-    weight = stack.weigh(values, squared(y), day, 1)
+    weight = stack.weigh(values, squared(y), day, 1, 0)
     assert weight.min() > 0.3
     assert weight.sum() == pytest.approx(1)
     together = stack.combined(values, weight)
