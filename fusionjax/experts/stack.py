@@ -12,19 +12,25 @@ _ERRORS = 1.0  # standard errors by which an expert must lower the loss of the o
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
-def trusted(losses: Float[np.ndarray, "K S"], day: Shaped[np.ndarray, "S"], horizon: int) -> float:
+def trusted(
+    losses: Float[np.ndarray, "K S"],
+    day: Shaped[np.ndarray, "S"],
+    horizon: int,
+    errors: float = _ERRORS,
+) -> float:
     """How far to go from a forecast to another: 0 stays, 1 goes all the way.
 
-    The share whose fall of the loss is largest after one standard error of it is taken off: none
-    where the days do not show that the loss falls.
+    The share whose fall of the loss is largest after its standard errors are taken off: none where
+    the days do not show that the loss falls.
 
     Args:
       losses: of samples, with each of ``SHARES`` of the change.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
+      errors: how many standard errors.
     """
-    falls, errors = _mean_error(losses[0] - losses, day, horizon)
-    return SHARES[int(np.argmax(falls - errors))]
+    falls, of_falls = _mean_error(losses[0] - losses, day, horizon)
+    return SHARES[int(np.argmax(falls - errors * of_falls))]
 
 
 def _mean_error(
