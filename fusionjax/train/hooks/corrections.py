@@ -16,7 +16,6 @@ from fusionjax.train.hooks.modality_selection import some_in_order
 from fusionjax.train.program import meta_batch_size
 from fusionjax.train.quarantine import Exclusions
 
-
 # Standard errors: more than an expert must show, as a network goes on changing in the refit phase.
 _ERRORS = 2.0
 
