@@ -248,9 +248,18 @@ def started(windows: Windows, training_data: TrainingData, last: np.datetime64) 
       windows: of the data, scaled as the model's.
       training_data: what is learned from.
       last: the last day that may be learned from.
+
+    Raises:
+      InputError: nothing is held back that could weigh them.
     """
-    if not windows.config.stacked_heads:
+    config = windows.config
+    if not config.stacked_heads:
         return windows
+    if training_data.meta is None:
+        raise InputError(
+            f"config.distill.refit_fraction is {config.distill.refit_fraction}, which leaves no "
+            "meta set to weigh distill.experts by; lower it or set distill.experts to ()"
+        )
     with processes.first_alone():  # the others find what it learned
         experts = learned(windows, training_data, last).used
     return windows.starting_from(Stack(experts, windows))

@@ -53,7 +53,8 @@ class Corrections(Hook):
         losses = run.program.corrections(params, encoded, batch)
         assert batch.base is not None
         mask, known = batch.targets.mask, batch.base.known
-        counts = {name: mask[name] & known[name] for name in known}
+        finite = {name: np.isfinite(x).all(0) for name, x in losses.items()}
+        counts = {name: mask[name] & known[name] & finite[name] for name in known}
         gains = {
             name: np.array(
                 [
