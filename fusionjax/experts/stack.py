@@ -8,7 +8,8 @@ from jaxtyping import Float, Shaped
 from fusionjax.scores.intervals import cosine_count, cosine_error
 
 _LEAST = 0.05  # a smaller weight is none: noise earns a little by chance
-_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others
+_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others ...
+FIRM = 2.0  # ... where there is one to stay with that knows nothing, and for a network
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
@@ -51,6 +52,7 @@ def weigh(
     day: Shaped[np.ndarray, "S"],
     horizon: int,
     first: int,
+    errors: float = _ERRORS,
 ) -> Float[np.ndarray, "X"]:
     """Convex weights of experts.
 
@@ -62,14 +64,15 @@ def weigh(
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
       first: the expert to start from.
+      errors: standard errors by which others must lower the loss.
     """
     count = values.shape[1]
     alone = np.eye(count)
-    best = _needed(values, loss, day, horizon, first)
+    best = _needed(values, loss, day, horizon, first, errors)
 
     way = [(1 - share) * alone[first] + share * best for share in SHARES]
     losses = np.stack([loss(combined(values, weight)) for weight in way])
-    weight = way[SHARES.index(trusted(losses, day, horizon))]
+    weight = way[SHARES.index(trusted(losses, day, horizon, errors))]
     weight = np.where(weight < _LEAST, 0.0, weight)
     return weight / weight.sum()
 
@@ -99,9 +102,10 @@ def _needed(
     day: np.ndarray,
     horizon: int,
     first: int,
+    errors: float,
 ) -> Float[np.ndarray, "X"]:
     """The convex weights of least loss over the experts that are needed: without one the loss is
-    higher by more than ``_ERRORS`` standard errors. The first stays."""
+    higher by more than its standard errors. The first stays."""
     used = np.arange(values.shape[1])
     while True:
         weight = np.zeros(values.shape[1])
@@ -115,7 +119,7 @@ def _needed(
             without[rest] = _convex(values[:, rest], loss, np.eye(len(rest))[rest == first][0])
             rise = loss(combined(values, without)) - loss(combined(values, weight))
             (mean,), (error,) = _mean_error(rise[None], day, horizon)
-            rises[i] = mean - _ERRORS * error
+            rises[i] = mean - errors * error
         if not rises or min(rises.values()) > 0:
             return weight
         used = used[used != min(rises, key=lambda i: rises[i])]

@@ -157,8 +157,10 @@ def _weights(experts: Experts, available: Available, task: Task, meta: Samples) 
     names = [*values]
     first = names.index(_start(available, task, values, loss))
     name, at = task
-    horizon = available.windows.config.targets[name].horizons[at]
-    weight = stack.weigh(np.stack([*values.values()], 1), loss, days, horizon, first)
+    head = available.windows.config.targets[name]
+    errors = {} if head.simplest not in values else {"errors": stack.FIRM}
+    together = np.stack([*values.values()], 1)
+    weight = stack.weigh(together, loss, days, head.horizons[at], first, **errors)
     return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
 
 

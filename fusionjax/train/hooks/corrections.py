@@ -16,15 +16,13 @@ from fusionjax.train.hooks.modality_selection import some_in_order
 from fusionjax.train.program import meta_batch_size
 from fusionjax.train.quarantine import Exclusions
 
-# Standard errors: more than an expert must show, as a network goes on changing in the refit phase.
-_ERRORS = 2.0
-
 
 class Corrections(Hook):
     """Judges the network, which has not trained on the meta set yet, by the meta set.
 
     Each head's correction counts by the share whose fall of the loss is largest after two standard
-    errors are taken off (``experts.stack.trusted``); 0 leaves the experts as they are, to the bit.
+    errors are taken off (``experts.stack.trusted``): a network goes on changing in the refit phase.
+    0 leaves the experts as they are, to the bit.
     A step that is repeated after a rollback is judged again.
 
     Args:
@@ -89,7 +87,7 @@ def _share(
     """How much of a head's correction at one horizon counts; none of it without a sample."""
     if not counts.any():
         return 0.0
-    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon, _ERRORS)
+    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon, stack.FIRM)
 
 
 def _with(params: Any, gains: dict[str, np.ndarray]) -> Any:
