@@ -20,6 +20,7 @@ from fusionjax.scores import metrics
 _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _ROUNDS = (50, 200)
 _TREES = tuple((leaves, rate) for leaves in (4, 15) for rate in (0.02, 0.1))
+_KNOWN = 0.5
 _FEW_TREES = ((15, 0.05, 100),)  # an expert is fitted again and again
 
 
@@ -39,7 +40,9 @@ def learners(head: Head, inputs: Features, series: Features) -> tuple[Baseline, 
     return (
         Linear(linear, _PENALTIES, features=inputs, classes=classes),
         Trees("LightGBM", trees, features=inputs, classes=classes),
-        Linear(f"{linear} with HAR", _PENALTIES, features=series, classes=classes),
+        Linear(
+            f"{linear} with HAR", _PENALTIES, features=series, classes=classes, least_known=_KNOWN
+        ),
         Trees("LightGBM with HAR", _FEW_TREES, features=series, classes=classes),
     )
 
@@ -89,7 +92,10 @@ class _Learner(Baseline):
 @dataclasses.dataclass(frozen=True)
 class Linear(_Learner):
     """Logistic or ridge regression of standardised features; a setting is the penalty. Missing
-    features are the column's mean."""
+    features are the column's mean; columns that are known in a smaller share of the samples than
+    ``least_known`` are not read: what is young would be extrapolated from few rows."""
+
+    least_known: float = dataclasses.field(default=0.0, kw_only=True)
 
     def fit(self, train: Scored, last: np.datetime64, setting: float) -> Learned:
         from sklearn.linear_model import LogisticRegression, Ridge
@@ -97,6 +103,7 @@ class Linear(_Learner):
         x, y = self._xy(train)
         if constant := self._constant(y):
             return constant
+        x = np.where(np.isfinite(x).mean(0) < self.least_known, 0.0, x)  # a constant has no slope
         model: Any = (
             LogisticRegression(C=1e-3 / setting, solver="newton-cholesky")
             if self.classes

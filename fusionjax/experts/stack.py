@@ -8,8 +8,8 @@ from jaxtyping import Float, Shaped
 from fusionjax.scores.intervals import cosine_count, cosine_error
 
 _LEAST = 0.05  # a smaller weight is none: noise earns a little by chance
-_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others ...
-FIRM = 2.0  # ... where there is one to stay with that knows nothing, and for a network
+_PRIOR = 10.0  # independent sessions
+_ERRORS = 2.0  # standard errors that a change must show
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
@@ -17,33 +17,24 @@ def trusted(
     losses: Float[np.ndarray, "K S"],
     day: Shaped[np.ndarray, "S"],
     horizon: int,
-    errors: float = _ERRORS,
 ) -> float:
     """How far to go from a forecast to another: 0 stays, 1 goes all the way.
 
-    The share whose fall of the loss is largest after its standard errors are taken off: none where
-    the days do not show that the loss falls.
+    The share whose fall of the loss is largest after two standard errors of it are taken off: none
+    where the days do not show that the loss falls.
 
     Args:
       losses: of samples, with each of ``SHARES`` of the change.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
-      errors: how many standard errors.
     """
-    falls, of_falls = _mean_error(losses[0] - losses, day, horizon)
-    return SHARES[int(np.argmax(falls - errors * of_falls))]
-
-
-def _mean_error(
-    x: Float[np.ndarray, "K S"], day: Shaped[np.ndarray, "S"], horizon: int
-) -> tuple[Float[np.ndarray, "K"], Float[np.ndarray, "K"]]:
-    """Means over samples, and their standard errors; see ``scores.intervals``."""
     _, day = np.unique(day, return_inverse=True)
     count = np.bincount(day).astype(float)
-    daily = np.stack([np.bincount(day, row) for row in x]) / count.mean()
-    means = daily.mean(1)
+    falls = np.stack([np.bincount(day, losses[0] - x) for x in losses]) / count.mean()
+    means = falls.mean(1)
     cosines = max(cosine_count(len(count), horizon, lasting=True), 1)
-    return means, cosine_error(daily - means[:, None] * count / count.mean(), cosines)
+    errors = cosine_error(falls - means[:, None] * count / count.mean(), cosines)
+    return SHARES[int(np.argmax(means - _ERRORS * errors))]
 
 
 def weigh(
@@ -51,28 +42,32 @@ def weigh(
     loss: Callable[[np.ndarray], Float[np.ndarray, "S"]],
     day: Shaped[np.ndarray, "S"],
     horizon: int,
-    first: int,
-    errors: float = _ERRORS,
+    simplest: int | None = None,
 ) -> Float[np.ndarray, "X"]:
-    """Convex weights of experts.
+    """Convex weights of experts: from a single one toward the combination of least loss.
 
-    From a single expert toward the convex combination of least loss, as far as ``trusted``.
+    From the best, as if ``_PRIOR`` independent sessions had spoken for it alone: few coefficients
+    cost little, and experts that err apart are safer together. From the simplest, if one knows
+    nothing that could be wrong, only as far as ``trusted``.
 
     Args:
       values: forecasts of later samples by each expert.
       loss: of a forecast of these samples.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
-      first: the expert to start from.
-      errors: standard errors by which others must lower the loss.
+      simplest: the expert that others must improve on; None if there is none.
     """
-    count = values.shape[1]
-    alone = np.eye(count)
-    best = _needed(values, loss, day, horizon, first, errors)
-
-    way = [(1 - share) * alone[first] + share * best for share in SHARES]
-    losses = np.stack([loss(combined(values, weight)) for weight in way])
-    weight = way[SHARES.index(trusted(losses, day, horizon, errors))]
+    alone = np.eye(values.shape[1])
+    best = int(np.argmin([loss(values[:, i]).mean() for i in range(len(alone))]))
+    together = _convex(values, loss, alone[best])
+    if simplest is None:
+        sessions = len(np.unique(day)) / horizon
+        share, start = sessions / (sessions + _PRIOR), alone[best]
+    else:
+        start = alone[simplest]
+        way = [combined(values, (1 - x) * start + x * together) for x in SHARES]
+        share = trusted(np.stack([loss(v) for v in way]), day, horizon)
+    weight = (1 - share) * start + share * together
     weight = np.where(weight < _LEAST, 0.0, weight)
     return weight / weight.sum()
 
@@ -94,35 +89,6 @@ def combined(
     total = np.tensordot(there, weight, ([1], [0]))
     value = np.tensordot(np.where(there, values, 0.0), weight, ([1], [0]))
     return np.where(total > 0, value / np.where(total > 0, total, 1.0), np.nan)
-
-
-def _needed(
-    values: np.ndarray,
-    loss: Callable[[np.ndarray], np.ndarray],
-    day: np.ndarray,
-    horizon: int,
-    first: int,
-    errors: float,
-) -> Float[np.ndarray, "X"]:
-    """The convex weights of least loss over the experts that are needed: without one the loss is
-    higher by more than its standard errors. The first stays."""
-    used = np.arange(values.shape[1])
-    while True:
-        weight = np.zeros(values.shape[1])
-        weight[used] = _convex(values[:, used], loss, np.eye(len(used))[used == first][0])
-        used = np.flatnonzero((weight > 0) | (np.arange(len(weight)) == first))
-        others = [i for i in used.tolist() if i != first]
-        rises = {}
-        for i in others:
-            rest = used[used != i]
-            without = np.zeros(len(weight))
-            without[rest] = _convex(values[:, rest], loss, np.eye(len(rest))[rest == first][0])
-            rise = loss(combined(values, without)) - loss(combined(values, weight))
-            (mean,), (error,) = _mean_error(rise[None], day, horizon)
-            rises[i] = mean - errors * error
-        if not rises or min(rises.values()) > 0:
-            return weight
-        used = used[used != min(rises, key=lambda i: rises[i])]
 
 
 def _convex(

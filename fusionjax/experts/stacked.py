@@ -5,7 +5,6 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64, Shaped
@@ -153,29 +152,22 @@ def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) 
 
 def _weights(experts: Experts, available: Available, task: Task, meta: Samples) -> dict[str, float]:
     """The experts of a task that count, by later data."""
-    values, loss, days = _later(experts, available, task, meta)
-    names = [*values]
-    first = names.index(_start(available, task, values, loss))
-    name, at = task
-    head = available.windows.config.targets[name]
-    errors = {} if head.simplest not in values else {"errors": stack.FIRM}
-    together = np.stack([*values.values()], 1)
-    weight = stack.weigh(together, loss, days, head.horizons[at], first, **errors)
+    values, loss, days = later(experts, available, task, meta)
+    names, head = [*values], available.windows.config.targets[task[0]]
+    simplest = names.index(head.simplest) if head.simplest in values else None
+    together, horizon = np.stack([*values.values()], 1), head.horizons[task[1]]
+    weight = stack.weigh(together, loss, days, horizon, simplest)
     return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
 
 
 def start(experts: Experts, available: Available, task: Task, meta: Samples) -> str:
-    """The expert from which the weights of a task start."""
-    values, loss, _ = _later(experts, available, task, meta)
-    return _start(available, task, values, loss)
-
-
-def _start(available: Available, task: Task, values: dict[str, np.ndarray], loss: Any) -> str:
+    """The expert from which the weights of a task start: the best one, or the simplest."""
+    values, loss, _ = later(experts, available, task, meta)
     simplest = available.windows.config.targets[task[0]].simplest
     return simplest if simplest in values else min(values, key=lambda k: loss(values[k]).mean())
 
 
-def _later(
+def later(
     experts: Experts, available: Available, task: Task, meta: Samples
 ) -> tuple[dict[str, np.ndarray], Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Of the meta samples with a label: each expert's forecast, the loss of one, the days."""

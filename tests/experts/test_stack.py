@@ -29,8 +29,8 @@ def test_a_change_that_is_no_better_is_not_made() -> None:
         share = stack.trusted(losses, day, 1)
         shares.append(share > 0)
         costs.append((share * noise) ** 2)
-    assert np.mean(shares) < 0.2  # one standard error: about a sixth without a cost of its own
-    assert np.mean(costs) < 0.01 * 2  # of the noise's variance
+    assert np.mean(shares) < 0.05
+    assert np.mean(costs) < 0.001
 
 
 def test_a_change_that_helps_is_made_in_part_or_whole() -> None:
@@ -46,15 +46,15 @@ def test_a_placebo_gets_no_weight() -> None:
     for seed in range(100):
         y, day, known = worlds(seed)
         placebo = np.random.default_rng(seed + 99).normal(size=len(y))
-        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1, 0))
-    assert (np.array(weights) == [1, 0]).all(1).mean() >= 0.98
+        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1))
+    assert (np.array(weights) == [1, 0]).all(1).mean() >= 0.95
 
 
 def test_experts_that_err_apart_share_the_weight() -> None:
     y, day, known = worlds(3)
     rng = np.random.default_rng(4)
     values = known[:, None] + rng.normal(size=(len(y), 2))
-    weight = stack.weigh(values, squared(y), day, 1, 0)
+    weight = stack.weigh(values, squared(y), day, 1)
     assert weight.min() > 0.3
     assert weight.sum() == pytest.approx(1)
     together = stack.combined(values, weight)

@@ -87,7 +87,7 @@ def _share(
     """How much of a head's correction at one horizon counts; none of it without a sample."""
     if not counts.any():
         return 0.0
-    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon, stack.FIRM)
+    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon)
 
 
 def _with(params: Any, gains: dict[str, np.ndarray]) -> Any:
