@@ -51,40 +51,40 @@ def weigh(
     From a single expert toward the convex combination of least loss, as far as ``trusted``.
 
     Args:
-      values: forecasts of later samples by each expert.
+      values: forecasts of later samples by each expert; NaN where it has none.
       loss: of a forecast of these samples.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
-      first: the expert to start from.
+      first: the expert to start from, which has all forecasts; it stands in where no expert
+        that counts has one.
     """
     count = values.shape[1]
     alone = np.eye(count)
     best = _needed(values, loss, day, horizon, first)
 
     way = [(1 - share) * alone[first] + share * best for share in SHARES]
-    losses = np.stack([loss(combined(values, weight)) for weight in way])
+    losses = np.stack([loss(combined(values, weight, first)) for weight in way])
     weight = way[SHARES.index(trusted(losses, day, horizon))]
     weight = np.where(weight < _LEAST, 0.0, weight)
     return weight / weight.sum()
 
 
 def combined(
-    values: Float[np.ndarray, "S X *value"], weight: Float[np.ndarray, "X"]
+    values: Float[np.ndarray, "S X *value"], weight: Float[np.ndarray, "X"], spare: int
 ) -> Float[np.ndarray, "S *value"]:
-    """The weighted mean of the experts that have a forecast; NaN where none has.
+    """The weighted mean of the experts that have a forecast; where none has, that of ``spare``.
 
     Exactly the one that has all the weight.
     """
     used = np.flatnonzero(weight)
-    if len(used) == 1:
-        return values[:, used[0]]
-    values, weight = values[:, used], weight[used]
-    there = np.isfinite(values)
+    weighed, weight = values[:, used], weight[used]
+    there = np.isfinite(weighed)
     if there.all():
-        return np.tensordot(values, weight, ([1], [0]))
+        alone = len(used) == 1
+        return weighed[:, 0] if alone else np.tensordot(weighed, weight, ([1], [0]))
     total = np.tensordot(there, weight, ([1], [0]))
-    value = np.tensordot(np.where(there, values, 0.0), weight, ([1], [0]))
-    return np.where(total > 0, value / np.where(total > 0, total, 1.0), np.nan)
+    value = np.tensordot(np.where(there, weighed, 0.0), weight, ([1], [0]))
+    return np.where(total > 0, value / np.where(total > 0, total, 1.0), values[:, spare])
 
 
 def _needed(
@@ -99,15 +99,16 @@ def _needed(
     used = np.arange(values.shape[1])
     while True:
         weight = np.zeros(values.shape[1])
-        weight[used] = _convex(values[:, used], loss, np.eye(len(used))[used == first][0])
+        weight[used] = _convex(values[:, used], loss, used == first)
         used = np.flatnonzero((weight > 0) | (np.arange(len(weight)) == first))
         others = [i for i in used.tolist() if i != first]
         rises = {}
         for i in others:
             rest = used[used != i]
             without = np.zeros(len(weight))
-            without[rest] = _convex(values[:, rest], loss, np.eye(len(rest))[rest == first][0])
-            rise = loss(combined(values, without)) - loss(combined(values, weight))
+            without[rest] = _convex(values[:, rest], loss, rest == first)
+            higher, lower = (loss(combined(values, w, first)) for w in (without, weight))
+            rise = higher - lower
             (mean,), (error,) = _mean_error(rise[None], day, horizon)
             rises[i] = mean - _ERRORS * error
         if not rises or min(rises.values()) > 0:
@@ -116,17 +117,18 @@ def _needed(
 
 
 def _convex(
-    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], start: np.ndarray
+    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], is_first: np.ndarray
 ) -> Float[np.ndarray, "X"]:
     """The convex weights of least mean loss; see ``_LEAST``."""
     from scipy import optimize
 
-    scale = max(float(loss(combined(values, start)).mean()), 1e-12)
+    first, count = int(is_first.argmax()), len(is_first)
+    scale = max(float(loss(values[:, first]).mean()), 1e-12)
     found = optimize.minimize(
-        lambda w: float(loss(np.tensordot(values, w, ([1], [0]))).mean()) / scale,
-        np.full(len(start), 1 / len(start)),
+        lambda w: float(loss(combined(values, w, first)).mean()) / scale,
+        np.full(count, 1 / count),
         method="SLSQP",
-        bounds=[(0, 1)] * len(start),
+        bounds=[(0, 1)] * count,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
     )
     weight = np.where(found.x < _LEAST, 0.0, found.x)
