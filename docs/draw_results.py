@@ -29,15 +29,13 @@ def accuracies(text: str) -> dict[str, list[float]]:
     }
 
 
-def errors(text: str) -> dict[str, tuple[float, float, float]]:
-    """Mean squared error of log volatility and its 95 % interval, by forecaster: README.md."""
-    found = {}
-    for name, *_, cell in table(text, "fusionjax, 5 seeds averaged"):
-        if "[" in cell:  # several simple rules share a row
-            for rule, value in zip(name.split(" / "), cell.split(" / "), strict=False):
-                found[rule] = tuple(float(x) for x in re.findall(NUMBER, value))
-    model, ridge = "fusionjax, 5 seeds averaged", "logistic regression"
-    return {"fusionjax": found.pop(model), "ridge": found.pop(ridge), **found}
+def errors(text: str) -> dict[str, float]:
+    """Mean squared error of log volatility, by forecaster: README.md."""
+    return {
+        name.partition(", 5 seeds")[0]: float(re.findall(NUMBER, cells[-1])[0])
+        for name, *cells in table(text, "fusionjax, 5 seeds averaged")
+        if re.findall(NUMBER, cells[-1]) and not name.startswith("one seed")
+    }
 
 
 def added_inputs(scores: dict[str, list[float]]) -> list[str]:
@@ -72,24 +70,24 @@ def added_inputs(scores: dict[str, list[float]]) -> list[str]:
     ]
 
 
-def volatility(scores: dict[str, tuple[float, float, float]]) -> list[str]:
-    """The right panel: squared errors with their intervals."""
+def volatility(scores: dict[str, float]) -> list[str]:
+    """The right panel: squared errors as bars."""
 
     def x(error: float) -> float:
-        return 680 + 550 * (error - 0.2)
+        return 680 + 420 * error
 
     out = [text(540, 22, "S&amp;P 500: squared error of volatility", size=15, weight="bold")]
-    for level in (0.2, 0.3, 0.4, 0.5):
+    for level in (0.0, 0.1, 0.2, 0.3, 0.4):
         out += [
             line(x(level), 44, x(level), 262, LINE),
             text(x(level), 286, f"{level:.1f}", anchor="middle"),
         ]
-    for i, (name, (error, low, high)) in enumerate(scores.items()):
-        y, colour = 62 + 36 * i, OTHER if i else OURS
+    for i, (name, error) in enumerate(scores.items()):
+        y, colour = 58 + 24 * i, OTHER if i else OURS
         out += [
-            line(x(low), y, x(high), y, colour, width=3),
-            f'<circle cx="{x(error):.0f}" cy="{y}" r="5" fill="{colour}"/>',
-            text(664, y + 4, name.split(", last")[0], OURS if not i else "#333", anchor="end"),
+            line(x(0), y, x(error), y, colour, width=14),
+            text(x(error) + 4, y + 4, f"{error:.3f}"[1:]),
+            text(672, y + 4, name, OURS if not i else "#333", anchor="end"),
         ]
     return out
 

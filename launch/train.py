@@ -29,9 +29,9 @@ def main(config: Config) -> None:
         return
     import psutil
 
-    from fusionjax import telemetry
     from fusionjax.evaluate import coreset
     from fusionjax.parallel import mesh, processes
+    from fusionjax.telemetry import say
     from fusionjax.train import loop
 
     folder = Path(_WORKDIR.value or f"runs/{config.name}")
@@ -45,8 +45,7 @@ def main(config: Config) -> None:
         trainer.train(seed, folder / f"seed_{seed}", stop, started)
     if processes.first():
         record(trainer, folder, seeds, time.perf_counter() - begun)
-    command = f"python launch/evaluate.py {app.config_flag()} --run={folder}"
-    telemetry.say(f"run folder: {folder}\nnext: {command}")
+    say(f"run folder: {folder}\nnext: python launch/evaluate.py {app.config_flag()} --run={folder}")
 
 
 def record(trainer: "Trainer", folder: Path, seeds: tuple[int, ...], seconds: float) -> None:

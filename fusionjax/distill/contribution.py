@@ -165,6 +165,7 @@ def anomalies(
     """
     settled = settled or later
     warnings = []
+    alive = settled.share >= _DEAD
     helps_in_training = training.worth > _FIRM * training.error
     for i, name in enumerate(names):
         if not np.isfinite(later.weight[i]):
@@ -174,7 +175,7 @@ def anomalies(
                 f"{name} is dead: {settled.share[i]:.1%} of all contribution. It was dropped, or "
                 "its encoder has not learned; nothing is lost without it"
             )
-        elif settled.share[i] > _DOMINATING and len(names) > 1:
+        elif settled.share[i] > _DOMINATING and alive.sum() > 1:
             warnings.append(
                 f"{name} dominates: {settled.share[i]:.0%} of all contribution. The others hardly "
                 "count; check that they are scaled and present"

@@ -50,7 +50,9 @@ def diagnose(folder: Path, config: Config, outcomes: str | None = None) -> dict[
         if fusion.exists():
             lines = json.loads(fusion.read_text())["anomalies"]
             anomalies["fusion"] += [f"{seed.name}: {line}" for line in lines]
-        anomalies["training"] += [f"{seed.name}: {x}" for x in of_training(log)]
+        anomalies["training"] += [
+            f"{seed.name}: {x}" for x in of_training(log, fresh=not config.stacked_heads)
+        ]
     if outcomes is not None:
         anomalies["output"] = of_output(pd.read_parquet(folder / f"{outcomes}.parquet"), config)
     files.write_text(folder / "diagnostics.json", json.dumps(anomalies, indent=1))
@@ -75,11 +77,15 @@ def disagreement(seeds: list[Path]) -> list[str]:
     return [f"seeds disagree on the modalities to keep, and are averaged all the same: {sets}"]
 
 
-def of_training(log: pd.DataFrame) -> list[str]:
+def of_training(log: pd.DataFrame, *, fresh: bool = True) -> list[str]:
     """Anomalies of a training's log with columns step, loss, grad_norm, steps_per_second.
 
     A value is one if it exceeds the 20 rows before it by more than their range; of independent,
     equally distributed normal values fewer than one in a thousand does.
+
+    Args:
+      log: of the training.
+      fresh: whether it began from nothing; one that begins from experts may find little to add.
     """
     lines = []
     loss, grad = log["loss"].to_numpy(float), log["grad_norm"].to_numpy(float)
@@ -110,7 +116,7 @@ def of_training(log: pd.DataFrame) -> list[str]:
             "head or a dead encoder. Look: the fusion's contributions"
         )
     quarter = max(len(loss) // 4, 1)
-    if len(loss) >= _WINDOW and loss[-quarter:].mean() > loss[:quarter].mean():
+    if fresh and len(loss) >= _WINDOW and loss[-quarter:].mean() > loss[:quarter].mean():
         lines.append(
             "the loss is no lower in the last quarter than in the first: nothing is learned, or "
             "the learning rate is too high. Look: launch/train.py --sanity_checks"

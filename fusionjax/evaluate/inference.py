@@ -200,10 +200,22 @@ class Ensemble(Forecaster):
         return sorted(json.dumps(fingerprint.sums(p), sort_keys=True) for p in self.seeds)
 
     def remarks(self, name: str, scored: Shaped[np.ndarray, "S"]) -> list[str]:
-        """Whether it was trained on days that are scored."""
+        """Whether it was trained on days that are scored, and which experts it starts from."""
         until = self.learned[1]
         line = f"IN SAMPLE: {name} was trained on days up to {until} that are scored"
-        return [line] if scored.min() <= until else []
+        return [*([line] if scored.min() <= until else []), *self._experts(name)]
+
+    def _experts(self, name: str) -> list[str]:
+        if self.windows.stack is None:
+            return []
+        heads = self.windows.config.targets
+        parts = []
+        for (head, at), weight in self.windows.stack.experts.weight.items():
+            share = np.mean([np.asarray(params[f"gain_{head}"])[at] for params in self.seeds])
+            listed = ", ".join(f"{expert} {w:.2f}" for expert, w in weight.items())
+            parts.append(f"{head} {heads[head].horizons[at]}d from {listed} (network {share:.0%})")
+        return [f"{name} starts from its experts, and counts its network's corrections: "
+                + "; ".join(parts)]  # fmt: skip
 
     def predict(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()

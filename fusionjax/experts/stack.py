@@ -8,23 +8,30 @@ from jaxtyping import Float, Shaped
 from fusionjax.scores.intervals import cosine_count, cosine_error
 
 _LEAST = 0.05  # a smaller weight is none: noise earns a little by chance
-_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others
+_ERRORS = 1.0  # standard errors by which an expert must lower the loss of the others ...
+FIRM = 2.0  # ... where there is one to stay with that knows nothing, and for a network
 SHARES = tuple(np.linspace(0, 1, 21).tolist())  # of the way to a change
 
 
-def trusted(losses: Float[np.ndarray, "K S"], day: Shaped[np.ndarray, "S"], horizon: int) -> float:
+def trusted(
+    losses: Float[np.ndarray, "K S"],
+    day: Shaped[np.ndarray, "S"],
+    horizon: int,
+    errors: float = _ERRORS,
+) -> float:
     """How far to go from a forecast to another: 0 stays, 1 goes all the way.
 
-    The share whose fall of the loss is largest after one standard error of it is taken off: none
-    where the days do not show that the loss falls.
+    The share whose fall of the loss is largest after its standard errors are taken off: none where
+    the days do not show that the loss falls.
 
     Args:
       losses: of samples, with each of ``SHARES`` of the change.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
+      errors: how many standard errors.
     """
-    falls, errors = _mean_error(losses[0] - losses, day, horizon)
-    return SHARES[int(np.argmax(falls - errors))]
+    falls, of_falls = _mean_error(losses[0] - losses, day, horizon)
+    return SHARES[int(np.argmax(falls - errors * of_falls))]
 
 
 def _mean_error(
@@ -45,6 +52,7 @@ def weigh(
     day: Shaped[np.ndarray, "S"],
     horizon: int,
     first: int,
+    errors: float = _ERRORS,
 ) -> Float[np.ndarray, "X"]:
     """Convex weights of experts.
 
@@ -57,14 +65,15 @@ def weigh(
       horizon: sessions of a label.
       first: the expert to start from, which has all forecasts; it stands in where no expert
         that counts has one.
+      errors: standard errors by which others must lower the loss.
     """
     count = values.shape[1]
     alone = np.eye(count)
-    best = _needed(values, loss, day, horizon, first)
+    best = _needed(values, loss, day, horizon, first, errors)
 
     way = [(1 - share) * alone[first] + share * best for share in SHARES]
     losses = np.stack([loss(combined(values, weight, first)) for weight in way])
-    weight = way[SHARES.index(trusted(losses, day, horizon))]
+    weight = way[SHARES.index(trusted(losses, day, horizon, errors))]
     weight = np.where(weight < _LEAST, 0.0, weight)
     return weight / weight.sum()
 
@@ -93,9 +102,10 @@ def _needed(
     day: np.ndarray,
     horizon: int,
     first: int,
+    errors: float,
 ) -> Float[np.ndarray, "X"]:
     """The convex weights of least loss over the experts that are needed: without one the loss is
-    higher by more than ``_ERRORS`` standard errors. The first stays."""
+    higher by more than its standard errors. The first stays."""
     used = np.arange(values.shape[1])
     while True:
         weight = np.zeros(values.shape[1])
@@ -110,7 +120,7 @@ def _needed(
             higher, lower = (loss(combined(values, w, first)) for w in (without, weight))
             rise = higher - lower
             (mean,), (error,) = _mean_error(rise[None], day, horizon)
-            rises[i] = mean - _ERRORS * error
+            rises[i] = mean - errors * error
         if not rises or min(rises.values()) > 0:
             return weight
         used = used[used != min(rises, key=lambda i: rises[i])]

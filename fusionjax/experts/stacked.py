@@ -182,8 +182,10 @@ def _weights(experts: Experts, available: Available, task: Task, meta: Samples) 
     names = [*values]
     first = names.index(_start(available, task, values, loss))
     name, at = task
-    horizon = available.windows.config.targets[name].horizons[at]
-    weight = stack.weigh(np.stack([*values.values()], 1), loss, days, horizon, first)
+    head = available.windows.config.targets[name]
+    errors = {} if head.simplest not in values else {"errors": stack.FIRM}
+    together = np.stack([*values.values()], 1)
+    weight = stack.weigh(together, loss, days, head.horizons[at], first, **errors)
     counts = {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
     if all(available.one(task, k).lacks_rows for k in counts):
         counts[names[first]] = 0.0
@@ -286,9 +288,18 @@ def started(windows: Windows, training_data: TrainingData, last: np.datetime64) 
       windows: of the data, scaled as the model's.
       training_data: what is learned from.
       last: the last day that may be learned from.
+
+    Raises:
+      InputError: nothing is held back that could weigh them.
     """
-    if not windows.config.stacked_heads:
+    config = windows.config
+    if not config.stacked_heads:
         return windows
+    if training_data.meta is None:
+        raise InputError(
+            f"config.distill.refit_fraction is {config.distill.refit_fraction}, which leaves no "
+            "meta set to weigh distill.experts by; lower it or set distill.experts to ()"
+        )
     with processes.first_alone():  # the others find what it learned
         experts = learned(windows, training_data, last).used
     return windows.starting_from(Stack(experts, windows))

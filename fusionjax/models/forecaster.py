@@ -37,7 +37,7 @@ class Forecaster(nn.Module):
             "typical_log_scale", nn.initializers.constant(np.log(0.01)), (), jnp.float32
         )
         self.gain = {
-            name: self.param(f"gain_{name}", nn.initializers.ones, (len(h.horizons),), jnp.float32)
+            name: self.param(f"gain_{name}", nn.initializers.zeros, (len(h.horizons),), jnp.float32)
             for name, h in c.stacked_heads.items()
         }
 

@@ -125,7 +125,7 @@ def test_a_file_is_scored_like_a_run(market: Market, config: Config) -> None:
     assert volatility.rows[0].values["MSE"] == pytest.approx((error**2).mean(), rel=1e-5)
     assert volatility.samples == known.sum() < len(s)
     names = [r.name for r in direction.rows]
-    assert names[:3] == ["theirs", "theirs, calibrated", "majority"]
+    assert names[:3] == ["theirs", "theirs, calibrated", "always up"]
     assert {"LightGBM", "logistic regression"} <= set(names)
     assert direction.rows[2].verdict in ("better", "worse", "not distinguishable")
     assert returns.rows[0].values["coverage"] == pytest.approx(0.9, abs=0.06)

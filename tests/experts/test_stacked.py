@@ -212,6 +212,11 @@ def test_the_scores_have_the_experts_alone(trained: tuple[Trainer, Path], tmp_pa
         assert "the experts alone" in [row.name for row in table.rows], table.name
 
 
+def test_experts_need_a_meta_set(prepared: Path) -> None:
+    with pytest.raises(InputError, match=r"refit_fraction is 1\.0, which leaves no meta set"):
+        Trainer.from_config(config(prepared, distill__refit_fraction=1.0), MESH)
+
+
 def test_an_unknown_expert_is_named(prepared: Path) -> None:
     c = config(prepared, distill__experts=("ridge with HARR",))
     with pytest.raises(InputError, match=r"'ridge with HARR'; expected some of .*ridge with HAR"):

@@ -20,8 +20,9 @@ from fusionjax.train.quarantine import Exclusions
 class Corrections(Hook):
     """Judges the network, which has not trained on the meta set yet, by the meta set.
 
-    Each head's correction counts by the share whose fall of the loss is largest after a standard
-    error is taken off (``experts.stack.trusted``); 0 leaves the experts as they are, to the bit.
+    Each head's correction counts by the share whose fall of the loss is largest after two standard
+    errors are taken off (``experts.stack.trusted``): a network goes on changing in the refit phase.
+    0 leaves the experts as they are, to the bit.
     A step that is repeated after a rollback is judged again.
 
     Args:
@@ -50,7 +51,8 @@ class Corrections(Hook):
         losses = run.program.corrections(params, encoded, batch)
         assert batch.base is not None
         mask, known = batch.targets.mask, batch.base.known
-        counts = {name: mask[name] & known[name] for name in known}
+        finite = {name: np.isfinite(x).all(0) for name, x in losses.items()}
+        counts = {name: mask[name] & known[name] & finite[name] for name in known}
         gains = {
             name: np.array(
                 [
@@ -85,7 +87,7 @@ def _share(
     """How much of a head's correction at one horizon counts; none of it without a sample."""
     if not counts.any():
         return 0.0
-    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon)
+    return stack.trusted(losses[:, counts].astype(float), days[counts], horizon, stack.FIRM)
 
 
 def _with(params: Any, gains: dict[str, np.ndarray]) -> Any:
