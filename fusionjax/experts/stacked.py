@@ -193,7 +193,7 @@ def _weights(experts: Experts, available: Available, task: Task, meta: Samples) 
 
 
 def start(experts: Experts, available: Available, task: Task, meta: Samples) -> str:
-    """The expert from which the weights of a task start."""
+    """The expert from which the weights of a task start: never one that may lack rows."""
     values, loss, _ = _later(experts, available, task, meta)
     return _start(available, task, values, loss)
 
