@@ -39,10 +39,10 @@ def main(config: Config) -> None:
         )
     if _RUN.value is None and (_ALONE.value or _ALSO.value):
         raise InputError("--alone and --also go with --run; further files: --forecasts again")
-    from fusionjax.evaluate import answer, evaluation, leaks, table
+    from fusionjax.evaluate import answer, evaluation, file_forecasts, leaks, table
     from fusionjax.evaluate.forecast import merged
-    from fusionjax.evaluate.forecast_files import forecaster, reader
     from fusionjax.evaluate.inference import Ensemble, read_info
+    from fusionjax.forecast_files import reader
     from fusionjax.telemetry import CONSOLE, say
     from fusionjax.train.run import open_market
 
@@ -61,11 +61,11 @@ def main(config: Config) -> None:
     told = reader.Told(_SCALE.value, _TRAINED_UNTIL.value)
     files = [f for path in paths for f in reader.read(path, market, config.data, told)]
     folder = runs[0] if runs else Path("runs/forecasts") / paths[0].stem
-    config = config if runs else forecaster.forecast_targets(files[0], config)
+    config = config if runs else file_forecasts.forecast_targets(files[0], config)
     trained = {
         str(name): Ensemble(name, merged(config, read_info(name).config), market) for name in runs
     }
-    forecasters = forecaster.beside(trained, files, market, config)
+    forecasters = file_forecasts.beside(trained, files, market, config)
     alone, ledger = folder / "ablation" if _ALONE.value else None, Path(app.LEDGER.value)
     options = evaluation.Options(_SUBSET.value, alone, _COMMON.value)
     answered = answer.answer(forecasters, config, options, folder, ledger)
@@ -77,7 +77,7 @@ def main(config: Config) -> None:
     scores = evaluated.scores
     anomalies = evaluation.publish(evaluated, config, folder)
     if not runs:
-        forecaster.describe(folder, config)
+        file_forecasts.describe(folder, config)
     say("\n".join([*scores.headline, *scores.marks]))
     CONSOLE.print(*table.for_screen(scores))
     say("\n".join(f"{stage}: {line}" for stage, lines in anomalies.items() for line in lines))

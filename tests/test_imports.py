@@ -33,10 +33,12 @@ ALLOWED = {
     "scores": {"config", "errors"},
     # As modalities: who asks a head has it from ``config.targets``, and knows its base at most.
     "heads": {"config", "errors", "types", "data", "registry", "scores"},
+    # Below experts and evaluate: a file of forecasts is weighed as an expert, or scored as a run.
+    "forecast_files": {"config", "errors", "data", "heads"},
     # Simple models: below train, as the fusion starts from what they forecast.
     "experts": {
         *("config", "errors", "files", "types", "parallel", "data", "registry", "scores", "heads"),
-        *("telemetry",),
+        *("telemetry", "forecast_files"),
     },
     "train": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
@@ -45,6 +47,7 @@ ALLOWED = {
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
         *("chain", "ledger", "registry", "scores", "heads", "streams", "experts", "telemetry"),
+        *("forecast_files",),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
@@ -67,7 +70,7 @@ HOME = {
     "clu": "train",
     "absl": "app.py",
     "ml_collections": ("app.py", "config/__init__.py"),
-    "pandas": ("data", "scores", "heads", "evaluate", "report", "ledger.py"),
+    "pandas": ("data", "scores", "heads", "forecast_files", "evaluate", "report", "ledger.py"),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",
     "arch": ("data", "heads/volatility_baselines.py", "adapt/cusum.py"),

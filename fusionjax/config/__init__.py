@@ -102,7 +102,8 @@ class Config:
     def stacked_heads(self) -> Heads:
         """The heads whose forecasts start from experts: only a fusion that learns weights from
         later data can judge them."""
-        uses = bool(self.distill.experts) and FUSIONS[self.model.fusion].learns_weights
+        uses = bool(self.distill.experts or self.distill.expert_files)
+        uses = uses and FUSIONS[self.model.fusion].learns_weights
         return {name: head for name, head in self.targets.items() if uses and head.stackable}
 
     @property
@@ -157,10 +158,11 @@ C = TypeVar("C", bound=Config)
 def defaults(schema: type[Config] = Config) -> ConfigDict:
     """The start of a config file: every key at its default; other keys cannot be set.
 
-    New entries can be added to ``modalities``, ``targets`` and ``data.splits``.
+    New entries can be added to ``modalities``, ``targets``, ``data.splits`` and
+    ``distill.expert_files``.
     """
     c = ConfigDict(dataclasses.asdict(schema())).lock()
-    for entries in (c.modalities, c.targets, c.data.splits):
+    for entries in (c.modalities, c.targets, c.data.splits, c.distill.expert_files):
         entries.unlock()
     return c
 

@@ -105,6 +105,12 @@ def _check_splits(c: "Config") -> None:
             len(span) == 2 and span[0] <= span[1],
             f"data.splits.{name} is {span}; expected (first day, last day)",
         )
+    for name, (_, day) in c.distill.expert_files.items():
+        need(
+            _is_date(day),
+            f"distill.expert_files.{name} says that its model had read until {day!r}; expected "
+            "YYYY-MM-DD",
+        )
 
 
 def _check_training(c: "Config") -> None:

@@ -91,6 +91,11 @@ class DistillConfig:
         "simple models, as the tables call them, whose forecasts the fusion starts from; empty: "
         "none",
     )
+    expert_files: dict[str, tuple[str, str]] = key(
+        {},
+        "further experts by a name of your own: a file of another model's forecasts "
+        "(docs/peers.md), and the last day that the model had read (YYYY-MM-DD)",
+    )
     expert_fits: int = key(
         8, "parts of the training period, before each of which an expert is fitted anew", least=2
     )

@@ -193,7 +193,7 @@ class Trainings:
             modalities={m: self._config.modalities[m] for m in modalities},
         )
         if what.startswith(_ONLY):
-            config = config.override({"distill.experts": ()})
+            config = config.override({"distill.experts": (), "distill.expert_files": {}})
         key = hashlib.sha256(f"{config.to_json()} {self._market.fingerprint}".encode())
         key.update(self._scored.row.tobytes())
         path = self._folder / f"{what}-{seed}-{key.hexdigest()[:12]}.npz"

@@ -192,8 +192,8 @@ class Ensemble(Forecaster):
         ]
 
     def identity(self) -> list[str]:
-        """The sums of all seeds' parameters."""
-        return self._sums
+        """The sums of all seeds' parameters, and of files among the experts."""
+        return [*self._sums, *(self.windows.stack.files if self.windows.stack else ())]
 
     @functools.cached_property
     def _sums(self) -> list[str]:

@@ -42,67 +42,68 @@ def weigh(
     loss: Callable[[np.ndarray], Float[np.ndarray, "S"]],
     day: Shaped[np.ndarray, "S"],
     horizon: int,
-    simplest: int | None = None,
+    first: int,
+    firm: bool = False,
 ) -> Float[np.ndarray, "X"]:
     """Convex weights of experts: from a single one toward the combination of least loss.
 
-    From the best, as if ``_PRIOR`` independent sessions had spoken for it alone: few coefficients
-    cost little, and experts that err apart are safer together. From the simplest, if one knows
-    nothing that could be wrong, only as far as ``trusted``.
+    As if ``_PRIOR`` independent sessions had spoken for the first alone: few coefficients cost
+    little, and experts that err apart are safer together. If the first is ``firm``, only as far as
+    ``trusted``.
 
     Args:
-      values: forecasts of later samples by each expert.
+      values: forecasts of later samples by each expert; NaN where it has none.
       loss: of a forecast of these samples.
       day: of each sample, in any unit that is ordered in time.
       horizon: sessions of a label.
-      simplest: the expert that others must improve on; None if there is none.
+      first: the expert to start from, which has all forecasts; it stands in where no expert
+        that counts has one.
+      firm: whether it knows nothing that could be wrong.
     """
-    alone = np.eye(values.shape[1])
-    best = int(np.argmin([loss(values[:, i]).mean() for i in range(len(alone))]))
-    together = _convex(values, loss, alone[best])
-    if simplest is None:
-        sessions = len(np.unique(day)) / horizon
-        share, start = sessions / (sessions + _PRIOR), alone[best]
-    else:
-        start = alone[simplest]
-        way = [combined(values, (1 - x) * start + x * together) for x in SHARES]
+    start = np.arange(values.shape[1]) == first
+    together = _convex(values, loss, start)
+    if firm:
+        way = [combined(values, (1 - x) * start + x * together, first) for x in SHARES]
         share = trusted(np.stack([loss(v) for v in way]), day, horizon)
+    else:
+        sessions = len(np.unique(day)) / horizon
+        share = sessions / (sessions + _PRIOR)
     weight = (1 - share) * start + share * together
     weight = np.where(weight < _LEAST, 0.0, weight)
     return weight / weight.sum()
 
 
 def combined(
-    values: Float[np.ndarray, "S X *value"], weight: Float[np.ndarray, "X"]
+    values: Float[np.ndarray, "S X *value"], weight: Float[np.ndarray, "X"], spare: int
 ) -> Float[np.ndarray, "S *value"]:
-    """The weighted mean of the experts that have a forecast; NaN where none has.
+    """The weighted mean of the experts that have a forecast; where none has, that of ``spare``.
 
     Exactly the one that has all the weight.
     """
     used = np.flatnonzero(weight)
-    if len(used) == 1:
-        return values[:, used[0]]
-    values, weight = values[:, used], weight[used]
-    there = np.isfinite(values)
+    weighed, weight = values[:, used], weight[used]
+    there = np.isfinite(weighed)
     if there.all():
-        return np.tensordot(values, weight, ([1], [0]))
+        alone = len(used) == 1
+        return weighed[:, 0] if alone else np.tensordot(weighed, weight, ([1], [0]))
     total = np.tensordot(there, weight, ([1], [0]))
-    value = np.tensordot(np.where(there, values, 0.0), weight, ([1], [0]))
-    return np.where(total > 0, value / np.where(total > 0, total, 1.0), np.nan)
+    value = np.tensordot(np.where(there, weighed, 0.0), weight, ([1], [0]))
+    return np.where(total > 0, value / np.where(total > 0, total, 1.0), values[:, spare])
 
 
 def _convex(
-    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], start: np.ndarray
+    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], is_first: np.ndarray
 ) -> Float[np.ndarray, "X"]:
     """The convex weights of least mean loss; see ``_LEAST``."""
     from scipy import optimize
 
-    scale = max(float(loss(combined(values, start)).mean()), 1e-12)
+    first, count = int(is_first.argmax()), len(is_first)
+    scale = max(float(loss(values[:, first]).mean()), 1e-12)
     found = optimize.minimize(
-        lambda w: float(loss(np.tensordot(values, w, ([1], [0]))).mean()) / scale,
-        np.full(len(start), 1 / len(start)),
+        lambda w: float(loss(combined(values, w, first)).mean()) / scale,
+        np.full(count, 1 / count),
         method="SLSQP",
-        bounds=[(0, 1)] * len(start),
+        bounds=[(0, 1)] * count,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
     )
     weight = np.where(found.x < _LEAST, 0.0, found.x)

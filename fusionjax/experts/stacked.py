@@ -32,7 +32,8 @@ class Experts:
 
     Attributes:
       until: datetime64[D] [K], ascending: a row is forecast by the last fit before its session.
-      weight: by task and expert, those above 0; they add up to 1.
+      weight: by task and expert, those above 0, which add up to 1; and of a task whose experts
+        may all lack a row, 0 of the one that stands in then.
       learned: by task and expert, of each fit.
     """
 
@@ -98,17 +99,17 @@ class Experts:
         for k in np.unique(fit[fit >= 0]).tolist():
             of_fit = fit == k
             learned = self.learned[task][name][k]
-            value[of_fit] = available.of(task)[name].forecast(learned, market, rows[of_fit])
+            value[of_fit] = available.one(task, name).forecast(learned, market, rows[of_fit])
         return value
 
     def together(
         self, available: Available, task: Task, rows: Int64[np.ndarray, "S"]
     ) -> Float[np.ndarray, "S *value"]:
-        """The weighted mean of a task's experts; of those that have a forecast, where some lack it.
-        NaN where all do."""
+        """The weighted mean of a task's experts; of those that have a forecast, where some lack it;
+        of none, that of the expert without weight. NaN where all lack it."""
         weight = np.array([*self.weight[task].values()])
         each = [self.forecast(available, task, name, rows) for name in self.weight[task]]
-        return stack.combined(np.stack(each, 1), weight)
+        return stack.combined(np.stack(each, 1), weight, int(weight.argmin()))
 
 
 def tasks(config: Config) -> list[Task]:
@@ -126,7 +127,8 @@ def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) 
       last: the last day that may be learned from.
 
     Raises:
-      InputError: ``distill.experts`` names one that no head has.
+      InputError: ``distill.experts`` names one that no head has, or a file of
+        ``distill.expert_files`` cannot be weighed.
     """
     assert training_data.meta is not None
     market, config, samples = windows.market, windows.config, training_data.all
@@ -137,10 +139,12 @@ def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) 
     available = Available(windows, lambda rows: scale(rows))
     scale = windows.trailing
     available.require_known()
+    _require_weighable(available, training_data.meta)
     for task in tasks(config):
-        if not available.of(task):
+        if not (of_task := available.of(task)):
             continue
-        of_fits = walk_forward.fits(available, task, period, experts.until, _cache(windows))
+        folder = _cache(windows)
+        of_fits = walk_forward.fits(of_task, windows, task, period, experts.until, folder)
         by_name = {name: [of_fit[name] for of_fit in of_fits] for name in of_fits[0]}
         experts = dataclasses.replace(experts, learned=experts.learned | {task: by_name})
         weight = _weights(experts, available, task, training_data.meta)
@@ -150,24 +154,61 @@ def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) 
     return experts
 
 
+def _require_weighable(available: Available, meta: Samples) -> None:
+    """Refuses a file without a forecast to weigh, and files without an expert beside them."""
+    config = available.windows.config
+    files, by_task = config.distill.expert_files, {t: available.of(t) for t in tasks(config)}
+    for name, (path, day) in files.items():
+        available.declared(name).require_weighable(meta.row)
+        if not any(name in of_task for of_task in by_task.values()):
+            wanted = (f"{k} at {h.horizons} sessions" for k, h in config.stacked_heads.items())
+            raise InputError(
+                f"{path}: has no forecast after {day} that a head can start from; expected "
+                f"{', '.join(wanted)}: write those (docs/peers.md), or drop "
+                f"config.distill.expert_files.{name}"
+            )
+    for (head, _), of_task in by_task.items():
+        if of_task and all(e.lacks_rows for e in of_task.values()):
+            raise InputError(
+                f"config.distill.experts has none of {head}, of which {', '.join(of_task)} may "
+                "lack rows; expected one at least: add one to start those from"
+            )
+
+
 def _weights(experts: Experts, available: Available, task: Task, meta: Samples) -> dict[str, float]:
     """The experts of a task that count, by later data."""
-    values, loss, days = later(experts, available, task, meta)
+    values, loss, days = _later(experts, available, task, meta)
     names, head = [*values], available.windows.config.targets[task[0]]
-    simplest = names.index(head.simplest) if head.simplest in values else None
+    first = _start(available, task, values, loss)
     together, horizon = np.stack([*values.values()], 1), head.horizons[task[1]]
-    weight = stack.weigh(together, loss, days, horizon, simplest)
-    return {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
+    firm = first == head.simplest
+    weight = stack.weigh(together, loss, days, horizon, names.index(first), firm)
+    counts = {k: w for k, w in zip(names, weight.tolist(), strict=True) if w > 0}
+    if all(available.one(task, k).lacks_rows for k in counts):
+        counts[first] = 0.0
+    return counts
 
 
 def start(experts: Experts, available: Available, task: Task, meta: Samples) -> str:
-    """The expert from which the weights of a task start: the best one, or the simplest."""
-    values, loss, _ = later(experts, available, task, meta)
+    """The expert from which the weights of a task start: never one that may lack rows."""
+    values, loss, _ = _later(experts, available, task, meta)
+    return _start(available, task, values, loss)
+
+
+def _start(
+    available: Available,
+    task: Task,
+    values: dict[str, np.ndarray],
+    loss: Callable[[np.ndarray], np.ndarray],
+) -> str:
     simplest = available.windows.config.targets[task[0]].simplest
-    return simplest if simplest in values else min(values, key=lambda k: loss(values[k]).mean())
+    if simplest in values:
+        return simplest
+    whole = [k for k in values if not available.one(task, k).lacks_rows]
+    return min(whole, key=lambda k: loss(values[k]).mean())
 
 
-def later(
+def _later(
     experts: Experts, available: Available, task: Task, meta: Samples
 ) -> tuple[dict[str, np.ndarray], Callable[[np.ndarray], np.ndarray], np.ndarray]:
     """Of the meta samples with a label: each expert's forecast, the loss of one, the days."""
@@ -176,7 +217,7 @@ def later(
     rows, label = scored.row[scored.known], scored.label[scored.known]
     names = [*experts.learned[task]]
     values = {k: experts.forecast(available, task, k, rows) for k in names}
-    loss = available.of(task)[names[0]].loss
+    loss = available.one(task, names[0]).loss
     return values, lambda v: loss(v, label), scored.target_day[scored.known]
 
 
@@ -195,6 +236,8 @@ class Stack:
         self.experts, self._windows = experts, windows
         self._available = Available(windows, self.log_scale, hidden)
         self._hiding = {hidden: self}
+        for task, by_name in experts.learned.items():
+            self._available.require_unchanged(task, by_name)
         scales = (t for t in experts.weight if windows.config.targets[t[0]].is_scale)
         self._scale = next(scales, None)
         self._by_task = {
@@ -218,6 +261,11 @@ class Stack:
             mask = known[name].reshape(*shape[:2], *(1,) * len(head.value_shape))
             value[name] = np.where(mask, forecast, np.float32(0))
         return Base(value, known)
+
+    @property
+    def files(self) -> list[str]:
+        """The sums of files among the experts, as they are now: forecasts may have been added."""
+        return self._available.sums
 
     def hiding(self, hidden: frozenset[str]) -> "Stack":
         """The same experts without some modalities."""
@@ -302,7 +350,9 @@ def updated(windows: Windows, first: np.datetime64, until: np.datetime64) -> Win
     with processes.first_alone():
         for task, by_name in old.learned.items():
             days = np.array([until], "datetime64[D]")
-            (new,) = walk_forward.fits(available, task, (first, until), days, _cache(windows))
+            of_task = {name: available.one(task, name) for name in by_name}
+            period, folder = (first, until), _cache(windows)
+            (new,) = walk_forward.fits(of_task, windows, task, period, days, folder)
             learned[task] = {name: [*fits, new[name]] for name, fits in by_name.items()}
     experts = Experts(np.append(old.until, until), old.weight, learned)
     return windows.starting_from(Stack(experts, windows))

@@ -13,6 +13,7 @@ from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, nearest
 from fusionjax.experts import features
 from fusionjax.experts.cache import Cache, digest
+from fusionjax.experts.from_files import Declared, FromFile
 from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scale, Scored
 from fusionjax.heads.baseline import Baseline, Learned
@@ -38,15 +39,67 @@ class Available:
         self.windows, self._scale = windows, scale
         # Of an expert that reads all modalities nothing could be told apart from the network.
         self._features = features.of_inputs(windows), features.of_series(windows, hidden)
+        self._declared: dict[str, Declared] = {}
+        self._from_files: dict[tuple[Task, str], FromFile | None] = {}
 
     def of(self, task: Task) -> dict[str, Baseline]:
-        """By name, the experts that ``distill.experts`` lists."""
-        asked = self.windows.config.distill.experts
-        return {name: e for name, e in self._all(task).items() if name in asked}
+        """By name, the experts of ``distill.experts`` and of ``distill.expert_files``."""
+        asked = self.windows.config.distill
+        listed = {name: e for name, e in self._all(task).items() if name in asked.experts}
+        files = {name: self._from_file(task, name) for name in asked.expert_files}
+        return listed | {name: e for name, e in files.items() if e is not None}
+
+    def one(self, task: Task, name: str) -> Baseline:
+        """An expert that a run has weighed; no file but its own is read.
+
+        Raises:
+          InputError: it is not there any more.
+        """
+        if name in self.windows.config.distill.expert_files:
+            expert: Baseline | None = self._from_file(task, name)
+        else:
+            expert = self._all(task).get(name)
+        if expert is None:
+            raise InputError(
+                f"the run starts {task[0]} from the expert {name!r}, which is not there; expected "
+                "it as at training: give the config, the code and the file it was trained with"
+            )
+        return expert
+
+    def require_unchanged(self, task: Task, learned: dict[str, list[Learned]]) -> None:
+        """Checks that files still hold what a run has learned from.
+
+        Raises:
+          InputError: one does not.
+        """
+        for name in learned.keys() & self.windows.config.distill.expert_files.keys():
+            expert = self.one(task, name)
+            assert isinstance(expert, FromFile)
+            expert.require_unchanged(learned[name])
+
+    @property
+    def sums(self) -> list[str]:
+        """sha256 of each file that was read."""
+        return [self._declared[name].file.sha256 for name in sorted(self._declared)]
+
+    def declared(self, name: str) -> Declared:
+        """An entry of ``distill.expert_files``; its file is read once."""
+        if name not in self._declared:
+            windows = self.windows
+            self._declared[name] = Declared.read(name, windows.config, windows.market)
+        return self._declared[name]
+
+    def _from_file(self, task: Task, name: str) -> FromFile | None:
+        if (task, name) not in self._from_files:
+            self._from_files[task, name] = self.declared(name).expert(self._head(task))
+        return self._from_files[task, name]
+
+    def _head(self, task: Task) -> Head:
+        head: Head = self.windows.config.targets[task[0]].one(task[1])
+        return head
 
     def _all(self, task: Task) -> dict[str, Baseline]:
-        name, at = task
-        head: Head = self.windows.config.targets[name].one(at)
+        name, head = task[0], self._head(task)
         of_users = (EXPERTS[e](name, head) for e in EXPERTS)
         experts = (
             *head.baselines(),
@@ -57,10 +110,11 @@ class Available:
         return {e.name: e for e in experts}
 
     def require_known(self) -> None:
-        """Checks the names in ``distill.experts``; a default one may be of a head that is not here.
+        """Checks the names of experts; a default one may be of a head that is not here.
 
         Raises:
-          InputError: no head has an expert of that name.
+          InputError: no head has an expert of a name in ``distill.experts``, or one has an expert
+            of a name in ``distill.expert_files``.
         """
         config = self.windows.config
         known = {name: None for head in config.stacked_heads for name in self._all((head, 0))}
@@ -70,10 +124,17 @@ class Available:
                     f"config.distill.experts names {name!r}; expected some of {', '.join(known)}"
                     f"{nearest(name, known)}"
                 )
+        for name in config.distill.expert_files:
+            if name in known:
+                raise InputError(
+                    f"config.distill.expert_files has {name!r}; expected a name that no other "
+                    "expert has: choose another"
+                )
 
 
 def fits(
-    available: Available,
+    experts: dict[str, Baseline],
+    windows: Windows,
     task: Task,
     period: tuple[np.datetime64, np.datetime64],
     untils: Shaped[np.ndarray, "K"],
@@ -82,7 +143,8 @@ def fits(
     """What the experts of a task learned by each of some days, by their names.
 
     Args:
-      available: the experts.
+      experts: by name.
+      windows: of the data.
       task: whose labels are learned.
       period: first target day, and last day of anything that is learned.
       untils: datetime64[D], ascending; the last is the end of the period.
@@ -91,7 +153,6 @@ def fits(
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
-    experts, windows = available.of(task), available.windows
     kept = Cache(cache)
     pasts = [_Past.of(windows, task, period[0], until) for until in untils]
 

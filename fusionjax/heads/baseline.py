@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,10 @@ class Baseline(abc.ABC):
     Attributes:
       name: in the tables.
       settings: candidates; one is chosen on the folds that settings of the model are chosen on.
+      lacks_rows: whether it may have no forecast (NaN) of rows after its first fit.
     """
+
+    lacks_rows: ClassVar[bool] = False
 
     name: str
     settings: tuple[Any, ...] = (None,)

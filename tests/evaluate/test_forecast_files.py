@@ -16,11 +16,11 @@ from fusionjax.config import Config
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import evaluation, leaks
+from fusionjax.evaluate import evaluation, file_forecasts, leaks
 from fusionjax.evaluate.evaluation import Evaluation, Options
-from fusionjax.evaluate.forecast_files import columns, forecaster, reader
-from fusionjax.evaluate.forecast_files.reader import ForecastFile, Told
 from fusionjax.experts import learners
+from fusionjax.forecast_files import columns, reader
+from fusionjax.forecast_files.reader import ForecastFile, Told
 from fusionjax.heads import outside
 from fusionjax.heads.outside import Given
 from fusionjax.report import run as run_page
@@ -94,9 +94,9 @@ def read(
 def scored(
     files: list[ForecastFile], market: Market, config: Config, common: bool = False
 ) -> Evaluation:
-    config = forecaster.forecast_targets(files[0], config)
+    config = file_forecasts.forecast_targets(files[0], config)
     return evaluation.evaluate(
-        forecaster.beside({}, files, market, config),
+        file_forecasts.beside({}, files, market, config),
         market,
         config,
         Path("ledger"),
@@ -165,7 +165,7 @@ def test_files_stand_side_by_side_in_pairs(market: Market, config: Config) -> No
     with pytest.raises(InputError, match="LEAK ALARM: oracle"):
         leaks.require_answered(suspect, config.evaluate)
     with pytest.raises(InputError, match="another forecaster is called coin too"):
-        forecaster.beside({}, [coin, coin], market, config)
+        file_forecasts.beside({}, [coin, coin], market, config)
 
 
 def test_a_real_lightgbm_trained_outside(market: Market, config: Config) -> None:
@@ -222,7 +222,7 @@ def test_neuralforecasts_own_frame(market: Market, config: Config) -> None:
             atol=1e-9,
         )
     assert set(file.horizon) == {1, 2, 3, 4, 5}
-    own = forecaster.forecast_targets(file, config)
+    own = file_forecasts.forecast_targets(file, config)
     assert own.targets["returns"].horizons == (1, 5)
     assert "volatility" not in own.targets
     new = scored([file], market, config)
@@ -284,7 +284,7 @@ def test_prices_and_returns_in_every_scale_are_one_forecast(market: Market, conf
         frame = table.assign(**{f"{scale}_q0.1": cells(move[0]), f"{scale}_q0.9": cells(move[1])})
         (file,) = read(write(frame, "scale.parquet"), market, config)
         np.testing.assert_allclose(file.given.quantiles[0.9], move[1], rtol=1e-6, err_msg=scale)
-    assert forecaster.forecast_targets(file, config).targets["returns"].quantiles == (0.1, 0.9)
+    assert file_forecasts.forecast_targets(file, config).targets["returns"].quantiles == (0.1, 0.9)
 
 
 def test_a_point_forecast_calls_a_side(market: Market, config: Config) -> None:
@@ -334,15 +334,15 @@ def test_the_page_of_a_file(
         table = table[["symbol", "decision_time", "horizon"]].assign(return_mean=0.001)
         table = table.drop_duplicates()
     (file,) = read(write(table), market, config)
-    own = forecaster.forecast_targets(file, config)
+    own = file_forecasts.forecast_targets(file, config)
     new = evaluation.evaluate(
-        forecaster.beside({}, [file], market, own), market, own, Path("ledger")
+        file_forecasts.beside({}, [file], market, own), market, own, Path("ledger")
     )
     folder = Path("runs/forecasts/theirs")
     evaluation.publish(new, own, folder)
-    forecaster.describe(folder, own)
-    monkeypatch.setattr(forecaster, "open_market", lambda data: market)
-    windows = forecaster.described(folder, config)
+    file_forecasts.describe(folder, own)
+    monkeypatch.setattr(file_forecasts, "open_market", lambda data: market)
+    windows = file_forecasts.described(folder, config)
     assert windows.config.targets == own.targets
     page = run_page.write(folder, "dev", market, windows.config, windows, []).read_text()
     for title in ("Scores", "Prices", "Capital", "Worst cases"):
@@ -351,7 +351,7 @@ def test_the_page_of_a_file(
         assert f"<h2>{title}</h2>" not in page, "a file of forecasts has none"
     assert ("<h2>Calibration</h2>" in page) != point
     with pytest.raises(InputError, match="nowhere: no run here"):
-        forecaster.described(Path("nowhere"), config)
+        file_forecasts.described(Path("nowhere"), config)
 
 
 def test_training_on_scored_days_is_told(market: Market, config: Config) -> None:

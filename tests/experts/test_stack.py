@@ -46,7 +46,7 @@ def test_a_placebo_gets_no_weight() -> None:
     for seed in range(100):
         y, day, known = worlds(seed)
         placebo = np.random.default_rng(seed + 99).normal(size=len(y))
-        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1))
+        weights.append(stack.weigh(np.stack([known, placebo], 1), squared(y), day, 1, 0))
     assert (np.array(weights) == [1, 0]).all(1).mean() >= 0.95
 
 
@@ -54,10 +54,10 @@ def test_experts_that_err_apart_share_the_weight() -> None:
     y, day, known = worlds(3)
     rng = np.random.default_rng(4)
     values = known[:, None] + rng.normal(size=(len(y), 2))
-    weight = stack.weigh(values, squared(y), day, 1)
+    weight = stack.weigh(values, squared(y), day, 1, 0)
     assert weight.min() > 0.3
     assert weight.sum() == pytest.approx(1)
-    together = stack.combined(values, weight)
+    together = stack.combined(values, weight, 0)
     assert squared(y)(together).mean() < min(squared(y)(values.T).mean(1))
 
 
@@ -65,14 +65,31 @@ def test_the_first_expert_stays_unless_others_are_shown_to_be_better() -> None:
     y, day, known = worlds(5)
     base = np.zeros_like(y)
     rng = np.random.default_rng(6)
-    weight = stack.weigh(np.stack([base, 0.2 * rng.normal(size=len(y))], 1), squared(y), day, 1, 0)
+    weight = stack.weigh(
+        np.stack([base, 0.2 * rng.normal(size=len(y))], 1), squared(y), day, 1, 0, firm=True
+    )
     np.testing.assert_array_equal(weight, [1, 0])
-    weight = stack.weigh(np.stack([base, known], 1), squared(y), day, 1, 0)
+    weight = stack.weigh(np.stack([base, known], 1), squared(y), day, 1, 0, firm=True)
     assert weight[1] > 0.8
 
 
 def test_quantiles_are_combined_and_a_missing_expert_is_left_out() -> None:
     values = np.array([[[1.0, 2.0], [3.0, 6.0]], [[np.nan, np.nan], [3.0, 6.0]]])
-    both = stack.combined(values, np.array([0.5, 0.5]))
+    both = stack.combined(values, np.array([0.5, 0.5]), 0)
     np.testing.assert_allclose(both, [[2, 4], [3, 6]])
-    assert np.isnan(stack.combined(values[1:, :1], np.array([1.0]))).all()
+    alone = stack.combined(values, np.array([1.0, 0.0]), 1)
+    np.testing.assert_array_equal(alone, [[1, 2], [3, 6]])
+    assert np.isnan(stack.combined(values[1:, :1], np.array([1.0]), 0)).all()
+
+
+def test_an_expert_with_gaps_counts_by_the_rows_it_has() -> None:
+    y, day, known = worlds(7)
+    rng = np.random.default_rng(8)
+    has = rng.random(len(y)) < 0.5
+    values = np.stack([np.zeros_like(y), np.where(has, known, np.nan)], 1)
+    weight = stack.weigh(values, squared(y), day, 1, 0)
+    assert weight[1] > 0.8
+    together = stack.combined(values, weight, 0)
+    np.testing.assert_array_equal(together[~has], 0)
+    noise = np.stack([known, np.where(has, rng.normal(size=len(y)), np.nan)], 1)
+    np.testing.assert_array_equal(stack.weigh(noise, squared(y), day, 1, 0), [1, 0])

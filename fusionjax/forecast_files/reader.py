@@ -14,9 +14,9 @@ from fusionjax.config import DataConfig
 from fusionjax.data import calendar, schema
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate.forecast_files.columns import Column, Header, scaled, understood
-from fusionjax.evaluate.forecast_files.rows import placed, refuse, times
-from fusionjax.evaluate.forecast_files.values import Values
+from fusionjax.forecast_files.columns import Column, Header, scaled, understood
+from fusionjax.forecast_files.rows import placed, refuse, times
+from fusionjax.forecast_files.values import Values
 from fusionjax.heads.outside import Given
 
 _SUFFIXES = (".csv", ".parquet", ".jsonl")

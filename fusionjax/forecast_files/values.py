@@ -11,8 +11,8 @@ from jaxtyping import Float, Int64
 from fusionjax.data.samples import realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate.forecast_files.columns import RETURNS, Column
-from fusionjax.evaluate.forecast_files.rows import refuse
+from fusionjax.forecast_files.columns import RETURNS, Column
+from fusionjax.forecast_files.rows import refuse
 from fusionjax.heads.outside import Given
 
 # Forecasts further from the stock's own trailing volatility are in another unit: in percent they

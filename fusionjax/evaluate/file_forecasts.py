@@ -15,8 +15,8 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.forecast import merged
-from fusionjax.evaluate.forecast_files.reader import ForecastFile
 from fusionjax.evaluate.inference import Forecaster, Prediction, read_info
+from fusionjax.forecast_files.reader import ForecastFile
 from fusionjax.heads.base import Head
 from fusionjax.heads.outside import Filled
 from fusionjax.train.run import open_market
