@@ -267,8 +267,8 @@ def _train(
         parent = f"{origin}@{checkpoints.latest()}"
         seed = checkpoints.info().config.seed
     run = question.run.with_seed(seed, f"fine-tune {origin.name}")
-    run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
     with Checkpoints(folder, run.config.train.keep_checkpoints, create=True) as checkpoints:
+        run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
         inherited, record = question.ask(origin, inherited)
         if checkpoints.latest() is None:  # else it was told when the training began
             question.tell(run.label, record, folder)

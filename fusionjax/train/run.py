@@ -175,6 +175,6 @@ class Trainer(Run):
         """
         run = self.with_seed(seed, f"seed {seed}")
         info = dataclasses.replace(self.info, config=run.config)
-        run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
         with Checkpoints(folder, self.config.train.keep_checkpoints, create=True) as checkpoints:
+            run = dataclasses.replace(run, windows=stacked.kept(run.windows, folder))
             return fit(run, self.training_data, Output(checkpoints, info, begun), None, stop, hooks)
