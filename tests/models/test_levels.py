@@ -84,7 +84,7 @@ def test_levels_are_the_pooled_features_with_zeros_and_what_is_known() -> None:
     mask[0], mask[1] = True, False
     value = Series(np.where(mask[..., None], rng.normal(size=(40, 8, 3)), 0).astype("f4"), mask)
     got = np.asarray(jax.jit(series.levels)(value))
-    expected = series.pooled(value)
+    expected = series.pooled(value, np.ones(len(value.mask), bool))
     features = np.delete(got, [3, 7, 11], 1)
     np.testing.assert_allclose(features, np.nan_to_num(expected), atol=1e-6)
     np.testing.assert_array_equal(got[:, [3, 7, 11]] > 0, np.isfinite(expected[:, ::3]))
