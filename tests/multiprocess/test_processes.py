@@ -24,6 +24,7 @@ _FLAGS = (
     *("--config.mesh.data=2", "--config.mesh.fsdp=2", "--config.model.fusion=distilled"),
     *(f"--config.train.steps={STEPS}", "--config.train.log_every=1"),
     *("--config.model.width=16", "--config.model.layers=1", "--config.train.checkpoint_every=1000"),
+    "--config.distill.experts=()",  # fitted before the first step, by one process alone
 )
 _EIGHT = "--config.mesh.data=4"  # where losses are compared: 2 processes × 4 devices and 4 × 2
 # Runs launch/train.py in this process, after an optional fault of one of the processes: it dies or
