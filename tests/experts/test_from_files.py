@@ -169,7 +169,7 @@ def test_rows_that_it_lacks_are_the_others_to_the_bit(
     there = np.random.default_rng(1).random(len(table)) < 0.6
     path = written(table[there], tmp_path / "theirs.csv")
     windows, alone = (start(market, c) for c in (config(prepared, path), plain))
-    assert weight(windows)["theirs"] > 0.95  # though it lacks four rows in ten
+    assert weight(windows)["theirs"] > 0.9  # though it lacks four rows in ten
     s = samples.split(market, plain, "dev")
     has = np.isin(market.session[s.row].astype(str), table["decision_time"][there])
     with_file, without = (w.stack(s.row).value["volatility"] for w in (windows, alone))
