@@ -65,7 +65,7 @@ def blocks(market: Market, config: Config, count: int) -> Iterator[Block]:
             market, config, first, known, weights.meta_fraction(config)
         )
         windows = Windows(market, config, Scaler.fit(market, known))
-        every = stacked.learned(windows, training, known)
+        every = stacked.learned(Available(windows, windows.trailing), training, known)
         block = samples.between(market, config, start, end)
         for task in every.learned:
             yield _scored(every, windows, task, training.meta, block)
@@ -76,7 +76,7 @@ def _scored(
 ) -> Block:
     assert meta is not None
     name, at = task
-    available = Available(windows, Stack(every, windows).log_scale)
+    available = Stack.over(windows, every).available
     known = Scored.of(name, block, windows.market, windows.config, at)
     rows, label = known.row[known.known], known.label[known.known]
     names = [*every.learned[task]]

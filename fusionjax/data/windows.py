@@ -129,8 +129,9 @@ class Windows:
             inputs[name], present[name] = read(source_rows)
             if name in hidden:
                 present[name] = np.zeros_like(present[name])
-        base, log_scale = no_base(self.config, len(rows)), self._log_scale[rows]
-        if self.stack is not None and EXPERTS not in hidden:
+        if self.stack is None or EXPERTS in hidden:
+            base, log_scale = no_base(self.config, len(rows)), self._log_scale[rows]
+        else:
             stack = self.stack.hiding(hidden)
             base, log_scale = stack(rows), stack.log_scale(rows).astype(np.float32)
         return Batch(

@@ -1,6 +1,5 @@
 """Fits baselines, tuned on the same folds as the model, on all cores; what they learn is kept."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,14 @@ from jaxtyping import Float, Int64
 from fusionjax.data.samples import Samples
 from fusionjax.data.windows import Windows
 from fusionjax.experts import features
-from fusionjax.experts.cache import Cache, digest
+from fusionjax.experts.cache import Cache, described, digest
 from fusionjax.experts.learners import learners
+from fusionjax.experts.walk_forward import Task
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.telemetry import progress_bar
 
 FoldSamples = tuple[Samples, Samples]
-Task = tuple[str, int]  # a head's name, and the number of one of its horizons
 
 
 class Baselines:
@@ -130,14 +129,12 @@ class Baselines:
     def _key(self, task: Task, baseline: Baseline) -> dict[str, Any]:
         """All that decides what a baseline learns; of a learner's inputs, some rows' features."""
         train = self._scored(task, self._train)
-        fields = {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
-        fields.pop("features", None)
         return {
             "data": self._windows.market.fingerprint,
             "last": str(self._last),
             "labels": digest(train.row, train.known, train.label),
             "folds": [digest(a.row, b.row) for a, b in self._folds],
-            "baseline": f"{type(baseline).__name__} {fields}",
+            "baseline": described(baseline),
             "inputs": self._inputs(baseline),
         }
 

@@ -20,6 +20,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.experts import stacked
+from fusionjax.experts.stacked import Stack
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
@@ -137,9 +138,8 @@ class Ensemble(Forecaster):
         days = self.info.trained_from, self.info.trained_until
         self.learned = np.datetime64(days[0], "D"), np.datetime64(days[1], "D")
         self.since = self.learned[1] + 1
-        self._folder = seed_folders(run)[0]
         windows = Windows(market, config, self.info.scaler)
-        self.windows = stacked.of_run(windows, self._folder)
+        self.windows = stacked.of_run(windows, seed_folders(run)[0])
         mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
         self._batch = _BATCH * mesh.shape["data"]
         sized = config.override(
@@ -179,7 +179,9 @@ class Ensemble(Forecaster):
     def with_windows(self, windows: Windows) -> "Ensemble":
         """The same seeds with inputs from other windows."""
         other = copy.copy(self)
-        other.windows = stacked.of_run(windows, self._folder)
+        stack = self.windows.stack
+        stack = None if stack is None else Stack.over(windows, stack.experts)
+        other.windows = windows.starting_from(stack)
         return other
 
     def predict_each(

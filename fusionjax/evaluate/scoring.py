@@ -18,6 +18,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import baselines, leaks
 from fusionjax.evaluate.inference import Forecaster, Prediction
 from fusionjax.evaluate.selection import folds
+from fusionjax.experts.stacked import CACHE
 from fusionjax.heads.base import Head, Scored, Scorer
 from fusionjax.scores import intervals, metrics
 from fusionjax.scores.intervals import Estimate, Score
@@ -159,7 +160,7 @@ def score_runs(
         folds(market, config, *period),
         scored.row,
         period[1],
-        Path(config.data.prepared) / "baselines",
+        Path(config.data.prepared) / CACHE,
     )
     baseline_forecasts: dict[tuple[str, int], dict[str, np.ndarray]] = {}
     tables = []

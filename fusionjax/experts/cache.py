@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fusionjax import files
-from fusionjax.heads.baseline import Learned
+from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.telemetry import say
 
 _VERSION = 1  # part of every key: raise it when a baseline of the same settings learns otherwise
@@ -29,6 +29,13 @@ def digest(*arrays: np.ndarray) -> str:
         h.update(f"{a.shape}{a.dtype.str}".encode())
         h.update(np.ascontiguousarray(a).tobytes())
     return h.hexdigest()
+
+
+def described(baseline: Baseline) -> str:
+    """The class and the fields of a baseline, but for what it reads beside the market."""
+    fields = {f.name: getattr(baseline, f.name) for f in dataclasses.fields(baseline)}
+    fields.pop("features", None)
+    return f"{type(baseline).__name__} {fields}"
 
 
 @dataclasses.dataclass(frozen=True)

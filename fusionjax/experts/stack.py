@@ -61,7 +61,7 @@ def weigh(
       firm: whether it knows nothing that could be wrong.
     """
     start = np.arange(values.shape[1]) == first
-    together = _convex(values, loss, start)
+    together = _convex(values, loss, first)
     if firm:
         way = [combined(values, (1 - x) * start + x * together, first) for x in SHARES]
         share = trusted(np.stack([loss(v) for v in way]), day, horizon)
@@ -92,12 +92,12 @@ def combined(
 
 
 def _convex(
-    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], is_first: np.ndarray
+    values: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], first: int
 ) -> Float[np.ndarray, "X"]:
     """The convex weights of least mean loss; see ``_LEAST``."""
     from scipy import optimize
 
-    first, count = int(is_first.argmax()), len(is_first)
+    count = values.shape[1]
     scale = max(float(loss(values[:, first]).mean()), 1e-12)
     found = optimize.minimize(
         lambda w: float(loss(combined(values, w, first)).mean()) / scale,

@@ -96,10 +96,10 @@ class Experts:
         head = available.windows.config.targets[task[0]]
         fit = np.searchsorted(self.until, market.session[rows]) - 1
         value = np.full((len(rows), *head.value_shape), np.nan)
+        expert = available.one(task, name)
         for k in np.unique(fit[fit >= 0]).tolist():
             of_fit = fit == k
-            learned = self.learned[task][name][k]
-            value[of_fit] = available.one(task, name).forecast(learned, market, rows[of_fit])
+            value[of_fit] = expert.forecast(self.learned[task][name][k], market, rows[of_fit])
         return value
 
     def together(
@@ -118,11 +118,12 @@ def tasks(config: Config) -> list[Task]:
     return [(name, at) for name, h in heads for at in range(len(h.horizons))]
 
 
-def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) -> Experts:
+def learned(available: Available, training_data: TrainingData, last: np.datetime64) -> Experts:
     """Fits experts walk-forward through a training period and weighs them by its meta set.
 
     Args:
-      windows: of the data, scaled as the model's.
+      available: the experts, scaled by the trailing volatility: the others once that is forecast
+        itself.
       training_data: what is learned from; its meta set weighs.
       last: the last day that may be learned from.
 
@@ -131,26 +132,25 @@ def learned(windows: Windows, training_data: TrainingData, last: np.datetime64) 
         ``distill.expert_files`` cannot be weighed.
     """
     assert training_data.meta is not None
-    market, config, samples = windows.market, windows.config, training_data.all
+    windows, samples = available.windows, training_data.all
+    market, config = windows.market, windows.config
     days, parts = np.unique(market.session[samples.row]), config.distill.expert_fits
     cuts = [days[k * len(days) // parts - 1] for k in range(1, parts)]
-    period = samples.target_day.min(), last
-    experts = Experts(np.array([*cuts, period[1]], "datetime64[D]"), {}, {})
-    available = Available(windows, lambda rows: scale(rows))
-    scale = windows.trailing
+    experts = Experts(np.array([*cuts, last], "datetime64[D]"), {}, {})
+    first, scaled = samples.target_day.min(), False
     available.require_known()
     _require_weighable(available, training_data.meta)
     for task in tasks(config):
         if not (of_task := available.of(task)):
             continue
         folder = _cache(windows)
-        of_fits = walk_forward.fits(of_task, windows, task, period, experts.until, folder)
-        by_name = {name: [of_fit[name] for of_fit in of_fits] for name in of_fits[0]}
+        by_name = walk_forward.fits(of_task, windows, task, first, experts.until, folder)
         experts = dataclasses.replace(experts, learned=experts.learned | {task: by_name})
         weight = _weights(experts, available, task, training_data.meta)
         experts = dataclasses.replace(experts, weight=experts.weight | {task: weight})
-        if config.targets[task[0]].is_scale and scale == windows.trailing:
-            scale = Stack(experts, windows).log_scale
+        if config.targets[task[0]].is_scale and not scaled:
+            available = available.scaled_by(Stack(experts, available).log_scale)
+            scaled = True
     return experts
 
 
@@ -226,18 +226,16 @@ class Stack:
 
     Args:
       experts: of a run.
-      windows: of the market.
-      hidden: modalities that are missing from the experts' inputs.
+      available: the experts over the windows of the market, by any scale.
     """
 
-    def __init__(
-        self, experts: Experts, windows: Windows, hidden: frozenset[str] = frozenset()
-    ) -> None:
-        self.experts, self._windows = experts, windows
-        self._available = Available(windows, self.log_scale, hidden)
-        self._hiding = {hidden: self}
+    def __init__(self, experts: Experts, available: Available) -> None:
+        self.experts, self._windows = experts, available.windows
+        self.available = available.scaled_by(self.log_scale)
+        self._hiding = {available.hidden: self}
+        windows = self._windows
         for task, by_name in experts.learned.items():
-            self._available.require_unchanged(task, by_name)
+            self.available.require_unchanged(task, by_name)
         scales = (t for t in experts.weight if windows.config.targets[t[0]].is_scale)
         self._scale = next(scales, None)
         self._by_task = {
@@ -245,8 +243,13 @@ class Stack:
             for task in experts.weight
         }
 
+    @staticmethod
+    def over(windows: Windows, experts: Experts, hidden: frozenset[str] = frozenset()) -> "Stack":
+        """Over windows from which some modalities may be missing."""
+        return Stack(experts, Available(windows, windows.trailing, hidden))
+
     def _compute(self, task: Task, windows: Windows, rows: np.ndarray) -> np.ndarray:
-        return self.experts.together(self._available, task, rows)
+        return self.experts.together(self.available, task, rows)
 
     def __call__(self, rows: Int64[np.ndarray, "S"]) -> Base:
         """The forecasts of all heads and horizons, and which of them there are."""
@@ -265,13 +268,13 @@ class Stack:
     @property
     def files(self) -> list[str]:
         """The sums of files among the experts, as they are now: forecasts may have been added."""
-        return self._available.sums
+        return self.available.sums
 
     def hiding(self, hidden: frozenset[str]) -> "Stack":
         """The same experts without some modalities."""
         read = frozenset(k for k in hidden if self._windows.config.modalities[k].channel_names)
         if read not in self._hiding:
-            self._hiding[read] = Stack(self.experts, self._windows, read)
+            self._hiding[read] = Stack.over(self._windows, self.experts, read)
         return self._hiding[read]
 
     def log_scale(self, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S"]:
@@ -302,9 +305,10 @@ def started(windows: Windows, training_data: TrainingData, last: np.datetime64) 
             f"config.distill.refit_fraction is {config.distill.refit_fraction}, which leaves no "
             "meta set to weigh distill.experts by; lower it or set distill.experts to ()"
         )
+    available = Available(windows, windows.trailing)
     with processes.first_alone():  # the others find what it learned
-        experts = learned(windows, training_data, last).used
-    return windows.starting_from(Stack(experts, windows))
+        experts = learned(available, training_data, last).used
+    return windows.starting_from(Stack(experts, available))
 
 
 def kept(windows: Windows, folder: Path) -> Windows:
@@ -315,7 +319,7 @@ def kept(windows: Windows, folder: Path) -> Windows:
         if processes.first() and windows.stack is not None:
             windows.stack.experts.save(folder)
         return windows
-    return windows.starting_from(Stack(stored, windows))
+    return windows.starting_from(Stack.over(windows, stored))
 
 
 def of_run(windows: Windows, folder: Path) -> Windows:
@@ -332,7 +336,7 @@ def of_run(windows: Windows, folder: Path) -> Windows:
             f"{folder / _FILE}: missing; it holds the experts that the run starts from: copy it "
             "from another seed of the run, or train again"
         )
-    return windows.starting_from(Stack(stored, windows))
+    return windows.starting_from(Stack.over(windows, stored))
 
 
 def updated(windows: Windows, first: np.datetime64, until: np.datetime64) -> Windows:
@@ -345,17 +349,16 @@ def updated(windows: Windows, first: np.datetime64, until: np.datetime64) -> Win
     """
     if windows.stack is None:
         return windows
-    old, available = windows.stack.experts, Available(windows, windows.stack.log_scale)
+    old, available = windows.stack.experts, windows.stack.available
+    days, folder = np.array([until], "datetime64[D]"), _cache(windows)
     learned = {}
     with processes.first_alone():
         for task, by_name in old.learned.items():
-            days = np.array([until], "datetime64[D]")
             of_task = {name: available.one(task, name) for name in by_name}
-            period, folder = (first, until), _cache(windows)
-            (new,) = walk_forward.fits(of_task, windows, task, period, days, folder)
-            learned[task] = {name: [*fits, new[name]] for name, fits in by_name.items()}
+            new = walk_forward.fits(of_task, windows, task, first, days, folder)
+            learned[task] = {name: [*fits, *new[name]] for name, fits in by_name.items()}
     experts = Experts(np.append(old.until, until), old.weight, learned)
-    return windows.starting_from(Stack(experts, windows))
+    return windows.starting_from(Stack(experts, available))
 
 
 def _cache(windows: Windows) -> Path:

@@ -1,5 +1,6 @@
 """Fits experts walk-forward: a row's forecast comes from labels that were known before it."""
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fusionjax.data.samples import Samples, between
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, nearest
 from fusionjax.experts import features
-from fusionjax.experts.cache import Cache, digest
+from fusionjax.experts.cache import Cache, described, digest
 from fusionjax.experts.from_files import Declared, FromFile
 from fusionjax.experts.learners import learners
 from fusionjax.heads.base import Head, Scale, Scored
@@ -36,11 +37,17 @@ class Available:
     def __init__(
         self, windows: Windows, scale: Scale, hidden: frozenset[str] = frozenset()
     ) -> None:
-        self.windows, self._scale = windows, scale
+        self.windows, self.hidden, self._scale = windows, hidden, scale
         # Of an expert that reads all modalities nothing could be told apart from the network.
         self._features = features.of_inputs(windows), features.of_series(windows, hidden)
         self._declared: dict[str, Declared] = {}
         self._from_files: dict[tuple[Task, str], FromFile | None] = {}
+
+    def scaled_by(self, scale: Scale) -> "Available":
+        """The same experts, what they read included, by another scale."""
+        other = copy.copy(self)
+        other._scale = scale
+        return other
 
     def of(self, task: Task) -> dict[str, Baseline]:
         """By name, the experts of ``distill.experts`` and of ``distill.expert_files``."""
@@ -136,25 +143,25 @@ def fits(
     experts: dict[str, Baseline],
     windows: Windows,
     task: Task,
-    period: tuple[np.datetime64, np.datetime64],
+    first: np.datetime64,
     untils: Shaped[np.ndarray, "K"],
     cache: Path,
-) -> list[dict[str, Learned]]:
-    """What the experts of a task learned by each of some days, by their names.
+) -> dict[str, list[Learned]]:
+    """What each expert of a task learned by each of some days.
 
     Args:
       experts: by name.
       windows: of the data.
       task: whose labels are learned.
-      period: first target day, and last day of anything that is learned.
-      untils: datetime64[D], ascending; the last is the end of the period.
+      first: first target day.
+      untils: datetime64[D], ascending: last days of anything that is learned.
       cache: folder of what was learned before.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
     kept = Cache(cache)
-    pasts = [_Past.of(windows, task, period[0], until) for until in untils]
+    pasts = [_Past.of(windows, task, first, until) for until in untils]
 
     def one(name: str, past: _Past) -> Learned:
         key = past.key(experts[name])
@@ -168,18 +175,14 @@ def fits(
         expert.prepare(pasts[-1].all.row)  # once, not in every thread
     jobs = [(name, past) for name in experts for past in pasts]
     title = f"experts of {task[0]} {windows.config.targets[task[0]].horizons[task[1]]}d"
-    results = []
+    by_name: dict[str, list[Learned]] = {name: [] for name in experts}
     with progress_bar() as bar, threadpool_limits(1):
         shown = bar.add_task(title, total=len(jobs), note="")
         parallel = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
         for learned, (name, _) in zip(parallel(delayed(one)(*j) for j in jobs), jobs, strict=True):
             bar.update(shown, advance=1, note=name)
-            results.append(learned)
-    by_expert = np.arange(len(jobs)).reshape(len(experts), len(pasts))
-    return [
-        {name: results[by_expert[i, k]] for i, name in enumerate(experts)}
-        for k in range(len(pasts))
-    ]
+            by_name[name].append(learned)
+    return by_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,12 +226,10 @@ class _Past:
 
     def key(self, expert: Baseline) -> dict[str, Any]:
         """All that decides what an expert learns."""
-        fields = {f.name: getattr(expert, f.name) for f in dataclasses.fields(expert)}
-        fields.pop("features", None)
         return {
             "data": self.all.market.fingerprint,
             "until": str(self.until),
             "labels": digest(self.all.row, self.all.known, self.all.label),
-            "expert": f"{type(expert).__name__} {fields}",
+            "expert": described(expert),
             "inputs": expert.inputs(self.all.row),
         }

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -85,15 +86,15 @@ def make_corrections(
         fused: Any = Forecaster(config).apply({"params": params}, encoded, method="fuse")
         labels, heads = hard(batch.targets, config.targets), config.stacked_heads
         assert batch.base is not None
-        by_head: dict[str, list[Array]] = {name: [] for name in heads}
-        for share in shares:
+        mask, known = batch.targets.mask, batch.base.known
+
+        def at(share: Float[Array, ""]) -> dict[str, Float[Array, "B H"]]:
             gain = {k: jnp.full(len(h.horizons), share, jnp.float32) for k, h in heads.items()}
             outcome = decode(fused.outputs, encoded.log_scale, config.targets, batch.base, gain)
-            for name, head in heads.items():
-                loss = head.loss(outcome[name], labels[name], batch.log_scale)
-                counts = batch.targets.mask[name] & batch.base.known[name]
-                by_head[name].append(jnp.where(counts, loss, 0.0))
-        return {name: jnp.stack(each) for name, each in by_head.items()}
+            by_head = {k: h.loss(outcome[k], labels[k], batch.log_scale) for k, h in heads.items()}
+            return {k: jnp.where(mask[k] & known[k], loss, 0.0) for k, loss in by_head.items()}
+
+        return jax.lax.map(at, jnp.array(shares, jnp.float32))  # compiled once, not for each share
 
     return losses
 

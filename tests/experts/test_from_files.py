@@ -319,4 +319,6 @@ def test_names_and_days_are_checked(market: Market, prepared: Path, tmp_path: Pa
     windows = start(market, config(prepared, path))
     lacking = Windows(market, config(prepared), windows.scaler)
     with pytest.raises(InputError, match="starts volatility from the expert 'theirs', which is"):
-        Stack(windows.stack.experts, lacking)(samples.split(market, config(prepared), "dev").row)
+        Stack.over(lacking, windows.stack.experts)(
+            samples.split(market, config(prepared), "dev").row
+        )

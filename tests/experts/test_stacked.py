@@ -97,7 +97,7 @@ def test_a_forecast_knows_nothing_of_what_comes_later(prepared: Path) -> None:
     of_day = (market.session > windows.stack.experts.until[0]) & (market.session <= until)
     rows = np.flatnonzero(of_day)
     ours = windows.stack.experts
-    moved = Stack(ours, other)(rows), Stack(ours, windows)(rows)
+    moved = Stack.over(other, ours)(rows), Stack.over(windows, ours)(rows)
     for a, b in zip(*(x.value.values() for x in moved), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -150,7 +150,7 @@ def test_experts_are_kept_beside_the_run(trained: tuple[Trainer, Path], tmp_path
     assert stored is not None
     assert stored.weight == ours.weight
     rows = samples.split(trainer.market, trainer.config, "dev").row
-    again = Stack(stored, trainer.windows)(rows)
+    again = Stack.over(trainer.windows, stored)(rows)
     for name, value in trainer.windows.stack(rows).value.items():
         np.testing.assert_array_equal(again.value[name], value)
     shutil.copytree(folder, tmp_path / "run")
@@ -172,7 +172,7 @@ def test_a_hidden_modality_is_hidden_from_experts(trained: tuple[Trainer, Path])
     assert np.isfinite(shown[:, :15]).all()
     np.testing.assert_array_equal(shown[:, -12:], without[:, -12:])  # HAR: the bars are known
     assert windows.stack is not None
-    assert windows.stack.hiding(hidden)._available._features[1](rows) == pytest.approx(
+    assert windows.stack.hiding(hidden).available._features[1](rows) == pytest.approx(
         without, nan_ok=True
     )
     weight = np.ones(len(rows), np.float32)

@@ -22,8 +22,8 @@ class Corrections(Hook):
 
     Each head's correction counts by the share whose fall of the loss is largest after two standard
     errors are taken off (``experts.stack.trusted``): a network goes on changing in the refit phase.
-    0 leaves the experts as they are, to the bit.
-    A step that is repeated after a rollback is judged again.
+    0 leaves the experts as they are, to the bit. A step that is repeated after a rollback is judged
+    again.
 
     Args:
       exclusions: samples that are left out.
