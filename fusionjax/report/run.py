@@ -24,6 +24,7 @@ from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import diagnostics, readings
 from fusionjax.evaluate.labels import Labels, of_days
 from fusionjax.evaluate.readings import READ_AGAIN
+from fusionjax.evaluate.scoring import EXPERTS_ALONE
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.modalities.base import Heat, Picture, Pixels
 from fusionjax.report import charts, experts, page
@@ -142,7 +143,8 @@ def _verdicts(scores: Scores) -> list[str]:
     """One sentence for each target."""
     sentences = []
     for t in scores.tables:
-        baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(", calibrated")]
+        ours = (EXPERTS_ALONE, ", calibrated")
+        baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(ours)]
         if any(r.verdict.startswith(NOT_ENOUGH) for r in baseline_rows):
             sentences.append(f"{t.target.capitalize()}: {baseline_rows[0].verdict} to compare")
             continue

@@ -69,6 +69,7 @@ def test_a_pixel_and_a_sample_of_sound_reach_the_forecast(config: Config) -> Non
     params = trainer.program.init(0).params
     readout = params["fusion"]["readout"]
     readout["kernel"] = jax.random.normal(jax.random.key(0), readout["kernel"].shape)
+    params["gain_direction"] = np.ones_like(params["gain_direction"])  # it corrects the experts
 
     def logits(inputs: dict) -> np.ndarray:
         said = trainer.program.predict(params, batch.replace(inputs=inputs))

@@ -20,7 +20,7 @@ from fusionjax.train import events, optim, quarantine
 from fusionjax.train.goodput import Goodput
 from fusionjax.train.hook import TrainingLoop
 from fusionjax.train.hooks.guards import Guards
-from fusionjax.train.hooks.modality_selection import _without_nonfinite
+from fusionjax.train.hooks.modality_selection import finite
 from fusionjax.train.loop import Preempted
 from fusionjax.train.rebound import Rebound
 from fusionjax.train.run import Trainer
@@ -178,9 +178,9 @@ def test_a_head_that_breaks_on_a_sample_is_named(
 
     decode = loss.decode
 
-    def broken(outputs: Any, log_scale: Any, targets: Any) -> Any:
+    def broken(outputs: Any, log_scale: Any, *given: Any) -> Any:
         marked = (log_scale > 50).astype(jnp.float32)[:, None]
-        outcome = decode(outputs, log_scale, targets)
+        outcome = decode(outputs, log_scale, *given)
         bad = jnp.log(1 - 2 * marked) if kind == "log of a negative" else 1 / (1 - marked) - 1
         return outcome | {"volatility": outcome["volatility"] + bad}
 
@@ -263,8 +263,8 @@ def test_a_head_that_breaks_on_everything_from_the_start_is_named(
 
     decode = loss.decode
 
-    def broken(outputs: Any, log_scale: Any, targets: Any) -> Any:
-        outcome = decode(outputs, log_scale, targets)
+    def broken(*given: Any) -> Any:
+        outcome = decode(*given)
         bad = jnp.log(-jnp.exp(outcome["volatility"]))
         return outcome | {"volatility": bad}
 
@@ -336,7 +336,7 @@ def test_who_gives_no_number_is_not_asked_what_modalities_are_worth(sound: Train
     h = np.ones((6, 2, 4), np.float32)
     h[4, 1, 2] = np.inf
     encoded = Encoded(h, np.ones((6, 2), bool), h[..., 0], h[:, 0, 0])
-    (kept, rows), broken = _without_nonfinite((encoded, batch))
+    (kept, rows), broken = finite((encoded, batch))
     assert broken.tolist() == [False] * 4 + [True, False]
     assert len(kept.h) == len(rows.weight) == 5
     np.testing.assert_array_equal(rows.sample_id, batch.sample_id[~broken])
