@@ -17,7 +17,7 @@ from fusionjax import files
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.telemetry import say
 
-_VERSION = 1  # part of every key: raise it when a baseline of the same settings learns otherwise
+_VERSION = 2  # part of every key: raise it when a baseline of the same settings learns otherwise
 _LIBRARIES = ("numpy", "pandas", "scipy", "scikit-learn", "lightgbm", "arch")
 _KEY, _SUM = "key", "sum"  # names in an entry beside those of what was learned
 

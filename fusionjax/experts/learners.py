@@ -21,6 +21,7 @@ _PENALTIES = tuple(10.0**k for k in np.arange(-5, 3).tolist())
 _ROUNDS = (50, 200)
 _TREES = tuple((leaves, rate) for leaves in (4, 15) for rate in (0.02, 0.1))
 _KNOWN = 0.5
+_YOUNG_SESSIONS = 750  # three years; 500 to 1,000 are alike on S&P 500's 2015-16 (docs/fusion.md)
 _FEW_TREES = ((15, 0.05, 100),)  # an expert is fitted again and again
 
 
@@ -92,8 +93,13 @@ class _Learner(Baseline):
 @dataclasses.dataclass(frozen=True)
 class Linear(_Learner):
     """Logistic or ridge regression of standardised features; a setting is the penalty. Missing
-    features are the column's mean; columns that are known in a smaller share of the samples than
-    ``least_known`` are not read: what is young would be extrapolated from few rows."""
+    features are the column's mean.
+
+    Columns that are known in a smaller share of the samples than ``least_known`` are young: with
+    the others they would be extrapolated from few rows. A ridge learns from them what the others
+    leave, where all are known, as if three years had said that it is nothing; logistic regression
+    does not read them.
+    """
 
     least_known: float = dataclasses.field(default=0.0, kw_only=True)
 
@@ -103,20 +109,28 @@ class Linear(_Learner):
         x, y = self._xy(train)
         if constant := self._constant(y):
             return constant
-        x = np.where(np.isfinite(x).mean(0) < self.least_known, 0.0, x)  # a constant has no slope
+        young = np.isfinite(x).mean(0) < self.least_known
         model: Any = (
             LogisticRegression(C=1e-3 / setting, solver="newton-cholesky")
             if self.classes
             else Ridge(alpha=1e3 * setting)
         )
-        imputer, scaler, model = (part for _, part in standardised(model).fit(x, y).steps)
-        return {
+        old = np.where(young, 0.0, x)  # a constant has no slope
+        imputer, scaler, model = (part for _, part in standardised(model).fit(old, y).steps)
+        learned = {
             "fill": imputer.statistics_,
             "mean": scaler.mean_,
             "scale": scaler.scale_,
             "coefficients": np.ravel(model.coef_),
             "intercept": np.array(model.intercept_).reshape(()),
         }
+        known = np.isfinite(x[:, young]).all(1)
+        if not self.classes and young.any() and known.any():
+            filled = np.where(np.isfinite(old), old, learned["fill"])
+            left = (y - self._value(learned, filled))[known]
+            days = len(np.unique(train.target_day[train.known][known]))
+            _learn_young(learned, young, x[known][:, young], left, days)
+        return learned
 
     def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
         x = (x - learned["mean"]) / learned["scale"]
@@ -163,6 +177,22 @@ class Trees(_Learner):
 
         booster = lightgbm.Booster(model_str=learned["model"].tobytes().decode())
         return np.asarray(booster.predict(x))
+
+
+def _learn_young(
+    learned: Learned, young: np.ndarray, x: np.ndarray, left: np.ndarray, days: int
+) -> None:
+    """Gives young columns the coefficients by which they explain what the others leave: none where
+    they are missing, as that is filled with their mean."""
+    from sklearn.linear_model import Ridge
+
+    mean, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    model = Ridge(alpha=_YOUNG_SESSIONS * len(x) / days, fit_intercept=False)
+    new = {"fill": mean, "mean": mean, "scale": scale}
+    new["coefficients"] = model.fit((x - mean) / scale, left).coef_
+    for name, values in new.items():
+        learned[name][young] = values
 
 
 def standardised(model: Any) -> Any:
