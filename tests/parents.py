@@ -10,6 +10,8 @@ from fusionjax.config import Config, MeshConfig
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
+from fusionjax.distill import weights
+from fusionjax.experts import stacked
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.job import Output, Run
@@ -57,10 +59,11 @@ def telling(market: Market, change: str = "2100-01-01") -> Market:
 
 def trained(market: Market, c: Config, folder: Path) -> Path:
     first, last = samples.period(c.data, "train")
-    windows = Windows(market, c, Scaler.fit(market, last))
-    program = make_program(c, MESH, windows)
-    learned = samples.training_data(market, c, first, last, 0.0)
+    learned = samples.training_data(market, c, first, last, weights.meta_fraction(c))
+    windows = stacked.started(Windows(market, c, Scaler.fit(market, last)), learned, last)
+    program = make_program(c, MESH, windows, learned.meta_sessions)
     info = RunInfo(c, market.fingerprint, windows.scaler, *TRAIN, parent=None)
     with Checkpoints(folder / "seed_0", create=True) as checkpoints:
+        stacked.kept(windows, folder / "seed_0")
         fit(Run(c, windows, program), learned, Output(checkpoints, info))
     return folder

@@ -164,6 +164,13 @@ class _Serving:
         self.seconds = self.flops = 0.0
         self.updates = self.refused = 0
 
+    def _windows(self, until: Any) -> Windows:
+        """The windows with experts that learned all labels by a day, as an update has them; what
+        they learned is kept, so that its time would tell nothing and isn't counted."""
+        return stacked.updated(
+            self.windows, np.datetime64(self.stream.info.trained_from, "D"), until
+        )
+
     def _add_cost(self, started: float, steps: int, program: Program) -> None:
         self.seconds += time.perf_counter() - started
         self.flops += steps * flops(program.compiled_step())
@@ -222,21 +229,21 @@ class _Trained(_Serving):
         span = (s.info.trained_from, str(self.until))
         program = s.update_program
         program.compiled_step()
+        windows = self._windows(now)
         started = time.perf_counter()
         learned = finetune.material(s.market, config, span, now)
-        run = Run(config, self.windows, program)
+        run = Run(config, windows, program)
         params = finetune.learn(run, learned, self.params, self.updates)
         self._add_cost(started, config.train.steps, program)
         self.updates += 1
         if holdout is not None:
             size = config.train.global_batch_size
-            before, after = (
-                predict(program, p, self.windows, holdout.row, size) for p in (self.params, params)
-            )
+            both = (self.params, self.windows), (params, windows)
+            before, after = (predict(program, p, w, holdout.row, size) for p, w in both)
             if not promotion.decide(before, after, holdout, config).promoted:
                 self.refused += 1
                 return
-        self.params, self.until = params, now
+        self.params, self.windows, self.until = params, windows, now
 
 
 class _TwoSided(_Serving):
@@ -269,6 +276,7 @@ class _TwoSided(_Serving):
     def update(self, at: int) -> None:
         """Makes a meta step by the labels of the last task, then starts the next task."""
         s, now = self.stream, self.stream.sessions[at]
+        self.windows = self._windows(now)
         started = time.perf_counter()
         query = self._batch(samples.matured(s.market, s.config, self.until, now))
         self._meta, _ = self._tasks.meta_step(self._meta, self._newest, query)

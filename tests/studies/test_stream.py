@@ -17,6 +17,7 @@ from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import seed_folders
+from fusionjax.experts import stacked
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.inference_fns import make_predict
@@ -90,6 +91,40 @@ def test_updates_follow_a_change_that_a_fixed_model_misses(
     files = {p: p.stat().st_mtime_ns for p in (tmp_path / "kept").iterdir()}
     assert right("incremental") > 0.8
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "kept").iterdir()} == files
+
+
+@pytest.fixture(scope="module")
+def stacked_parent(market: Market, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stream, Path]:
+    """A stream whose parent starts from an expert."""
+    folder = tmp_path_factory.mktemp("stacked")
+    c = config(
+        model__fusion="distilled",
+        distill__experts=("Log-HAR with the market",),
+        data__prepared=str(folder),
+        train__steps=4,
+        distill__initial_update_steps=1,
+        finetune__steps=1,
+        finetune__update_interval=30,
+    )
+    return Stream(market, c, MESH, trained(market, c, folder / "run")), folder / "run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["incremental", "two-sided adapter"])
+def test_an_update_fits_the_experts_again(
+    stacked_parent: tuple[Stream, Path], rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``launch/finetune.py`` does, for the rows after it."""
+    stream, folder = stacked_parent
+    assert stream.windows.stack is not None
+    fits = stream.windows.stack.experts.until.tolist()
+    served, fit = [], stacked.updated
+    monkeypatch.setattr(stacked, "updated", lambda *given: served.append(fit(*given)) or served[-1])
+    stream.run(rule, seed_folders(folder)[0])
+    updates = [stream.sessions[i].tolist() for i in range(30, len(stream.sessions), 30)]
+    assert len(updates) >= 2
+    for i, windows in enumerate(served, 1):
+        assert windows.stack.experts.until.tolist() == fits + updates[:i]
 
 
 def test_a_stream_may_not_begin_before_its_parents_labels_end(market: Market, parent: Path) -> None:
