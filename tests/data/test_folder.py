@@ -151,6 +151,58 @@ def test_columns_beside_the_bars_are_channels(root: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(market.channels[:, market.columns(("mood",))[0]], mood)
 
 
+def test_columns_of_words_beside_the_bars_are_left_out_and_named(
+    root: Path, tmp_path: Path
+) -> None:
+    bars = pd.read_csv(root / "bars.csv")
+    bars.assign(exchange="XNYS", updated="2024-05-30", none=np.nan).to_csv(
+        root / "bars.csv", index=False
+    )
+    _, market = prepared(config(root, tmp_path))
+    assert {"mood", "none"} < set(market.channel_names)
+    assert not {"exchange", "updated"} & set(market.channel_names)
+    why = "of bars.csv: holds no numbers, so it is no channel"
+    assert market.notes[:2] == (f"column exchange {why}", f"column updated {why}")
+
+
+def test_what_lies_beside_the_right_names_is_told(root: Path) -> None:
+    (root / "news.jsonl").write_text("{}")
+    (root / "Texts.csv.gz").write_bytes(b"")
+    (root / "pictures").mkdir()
+    (root / "pictures" / "manifest.csv").write_text("")
+    (root / "videos").mkdir()
+    for mine in ("notes.md", "prepared", "README"):  # not taken for data
+        (root / mine).mkdir()
+    (note,) = source.read(root, "XNYS").notes
+    assert note == (
+        "Texts.csv.gz, news.jsonl, pictures/, videos/: not read; expected bars.parquet|csv, "
+        "texts.parquet|jsonl|csv, images/, audio/, video/, frames/"
+    )
+
+
+def test_a_folder_without_bars_says_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        source.read(tmp_path / "nowhere", "XNYS")
+    (tmp_path / "Bars.csv").write_text("")
+    with pytest.raises(InputError, match=r"holds neither bars.parquet nor bars.csv but Bars.csv;"):
+        source.read(tmp_path, "XNYS")
+
+
+def test_a_file_whose_name_is_spelled_as_macos_does_is_found(root: Path, tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9/b\u00fcro.png", "cafe\u0301/bu\u0308ro.png"
+    (root / "images" / apart).parent.mkdir()
+    (root / "images" / "a.png").rename(root / "images" / apart)
+    change(root, 0, path=composed)
+    folder, market = prepared(config(root, tmp_path))
+    assert len(market.media["image"].bar) == 3
+    assert f"images/{apart}" in market.media["image"].path
+    assert not any("missing" in n for n in json.loads((folder / "manifest.json").read_text()))
+    (tmp_path / "bu\u0308ro.png").write_bytes(b"secret")
+    (root / "images" / "bu\u0308ro.png").symlink_to(tmp_path / "bu\u0308ro.png")
+    change(root, 0, path="b\u00fcro.png")
+    assert source.read(root, "XNYS").media["image"]["path"][0] == "images/b\u00fcro.png"
+
+
 def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
     folder, market = prepared(config(root, tmp_path))
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
@@ -341,7 +393,7 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
         (lambda r: change(r, 0, source=["büro"]), "manifest.jsonl: row 0 .*source must be text"),
         (lambda r: change(r, 0, event={"a": 1}), "manifest.jsonl: row 0 .*event must be text"),
         (lambda r: change(r, 0, event_time="2024-05-10T15:59:00"), "row 0 .*has no time zone"),
-        (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time has no time zone"),
+        (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time is not ISO 8601"),
         (lambda r: change(r, 2, available_time="2024-05-14T00:00:00Z"), "available before it hap"),
         (lambda r: change(r, 2, available_time="2199-01-01T00:00:00Z"), "is in the future"),
         (lambda r: change(r, 2, available_time="2999-01-01T00:00:00Z"), "future|1800 to 2199"),
