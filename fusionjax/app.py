@@ -5,6 +5,7 @@ nor the message about a mistyped flag needs them.
 """
 
 import errno
+import io
 import os
 import re
 import sys
@@ -64,6 +65,8 @@ def run(
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     _reporting(requirements.check)
     for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER):  # listed by --help
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])

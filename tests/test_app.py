@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,21 @@ def test_a_missing_extra_is_named_before_any_work(
         f'error: the package {package} is not installed: pip install "fusionjax[plots]"\n'
     )
     light(got)
+
+
+def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path) -> None:
+    lines = (
+        "from fusionjax import app",
+        "from fusionjax.telemetry import say",
+        "app.run(lambda config: say('ØRSTED'), needs_config=False)",
+    )
+    (tmp_path / "says.py").write_text("\n".join(lines), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "says.py"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "\\xd8RSTED\n"), done.stderr

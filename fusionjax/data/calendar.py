@@ -25,8 +25,33 @@ def zone(calendar: str) -> datetime.tzinfo:
     return _exchange(calendar).tz
 
 
+def closes(sessions: np.ndarray, calendar: str) -> np.ndarray:
+    """The close of each session, half days included.
+
+    Args:
+      sessions: datetime64[D], sorted and unique.
+      calendar: exchange_calendars code.
+
+    Returns:
+      datetime64[s] in UTC, one a session; NaT on a day when the exchange was closed.
+
+    Raises:
+      InputError: unknown calendar, or dates outside its range.
+    """
+    last = sessions[-1]
+    # Ends with the last bar: some calendars have no holidays beyond this year. Begins some days
+    # earlier: the library refuses a calendar of one day, or without any session.
+    first = min(sessions[0], last - np.timedelta64(_LONGEST_CLOSURE, "D"))
+    known = _exchange(calendar, start=str(first), end=str(last)).closes
+    days = known.index.values.astype("datetime64[D]")
+    position = np.minimum(np.searchsorted(days, sessions), len(days) - 1)
+    utc = pd.DatetimeIndex(known.iloc[position]).tz_convert("UTC").tz_localize(None)
+    out = utc.to_numpy().astype("datetime64[s]")
+    return np.where(days[position] == sessions, out, np.datetime64("NaT"))
+
+
 def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> np.ndarray:
-    """The decision time of each session: its close (half days included) plus a delay.
+    """The decision time of each session: its close plus a delay.
 
     Args:
       sessions: datetime64[D], sorted and unique.
@@ -40,21 +65,13 @@ def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> n
       InputError: unknown calendar, dates outside its range, or a date on which the exchange was
         closed.
     """
-    last = sessions[-1]
-    # Ends with the last bar: some calendars have no holidays beyond this year. Begins some days
-    # earlier: the library refuses a calendar of one day, or without any session.
-    first = min(sessions[0], last - np.timedelta64(_LONGEST_CLOSURE, "D"))
-    closes = _exchange(calendar, start=str(first), end=str(last)).closes
-    days = closes.index.values.astype("datetime64[D]")
-    position = np.searchsorted(days, sessions)
-    closed = (position >= len(days)) | (days[np.minimum(position, len(days) - 1)] != sessions)
-    if closed.any():
+    times = closes(sessions, calendar)
+    if np.isnat(times).any():
         raise InputError(
-            f"{sessions[closed][0]}: a bar on a day when {calendar} was closed "
-            f"({closed.sum()} such days); check the dates or config.data.calendar"
+            f"{sessions[np.isnat(times)][0]}: a bar on a day when {calendar} was closed "
+            f"({np.isnat(times).sum()} such days); check the dates or config.data.calendar"
         )
-    utc = pd.DatetimeIndex(closes.iloc[position]).tz_convert("UTC").tz_localize(None)
-    return utc.to_numpy().astype("datetime64[s]") + np.timedelta64(60 * delay_minutes, "s")
+    return times + np.timedelta64(60 * delay_minutes, "s")
 
 
 def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:

@@ -1,14 +1,14 @@
 """Checks raw tables; a violation is one message with file, row and remedy."""
 
+import datetime
 from numbers import Number
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fusionjax.data import calendar as calendars
-from fusionjax.data import tables
+from fusionjax.data import tables, times
 from fusionjax.errors import InputError
 
 BARS = ("symbol", "date", "open", "high", "low", "close", "adj_close", "volume")
@@ -28,21 +28,33 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
       InputError: the file is missing, damaged or not of the type that its suffix says.
     """
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder; set config.data.root to the raw data")
+    require_folder(path.parent)
     if not path.exists():
-        found = ", ".join(sorted(p.name for p in path.parent.iterdir())[:8]) or "nothing"
-        raise InputError(f"{path}: missing; the folder holds {found}")
+        raise InputError(f"{path}: missing; the folder holds {listing(path.parent)}")
     if not path.is_file():  # reading a pipe would block
         raise InputError(f"{path}: is not a regular file; put the table itself there")
     try:
         return tables.read(path)
+    except InputError:
+        raise
     except Exception as e:  # a damaged file may raise an error of any class
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise InputError(
             f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
             "truncated: copy it again"
         ) from e
+
+
+def require_folder(folder: Path) -> None:
+    """Raises InputError unless there is such a folder of raw data."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; set config.data.root to the raw data")
+
+
+def listing(folder: Path) -> str:
+    """The first names in a folder, for messages."""
+    names = sorted(p.name for p in folder.iterdir())
+    return ", ".join(names[:8]) + " …" * (len(names) > 8) or "nothing"
 
 
 def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object) -> None:
@@ -55,70 +67,78 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object
         )
 
 
-def check_bars(bars: pd.DataFrame, where: object) -> pd.DataFrame:
+def check_bars(bars: pd.DataFrame, where: object, calendar: str) -> pd.DataFrame:
     """Validates daily bars and returns them with ``date`` as datetime64, sorted by symbol and date.
 
-    Within a symbol dates must rise strictly: a file out of order is usually the result of a bad
-    merge.
+    A date is a day alone, or its midnight: without a zone, in that of the exchange, in UTC, or as
+    written with any offset. Within a symbol dates must rise strictly: a file out of order is
+    usually the result of a bad merge.
 
     Args:
       bars: columns ``BARS``; prices in currency, volume in shares.
       where: file name for messages.
+      calendar: of the exchange; each bar is of a session of it that has closed.
 
     Raises:
       InputError: naming the row (0-based, header not counted) and what was expected.
     """
+    if "close" in bars and "adj_close" not in bars:
+        raise InputError(
+            f"{where}: lacks column adj_close, the close adjusted for splits and dividends; if "
+            "close is adjusted already, repeat it as adj_close"
+        )
     require_columns(bars, BARS, where)
     if bars.empty:
         raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
     bars = bars.reset_index(drop=True)
-    is_number = bars["date"].map(lambda cell: isinstance(cell, Number)) & bars["date"].notna()
-    _refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
-    try:
-        dates = _times(bars, "date", bars["date"], where, format="ISO8601").astype("datetime64[s]")
-    except (ValueError, TypeError, OverflowError) as e:
-        reason = str(e).splitlines()[0]
-        raise InputError(f"{where}: a date is not a plain YYYY-MM-DD ({reason})") from e
-    bars = bars.assign(date=dates)
-    _refuse(bars, dates.isna(), where, "date is missing; drop the row or repair it")
-    _refuse(bars, (dates < _FIRST) | (dates > _LAST), where, "expected a day from 1800 to 2199")
+    bars = bars.assign(date=_days(bars, where, calendars.zone(calendar)))
     bars = bars.assign(symbol=names(bars, "symbol", where))
-    _refuse(bars, dates.dt.normalize() != dates, where, "date has a time of day; write YYYY-MM-DD")
     for column in [*_PRICES, "volume"]:
-        if not pd.api.types.is_numeric_dtype(bars[column]):
-            raise InputError(
-                f"{where}: column {column} holds {bars[column].dtype}; expected numbers"
-            )
-        values = bars[column].to_numpy(float)
-        least = 0 if column == "volume" else _LEAST
-        _refuse(
-            bars,
-            ~((values >= least) & (values <= _MOST)),
-            where,
-            f"{column} must be a finite number {'of at least' if column == 'volume' else 'above'} "
-            "zero; drop the row or repair it",
-        )
-    bars = bars.astype(dict.fromkeys([*_PRICES, "volume"], float))
+        at_least, least = ("of at least", 0.0) if column == "volume" else ("above", _LEAST)
+        why = f"{column} must be a finite number {at_least} zero; drop the row or repair it"
+        values = _floats(bars[column])
+        _refuse(bars, ~((values >= least) & (values <= _MOST)), where, why)
+        bars[column] = values
     both = bars[["open", "close"]]
-    _refuse(
-        bars,
-        (bars["low"] > both.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < both.max(axis=1)),
-        where,
-        "open and close must lie between low and high",
-    )
-    _refuse(
-        bars,
-        bars.duplicated(["symbol", "date"]),
-        where,
-        "this symbol and date appeared before; keep one",
-    )
-    _refuse(
-        bars,
-        bars.groupby("symbol")["date"].diff() < pd.Timedelta(0),
-        where,
-        "dates must rise within a symbol; sort the file",
-    )
+    wrong = (bars["low"] > both.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < both.max(axis=1))
+    _refuse(bars, wrong, where, "open and close must lie between low and high")
+    repeated = bars.duplicated(["symbol", "date"])
+    _refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
+    falling = bars.groupby("symbol")["date"].diff() < pd.Timedelta(0)
+    _refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
+    _check_sessions(bars, where, calendar)
     return bars.sort_values(["symbol", "date"], ignore_index=True)
+
+
+def _check_sessions(bars: pd.DataFrame, where: object, calendar: str) -> None:
+    """Refuses a bar on a day that is to come, without a session, or whose session is not over."""
+    now = _now()
+    today = now.tz_convert(calendars.zone(calendar)).tz_localize(None)
+    clock = f"now {now:%Y-%m-%d %H:%M} UTC"
+    _refuse(bars, bars["date"] > today, where, f"this day is in the future ({clock}); drop the row")
+    days, day = np.unique(bars["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    closes = calendars.closes(days, calendar)[day]
+    why = f"a bar on a day when {calendar} was closed; check the dates or config.data.calendar"
+    _refuse(bars, np.isnat(closes), where, why)
+    why = f"this session has not closed yet ({clock}); leave the row out until it has"
+    _refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
+
+
+def _days(bars: pd.DataFrame, where: object, zone: datetime.tzinfo) -> pd.Series:
+    """The column ``date`` as days without a zone."""
+    cells = bars["date"]
+    is_number = cells.map(lambda cell: isinstance(cell, Number)) & cells.notna()
+    _refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
+    _refuse(bars, cells.isna(), where, "date is missing; drop the row or repair it")
+    try:
+        days, timed = times.days(cells, zone)
+    except ValueError as e:
+        raise InputError(f"{where}: date holds {e}; expected YYYY-MM-DD") from e
+    why = "date has a time of day; write YYYY-MM-DD"
+    _refuse(bars, days.isna() & timed, where, why)
+    in_range = (days >= _FIRST) & (days <= _LAST)
+    _refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
+    return days.astype("datetime64[s]")
 
 
 def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
@@ -166,7 +186,7 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
 def check_items(items: pd.DataFrame, where: object) -> None:
     """Validates items as ``check_documents`` does, as of now; author and text may be missing."""
     blank = {c: "" for c in ("author", "text") if c not in items}
-    check_documents(items.assign(**blank), pd.Timestamp.now(tz="UTC"), where)
+    check_documents(items.assign(**blank), _now(), where)
 
 
 def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
@@ -176,21 +196,23 @@ def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
       InputError: naming the first row that holds something else.
     """
     text = table[column].map(lambda cell: str(cell).lower()).mask(table[column].isna(), "")
-    _refuse(table, ~text.isin(["true", "false", ""]), where, f"{column} must be true or false")
-    return (text == "true").to_numpy()
+    yes, no = ["true", "1", "1.0"], ["false", "0", "0.0", ""]  # with gaps, booleans become floats
+    _refuse(table, ~text.isin([*yes, *no]), where, f"{column} must be true or false")
+    return text.isin(yes).to_numpy()
 
 
 def names(table: pd.DataFrame, column: str, where: object) -> pd.Series:
-    """A column of names: texts of at most 1,000 characters.
+    """A column of names: texts of at most 1,000 characters, in Unicode's composed form (NFC).
 
     Raises:
       InputError: naming the first row that holds something else.
     """
     cells = table[column]
-    _refuse(table, ~_is_text(cells), where, f"{column} must be text")
+    why = f"{column} must be text; a number loses its leading zeros"
+    _refuse(table, ~_is_text(cells), where, why)
     too_long = np.fromiter(map(len, cells), int, len(cells)) > _NAME
     _refuse(table, too_long, where, f"{column} has more than {_NAME:,} characters")
-    return cells.astype(str)  # an empty column may have any type
+    return cells.astype(str).str.normalize("NFC")  # an empty column may have any type
 
 
 def labels(table: pd.DataFrame, column: str, where: object) -> pd.Series:
@@ -216,8 +238,8 @@ def check_ids(items: pd.DataFrame, where: object) -> None:
 def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 
-    Accepts timestamps with a zone (Parquet), ISO 8601 text with an offset, and a date alone, which
-    means the end of that day in the exchange's zone.
+    Accepts timestamps with a zone (Parquet), ISO 8601 text with an offset, Z, UTC or GMT, and a
+    date alone, which means the end of that day in the exchange's zone.
 
     Raises:
       InputError: naming the row: a time without a zone, none at all, one in the future.
@@ -227,33 +249,31 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
     for column in ("event_time", "available_time"):
         if isinstance(table[column].dtype, pd.DatetimeTZDtype):
             table[column] = table[column].dt.tz_convert("UTC")
-            continue
-        missing = table[column].isna()
-        _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
-        try:
-            text = table[column].astype(str)
-        except ValueError as e:  # bytes that are not text
-            raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
-        is_date = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}")
-        is_zoned = text.str.contains(r"(?:Z|[+-]\d{2}:?\d{2})$") & text.str.contains(":")
-        _refuse(
-            table,
-            ~is_date & ~is_zoned,
-            where,
-            f"{column} has no time zone; write an offset, as in 2024-05-01T09:30:00-04:00, or a "
-            "date alone",
-        )
-        try:
-            day = _times(table, column, text.where(is_date), where, format="%Y-%m-%d")
-            instant = _times(table, column, text.where(is_zoned), where, format="ISO8601", utc=True)
-        except ValueError as e:
-            raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
-        out_of_range = (day < _FIRST) | (day > _LAST)
-        _refuse(table, out_of_range, where, f"{column}: expected a day from 1800 to 2199")
-        day_end = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
-        table[column] = instant.where(is_zoned, day_end)
+        else:
+            table[column] = _placed_in_time(table, column, where, zone)
     check_items(table, where)
     return table
+
+
+def _placed_in_time(
+    table: pd.DataFrame, column: str, where: Path, zone: datetime.tzinfo
+) -> pd.Series:
+    """Instants of a column of texts."""
+    missing = table[column].isna()
+    _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
+    try:
+        instants, naive, other = times.stamps(table[column], zone)
+    except ValueError as e:
+        raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
+    form = "2024-05-01T09:30:00-04:00, or a date alone"
+    why = f"{column} has no time zone; write an offset, as in {form}"
+    _refuse(table, naive, where, why)
+    _refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
+    first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
+    in_range = (instants >= first) & (instants <= last)
+    why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"
+    _refuse(table, ~in_range, where, why)
+    return instants
 
 
 def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
@@ -262,14 +282,23 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
     Raises:
       InputError: naming the first row that holds something else.
     """
-    cells = table[column]
-    if pd.api.types.is_numeric_dtype(cells):
-        values = cells.astype(float)
-    else:  # not times, which convert to numbers too
-        values = pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
-    wrong = ~(values.abs() <= _MOST) & cells.notna()
+    values = _floats(table[column])
+    wrong = ~(values.abs() <= _MOST) & table[column].notna()
     _refuse(table, wrong, where, f"{column} is not a number, or infinite; empty it")
     return values
+
+
+def _floats(cells: pd.Series) -> pd.Series:
+    """Numbers, also those written as text; NaN for anything else."""
+    if pd.api.types.is_numeric_dtype(cells):
+        return cells.astype(float)
+    # Not times, which convert to numbers too.
+    return pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
+
+
+def holds_no_number(cells: pd.Series) -> bool:
+    """Whether a column has cells, and none of them is a number."""
+    return bool(cells.notna().any() and _floats(cells).isna().all())
 
 
 def inside(where: Path, row: int, cell: object) -> Path:
@@ -299,17 +328,8 @@ def lies_in(folder: Path, path: Path) -> bool:
         return False
 
 
-def _times(
-    table: pd.DataFrame, column: str, cells: pd.Series, where: object, **how: Any
-) -> pd.Series:
-    """``pd.to_datetime``; pandas 2 supports the years 1678 to 2261 only, others are refused."""
-    try:
-        return pd.to_datetime(cells, **how)
-    except pd.errors.OutOfBoundsDatetime:
-        times = pd.to_datetime(cells, errors="coerce", **how)
-        out_of_range = times.isna() & cells.notna()
-        _refuse(table, out_of_range, where, f"{column}: expected a day from 1800 to 2199")
-        return times
+def _now() -> pd.Timestamp:
+    return pd.Timestamp.now(tz="UTC")
 
 
 def _is_text(column: pd.Series) -> np.ndarray:

@@ -182,7 +182,7 @@ def load(folder: Path) -> Market:
             f"{folder}: its parts hold {len(bars['session'])} bars, its manifest says "
             f"{manifest['rows']}; delete the folder and prepare again"
         )
-    symbols, symbol = np.unique(bars["symbol"].astype(str), return_inverse=True)
+    symbols, symbol = np.unique(bars["symbol"], return_inverse=True)
     order = np.lexsort((bars["session"], symbol))
     bars, symbol = {k: v[order] for k, v in bars.items()}, symbol[order].astype(np.int32)
 
@@ -197,9 +197,9 @@ def load(folder: Path) -> Market:
     texts = None
     if manifest["documents"]:
         d = _read_table(stored, "documents")
-        bar = row_of(d["symbol"].astype(str), d["session"])
+        bar = row_of(d["symbol"], d["session"])
         at = np.lexsort((d["digest"], d["available_time"], bar))
-        author, names = _hash_names(d["author"][at].astype(str))
+        author, names = _hash_names(d["author"][at])
         texts = Texts(
             bar[at],
             d["event_time"][at],
@@ -288,7 +288,8 @@ def _read_table(stored: dict[Path, parts.Digests], name: str) -> dict[str, np.nd
                 rows = source.__getitems__(range(start, min(start + _PAGE, len(source))))
                 columns = {k: np.array([r[k] for r in rows]) for k in rows[0] if k != "text"}
                 pages.append({**columns, "digest": digests[name][start : start + _PAGE]})
-    return {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
+    columns = {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
+    return {k: np.char.decode(x, "utf-8") if x.dtype.kind == "S" else x for k, x in columns.items()}
 
 
 def _records(folder: Path) -> Any:

@@ -106,7 +106,7 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
     """
     media.require_packages()
     where = folder / "bars.parquet"
-    bars = schema.check_bars(schema.read_table(where), where)
+    bars = schema.check_bars(schema.read_table(where), where, CALENDAR)
     _refuse(bars["symbol"] != SYMBOL, where, f"symbol must be {SYMBOL}")
     decided = _decisions(bars["date"].to_numpy().astype("datetime64[D]"))
     vectors = {"numeric": _numbers(bars, NUMERIC, where)[:-1]}

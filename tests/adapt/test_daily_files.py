@@ -19,7 +19,7 @@ DAYS = exchange_calendars.get_calendar("XNYS").sessions_in_range("2023-01-03", "
 
 def bars() -> pd.DataFrame:
     rng, parts = np.random.default_rng(0), []
-    for symbol in ("AA", "BB", "CC"):
+    for symbol in ("AÅ", "BB", "币安"):
         close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, len(DAYS))))
         prices = {"open": close, "high": close * 1.01, "low": close * 0.99, "close": close}
         rows = {"symbol": symbol, "date": DAYS.strftime("%Y-%m-%d"), **prices}
@@ -67,4 +67,4 @@ def test_prices_in_another_unit_are_refused_and_the_parent_serves_on(tmp_path: P
     known(table, "2023-10-31")
     last = daily.serve(tmp_path / "run", c, MESH, service)
     assert (last["day"], Path(last["serving"])) == ("2023-10-31", tmp_path / "run")
-    assert [f["symbol"] for f in last["forecasts"]] == ["AA", "BB", "CC"]
+    assert [f["symbol"] for f in last["forecasts"]] == ["AÅ", "BB", "币安"]

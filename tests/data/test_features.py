@@ -17,7 +17,7 @@ def test_by_hand() -> None:
         pd.DataFrame(
             {
                 "symbol": "A",
-                "date": pd.bdate_range("2020-01-01", periods=6).astype(str),
+                "date": pd.bdate_range("2020-01-02", periods=6).astype(str),
                 "open": close,
                 "high": close * 2,
                 "low": close / 2,
@@ -27,6 +27,7 @@ def test_by_hand() -> None:
             }
         ),
         "f",
+        "XNYS",
     )
     out = features.price_channels(bars)
     assert np.isnan(out["ret"][0])

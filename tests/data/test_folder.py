@@ -44,7 +44,7 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "market"
     rng = np.random.default_rng(0)
     rows = []
-    for symbol in ("AA", "BB"):
+    for symbol in ("AÅ", "币安"):
         close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, len(DAYS))))
         rows += [
             (symbol, f"{day:%Y-%m-%d}", c, c * 1.01, c * 0.99, c, c, 1e6, mood)
@@ -60,16 +60,16 @@ def root(tmp_path: Path) -> Path:
         root / "images",
         [
             # 15:59 in New York, a minute before the close; then a date alone: over at midnight.
-            ("AA|BB", "2024-05-10T15:59:00-04:00", "2024-05-10T15:59:00-04:00", "desk", "a.png"),
-            ("AA", "2024-05-14", "2024-05-14", "desk", "b.jpg"),
-            ("BB", "2024-05-15T10:00:00Z", "2024-05-15T10:00:00Z", "desk", "bad.png"),
+            ("AÅ|币安", "2024-05-10T15:59:00-04:00", "2024-05-10T15:59:00-04:00", "büro", "a.png"),
+            ("AÅ", "2024-05-14", "2024-05-14", "büro", "b.jpg"),
+            ("币安", "2024-05-15T10:00:00Z", "2024-05-15T10:00:00Z", "büro", "bad.png"),
         ],
     )
     (root / "audio").mkdir()
     soundfile.write(root / "audio" / "call.flac", np.full(4000, 0.25), 8000)
     manifest(
         root / "audio",
-        [("BB", "2024-05-16T17:00:00-04:00", "2024-05-16T18:00:00-04:00", "ir", "call.flac")],
+        [("币安", "2024-05-16T17:00:00-04:00", "2024-05-16T18:00:00-04:00", "ir", "call.flac")],
     )
     return root
 
@@ -128,16 +128,16 @@ def test_items_reach_the_first_decision_that_may_know_them(root: Path, tmp_path:
         assert pixels.shape == (4, 8)
         return float(pixels.mean()) if batch.present["image"][0] else None
 
-    assert level("AA", "2024-05-09") is None
-    assert level("AA", "2024-05-10") == level("BB", "2024-05-10") == 40
-    assert level("BB", "2024-05-13") == 40  # two sessions are looked back
-    assert level("BB", "2024-05-14") is None
-    assert level("AA", "2024-05-14") is None  # a date alone is over after that day's decision
-    assert abs(level("AA", "2024-05-15") - 200) < 3
-    assert level("BB", "2024-05-15") is None  # its file is damaged
+    assert level("AÅ", "2024-05-09") is None
+    assert level("AÅ", "2024-05-10") == level("币安", "2024-05-10") == 40
+    assert level("币安", "2024-05-13") == 40  # two sessions are looked back
+    assert level("币安", "2024-05-14") is None
+    assert level("AÅ", "2024-05-14") is None  # a date alone is over after that day's decision
+    assert abs(level("AÅ", "2024-05-15") - 200) < 3
+    assert level("币安", "2024-05-15") is None  # its file is damaged
 
     def heard(day: str) -> int:
-        row = np.array([row_of(market, "BB", day)])
+        row = np.array([row_of(market, "币安", day)])
         return int(next(evaluation_batches(row, windows, 1)).inputs["audio"].length[0])
 
     assert [heard(d) for d in ("2024-05-16", "2024-05-17", "2024-05-21", "2024-05-22")] == [
@@ -149,6 +149,58 @@ def test_columns_beside_the_bars_are_channels(root: Path, tmp_path: Path) -> Non
     _, market = prepared(config(root, tmp_path))
     mood = pd.read_csv(root / "bars.csv")["mood"].to_numpy(np.float32)
     np.testing.assert_array_equal(market.channels[:, market.columns(("mood",))[0]], mood)
+
+
+def test_columns_of_words_beside_the_bars_are_left_out_and_named(
+    root: Path, tmp_path: Path
+) -> None:
+    bars = pd.read_csv(root / "bars.csv")
+    bars.assign(exchange="XNYS", updated="2024-05-30", none=np.nan).to_csv(
+        root / "bars.csv", index=False
+    )
+    _, market = prepared(config(root, tmp_path))
+    assert {"mood", "none"} < set(market.channel_names)
+    assert not {"exchange", "updated"} & set(market.channel_names)
+    why = "of bars.csv: holds no numbers, so it is no channel"
+    assert market.notes[:2] == (f"column exchange {why}", f"column updated {why}")
+
+
+def test_what_lies_beside_the_right_names_is_told(root: Path) -> None:
+    (root / "news.jsonl").write_text("{}")
+    (root / "Texts.csv.gz").write_bytes(b"")
+    (root / "pictures").mkdir()
+    (root / "pictures" / "manifest.csv").write_text("")
+    (root / "videos").mkdir()
+    for mine in ("notes.md", "prepared", "README"):  # not taken for data
+        (root / mine).mkdir()
+    (note,) = source.read(root, "XNYS").notes
+    assert note == (
+        "Texts.csv.gz, news.jsonl, pictures/, videos/: not read; expected bars.parquet|csv, "
+        "texts.parquet|jsonl|csv, images/, audio/, video/, frames/"
+    )
+
+
+def test_a_folder_without_bars_says_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        source.read(tmp_path / "nowhere", "XNYS")
+    (tmp_path / "Bars.csv").write_text("")
+    with pytest.raises(InputError, match=r"holds neither bars.parquet nor bars.csv but Bars.csv;"):
+        source.read(tmp_path, "XNYS")
+
+
+def test_a_file_whose_name_is_spelled_as_macos_does_is_found(root: Path, tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9/b\u00fcro.png", "cafe\u0301/bu\u0308ro.png"
+    (root / "images" / apart).parent.mkdir()
+    (root / "images" / "a.png").rename(root / "images" / apart)
+    change(root, 0, path=composed)
+    folder, market = prepared(config(root, tmp_path))
+    assert len(market.media["image"].bar) == 3
+    assert f"images/{apart}" in market.media["image"].path
+    assert not any("missing" in n for n in json.loads((folder / "manifest.json").read_text()))
+    (tmp_path / "bu\u0308ro.png").write_bytes(b"secret")
+    (root / "images" / "bu\u0308ro.png").symlink_to(tmp_path / "bu\u0308ro.png")
+    change(root, 0, path="b\u00fcro.png")
+    assert source.read(root, "XNYS").media["image"]["path"][0] == "images/b\u00fcro.png"
 
 
 def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
@@ -245,7 +297,7 @@ def test_a_long_text_does_not_make_the_others_as_wide(
 ) -> None:
     """A thousand posts beside one of a megabyte would take 4 GB."""
     stamp = "2024-05-09T10:00:00Z"
-    write_texts(root, [("AA", stamp, "x" * 1_000_000), *[("AA", stamp, "up")] * 1000])
+    write_texts(root, [("AÅ", stamp, "x" * 1_000_000), *[("AÅ", stamp, "up")] * 1000])
     read = parts.text.featurise
     taken = []
 
@@ -278,11 +330,11 @@ def test_items_before_1970_meet_their_own_bars(root: Path, tmp_path: Path) -> No
     few = bars.groupby("symbol").head(len(old))
     few.assign(date=[f"{d:%Y-%m-%d}" for d in [*old, *old]]).to_csv(root / "bars.csv", index=False)
     stamp = "1969-12-24T10:00:00Z"
-    manifest(root / "images", [("BB", stamp, stamp, "desk", "a.png")])
+    manifest(root / "images", [("币安", stamp, stamp, "büro", "a.png")])
     shutil.rmtree(root / "audio")
     _, market = prepared(config(root, tmp_path))
     (bar,) = market.media["image"].bar
-    assert market.symbols[market.symbol[bar]] == "BB"
+    assert market.symbols[market.symbol[bar]] == "币安"
     assert market.session[bar] == np.datetime64("1969-12-24")
 
 
@@ -316,7 +368,7 @@ def test_files_of_which_none_can_be_used_are_an_error(root: Path, tmp_path: Path
 
 def test_items_that_came_too_late_for_any_decision_are_counted(root: Path, tmp_path: Path) -> None:
     late = "2024-06-03T10:00:00Z"
-    manifest(root / "audio", [("BB", late, late, "ir", "call.flac")])
+    manifest(root / "audio", [("币安", late, late, "ir", "call.flac")])
     folder, market = prepared(config(root, tmp_path))
     assert market.media.keys() == {"image"}
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
@@ -338,15 +390,15 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
         (lambda r: change(r, 1, path="/etc/passwd"), "row 1: path '/etc/passwd' leaves"),
         (lambda r: change(r, 1, path="x/" * 3000), "row 1: path .* is not a file name .*too long"),
         (lambda r: change(r, 1, path="\udcff.png"), "jsonl: .*surrogates"),
-        (lambda r: change(r, 0, source=["desk"]), "manifest.jsonl: row 0 .*source must be text"),
+        (lambda r: change(r, 0, source=["büro"]), "manifest.jsonl: row 0 .*source must be text"),
         (lambda r: change(r, 0, event={"a": 1}), "manifest.jsonl: row 0 .*event must be text"),
         (lambda r: change(r, 0, event_time="2024-05-10T15:59:00"), "row 0 .*has no time zone"),
-        (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time has no time zone"),
+        (lambda r: change(r, 2, available_time="soon"), "row 2 .*available_time is not ISO 8601"),
         (lambda r: change(r, 2, available_time="2024-05-14T00:00:00Z"), "available before it hap"),
         (lambda r: change(r, 2, available_time="2199-01-01T00:00:00Z"), "is in the future"),
         (lambda r: change(r, 2, available_time="2999-01-01T00:00:00Z"), "future|1800 to 2199"),
         (lambda r: change(r, 1, event_time="0001-01-01"), "row 1 .*event_time: .*1800 to 2199"),
-        (lambda r: change(r, 0, symbol="AA|AA"), "row 0: names a symbol twice"),
+        (lambda r: change(r, 0, symbol="AÅ|AÅ"), "row 0: names a symbol twice"),
         (lambda r: (r / "bars.csv").unlink(), "holds neither bars.parquet nor bars.csv"),
         (lambda r: (r / "audio" / "manifest.jsonl").unlink(), "files without a manifest cannot"),
         (
@@ -373,11 +425,11 @@ def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
         ),
         (lambda r: change(r, 1, id="x"), "row 0 .*id is missing; fill all or drop the column"),
         (
-            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AA", "path'),
+            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AÅ", "path'),
             "manifest.jsonl: cannot be read as jsonl",
         ),
         (
-            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AA"}\n'),
+            lambda r: (r / "images" / "manifest.jsonl").write_text('{"symbol": "AÅ"}\n'),
             "manifest.jsonl: lacks column event_time, available_time, source, path",
         ),
     ],
@@ -422,7 +474,7 @@ def grow(root: Path) -> None:
     Image.new("L", (20, 10), 120).save(root / "images" / "new.png")
     path = root / "images" / "manifest.jsonl"
     stamp = "2024-05-09T10:00:00Z"
-    item = {"symbol": "AA", "event_time": stamp, "available_time": stamp, "source": "wire"}
+    item = {"symbol": "AÅ", "event_time": stamp, "available_time": stamp, "source": "Ρόιτερς"}
     path.write_text(path.read_text() + json.dumps({**item, "path": "new.png"}) + "\n")
 
 
@@ -453,14 +505,14 @@ def same_market(a: Market, b: Market) -> None:
 
 def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    tied = [("AA", "2024-05-09T10:00:00Z", text) for text in ("up", "down", "up", "no news")]
+    tied = [("AÅ", "2024-05-09T10:00:00Z", text) for text in ("up", "down", "up", "no news")]
     write_texts(root, tied)
     before, old = prepared(c)
     (first,) = parts_of(before)
     stamps = {p: p.stat().st_mtime_ns for p in first.rglob("*") if p.is_file()}
     grow(root)
-    later = [("BB", "2024-05-09T10:00:00Z", "up"), ("BB", "2024-05-28T10:00:00Z", "down")]
-    write_texts(root, [*later, *tied, ("AA", "2024-05-09T10:00:00Z", "up")])
+    later = [("币安", "2024-05-09T10:00:00Z", "up"), ("币安", "2024-05-28T10:00:00Z", "down")]
+    write_texts(root, [*later, *tied, ("AÅ", "2024-05-09T10:00:00Z", "up")])
     after, new = prepared(c)
     assert parts_of(after)[0] == first
     assert len(parts_of(after)) == 2
@@ -499,7 +551,7 @@ def test_two_items_of_one_id_are_refused(root: Path) -> None:
 def test_events_whose_items_do_not_pair_up_are_told(root: Path) -> None:
     for row in range(3):
         change(root, row, event="call")
-    lines = pd.DataFrame({"symbol": "AA", "event_time": "2024-05-10", "event": ["call"] * 2})
+    lines = pd.DataFrame({"symbol": "AÅ", "event_time": "2024-05-10", "event": ["call"] * 2})
     lines = lines.assign(available_time=lines["event_time"], text="We grew")
     lines.to_csv(root / "texts.csv", index=False)
     (description,) = source.read(root, "XNYS").misaligned
@@ -517,7 +569,7 @@ def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
         table = pd.DataFrame(x, columns=["pitch", "loudness"]).astype(object)
         table.iloc[1, 0] = "--undefined--"
         table.to_csv(root / "frames" / f"{i}.csv", index=False)
-        rows.append(("AA", f"{day}T10:00:00Z", f"{day}T10:00:00Z", "praat", f"{i}.csv"))
+        rows.append(("AÅ", f"{day}T10:00:00Z", f"{day}T10:00:00Z", "praat", f"{i}.csv"))
     manifest(root / "frames", rows)
     c = seeing({"voice": {"kind": "frames", "sessions": 1, "patch": 3}})
     c.data.max_frames, c.data.frame_features = 6, 2
@@ -527,7 +579,7 @@ def test_frames_are_scaled_on_training_items_and_a_dirty_frame_is_masked(
     scaler = Scaler.fit(market, np.datetime64("2024-05-15"))  # the third is later, and ten times
     assert 250 < scaler.mean["frames[0]"] < 350
     windows = Windows(market, made_config, scaler)
-    at = np.array([row_of(market, "AA", d) for d in ("2024-05-08", "2024-05-09", "2024-05-10")])
+    at = np.array([row_of(market, "AÅ", d) for d in ("2024-05-08", "2024-05-09", "2024-05-10")])
     batch = next(evaluation_batches(at, windows, 3))
     series = batch.inputs["voice"]
     np.testing.assert_array_equal(batch.present["voice"], [True, False, True])
@@ -543,7 +595,7 @@ def test_a_video_may_be_heard_too(root: Path, tmp_path: Path) -> None:
     (root / "video").mkdir()
     write_video_with_sound(root / "video" / "talk.mp4")
     stamp = "2024-05-20T10:00:00Z"
-    item = {"symbol": "AA", "event_time": stamp, "available_time": stamp, "source": "ir"}
+    item = {"symbol": "AÅ", "event_time": stamp, "available_time": stamp, "source": "ir"}
     seen = [{**item, "path": "talk.mp4", **flag} for flag in ({"sound": True}, {}, {"sound": "no"})]
     path = root / "video" / "manifest.jsonl"
     path.write_text("\n".join(map(json.dumps, seen)))
@@ -553,7 +605,7 @@ def test_a_video_may_be_heard_too(root: Path, tmp_path: Path) -> None:
     _, market = prepared(config(root, tmp_path))
     assert len(market.media["video"].bar) == 2
     sound = market.media["audio"]
-    assert len(sound.bar) == 2, "the clip of BB and one of the two showings"
+    assert len(sound.bar) == 2, "the clip of 币安 and one of the two showings"
     assert sound.length[0] == 8000
     assert sound.read(np.array([0])).std() > 1000
 
@@ -573,9 +625,9 @@ def test_a_file_that_moved_to_another_folder_is_another_raw_state(
 
 def test_the_last_sector_of_a_symbol_counts(root: Path, tmp_path: Path) -> None:
     bars = pd.read_csv(root / "bars.csv")
-    moved = (bars["symbol"] == "AA") & (bars["date"] > "2024-05-10")
-    bars["sector"] = np.where(bars["symbol"] == "BB", None, np.where(moved, "banks", "oil"))
+    moved = (bars["symbol"] == "AÅ") & (bars["date"] > "2024-05-10")
+    bars["sector"] = np.where(bars["symbol"] == "币安", None, np.where(moved, "banks", "oil"))
     bars.to_csv(root / "bars.csv", index=False)
     _, market = prepared(config(root, tmp_path))
-    assert market.sectors == {"AA": "banks"}
+    assert market.sectors == {"AÅ": "banks"}
     assert "sector" not in market.channel_names

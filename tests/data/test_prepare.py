@@ -63,7 +63,7 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
 def test_a_source_of_ones_own_is_one_registration(tmp_path: Path) -> None:
     def read(root: Path, calendar: str) -> Raw:
         bars = pd.read_csv(root / "mine.txt", sep=";", parse_dates=["date"])
-        bars = schema.check_bars(bars.assign(symbol="ME"), root / "mine.txt")
+        bars = schema.check_bars(bars.assign(symbol="ME"), root / "mine.txt", calendar)
         return Raw(bars, features.price_channels(bars), None, np.ones(len(bars), bool), ())
 
     SOURCES.register("mine")(Source(lambda root: [root / "mine.txt"], read))

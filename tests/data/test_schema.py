@@ -34,7 +34,7 @@ def bars() -> pd.DataFrame:
 
 def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
     two = pd.concat([bars().assign(symbol="B"), bars()])
-    out = schema.check_bars(two, "f")
+    out = schema.check_bars(two, "f", "XNYS")
     assert list(out["symbol"]) == ["A"] * 3 + ["B"] * 3
     assert out["date"].dt.day.tolist()[:3] == [2, 3, 6]
 
@@ -57,15 +57,26 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
             "row 2.*close must be a finite number above zero",
         ),
         (lambda b: b.assign(low=[-1.0, 1, 2]), "row 0.*low"),
-        (lambda b: b.assign(open=["1", "x", "3"]), "column open holds .*expected numbers"),
+        (lambda b: b.assign(open=["1", "x", "3"]), "row 1 .*open must be a finite number"),
         (lambda b: b.assign(volume=[1.0, -5, 1]), "row 1.*volume"),
         (lambda b: b.assign(date=["2020-01-02", None, "2020-01-06"]), "row 1.*date is missing"),
-        (lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]), "not a plain YYYY-MM-DD"),
+        (
+            lambda b: b.assign(date=["2020-01-02", "3rd", "2020-01-06"]),
+            "row 1.*date is not a day",
+        ),
         (lambda b: b.iloc[:0], "holds no rows"),
         (lambda b: b.assign(symbol=[1, 2, 3]), "row 0.*symbol must be text"),
         (lambda b: b.assign(symbol=["A", None, "A"]), "row 1.*symbol must be text"),
         (lambda b: b.assign(low=[0.5, 2.5, 2]), "row 1.*between low and high"),
-        (lambda b: b.assign(date=pd.to_datetime(b["date"]).dt.tz_localize("UTC")), "not a plain"),
+        (lambda b: b.assign(date=b["date"] + "T10:00-05:00"), "row 0.*date has a time of day"),
+        (lambda b: b.assign(date=pd.to_datetime(b["date"] + "T10Z")), "row 0.*date has a time of"),
+        (lambda b: b.assign(date=["2020-01-02", "2020-02-30", "2020-03-02"]), "row 1.*not a day"),
+        (lambda b: b.assign(date=["2020-01-02", "2020-01-04", "2020-01-06"]), "row 1.*XNYS was cl"),
+        (lambda b: b.assign(date=["2020-01-02", "2020-01-03", "2190-01-06"]), "row 2.*in the futu"),
+        (
+            lambda b: b.drop(columns="adj_close"),
+            "prices.csv: lacks column adj_close.*if close is adjusted already, repeat it as adj",
+        ),
         (lambda b: b.assign(date=b["date"] + "T10:00"), "row 0.*date has a time of day"),
         (lambda b: b.assign(date=[20200102, 20200103, 20200106]), "row 0.*date is a number"),
         (lambda b: b.assign(date=[np.inf, 1.0, 2.0]), "row 0.*date is a number; write YYYY"),
@@ -79,7 +90,7 @@ def test_good_bars_pass_and_come_back_sorted_with_dates() -> None:
 )
 def test_bad_bars(change: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        schema.check_bars(change(bars()), "prices.csv")  # type: ignore[operator]
+        schema.check_bars(change(bars()), "prices.csv", "XNYS")  # type: ignore[operator]
 
 
 def documents() -> pd.DataFrame:
@@ -146,15 +157,15 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ('{"a": 1}\n5\n', "line 2 is '5'; expected an object"),
-        ('{"a": 1}\n{"a": \n', "line 2: Expecting value"),
-        ("[" * 100_000, "line 1: maximum recursion depth"),
+        ('{"a": 1}\n{"a": \n', "line 2 is not JSON .Expecting value.*expected an object a line$"),
+        ("[" * 100_000, "cannot be read as jsonl .line 1 is not JSON .maximum recursion depth"),
         # 5,000 rows, each with a column of its own: 25 million cells in 60 kilobytes.
         ("".join(json.dumps({f"c{i}": 1}) + "\n" for i in range(5000)), "it unpacks to 128,0"),
     ],
 )
 def test_lines_that_are_no_table(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "a.jsonl").write_text(content)
-    with pytest.raises(InputError, match=f"a.jsonl: cannot be read as jsonl .{message}"):
+    with pytest.raises(InputError, match=f"a.jsonl: .*{message}"):
         schema.read_table(tmp_path / "a.jsonl")
 
 
@@ -185,8 +196,11 @@ def repeated(text: str, times: int) -> pa.Array:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), "two columns have one"),
-        (pa.table({"a": [[1]]}), "column a holds list<.*expected plain cells"),
+        (
+            pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]),
+            "two columns have one",
+        ),
+        (pa.table({"a": [[1]]}), "column a holds list<.*plain cells: drop or unpack it$"),
         # 20 million equal numbers, and a text of 100 kB 100,000 times, in a few kilobytes.
         (pa.table({"a": pa.repeat(1, 20_000_000)}), "it unpacks to 160,000,000 bytes or more"),
         (pa.table({"a": repeated("x" * 100_000, 100_000)}), "it unpacks to 10,000,800,000"),
@@ -195,7 +209,7 @@ def repeated(text: str, times: int) -> pa.Array:
 )
 def test_parquet_that_is_no_plain_table(tmp_path: Path, table: pa.Table, message: str) -> None:
     path = write(tmp_path / "a.parquet", table)
-    with pytest.raises(InputError, match=f"a.parquet: cannot be read as parquet .*{message}"):
+    with pytest.raises(InputError, match=f"a.parquet: {message}"):
         schema.read_table(path)
 
 

@@ -77,7 +77,7 @@ def test_errors_stay_within_what_is_promised(market: Planted, written: Path) -> 
 def test_the_next_sessions_return_has_the_training_labels_sign(
     market: Planted, written: Path
 ) -> None:
-    bars = schema.check_bars(pd.read_parquet(written / "bars.parquet"), "bars")
+    bars = schema.check_bars(pd.read_parquet(written / "bars.parquet"), "bars", "XNYS")
     up = np.diff(np.log(bars["adj_close"])) > 0
     np.testing.assert_array_equal(up, market.views.batch.targets.label["direction"][ROWS, 0] == 1)
     truth = pd.read_parquet(written / "truth.parquet")

@@ -26,7 +26,7 @@ def read(root: Path, calendar: str) -> Raw:
     Raises:
       InputError: a file is missing or damaged, or a row breaks the schema.
     """
-    bars = schema.check_bars(schema.read_table(root / _PRICES), root / _PRICES)
+    bars = schema.check_bars(schema.read_table(root / _PRICES), root / _PRICES, calendar)
     stocks = schema.read_table(root / _STOCKS)
     schema.require_columns(stocks, ("Symbol", "Sector"), root / _STOCKS)
     sector = dict(zip(stocks["Symbol"].str.lstrip("$"), stocks["Sector"], strict=True))

@@ -1,7 +1,7 @@
 """A market folder: a user's own bars, texts, pictures, sound and video, each item with its times.
 
 ``bars.parquet|csv``: columns of ``schema.BARS``; optionally ``sector``, of which a symbol's last
-row counts; further columns are numbers and become channels.
+row counts; further columns of numbers become channels, those of words are left out and named.
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
@@ -12,6 +12,8 @@ optional column ``event`` groups items of several tables, such as a call whose l
 should pair up. Where ``sound`` is true in the videos' manifest, the sound track is also audio.
 """
 
+import difflib
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
+_STEMS = {"bars": _TABLES, "texts": _LISTS}
 _STAMPS = ("symbol", "event_time", "available_time")
 
 
@@ -49,15 +52,19 @@ def read(root: Path, calendar: str) -> Raw:
     Raises:
       InputError: a table is missing or damaged, or a row breaks the schema.
     """
-    where = _only_file(root, "bars", _TABLES)
+    where = _only_file(root, "bars", _STEMS["bars"])
     if where is None:
-        raise InputError(f"{root}: holds neither bars.parquet nor bars.csv; expected one of them")
-    bars = schema.check_bars(schema.read_table(where), where)
+        schema.require_folder(root)
+        raise InputError(
+            f"{root}: holds neither bars.parquet nor bars.csv but {schema.listing(root)}; "
+            "expected one of them"
+        )
+    bars = schema.check_bars(schema.read_table(where), where, calendar)
     sectors = _sectors(bars, where)
     bars = bars.drop(columns="sector", errors="ignore")
-    channels = _channels(bars, where)
+    notes = _unread(root)
+    channels = _channels(bars, where, notes)
     known = set(bars["symbol"])
-    notes: list[str] = []
     events: dict[str, pd.Series] = {}  # items of each event, by table
 
     def items(where: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -82,7 +89,7 @@ def read(root: Path, calendar: str) -> Raw:
         return table[priced].reset_index(drop=True)
 
     documents = None
-    if (where := _only_file(root, "texts", _LISTS)) is not None:
+    if (where := _only_file(root, "texts", _STEMS["texts"])) is not None:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
@@ -99,15 +106,18 @@ def read(root: Path, calendar: str) -> Raw:
     )
 
 
-def _channels(bars: pd.DataFrame, where: Path) -> pd.DataFrame:
-    """The channels computed from prices, and the table's further columns."""
+def _channels(bars: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
+    """The channels computed from prices, and the table's further columns of numbers."""
     channels = features.price_channels(bars)
     for name in (str(c) for c in bars if c not in schema.BARS):
         if name in channels:
             raise InputError(f"{where}: column {name} is also computed from prices; rename it")
         if name in schema.RESERVED:
             raise InputError(f"{where}: column {name} is a reserved name; rename it")
-        channels[name] = schema.numbers(bars, name, where)
+        if schema.holds_no_number(bars[name]):
+            notes.append(f"column {name} of {where.name}: holds no numbers, so it is no channel")
+        else:
+            channels[name] = schema.numbers(bars, name, where)
     return channels
 
 
@@ -122,6 +132,7 @@ def _media(
             entries = zip(table["item"], table["path"], strict=True)
             paths = [schema.inside(where, row, cell) for row, cell in entries]
             home = (root / folder).resolve()  # it may be a link
+            paths = _spelled_as_stored(paths, home)
             listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in paths])
             for column, other in MODALITIES[kind].also.items():
                 if column in table:
@@ -134,6 +145,41 @@ def _media(
                 "manifest.parquet, .jsonl or .csv"
             )
     return listed
+
+
+def _spelled_as_stored(paths: list[Path], home: Path) -> list[Path]:
+    """The paths with missing files replaced by those whose names differ in Unicode's form alone:
+    macOS takes letters such as ü apart, tables hold them in one."""
+    missing = {p for p in paths if not p.exists()}
+    if not missing:
+        return paths
+    stored = {_composed(p): p for p in home.rglob("*") if schema.lies_in(home, p)}
+    return [stored.get(_composed(p), p) if p in missing else p for p in paths]
+
+
+def _composed(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path))
+
+
+def _unread(root: Path) -> list[str]:
+    """What lies beside the right names and looks as if it should be read."""
+    tables = [f"{stem}{suffix}" for stem, of in _STEMS.items() for suffix in of]
+    expected = [*tables, *media.folders().values()]
+    stems = [*_STEMS, *media.folders().values()]
+
+    def resembles(path: Path) -> bool:
+        if path.name in expected:
+            return False
+        if path.is_dir() and any(path.glob("manifest.*")):
+            return True
+        if path.is_file() and path.suffix.lower() in _LISTS:
+            return True
+        return bool(difflib.get_close_matches(path.name.lower().split(".")[0], stems, cutoff=0.8))
+
+    ignored = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if resembles(p))
+    right = [f"{stem}.{'|'.join(s[1:] for s in of)}" for stem, of in _STEMS.items()]
+    right += [f"{folder}/" for folder in media.folders().values()]
+    return [f"{', '.join(ignored)}: not read; expected {', '.join(right)}"] if ignored else []
 
 
 def _sectors(bars: pd.DataFrame, where: Path) -> dict[str, str]:

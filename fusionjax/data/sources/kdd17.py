@@ -39,7 +39,7 @@ def read(root: Path, calendar: str) -> Raw:
     bars["open"] = table["Original_Open"].fillna(bars["open"])
     bars["volume"] = bars["volume"].astype(float)
     bars = bars.sort_values(["symbol", "date"], ignore_index=True)  # the file has the newest first
-    bars = schema.check_bars(bars, root / _PRICES)
+    bars = schema.check_bars(bars, root / _PRICES, calendar)
     prices = features.price_channels(bars)
     one_sector = pd.Series("", index=bars.index)
     market = features.market_channels(bars, prices["ret"], one_sector)

@@ -45,7 +45,7 @@ def read(root: Path, calendar: str) -> Raw:
             "volume": index["Volume"].astype(float),
         }
     )
-    bars = schema.check_bars(bars, "arch.data.sp500")
+    bars = schema.check_bars(bars, "arch.data.sp500", calendar)
     nasdaq = _as_of(_load("nasdaq")["Adj Close"], bars["date"])
     # The oil price has a date only, so it is used from the next session on.
     wti = _as_of(_load("wti").iloc[:, 0], bars["date"], same_day=False)
