@@ -23,9 +23,9 @@ class DataConfig:
     image_size: tuple[int, int] = key((64, 64), "pixels, height and width, grey")
     audio_sample_rate: int = key(16_000, "samples a second, mono", least=1)
     audio_seconds: float = key(10.0, "the first of each file; shorter ones are padded")
-    video_frames: int = key(8, "evenly spaced over each file", least=1)
+    video_frames: int = key(8, "seen at evenly spaced times of each file", least=1)
     video_size: tuple[int, int] = key((32, 32), "pixels, height and width, grey")
-    max_media_seconds: float = key(7200.0, "a longer file is set aside")
+    max_media_seconds: float = key(7200.0, "a file known to be longer is set aside")
     max_frames: int = key(
         256, "the first of each table of feature frames; shorter ones are padded", least=1
     )

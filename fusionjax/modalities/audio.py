@@ -42,10 +42,10 @@ class Audio(Media):
 
     @staticmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
-        from fusionjax.data import media
+        from fusionjax.data import media, recordings
 
         media.require_packages()
-        return lambda path: media.sound(path, data)
+        return lambda path: recordings.sound(path, data)
 
     def check(self, name: str, config: Config) -> None:
         (samples,) = self.shape(config.data)

@@ -35,10 +35,10 @@ class Image(Media):
 
     @staticmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
-        from fusionjax.data import media
+        from fusionjax.data import media, pictures
 
         media.require_packages()
-        return lambda path: media.picture(path, data)
+        return lambda path: pictures.picture(path, data)
 
     def check(self, name: str, config: Config) -> None:
         size = config.data.image_size

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @MODALITIES.register("video")
 @dataclasses.dataclass(frozen=True)
 class Video(Media):
-    """``data.video_frames`` evenly spaced frames in grey at ``data.video_size``."""
+    """What is seen at ``data.video_frames`` evenly spaced times, in grey at ``data.video_size``."""
 
     patch: int = key(16, "pixels a token, along both sides")
     patch_frames: int = key(2, "frames a token")
@@ -37,10 +37,10 @@ class Video(Media):
 
     @staticmethod
     def decoder(data: DataConfig) -> "Callable[[Path], tuple[np.ndarray, int]]":
-        from fusionjax.data import media
+        from fusionjax.data import media, recordings
 
         media.require_packages()
-        return lambda path: media.clip(path, data)
+        return lambda path: recordings.clip(path, data)
 
     def check(self, name: str, config: Config) -> None:
         size, frames = config.data.video_size, config.data.video_frames

@@ -206,7 +206,7 @@ def test_a_file_whose_name_is_spelled_as_macos_does_is_found(root: Path, tmp_pat
 def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
     folder, market = prepared(config(root, tmp_path))
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
-    assert any(n.startswith("image images/bad.png: cannot be decoded") for n in notes)
+    assert any(n.startswith("image images/bad.png: is not a PNG, JPEG") for n in notes)
     items = pd.read_parquet(parts_of(folder)[0] / "image" / "items.parquet")
     assert sorted(items["path"][items["record"] >= 0]) == ["images/a.png"] * 2 + ["images/b.jpg"]
     assert items["record"].tolist().count(-1) == 1

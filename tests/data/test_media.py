@@ -127,16 +127,16 @@ def test_what_cannot_be_decoded_says_why(tmp_path: Path) -> None:
     (tmp_path / "playlist.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
     for kind, name, why in (
         ("image", "bomb.png", "3,600,000,000 pixels|decompression bomb"),
-        ("image", "text.png", "cannot be decoded"),
+        ("image", "text.png", "is not a PNG, JPEG, GIF or WebP picture"),
         ("image", "cut.png", "cannot be decoded"),
         ("image", "absent.png", "missing"),
         ("audio", "long.wav", "lasts 20 s; config.data.max_media_seconds allows 10"),
         ("audio", "wide.wav", "declares 40 channels"),
         ("audio", "fast.wav", "declares 1 channels at 4,000,000 Hz"),
         ("audio", "empty.wav", "holds no sound"),
-        ("audio", "cut.mp3", "cannot be decoded"),
-        ("video", "cut.mp4", "cannot be decoded"),
-        ("video", "playlist.mp4", "cannot be decoded"),
+        ("audio", "cut.mp3", "is not a whole MP4, MOV, M4A"),
+        ("video", "cut.mp4", "is not a whole MP4, MOV, M4A"),
+        ("video", "playlist.mp4", "is not a whole MP4, MOV, M4A"),
     ):
         decode = media.decoder(kind, config(max_media_seconds=10.0))
         with pytest.raises(media.Undecodable, match=why):

@@ -17,7 +17,7 @@ def _picture(mode: str) -> Image.Image:
 
 @functools.cache
 def pictures() -> tuple[bytes, ...]:
-    """PNG and JPEG."""
+    """PNG, JPEG, GIF and WebP."""
     files = []
     for mode in ("L", "RGB", "RGBA", "P", "1", "I;16"):
         raw = io.BytesIO()
@@ -29,6 +29,12 @@ def pictures() -> tuple[bytes, ...]:
         exif = Image.Exif()
         exif[274] = 6  # turned on its side
         _picture(mode).save(raw, "JPEG", exif=exif, **more)
+        files.append(raw.getvalue())
+    for form, more in (("GIF", {}), ("WEBP", {"lossless": True}), ("WEBP", {}), ("MPO", {})):
+        raw = io.BytesIO()
+        mode = "RGB" if form == "MPO" else "RGBA"
+        more = more | ({} if form == "WEBP" else {"append_images": [_picture(mode)]})
+        _picture(mode).save(raw, form, save_all="append_images" in more, **more)
         files.append(raw.getvalue())
     return tuple(files)
 
@@ -42,7 +48,7 @@ def _words() -> PngInfo:
 
 @functools.cache
 def recordings() -> tuple[bytes, ...]:
-    """WAV, FLAC, MP3 and OGG."""
+    """WAV, FLAC, MP3, OGG, AAC and M4A."""
     tone = 0.5 * np.sin(np.arange(600) / 5)
     stereo = np.stack([tone, -tone], 1)
     files = []
@@ -52,6 +58,7 @@ def recordings() -> tuple[bytes, ...]:
         ("WAV", "ULAW", tone, 8000),
         ("WAV", "IMA_ADPCM", tone, 8000),
         ("WAVEX", "PCM_24", stereo, 8000),
+        ("RF64", "PCM_16", tone, 8000),
         ("FLAC", "PCM_16", stereo, 16_000),
         ("OGG", "VORBIS", tone, 8000),
         ("OGG", "OPUS", tone, 48_000),
@@ -60,30 +67,50 @@ def recordings() -> tuple[bytes, ...]:
         raw = io.BytesIO()
         soundfile.write(raw, sound, rate, format=form, subtype=subtype)
         files.append(raw.getvalue())
+    for form in ("adts", "ipod"):
+        raw = io.BytesIO()
+        with av.open(raw, "w", format=form) as container:
+            _sing(container)
+        files.append(raw.getvalue())
     return tuple(files)
+
+
+def _sing(container: av.container.OutputContainer) -> None:
+    """Adds a tone, as AAC."""
+    stream = container.add_stream("aac", rate=8000, layout="mono")
+    tone = np.sin(np.arange(2048) / 5, dtype=np.float32)[None] / 2
+    frame = av.AudioFrame.from_ndarray(tone, "flt", "mono")
+    frame.sample_rate = 8000
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode())
 
 
 @functools.cache
 def clips() -> tuple[bytes, ...]:
-    """MP4: MPEG-4 and H.264, with and without sound."""
-    return tuple(_clip(codec, sound) for codec in ("mpeg4", "libx264") for sound in (False, True))
+    """MP4, whole and in fragments, WebM and MKV; with and without sound."""
+    pieces = {"movflags": "frag_keyframe+empty_moov"}
+    forms = [("mp4", codec, {}) for codec in ("mpeg4", "libx264")]
+    forms += [("mp4", "libx264", pieces), ("webm", "libvpx-vp9", {}), ("matroska", "libx264", {})]
+    return tuple(
+        _clip(form, codec, options, sound)
+        for form, codec, options in forms
+        for sound in (False, True)
+        if not (sound and form == "webm")  # has no AAC
+    )
 
 
-def _clip(codec: str, sound: bool) -> bytes:
+def _clip(form: str, codec: str, options: dict[str, str], sound: bool) -> bytes:
     raw = io.BytesIO()
-    with av.open(raw, "w", format="mp4") as container:
+    with av.open(raw, "w", format=form, options=options) as container:
         stream = container.add_stream(codec, rate=4)
         stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
-        heard = container.add_stream("aac", rate=8000, layout="mono") if sound else None
+        frames = []
         for level in range(0, 240, 48):
             grey = np.full((24, 32), 128, np.uint8)
             grey[:16] = level
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="yuv420p")))
-        container.mux(stream.encode())
-        if heard is not None:
-            tone = np.sin(np.arange(2048) / 5, dtype=np.float32)[None] / 2
-            frame = av.AudioFrame.from_ndarray(tone, "flt", "mono")
-            frame.sample_rate = 8000
-            container.mux(heard.encode(frame))
-            container.mux(heard.encode())
+            frames.append(av.VideoFrame.from_ndarray(grey, format="yuv420p"))
+        if sound:
+            _sing(container)
+        for frame in [*frames, None]:
+            container.mux(stream.encode(frame))
     return raw.getvalue()

@@ -265,7 +265,7 @@ def test_a_folder_that_was_not_finished_is_refused(
         planted_folder.read(folder)
 
 
-@pytest.mark.parametrize("package", ["av", "PIL", "soundfile"])
+@pytest.mark.parametrize("package", ["av", "PIL"])
 def test_a_missing_package_is_named(
     market: Planted, written: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str
 ) -> None:
