@@ -16,7 +16,7 @@ from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
 
 # Part of every fingerprint: raise it when a feature or the join changes its meaning.
-_FORMAT = 4
+_FORMAT = 5
 
 
 def prepare(config: DataConfig, progress: Progress) -> Path:
