@@ -3,38 +3,37 @@
 import numpy as np
 import pandas as pd
 
+from fusionjax.data import adjust
+
 
 def price_channels(bars: pd.DataFrame) -> pd.DataFrame:
-    """Features of each symbol's own bars.
+    """Features of each symbol's own bars, adjusted for splits and dividends (``adjust``).
 
-    ``ret`` log return of the adjusted close · ``gap`` log(open / previous close) · ``range``
-    log(high / low) · ``close_location`` where in the day's range it closed, -0.5..0.5 ·
-    ``volume_change`` log change of volume · ``volume_level`` log volume over its 20-session mean ·
-    ``maN`` log of the adjusted close over its N-session mean · ``volN`` log of the root mean
-    square return over N sessions.
+    ``ret`` log return of the close · ``gap`` log(open / previous close) · ``range`` log(high / low)
+    · ``close_location`` where in the day's range it closed, -0.5..0.5 · ``volume_change`` log
+    change of volume · ``volume_level`` log volume over its 20-session mean · ``maN`` log of the
+    close over its N-session mean · ``volN`` log of the root mean square return over N sessions.
 
     Args:
-      bars: checked bars, sorted by symbol and date.
+      bars: checked bars as traded, sorted by symbol and date.
 
     Returns:
       One float column a channel, NaN where the history is too short.
     """
     by = bars["symbol"]
+    traded = bars[["open", "high", "low", "close", "volume"]].to_numpy(float)
+    ohlcv = adjust.adjusted(traded, bars["adj_close"].to_numpy(float), adjust.first_rows(by))
     adjusted = np.log(bars["adj_close"])
-    log_volume = np.log1p(bars["volume"])
+    log_volume = pd.Series(np.log1p(ohlcv[:, 4]), bars.index)
     ret = adjusted.groupby(by).diff()
-    spread = (bars["high"] - bars["low"]).to_numpy()
-    location = (
-        np.divide(
-            bars["close"] - bars["low"], spread, where=spread > 0, out=np.full(len(bars), 0.5)
-        )
-        - 0.5
-    )
+    _, high, low, close, _ = traded.T
+    spread = high - low
+    location = np.divide(close - low, spread, where=spread > 0, out=np.full(len(bars), 0.5)) - 0.5
     return pd.DataFrame(
         {
             "ret": ret,
-            "gap": np.log(bars["open"] / bars["close"].groupby(by).shift()),
-            "range": np.log(bars["high"] / bars["low"]),
+            "gap": np.log(ohlcv[:, 0]) - adjusted.groupby(by).shift(),
+            "range": np.log(high / low),
             "close_location": location,
             "volume_change": log_volume.groupby(by).diff(),
             "volume_level": log_volume - _rolling(log_volume, by, 20),

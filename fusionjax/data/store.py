@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped, UInt16
 
-from fusionjax.data import parts
+from fusionjax.data import adjust, parts
 from fusionjax.errors import InputError
 
 _PAGE = 65_536  # records read at once: their dicts outweigh the columns they become
@@ -100,7 +100,7 @@ class Market:
     symbol: Int32[np.ndarray, "R"]  # index into ``symbols``
     session: Shaped[np.ndarray, "R"]  # datetime64[D]
     decision_time: Int64[np.ndarray, "R"]  # seconds since 1970-01-01 UTC
-    ohlcv: Float[np.ndarray, "R 5"]
+    ohlcv: Float[np.ndarray, "R 5"]  # as traded
     adj_close: Float64[np.ndarray, "R"]
     subset: Bool[np.ndarray, "R"]
     channels: Float[np.ndarray, "R F"]  # NaN = missing
@@ -120,6 +120,12 @@ class Market:
     def ordinal(self) -> Int64[np.ndarray, "R"]:
         """The place of the row's session among the sessions of all symbols, from 0."""
         return np.unique(self.session, return_inverse=True)[1].reshape(-1)
+
+    @functools.cached_property
+    def adjusted(self) -> Float[np.ndarray, "R 5"]:
+        """``ohlcv`` in the scale of ``adj_close``, volume in shares of the symbol's first bar."""
+        values = adjust.adjusted(self.ohlcv, self.adj_close, self.first_row)
+        return values.astype(self.ohlcv.dtype)
 
     @property
     def items(self) -> "dict[str, Texts | Media]":

@@ -48,7 +48,7 @@ class Chart(Modality):
 
         def read(rows: np.ndarray) -> tuple[ImageInput, np.ndarray]:
             at, exists = market.look_back(rows, self.sessions)
-            pixels = charts.draw(market.ohlcv[at], exists, self.height)
+            pixels = charts.draw(market.adjusted[at], exists, self.height)
             return ImageInput(pixels), np.ones(len(rows), bool)
 
         return read

@@ -47,6 +47,20 @@ def test_days_rise_and_opens_are_on_the_scale_of_the_other_prices(tmp_path: Path
     assert raw.documents is None
 
 
+@pytest.mark.shared_data
+def test_volumes_are_those_of_the_day_and_their_channel_sees_no_split() -> None:
+    raw = kdd17.read(KDD17, "XNYS")
+    table = pd.read_parquet(KDD17 / "prices_raw.parquet")
+    given = table[table["symbol"] == "AAPL"].set_index("Date")["Volume"]
+    own = (raw.bars["symbol"] == "AAPL").to_numpy()
+    bars = raw.bars[own].set_index("date")["volume"]
+    np.testing.assert_allclose(bars["2014-06-06"] * 7, given["2014-06-06"])  # seven for one
+    np.testing.assert_allclose(bars["2014-06-09"], given["2014-06-09"])
+    change = raw.channels["volume_change"][own].to_numpy()
+    expected = np.log(given.sort_index().astype(float)).diff().to_numpy()
+    np.testing.assert_allclose(change, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("column", ["Original_Open", "Adj Close"])
 def test_a_file_without_a_column_is_refused(tmp_path: Path, column: str) -> None:
     raw_table().drop(columns=column).to_parquet(tmp_path / "prices_raw.parquet")

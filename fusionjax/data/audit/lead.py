@@ -159,15 +159,15 @@ def _past(market: Market) -> Float[np.ndarray, "R P"]:
     """What a bar and those before it say of the next ones, from the bars themselves."""
     at, first = np.arange(len(market.session)), market.first_row
     ret = np.nan_to_num(samples.log_returns(market))
-    volume = np.log1p(market.ohlcv[:, 4].astype(float))
-    close = market.ohlcv[:, 3].astype(float)
+    volume = np.log1p(market.adjusted[:, 4].astype(float))
+    close = market.adjusted[:, 3].astype(float)
     before = np.maximum(at - 1, first)
     month = np.log(_sum(market, ret**2, 20) / 20 + 1e-8)
     week = np.log(_sum(market, ret**2, 5) / 5 + 1e-8)
     columns = [ret, month, volume, week, np.log(np.abs(ret) + 1e-4)]  # what matters most first
     columns += [_sum(market, volume, 20), volume[before]]
     columns += [_sum(market, ret, n) for n in (5, 20)]
-    opened = np.log(market.ohlcv[:, 0] / close[before])
+    opened = np.log(market.adjusted[:, 0] / close[before])
     # Opens on another scale than closes would otherwise foresee each other.
     columns += [opened, _sum(market, opened, 20)]
     day = np.unique(market.session, return_inverse=True)[1]
@@ -189,8 +189,8 @@ def _targets(market: Market, config: Config) -> list[_Target]:
         targets.append(_Target(name, np.where(known, np.log(ratio), np.nan), h, _RETURN))
         if h == 1:
             following = np.minimum(at + 1, market.last_row)
-            opened = np.log(market.ohlcv[following, 0] / market.ohlcv[:, 3].astype(float))
-            traded = np.log1p(market.ohlcv[following, 4].astype(float))
+            opened = np.log(market.adjusted[following, 0] / market.adjusted[:, 3].astype(float))
+            traded = np.log1p(market.adjusted[following, 4].astype(float))
             targets.append(_Target("the next open", np.where(known, opened, np.nan), 1, _RETURN))
             opening = np.where(known, np.abs(opened), np.nan)
             targets.append(_Target("the size of the next open", opening, 1, _OPEN))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import features, schema
+from fusionjax.data import adjust, features, schema
 from fusionjax.data.sources import Raw, Source
 from fusionjax.registry import SOURCES
 
@@ -40,10 +40,19 @@ def read(root: Path, calendar: str) -> Raw:
     bars["volume"] = bars["volume"].astype(float)
     bars = bars.sort_values(["symbol", "date"], ignore_index=True)  # the file has the newest first
     bars = schema.check_bars(bars, root / _PRICES, calendar)
+    bars["volume"] *= _shares_then(bars)
     prices = features.price_channels(bars)
     one_sector = pd.Series("", index=bars.index)
     market = features.market_channels(bars, prices["ret"], one_sector)
     return Raw(bars, pd.concat([prices, market], axis=1), None, np.ones(len(bars), bool), ())
+
+
+def _shares_then(bars: pd.DataFrame) -> np.ndarray:
+    """Shares of each bar's day for one of the last day: prices are as traded, but volumes are not
+    (Apple's, on its split of seven for one in June 2014, did not rise)."""
+    close, adj_close = (bars[c].to_numpy() for c in ("close", "adj_close"))
+    shares = pd.Series(adjust.log_shares(close, adj_close, adjust.first_rows(bars["symbol"])))
+    return np.exp(shares - shares.groupby(bars["symbol"]).transform("last")).to_numpy()
 
 
 SOURCES.register("kdd17")(Source(files, read))
