@@ -149,7 +149,7 @@ def _samples(
         raise Undecodable(f"declares {stream.channels} channels at {stream.rate:,} Hz")
     declared = (container.duration or 0) / 1e6 if stated else 0.0
     _check_duration(declared, config)
-    # Packed: PyAV 18.1 crashes on the array of a planar frame of more than eight channels.
+    # Packed: not every planar frame can be read as an array (PyAV 18.1).
     resampler = av.AudioResampler(format="flt", rate=rate)
     parts, count = [np.zeros((0, stream.channels), np.float32)], 0
 
