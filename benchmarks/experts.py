@@ -4,15 +4,20 @@ python benchmarks/experts.py --config=configs/kdd17.py    # and demo, acl18; min
 
 Rolling origins over the later half of training and scored period: before each part everything is
 fitted and weighed anew, and the part is scored. Losses are squared errors of log volatility, log
-losses of direction, pinball losses of returns. docs/fusion.md has the tables.
+losses of direction, pinball losses of returns. docs/fusion.md has the tables. ``--plot=FILE.svg``
+draws how much each expert of volatility counts after each origin (needs the extra plots).
 """
+
+from pathlib import Path
 
 from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.errors import require_extra
 
 _BLOCKS = flags.DEFINE_integer("blocks", 5, "Parts of the later half")
+_PLOT = flags.DEFINE_string("plot", None, "Where to draw the weights of volatility's experts")
 
 
 def main(config: Config) -> None:
@@ -23,8 +28,11 @@ def main(config: Config) -> None:
     from fusionjax.telemetry import CONSOLE
     from fusionjax.train.run import open_market
 
+    if _PLOT.value:
+        require_extra("plots", "matplotlib")
     rows = []
-    for b in expert_origins.blocks(open_market(config.data), config, _BLOCKS.value):
+    blocks = list(expert_origins.blocks(open_market(config.data), config, _BLOCKS.value))
+    for b in blocks:
         best = min(b.alone, key=lambda k: b.alone[k])
         head, at = b.task
         rows.append(
@@ -41,6 +49,8 @@ def main(config: Config) -> None:
         )
     table = pd.DataFrame(rows).sort_values(["head", "from"]).set_index("head")
     CONSOLE.print(frames.for_screen(table, f"{config.name}: experts after each origin"))
+    if _PLOT.value:
+        expert_origins.plot([b for b in blocks if b.task == ("volatility", 0)], Path(_PLOT.value))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -94,3 +95,33 @@ def _scored(
         alone,
         every.weight[task],
     )
+
+
+def plot(blocks: list[Block], path: Path) -> None:
+    """Draws how much each expert counts in each block, and what that does to the error."""
+    import matplotlib.pyplot as plt
+
+    names = sorted({name for b in blocks for name in b.weight})
+    at, floor = np.arange(len(blocks)), np.zeros(len(blocks))
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(8, 5), sharex=True, height_ratios=(3, 2), layout="constrained"
+    )
+    for name in names:
+        share = np.array([b.weight.get(name, 0.0) for b in blocks])
+        above.bar(at, share, 0.7, floor, label=name)
+        floor += share
+    above.set(ylabel="weight")
+    above.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    best = np.array([min(b.alone.values()) for b in blocks])
+    for label, style, errors in (
+        ("weighed", "ko-", [b.together for b in blocks]),
+        ("the one chosen", "ks--", [b.chosen for b in blocks]),
+        ("plain mean", "k^:", [b.equal for b in blocks]),
+    ):
+        below.plot(at, 100 * (np.array(errors) / best - 1), style, label=label)
+    below.axhline(0, color="grey", linewidth=0.8)
+    below.set(ylabel="% above the best\nsingle in hindsight", xticks=at)
+    below.set_xticklabels([f"from {str(b.first)[:7]}" for b in blocks])
+    below.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
