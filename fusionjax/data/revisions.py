@@ -65,7 +65,8 @@ def _lines(both: pd.DataFrame, name: str) -> list[str]:
     if gone.any():
         shown = [f"{r.symbol} {r.date:%Y-%m-%d}" for r in both[gone][:_SHOWN].itertuples()]
         lines.append(f"{gone.sum():,} bars of {name} are gone: {_listed(shown, int(gone.sum()))}")
-    for column in (c.removesuffix(" before") for c in both if str(c).endswith(" before")):
+    names = [str(c) for c in both]
+    for column in (c.removesuffix(" before") for c in names if c.endswith(" before")):
         was, now = both[f"{column} before"], both[column]
         changed = ~gone & (was != now) & ~(was.isna() & now.isna())
         if changed.any():
