@@ -37,6 +37,8 @@ def main(config: Config) -> None:
     )
     for note in manifest["notes"]:
         say(f"  left out: {note}")
+    for line in manifest.get("revised", ()):  # sets of before have no such line
+        say(f"  revised: {line}")
     if _AUDIT.value:
         audited = audit.audit(store.load(folder), config)
         CONSOLE.print(audit_page.for_screen(audited))

@@ -3,7 +3,8 @@
 python launch/serve_daily.py --config=configs/acl18_stream.py --from=runs/acl18_stream \
     --config.finetune.promotion_sessions=63 --data=FOLDER
 Run it when the day's files are in the folder. It does nothing for a finished day and completes one
-that was killed; two at once are refused. --workdir holds the serving run's name and every day's
+that was killed; two at once are refused. --redo serves the newest session again, as when its files
+have changed. --workdir holds the serving run's name and every day's
 evidence: docs/adaptation.md.
 """
 
@@ -20,6 +21,12 @@ _DATA = flags.DEFINE_string("data", None, "Short for --config.data.root")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the service; <from>_serving if not given"
 )
+_REDO = flags.DEFINE_bool(
+    "redo",
+    False,
+    "Serve the newest session again: what was served for it and for later days is moved to "
+    "<workdir>/redone",
+)
 
 
 def main(config: Config) -> None:
@@ -34,7 +41,8 @@ def main(config: Config) -> None:
     config = app.with_flags(config, {"data.root": _DATA.value})
     parent = Path(_FROM.value)
     service = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_serving")
-    result = daily.serve(parent, config, make_mesh(config.mesh), service, StopOnSignal())
+    mesh = make_mesh(config.mesh)
+    result = daily.serve(parent, config, mesh, service, StopOnSignal(), redo=_REDO.value)
     page = service / result["day"] / "report.html"
     if not page.exists():
         day_page.write(result, page)

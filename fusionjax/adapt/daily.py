@@ -6,6 +6,7 @@ replaced atomically, and only by an update that the promotion gate accepted.
 
     <service>/serving.json
     <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  done.json
+    <service>/redone/<day>-1/   what was served, and taken back by ``redo``
 """
 
 import dataclasses
@@ -35,6 +36,7 @@ from fusionjax.telemetry import say
 from fusionjax.train.run import audited_market
 
 SERVING, DONE = "serving.json", "done.json"
+_REDONE = "redone"  # folder of days that were taken back
 _SPLIT = "served"  # of data.splits: all days up to the newest
 
 
@@ -95,6 +97,8 @@ def serve(
     mesh: Mesh,
     service: Path,
     stop: Callable[[int], bool] = lambda step: False,
+    *,
+    redo: bool = False,
 ) -> dict[str, Any]:
     """Serves the newest session of the data, or completes it.
 
@@ -104,6 +108,7 @@ def serve(
       mesh: to train on.
       service: folder of the service.
       stop: see ``fit``.
+      redo: whether a session that was served is served again, see ``_take_back``.
 
     Returns:
       The content of ``done.json``: day, drift, update, the run that serves, forecasts.
@@ -113,13 +118,18 @@ def serve(
     """
     try:
         with files.locked(service, wait=False):
-            return _serve(parent, config, mesh, service, stop)
+            return _serve(parent, config, mesh, service, stop, redo)
     except BlockingIOError as e:
         raise InputError(f"{service}: another process serves there; wait until it has ended") from e
 
 
 def _serve(
-    parent: Path, config: Config, mesh: Mesh, service: Path, stop: Callable[[int], bool]
+    parent: Path,
+    config: Config,
+    mesh: Mesh,
+    service: Path,
+    stop: Callable[[int], bool],
+    redo: bool,
 ) -> dict[str, Any]:
     if not config.finetune.promotion_sessions:
         raise InputError(
@@ -130,20 +140,25 @@ def _serve(
     require_same_task(config, read_info(first).config, ("modalities", "targets", "model"))
     market, _ = audited_market(config)
     day = str(market.session.max())
+    if redo:
+        _take_back(service, day)
     past = sorted(p.parent.name for p in service.glob(f"*/{DONE}"))
     if past and past[-1] > day:
         raise InputError(
             f"{config.data.root or config.data.source}: its last session is {day}, but "
-            f"{service} has served {past[-1]}; give it the newer files"
+            f"{service} has served {past[-1]}; give it the newer files, or add --redo to take back "
+            f"what was served since {day} and serve it again"
         )
     if past and past[-1] == day:
         result = _read(service / day / DONE)
         if result["data"] != market.fingerprint:
-            say(f"the data has changed since; delete {service / day} to serve that day again")
+            say(f"the data of {day} has changed since; add --redo to serve that day again")
         say(f"{day} was served before; nothing to do")
         return result
     if not (service / SERVING).exists():
         _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
+    for line in market.revised:
+        say(f"revised: {line}")
     known = _last_decided(service, day)
     if known is not None and known.name not in past:
         say(f"{known.name} was never completed: it has an update but no forecasts")
@@ -182,6 +197,27 @@ def _serve(
     return result
 
 
+def _take_back(service: Path, day: str) -> None:
+    """Moves what was served from ``day`` on aside. If an update of these days serves, the run that
+    served before them serves again."""
+    served = sorted(p.parent for p in service.glob("*/begun.json") if p.parent.name >= day)
+    if not served:
+        return
+    run = Path(Serving.read(service).run).resolve()
+    if any(folder.resolve() in run.parents for folder in served):
+        before = Path(_read(served[0] / "begun.json")["run"])
+        begun = before.parent / "begun.json"
+        is_update = before.resolve().is_relative_to(service.resolve())
+        since, parent = (before.parent.name, _read(begun)["run"]) if is_update else ("", "")
+        _write(service / SERVING, dataclasses.asdict(Serving(str(before), since, parent)))
+    for folder in reversed(served):  # the newest first, so that a killed command can go on
+        taken = len(list((service / _REDONE).glob(f"{folder.name}*")))
+        aside = service / _REDONE / f"{folder.name}-{taken + 1}"
+        aside.parent.mkdir(exist_ok=True)
+        folder.rename(aside)
+        say(f"{folder.name} is taken back; what was served is in {aside}")
+
+
 def _title(serving: Path, service: Path) -> str:
     """A short name of the run that serves: its own, or the day of the update that made it."""
     if service.resolve() in serving.resolve().parents:
@@ -200,7 +236,7 @@ def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:
     if begun["data"] != market.fingerprint:
         raise InputError(
             f"{folder}: was begun on data {begun['data'][:12]}, now it is "
-            f"{market.fingerprint[:12]}; delete the folder to begin the day anew"
+            f"{market.fingerprint[:12]}; add --redo to begin the day anew"
         )
     return begun
 

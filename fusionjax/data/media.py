@@ -3,7 +3,7 @@
 Files are untrusted: headers are checked against limits before anything is decoded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from fusionjax.config import DataConfig
+from fusionjax.data import tables
 from fusionjax.errors import require_extra
 from fusionjax.registry import MODALITIES
 
@@ -67,14 +68,16 @@ def table(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames f
     _check_bytes(path.stat().st_size)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise Undecodable("is neither .parquet nor .csv")
+    if what := tables.foreign(path):
+        raise Undecodable(what)
     if path.suffix.lower() == ".parquet":
         with pq.ParquetFile(path) as f:
             groups = range(f.metadata.num_row_groups)
             _check_bytes(sum(f.metadata.row_group(i).total_byte_size for i in groups) // 8)
             count, columns = f.metadata.num_rows, f.metadata.num_columns
             _check_columns(columns, config)
-            pages = f.iter_batches(min(config.max_frames, max(count, 1)))
-            rows = next((p.to_pandas() for p in pages), pd.DataFrame())
+            pages = [*_pages(f, min(config.max_frames, max(count, 1)))]
+            rows = pd.concat(pages, ignore_index=True) if pages else pd.DataFrame()
     else:
         rows = pd.read_csv(
             path, nrows=config.max_frames, compression=None, float_precision="round_trip"
@@ -86,6 +89,15 @@ def table(path: Path, config: DataConfig) -> tuple[Float32[np.ndarray, "frames f
     numbers = np.where(np.isfinite(numbers), numbers, np.float32(np.nan))[: config.max_frames]
     padding = np.full((config.max_frames - len(numbers), config.frame_features), np.nan, np.float32)
     return np.concatenate([numbers, padding]), len(numbers)
+
+
+def _pages(file: pq.ParquetFile, count: int) -> Iterator[pd.DataFrame]:
+    """The first ``count`` rows: where a column is one of categories, a page ends with its group."""
+    for page in file.iter_batches(count):
+        yield page.to_pandas()
+        count -= len(page)
+        if count <= 0:
+            return
 
 
 def _check_bytes(size: int) -> None:

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
-from fusionjax.data import calendar, join, media, parts, text
+from fusionjax.data import calendar, join, media, parts, revisions, text
 from fusionjax.data.parts import Digests
 from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
@@ -84,6 +84,7 @@ def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> 
         "media": {kind: count for kind, count in items.items() if count},
         "notes": [*raw.notes, *late, *unusable],
         "misaligned": list(raw.misaligned),
+        "revised": [] if parent else revisions.of_last_set(home, config.source, raw),
         "sectors": raw.sectors,
     }
     if len(tables.documents):

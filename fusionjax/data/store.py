@@ -109,6 +109,7 @@ class Market:
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
     notes: tuple[str, ...] = ()  # what was left out when the set was prepared, and why
     misaligned: tuple[str, ...] = ()  # events with unequal numbers of items
+    revised: tuple[str, ...] = ()  # bars that differ from the set that was prepared before
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
 
     @functools.cached_property
@@ -234,6 +235,7 @@ def load(folder: Path) -> Market:
         media={kind: _media(folders, kind, row_of) for kind in manifest["media"]},
         notes=tuple(manifest["notes"]),
         misaligned=tuple(manifest["misaligned"]),
+        revised=tuple(manifest.get("revised", ())),  # sets of before have no such line
         sectors=manifest["sectors"],
     )
 

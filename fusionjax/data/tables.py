@@ -58,14 +58,18 @@ def read(path: Path) -> pd.DataFrame:
       InputError: it is another kind of file, or holds what a table may not.
       Exception: of any class, where the file is damaged.
     """
+    if what := foreign(path):
+        raise InputError(f"{path}: {what}")
+    return {".parquet": _parquet, ".jsonl": _lines, ".csv": _csv}[path.suffix](path)
+
+
+def foreign(path: Path) -> str:
+    """What a file is that is none of the table that its name says; mostly empty."""
     with path.open("rb") as f:
         head = f.read(16).removeprefix(b"\xef\xbb\xbf").lstrip()
-    for first_bytes, what in _FOREIGN.items():
-        if head.startswith(first_bytes):
-            raise InputError(f"{path}: {what}")
-    if head.startswith(b"PAR1") and path.suffix != ".parquet":
-        raise InputError(f"{path}: is parquet; call it {path.with_suffix('.parquet').name}")
-    return {".parquet": _parquet, ".jsonl": _lines, ".csv": _csv}[path.suffix](path)
+    if head.startswith(b"PAR1") and path.suffix.lower() != ".parquet":
+        return f"is parquet; call it {path.with_suffix('.parquet').name}"
+    return next((what for start, what in _FOREIGN.items() if head.startswith(start)), "")
 
 
 def _parquet(path: Path) -> pd.DataFrame:

@@ -109,11 +109,13 @@ def on(monkeypatch: pytest.MonkeyPatch, market: Market) -> Any:
     return ends
 
 
-def serve(parent: Path, service: Path, **changes: object) -> dict[str, Any]:
-    return daily.serve(parent, asked(**changes), MESH, service)
+def serve(parent: Path, service: Path, *, redo: bool = False, **changes: object) -> dict[str, Any]:
+    return daily.serve(parent, asked(**changes), MESH, service, redo=redo)
 
 
-def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
+def test_days_follow_each_other_and_are_taken_back(
+    on: Any, market: Market, parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     service = tmp_path / "service"
     on("2020-08-02")
     first = serve(parent, service)
@@ -136,8 +138,25 @@ def test_days_follow_each_other(on: Any, parent: Path, tmp_path: Path) -> None:
     assert serve(parent, service) == third
     assert {p: p.stat().st_mtime_ns for p in stamps} == stamps
     on("2020-08-04")
-    with pytest.raises(InputError, match="its last session is 2020-08-04, but .* has served"):
+    asks = "its last session is 2020-08-04, but .* has served 2020-10-10; .* add --redo to take"
+    with pytest.raises(InputError, match=asks):
         serve(parent, service)
+    again = serve(parent, service, redo=True)
+    assert again["forecasts"] == second["forecasts"]
+    assert again["update"] == second["update"]
+    assert daily.Serving.read(service) == daily.Serving(str(parent), "", "")
+    assert not (service / "2020-10-10").exists()
+    redone = service / "redone"
+    assert sorted(p.name for p in redone.iterdir()) == ["2020-08-04-1", "2020-10-10-1"]
+    assert json.loads((redone / "2020-10-10-1/done.json").read_text()) == third
+    changed = ("adj_close of 1 bars … differs",)
+    on("2020-08-04", dataclasses.replace(market, fingerprint="1" * 64, revised=changed))
+    capsys.readouterr()
+    assert serve(parent, service) == again
+    assert "data of 2020-08-04 has changed since; add --redo to serve" in capsys.readouterr().out
+    assert serve(parent, service, redo=True)["data"] == "1" * 64
+    assert "revised: adj_close of 1 bars … differs" in capsys.readouterr().out
+    assert (redone / "2020-08-04-2" / "done.json").exists()
     page = day_page.write(third, tmp_path / "report.html")
     text = page.read_text()
     assert all(f">{s}<" in text for s in SYMBOLS)
