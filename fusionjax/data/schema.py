@@ -1,5 +1,6 @@
 """Checks raw tables; a violation is one message with file, row and remedy."""
 
+import datetime
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -213,17 +214,30 @@ def check_ids(items: pd.DataFrame, where: object) -> None:
     _refuse(items, repeated, where, "this id appeared before; ids must differ")
 
 
-def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
+def stamped(
+    table: pd.DataFrame, where: Path, calendar: str, exchanges: dict[str, str] | None = None
+) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 
     Accepts timestamps with a zone (Parquet), ISO 8601 text with an offset, and a date alone, which
-    means the end of that day in the exchange's zone.
+    means the end of that day in the exchange's zone; the latest, where an item has several.
+
+    Args:
+      table: items; symbols are names, several joined by ``|``.
+      where: file name for messages.
+      calendar: exchange_calendars code of symbols that are not in ``exchanges``.
+      exchanges: the codes of others.
 
     Raises:
       InputError: naming the row: a time without a zone, none at all, one in the future.
     """
-    zone = calendars.zone(calendar)
     table = table.reset_index(drop=True)
+    codes = {calendar: np.ones(len(table), bool)}
+    if exchanges:
+        at, distinct = pd.factorize(table["symbol"])
+        of = [{exchanges.get(s, calendar) for s in names.split("|")} for names in distinct]
+        codes = {code: np.array([code in c for c in of])[at] for code in set().union(*of)}
+    zones = [(calendars.zone(code), rows) for code, rows in codes.items()]
     for column in ("event_time", "available_time"):
         if isinstance(table[column].dtype, pd.DatetimeTZDtype):
             table[column] = table[column].dt.tz_convert("UTC")
@@ -250,10 +264,23 @@ def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         out_of_range = (day < _FIRST) | (day > _LAST)
         _refuse(table, out_of_range, where, f"{column}: expected a day from 1800 to 2199")
-        day_end = (day + pd.Timedelta(days=1)).dt.tz_localize(zone).dt.tz_convert("UTC")
-        table[column] = instant.where(is_zoned, day_end)
+        table[column] = instant.where(is_zoned, _day_end(day, zones))
     check_items(table, where)
     return table
+
+
+def _day_end(day: pd.Series, zones: list[tuple[datetime.tzinfo, np.ndarray]]) -> pd.Series:
+    """The latest end of each day, in UTC, over the zones that its row has."""
+    ends = pd.Series(pd.NaT, day.index, dtype="datetime64[ns, UTC]")
+    for zone, rows in zones:
+        # Where clocks change at midnight: the first moment of the next day that exists, or the
+        # later one of two.
+        local = (day + pd.Timedelta(days=1)).dt.tz_localize(
+            zone, ambiguous=False, nonexistent="shift_forward"
+        )
+        end = local.dt.tz_convert("UTC")
+        ends = ends.mask(rows & ~(ends >= end), end)
+    return ends
 
 
 def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:

@@ -52,7 +52,7 @@ def _shares_then(bars: pd.DataFrame) -> np.ndarray:
     (Apple's, on its split of seven for one in June 2014, did not rise)."""
     close, adj_close = (bars[c].to_numpy() for c in ("close", "adj_close"))
     shares = pd.Series(adjust.log_shares(close, adj_close, adjust.first_rows(bars["symbol"])))
-    return np.exp(shares - shares.groupby(bars["symbol"]).transform("last")).to_numpy()
+    return np.exp((shares - shares.groupby(bars["symbol"]).transform("last")).to_numpy())
 
 
 SOURCES.register("kdd17")(Source(files, read))
