@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Shaped
 
 from fusionjax.errors import InputError
 
@@ -13,65 +14,124 @@ if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
 _LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
+_LONGEST_WEEKEND = 4  # days from one session to the next, as a rule
+_LAST_SATURDAY, _SATURDAY_CLOSE = np.datetime64("1952-05-24"), "12:00"  # of New York
+
+Changes = dict[str, str]  # by day: the local close, HH:MM, that differs; empty: closed
 
 
 @functools.cache
-def zone(calendar: str) -> datetime.tzinfo:
+def zone(calendar: str, named: str = "config.data.calendar") -> datetime.tzinfo:
     """The time zone of an exchange.
+
+    Args:
+      calendar: exchange_calendars code.
+      named: what holds the code, for the message.
 
     Raises:
       InputError: unknown calendar.
     """
-    return _exchange(calendar).tz
+    return _exchange(calendar, named).tz
 
 
-def closes(sessions: np.ndarray, calendar: str) -> np.ndarray:
-    """The close of each session, half days included.
+@functools.cache
+def name(calendar: str, named: str = "config.data.calendar") -> str:
+    """The code of an exchange by one of its names: XNYS of NYSE. Arguments as of ``zone``."""
+    return _exchange(calendar, named).name
+
+
+def closes(
+    calendar: str, first: np.datetime64, last: np.datetime64, changes: Changes
+) -> tuple[Shaped[np.ndarray, "D"], Shaped[np.ndarray, "D"]]:
+    """The sessions of an exchange from ``first`` to ``last``, and their closes.
 
     Args:
-      sessions: datetime64[D], sorted and unique.
       calendar: exchange_calendars code.
+      first: day.
+      last: day; some calendars have no holidays beyond this year.
+      changes: days on which the exchange did not do what exchange_calendars says.
 
     Returns:
-      datetime64[s] in UTC, one a session; NaT on a day when the exchange was closed.
+      datetime64[D], and datetime64[s] in UTC.
 
     Raises:
-      InputError: unknown calendar, or dates outside its range.
+      InputError: unknown calendar, or days outside its range.
     """
-    last = sessions[-1]
-    # Ends with the last bar: some calendars have no holidays beyond this year. Begins some days
-    # earlier: the library refuses a calendar of one day, or without any session.
-    first = min(sessions[0], last - np.timedelta64(_LONGEST_CLOSURE, "D"))
-    known = _exchange(calendar, start=str(first), end=str(last)).closes
-    days = known.index.values.astype("datetime64[D]")
-    position = np.minimum(np.searchsorted(days, sessions), len(days) - 1)
-    utc = pd.DatetimeIndex(known.iloc[position]).tz_convert("UTC").tz_localize(None)
-    out = utc.to_numpy().astype("datetime64[s]")
-    return np.where(days[position] == sessions, out, np.datetime64("NaT"))
+    # The library refuses a calendar of one day, or without any session.
+    start = min(first, last - np.timedelta64(_LONGEST_CLOSURE, "D"))
+    table = _exchange(calendar, start=str(start), end=str(last)).closes
+    utc = pd.Series(pd.DatetimeIndex(table).tz_convert("UTC").tz_localize(None), table.index)
+    if changes:
+        opened = [f"{day} {close}" for day, close in changes.items() if close]
+        local = pd.to_datetime(opened, format="%Y-%m-%d %H:%M")
+        at = local.tz_localize(zone(calendar), ambiguous=False, nonexistent="shift_forward")
+        told = pd.Series(at.tz_convert("UTC").tz_localize(None), local.normalize())
+        kept = utc[~utc.index.isin(pd.to_datetime([*changes]))]
+        utc = pd.concat([kept, told]).sort_index()
+    days = utc.index.to_numpy().astype("datetime64[D]")
+    inside = (days >= first) & (days <= last)
+    return days[inside], utc.to_numpy().astype("datetime64[s]")[inside]
 
 
-def decision_times(sessions: np.ndarray, calendar: str, delay_minutes: int) -> np.ndarray:
-    """The decision time of each session: its close plus a delay.
+def decision_times(
+    sessions: Shaped[np.ndarray, "R"],
+    calendar: str,
+    delay_minutes: int,
+    changes: Changes | None = None,
+    symbols: "Shaped[np.ndarray, 'R'] | None" = None,
+) -> Shaped[np.ndarray, "R"]:
+    """The decision time of each session: its close (half days included) plus a delay.
 
     Args:
-      sessions: datetime64[D], sorted and unique.
+      sessions: datetime64[D].
       calendar: exchange_calendars code.
       delay_minutes: minutes after the close at which the forecast is made.
+      changes: as in ``closes``.
+      symbols: whose bars they are, for the message.
 
     Returns:
-      datetime64[s] in UTC, one a session.
+      datetime64[s] in UTC.
 
     Raises:
       InputError: unknown calendar, dates outside its range, or a date on which the exchange was
-        closed.
+        closed, or is not closed yet.
     """
-    times = closes(sessions, calendar)
-    if np.isnat(times).any():
+    days, utc = closes(
+        calendar,
+        sessions.min(),
+        sessions.max(),
+        _saturdays(sessions, calendar) | (changes or {}),
+    )
+    closed = ~np.isin(sessions, days)
+
+    def bar(row: int) -> str:
+        return f"{'' if symbols is None else f'{symbols[row]} '}{sessions[row]}"
+
+    if closed.any():
+        at, days = int(np.flatnonzero(closed)[0]), np.unique(sessions)
+        apart = np.median(np.diff(days).astype(float)) if len(days) > 1 else 1.0
+        spaced = f"; the bars lie {apart:.0f} days apart, but daily ones are needed"
         raise InputError(
-            f"{sessions[np.isnat(times)][0]}: a bar on a day when {calendar} was closed "
-            f"({np.isnat(times).sum()} such days); check the dates or config.data.calendar"
+            f"{bar(at)}: a bar on a day when {calendar} was closed ({len(np.unique(sessions[closed]))} such days"
+            f"{spaced if apart > _LONGEST_WEEKEND else ''}); check the dates or "
+            "config.data.calendar, or list the day in sessions.csv"
         )
-    return times + np.timedelta64(60 * delay_minutes, "s")
+    close, now = utc[np.searchsorted(days, sessions)], pd.Timestamp.now(tz="UTC")
+    if (close > now.tz_localize(None).to_datetime64()).any():
+        raise InputError(
+            f"{bar(int(close.argmax()))}: this session of {calendar} has not closed yet (now "
+            f"{now:%Y-%m-%d %H:%M} UTC); leave its bars out until it has"
+        )
+    return close + np.timedelta64(60 * delay_minutes, "s")
+
+
+def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
+    """New York's Saturdays among ``sessions``, which exchange_calendars does not know."""
+    if sessions.min() > _LAST_SATURDAY or name(calendar) != "XNYS":
+        return {}
+    days = np.unique(sessions[sessions <= _LAST_SATURDAY])
+    saturday = (days.astype(np.int64) + 3) % 7 == 5
+    return dict.fromkeys(days[saturday].astype(str).tolist(), _SATURDAY_CLOSE)
 
 
 def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:
@@ -91,15 +151,16 @@ def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime6
     return after[count - 1] if len(after) >= count else None
 
 
-def _exchange(calendar: str, **span: str) -> "ExchangeCalendar":
+def _exchange(
+    calendar: str, named: str = "config.data.calendar", **span: str
+) -> "ExchangeCalendar":
     import exchange_calendars
 
     try:
         return exchange_calendars.get_calendar(calendar, **span)
     except exchange_calendars.errors.InvalidCalendarName as e:
         raise InputError(
-            f"config.data.calendar is {calendar!r}; exchange_calendars knows no such "
-            "exchange (XNYS is New York)"
+            f"{named} is {calendar!r}; exchange_calendars knows no such exchange (XNYS is New York)"
         ) from e
     except ValueError as e:  # the dates are outside its range
         raise InputError(

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.progress import Progress
 
 from fusionjax import files
@@ -53,10 +54,7 @@ def prepare(config: DataConfig, progress: Progress) -> Path:
 def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
     """Writes the rows that the largest usable earlier set lacks; returns the new manifest."""
     root, home = Path(config.root), Path(config.prepared)
-    sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
-    days, day = np.unique(sessions, return_inverse=True)
-    decisions = calendar.decision_times(days, config.calendar, config.decision_delay_minutes)
-    tables, late = join.place(raw, root, decisions[day])
+    tables, late = join.place(raw, root, _decisions(raw, config))
     parent, parent_digests = _largest_subset(home, settings, tables.digests)
     new = tables.without(parent_digests)
     part_names, added, unusable = parent.get("parts", []), {}, []
@@ -78,18 +76,39 @@ def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> 
         "channels": list(raw.channels),
         "rows": len(raw.bars),
         "symbols": raw.bars["symbol"].nunique(),
-        "first": str(days[0]),
-        "last": str(days[-1]),
+        "first": f"{raw.bars['date'].min():%Y-%m-%d}",
+        "last": f"{raw.bars['date'].max():%Y-%m-%d}",
         "documents": len(tables.documents),
         "media": {kind: count for kind, count in items.items() if count},
         "notes": [*raw.notes, *late, *unusable],
         "misaligned": list(raw.misaligned),
         "revised": [] if parent else revisions.of_last_set(home, config.source, raw),
         "sectors": raw.sectors,
+        "exchanges": raw.exchanges,
+        "sessions": raw.sessions,
     }
     if len(tables.documents):
         manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}
     return manifest
+
+
+def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
+    """datetime64[s] of each bar's decision, in UTC: after the close of its own exchange."""
+    symbols = raw.bars["symbol"].to_numpy()
+    sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
+    of, distinct = pd.factorize(symbols)
+    exchange = np.array([raw.exchanges.get(symbol, config.calendar) for symbol in distinct])
+    out = np.empty(len(symbols), "datetime64[s]")
+    for code in np.unique(exchange).tolist():
+        rows = np.flatnonzero((exchange == code)[of])
+        out[rows] = calendar.decision_times(
+            sessions[rows],
+            code,
+            config.decision_delay_minutes,
+            raw.sessions.get(calendar.name(code)),
+            symbols[rows],
+        )
+    return out
 
 
 def _settings(config: DataConfig) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from fusionjax.data import calendar as calendars
 from fusionjax.data import tables, times
@@ -77,7 +78,7 @@ def check_bars(bars: pd.DataFrame, where: object, calendar: str) -> pd.DataFrame
     Args:
       bars: columns ``BARS``; prices in currency, volume in shares.
       where: file name for messages.
-      calendar: of the exchange; each bar is of a session of it that has closed.
+      calendar: of the exchange, in whose zone a midnight may be.
 
     Raises:
       InputError: naming the row (0-based, header not counted) and what was expected.
@@ -104,24 +105,13 @@ def check_bars(bars: pd.DataFrame, where: object, calendar: str) -> pd.DataFrame
     _refuse(bars, wrong, where, "open and close must lie between low and high")
     repeated = bars.duplicated(["symbol", "date"])
     _refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
+    now = _now()
+    last = (now + pd.Timedelta(hours=14)).tz_localize(None)  # it is a later day nowhere
+    why = f"this day is in the future (now {now:%Y-%m-%d %H:%M} UTC); drop the row"
+    _refuse(bars, bars["date"] > last, where, why)
     falling = bars.groupby("symbol")["date"].diff() < pd.Timedelta(0)
     _refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
-    _check_sessions(bars, where, calendar)
     return bars.sort_values(["symbol", "date"], ignore_index=True)
-
-
-def _check_sessions(bars: pd.DataFrame, where: object, calendar: str) -> None:
-    """Refuses a bar on a day that is to come, without a session, or whose session is not over."""
-    now = _now()
-    today = now.tz_convert(calendars.zone(calendar)).tz_localize(None)
-    clock = f"now {now:%Y-%m-%d %H:%M} UTC"
-    _refuse(bars, bars["date"] > today, where, f"this day is in the future ({clock}); drop the row")
-    days, day = np.unique(bars["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
-    closes = calendars.closes(days, calendar)[day]
-    why = f"a bar on a day when {calendar} was closed; check the dates or config.data.calendar"
-    _refuse(bars, np.isnat(closes), where, why)
-    why = f"this session has not closed yet ({clock}); leave the row out until it has"
-    _refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
 
 
 def _days(bars: pd.DataFrame, where: object, zone: datetime.tzinfo) -> pd.Series:
@@ -235,40 +225,60 @@ def check_ids(items: pd.DataFrame, where: object) -> None:
     _refuse(items, repeated, where, "this id appeared before; ids must differ")
 
 
-def stamped(table: pd.DataFrame, where: Path, calendar: str) -> pd.DataFrame:
+def stamped(
+    table: pd.DataFrame, where: Path, calendar: str, exchanges: dict[str, str] | None = None
+) -> pd.DataFrame:
     """The table with ``event_time`` and ``available_time`` in UTC, checked as texts are.
 
     Accepts timestamps with a zone (Parquet), ISO 8601 text with an offset, Z, UTC or GMT, and a
-    date alone, which means the end of that day in the exchange's zone.
+    date alone, which means the end of that day in the exchange's zone; the latest, where an item
+    has several.
+
+    Args:
+      table: items; symbols are names, several joined by ``|``.
+      where: file name for messages.
+      calendar: exchange_calendars code of symbols that are not in ``exchanges``.
+      exchanges: the codes of others.
 
     Raises:
       InputError: naming the row: a time without a zone, none at all, one in the future.
     """
-    zone = calendars.zone(calendar)
     table = table.reset_index(drop=True)
+    codes = {calendar: np.ones(len(table), bool)}
+    if exchanges:
+        at, distinct = pd.factorize(table["symbol"])
+        of = [{exchanges.get(s, calendar) for s in names.split("|")} for names in distinct]
+        codes = {code: np.array([code in c for c in of])[at] for code in set().union(*of)}
+    zones = [(calendars.zone(code), rows) for code, rows in codes.items()]
     for column in ("event_time", "available_time"):
         if isinstance(table[column].dtype, pd.DatetimeTZDtype):
             table[column] = table[column].dt.tz_convert("UTC")
         else:
-            table[column] = _placed_in_time(table, column, where, zone)
+            table[column] = _placed_in_time(table, column, where, zones)
     check_items(table, where)
     return table
 
 
 def _placed_in_time(
-    table: pd.DataFrame, column: str, where: Path, zone: datetime.tzinfo
+    table: pd.DataFrame,
+    column: str,
+    where: Path,
+    zones: list[tuple[datetime.tzinfo, Bool[np.ndarray, "N"]]],
 ) -> pd.Series:
-    """Instants of a column of texts."""
+    """Instants of a column of texts; ``zones``: those of the exchanges, and the rows of each."""
     missing = table[column].isna()
     _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
-    try:
-        instants, naive, other = times.stamps(table[column], zone)
-    except ValueError as e:
-        raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
+    instants = pd.Series(pd.NaT, table.index, dtype="datetime64[ns, UTC]")
     form = "2024-05-01T09:30:00-04:00, or a date alone"
-    why = f"{column} has no time zone; write an offset, as in {form}"
-    _refuse(table, naive, where, why)
-    _refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
+    for zone, rows in zones:
+        try:
+            stamps, naive, other = times.stamps(table[column], zone)
+        except ValueError as e:
+            raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
+        why = f"{column} has no time zone; write an offset, as in {form}"
+        _refuse(table, naive, where, why)
+        _refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
+        instants = instants.mask(rows & ~(instants >= stamps).to_numpy(), stamps)
     first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
     in_range = (instants >= first) & (instants <= last)
     why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"

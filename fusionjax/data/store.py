@@ -15,6 +15,7 @@ import pyarrow
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped, UInt16
 
 from fusionjax.data import adjust, parts
+from fusionjax.data.calendar import Changes
 from fusionjax.errors import InputError
 
 _PAGE = 65_536  # records read at once: their dicts outweigh the columns they become
@@ -111,6 +112,9 @@ class Market:
     misaligned: tuple[str, ...] = ()  # events with unequal numbers of items
     revised: tuple[str, ...] = ()  # bars that differ from the set that was prepared before
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
+    # Codes of symbols whose calendar is not ``config.data.calendar``, and what calendars lack.
+    exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
+    session_changes: dict[str, Changes] = dataclasses.field(default_factory=dict)  # by code
 
     @functools.cached_property
     def last_row(self) -> Int64[np.ndarray, "R"]:
@@ -121,6 +125,11 @@ class Market:
     def ordinal(self) -> Int64[np.ndarray, "R"]:
         """The place of the row's session among the sessions of all symbols, from 0."""
         return np.unique(self.session, return_inverse=True)[1].reshape(-1)
+
+    @functools.cached_property
+    def exchange(self) -> Shaped[np.ndarray, "N"]:
+        """The code of each symbol's exchange; empty for ``config.data.calendar``."""
+        return np.array([self.exchanges.get(name, "") for name in self.symbols], str)
 
     @functools.cached_property
     def adjusted(self) -> Float[np.ndarray, "R 5"]:
@@ -237,6 +246,8 @@ def load(folder: Path) -> Market:
         misaligned=tuple(manifest["misaligned"]),
         revised=tuple(manifest.get("revised", ())),  # sets of before have no such line
         sectors=manifest["sectors"],
+        exchanges=manifest["exchanges"],
+        session_changes=manifest["sessions"],
     )
 
 

@@ -51,9 +51,10 @@ def stamps(
     text, at = _distinct(cells)
     is_date, zoned = text.str.fullmatch(_DATE), text.str.fullmatch(_INSTANT)
     naive = ~is_date & ~zoned & text.str.match(_TIMED)
-    # Where clocks go forward at midnight, the day ends at the first moment of the next.
+    # Where clocks change at midnight: the first moment of the next day that exists, or the later
+    # one of two.
     end = (_parsed(text.where(is_date)) + pd.Timedelta(days=1)).dt.tz_localize(
-        zone, ambiguous=True, nonexistent="shift_forward"
+        zone, ambiguous=False, nonexistent="shift_forward"
     )
     instant = _instants(text).where(zoned, end.dt.tz_convert("UTC"))
     other = ~(is_date | zoned | naive)

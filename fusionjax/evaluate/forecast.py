@@ -24,13 +24,14 @@ _RECENT = 520  # sessions whose matured labels calibrate a forecast
 
 
 def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
-    """The last bar of ``symbol`` whose decision time is not after ``at``.
+    """The last bar of ``symbol`` whose decision time is not after ``at``; of a date alone, whose
+    session is not after it.
 
     Args:
       market: the data.
       data: for the history a sample needs.
       symbol: as in the data.
-      at: a date (its end, UTC) or an ISO timestamp (UTC unless it carries a zone).
+      at: a date or an ISO timestamp (UTC unless it carries a zone).
 
     Raises:
       InputError: unknown symbol, unreadable time, or a time for which there is no data.
@@ -45,11 +46,11 @@ def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
         moment = pd.Timestamp(datetime.datetime.fromisoformat(at))
     except ValueError as e:
         raise InputError(f"--at={at}: not a date or ISO timestamp, e.g. 2018-06-29") from e
-    if len(at) <= len("2018-06-29"):
-        moment += pd.Timedelta(days=1, seconds=-1)
     moment = moment.tz_convert("UTC") if moment.tzinfo else moment.tz_localize("UTC")
     rows = np.flatnonzero(market.symbol == market.symbols.index(symbol))
     times = market.decision_time[rows]
+    if len(at) <= len("2018-06-29"):  # a session may be decided on the next day of UTC
+        times = market.session[rows].astype("datetime64[s]").astype(np.int64)
     position = int(np.searchsorted(times, moment.timestamp(), side="right")) - 1
     first = min(data.min_history, len(rows) - 1)
     too_late = position >= 0 and moment.timestamp() - times[position] > _VALID_DAYS * 86400

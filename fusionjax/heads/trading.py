@@ -18,8 +18,8 @@ TOP_BOTTOM, TOP = "top less bottom", "top"
 class Trading:
     """Portfolios of the same samples.
 
-    A decision after a session's close is an order for the open of the market's next session; if the
-    stock has no bar on it, the order fails and its share stays cash.
+    A decision after a session's close is an order for the open of the next session that any stock
+    of its exchange has; if the stock has no bar on it, the order fails and its share stays cash.
 
     Args:
       market: the data.
@@ -36,12 +36,10 @@ class Trading:
         horizon: int,
     ) -> None:
         self.days, self._horizon = np.unique(target_day), horizon
-        sessions = np.unique(market.session)
-        fill = np.searchsorted(sessions, market.session[row]) + 1
-        day = sessions[np.minimum(fill, len(sessions) - 1)]
+        day = _next_session(market, row)
         self._symbols, self._symbol = np.unique(market.symbol[row], return_inverse=True)
         self._day = np.minimum(np.searchsorted(self.days, day), max(len(self.days) - 1, 0))
-        self._ordered = (fill < len(sessions)) & (self.days[self._day] == day)
+        self._ordered = self.days[self._day] == day  # never of NaT
         self._group = np.unique(market.session[row], return_inverse=True)[1].reshape(-1)
         self._market = market
 
@@ -127,6 +125,17 @@ class Trading:
         traded = m.ohlcv[at, 3].astype(np.float64) * m.ohlcv[at, 4]
         mean = np.where(exists, traded, 0).sum(1) / exists.sum(1)
         return np.where(rows > m.first_row[rows], mean, np.nan)
+
+
+def _next_session(market: Market, row: Int64[np.ndarray, "S"]) -> Shaped[np.ndarray, "S"]:
+    """The session after each row's that a stock of its exchange has; NaT after the last."""
+    day = np.full(len(row), np.datetime64("NaT", "D"))
+    for code in np.unique(market.exchange):
+        of = (market.exchange == code)[market.symbol]
+        sessions, mine = np.unique(market.session[of]), of[row]
+        following = np.searchsorted(sessions, market.session[row[mine]]) + 1
+        day[mine] = np.append(sessions, np.datetime64("NaT"))[following]
+    return day
 
 
 def _standing(x: Float[np.ndarray, "days N"]) -> Float[np.ndarray, "days N"]:

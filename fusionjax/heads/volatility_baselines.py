@@ -99,13 +99,14 @@ def har(
 def har_with_market(
     market: Market, rows: Int64[np.ndarray, "S"], measures: tuple[str, ...]
 ) -> Float64[np.ndarray, "S F"]:
-    """``har`` beside its means over all stocks with a bar that session."""
-    sessions, day = np.unique(market.ordinal[rows], return_inverse=True)
-    every = np.flatnonzero(np.isin(market.ordinal, sessions))
+    """``har`` beside its means over all stocks that are decided at the same time: of another
+    exchange, that day may lie ahead."""
+    times, day = np.unique(market.decision_time[rows], return_inverse=True)
+    every = np.flatnonzero(np.isin(market.decision_time, times))
     x, own = har(market, every, measures), np.searchsorted(every, rows)
-    of = np.searchsorted(sessions, market.ordinal[every])
-    count = np.bincount(of, minlength=len(sessions))
-    means = np.stack([np.bincount(of, c, len(sessions)) / count for c in x.T], 1)
+    of = np.searchsorted(times, market.decision_time[every])
+    count = np.bincount(of, minlength=len(times))
+    means = np.stack([np.bincount(of, c, len(times)) / count for c in x.T], 1)
     return np.concatenate([x[own], means[day]], 1)
 
 

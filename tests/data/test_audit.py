@@ -31,6 +31,7 @@ def config(tmp_path: Path) -> Config:
             "text": {"kind": "text", "sessions": 3, "max_documents": 2, "author_buckets": 8},
         }
     )
+    c.data.calendar = "24/7"
     c.data.splits.train = ("2020-01-01", "2020-03-21")
     c.data.splits.dev = ("2020-03-22", "2020-04-29")
     return small(c, tmp_path)

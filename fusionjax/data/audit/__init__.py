@@ -8,7 +8,17 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config
-from fusionjax.data.audit import bars, fitted, items, labels, lead, universe
+from fusionjax.data.audit import (
+    bars,
+    fitted,
+    items,
+    labels,
+    lead,
+    prices,
+    sessions,
+    universe,
+    volumes,
+)
 from fusionjax.data.audit.finding import STOP, WATCH, Finding
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -69,7 +79,10 @@ def audit(market: Market, config: Config) -> Audit:
     """
     tables: dict[str, pd.DataFrame] = {}
     findings = [
+        *sessions.findings(market, config, tables),
         *bars.findings(market, config, tables),
+        *prices.findings(market, tables),
+        *volumes.findings(market),
         *items.findings(market, config, tables),
         *labels.findings(market, config, tables),
         *lead.findings(market, config, tables),

@@ -1,4 +1,4 @@
-"""Audit of bars: gaps, frozen or copied series, unit jumps, renamed symbols, wild channels."""
+"""Audit of bars: frozen or copied series, renamed symbols, wild channels."""
 
 from collections.abc import Iterator
 
@@ -6,58 +6,22 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.config import Config
-from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed, place
 from fusionjax.data.store import Market
 
-_LONG_GAP, _MISSING = 5, 0.01  # missing sessions: in a row, as a share of the symbol's
+_WAIT = 5  # sessions from one symbol's end to another's beginning
 _FROZEN_RUN = 5  # bars in a row that repeat the one before
 _COPIED = 20  # equal bars that two symbols may not share
-_RATIOS = np.array([1.5, 2, 3, 4, 5, 6, 7, 8, 10, 20, 25, 50, 100, 1000])
-_CLEAR_RATIO = 5.0  # a move by this factor stops training: no ordinary day explains it
 _WILD = 8.0  # robust standard deviations
 _SHIFTED = 0.3  # Kolmogorov-Smirnov distance of a channel between training and later
 
 
 def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) -> Iterator[Finding]:
     """Yields the findings on bars; adds tables."""
-    yield _gaps(market, tables)
     yield _frozen(market)
     yield _copies(market)
     yield _renamed(market)
-    yield _jumps(market, tables)
     yield from _channels(market, config, tables)
-
-
-def _gaps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
-    sessions, position = np.unique(market.session, return_inverse=True)
-    step = np.diff(position)
-    same_symbol = np.diff(market.symbol) == 0
-    missing = np.where(same_symbol, step - 1, 0)
-    frame = pd.DataFrame({"symbol": market.symbol[1:], "missing": missing})
-    per_symbol = frame.groupby("symbol")["missing"].agg(["sum", "max"])
-    first, last = market.first_row, market.last_row
-    rows = np.unique(first)
-    bar_count = last[rows] - rows + 1
-    table = pd.DataFrame(
-        {
-            "first": market.session[rows].astype(str),
-            "last": market.session[last[rows]].astype(str),
-            "bars": bar_count,
-            "missing": per_symbol["sum"].reindex(range(len(rows)), fill_value=0).to_numpy(),
-            "longest gap": per_symbol["max"].reindex(range(len(rows)), fill_value=0).to_numpy(),
-        },
-        index=pd.Index(market.symbols, name="symbol"),
-    )
-    tables["bars by symbol, most missing first"] = table.sort_values("missing", ascending=False)
-    share = table["missing"] / (table["missing"] + table["bars"])
-    worst = str(share.idxmax())
-    bad = (share > _MISSING) | (table["longest gap"] > _LONG_GAP)
-    what = (
-        f"{int(bad.sum())} of {len(table)} symbols lack more than {_MISSING:.0%} of the sessions "
-        f"between their first and last bar, of {len(sessions):,} in all, or more than {_LONG_GAP} "
-        f"in a row; the most is {share.max():.1%}, {worst}"
-    )
-    return judged("gaps", WATCH if bad.any() else None, what, "fetch the missing bars")
 
 
 def _frozen(market: Market) -> Finding:
@@ -71,7 +35,7 @@ def _frozen(market: Market) -> Finding:
     named = ""
     if long.any():
         row = start[long][0]
-        named = f"; the first from {_place(market, row)}"
+        named = f"; the first from {place(market, row)}"
     what = (
         f"{same.sum():,} bars repeat the one before exactly, {long.sum()} times "
         f"{_FROZEN_RUN} or more in a row{named}"
@@ -117,51 +81,13 @@ def _renamed(market: Market) -> Finding:
     for i in ended:
         wait = begins - ends[i]
         level = np.log(market.ohlcv[first, 0] / market.ohlcv[last[i], 3])
-        for j in np.flatnonzero((wait > 0) & (wait <= _LONG_GAP) & (np.abs(level) < 0.1)):
+        for j in np.flatnonzero((wait > 0) & (wait <= _WAIT) & (np.abs(level) < 0.1)):
             pairs.append(f"{market.symbols[i]} to {market.symbols[j]} ({market.session[first[j]]})")
     return judged(
         "renamed symbols",
         WATCH if pairs else None,
         listed(f"{len(pairs)} symbols begin where another ends, at its price", pairs),
         "if it is one security, give all its rows one symbol",
-    )
-
-
-def _jumps(market: Market, tables: dict[str, pd.DataFrame]) -> Finding:
-    """Adjusted closes that move by a round ratio and stay there: a split or unit not adjusted."""
-    log = np.log(market.adj_close)
-    move = np.zeros(len(log))
-    same_symbol = np.diff(market.symbol) == 0
-    move[1:][same_symbol] = np.diff(log)[same_symbol]
-    typical = pd.Series(np.abs(move)).groupby(market.symbol).transform("median").to_numpy()
-    nearest = np.log(_RATIOS)[np.abs(np.abs(move)[:, None] - np.log(_RATIOS)).argmin(1)]
-    row = np.arange(len(log))
-    later = np.minimum(row + 5, market.last_row)
-    yesterday, earlier = (np.maximum(row - n, market.first_row) for n in (1, 6))
-    lasting = np.abs(log[later] - log) < nearest / 2
-    lasting &= np.abs(log[yesterday] - log[earlier]) < nearest / 2  # nor reverses an earlier one
-    near_ratio = np.abs(np.abs(move) - nearest) < np.minimum(4 * typical, 0.05)
-    jump = near_ratio & lasting & (np.abs(move) > 10 * typical) & (np.abs(move) > 0.35)
-    clear = jump & (nearest >= np.log(_CLEAR_RATIO) - 1e-9)
-    rows = np.flatnonzero(jump)
-    if len(rows):
-        tables["jumps by a round ratio"] = pd.DataFrame(
-            {
-                "symbol": [market.symbols[i] for i in market.symbol[rows]],
-                "session": market.session[rows].astype(str),
-                "moved by": np.exp(move[rows]).round(4),
-                "nearest ratio": np.exp(nearest[rows]).round(1),
-            }
-        )
-    first = ""
-    if len(rows):
-        first = f", the first {_place(market, rows[0])} (× {np.exp(move[rows[0]]):.3g})"
-    level = STOP if clear.any() else WATCH if len(rows) else None
-    return judged(
-        "unit jumps",
-        level,
-        f"{len(rows)} adjusted closes move by a round ratio and stay there{first}",
-        "adjust adj_close for splits, or bring the series to one unit",
     )
 
 
@@ -239,7 +165,3 @@ def _distance(a: np.ndarray, b: np.ndarray) -> float:
     points, a, b = np.concatenate([a, b]), np.sort(a), np.sort(b)
     shares = [np.searchsorted(x, points, side="right") / len(x) for x in (a, b)]
     return float(np.abs(shares[0] - shares[1]).max())
-
-
-def _place(market: Market, row: np.integer) -> str:
-    return f"{market.symbols[market.symbol[row]]} {market.session[row]}"

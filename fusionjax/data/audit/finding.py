@@ -4,6 +4,10 @@ import dataclasses
 import itertools
 from collections.abc import Iterable
 
+import numpy as np
+
+from fusionjax.data.store import Market
+
 FINE, WATCH, STOP = "fine", "watch", "stop"
 
 
@@ -28,6 +32,11 @@ def listed(what: str, examples: Iterable[object], most: int = 3, between: str = 
     """``what``, followed by the first few examples."""
     named = between.join(str(e) for e in itertools.islice(examples, most))
     return f"{what}: {named}" if named else what
+
+
+def place(market: Market, row: int | np.integer) -> str:
+    """A row's symbol and session."""
+    return f"{market.symbols[market.symbol[row]]} {market.session[row]}"
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:

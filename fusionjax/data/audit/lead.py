@@ -170,7 +170,7 @@ def _past(market: Market) -> Float[np.ndarray, "R P"]:
     opened = np.log(market.adjusted[:, 0] / close[before])
     # Opens on another scale than closes would otherwise foresee each other.
     columns += [opened, _sum(market, opened, 20)]
-    day = np.unique(market.session, return_inverse=True)[1]
+    day = np.unique(market.decision_time, return_inverse=True)[1]
     columns += [_day_mean(of_all, day)[day] for of_all in (ret, week, month)]
     columns.append(np.log(_sum(market, ret**2, 60) / 60 + 1e-8))
     columns += [volume[np.maximum(at - 4, first)], _sum(market, volume, 5)]

@@ -83,8 +83,10 @@ def _copies(market: Market, x: np.ndarray, known: np.ndarray) -> Finding:
 def _shifted(market: Market, x: np.ndarray, known: np.ndarray) -> Finding:
     """Symbols whose bars know the session after: their dates are early, or their close is late."""
     leading: list[str] = []
-    others = known.sum(1, keepdims=True) - known
-    mean = (x.sum(1, keepdims=True) - x) / np.maximum(others, 1)
+    # Of the same exchange: what closes first is not early.
+    together = (market.exchange[:, None] == np.unique(market.exchange)).astype(np.float32)
+    others = (known @ together) @ together.T - known
+    mean = ((x @ together) @ together.T - x) / np.maximum(others, 1)
     both = known[:-1] & (others[1:] > 0)
     count = both.sum(0)
     a, b = np.where(both, x[:-1], 0), np.where(both, mean[1:], 0)
@@ -103,7 +105,7 @@ def _shifted(market: Market, x: np.ndarray, known: np.ndarray) -> Finding:
             leading,
         ),
         "their dates are a session early, or their exchange closes after the others: give each its "
-        "own dates, or use only what is known at the earliest close",
+        "own dates, or name it in the column exchange of the bars",
     )
 
 

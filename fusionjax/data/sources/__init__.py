@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fusionjax.data.calendar import Changes
+
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
@@ -25,6 +27,8 @@ class Raw:
       media: by kind (``media.folders``): stamped items with ``symbol``, ``source`` and ``path``.
       misaligned: descriptions of events with unequal numbers of items.
       sectors: by symbol, where known.
+      exchanges: exchange_calendars code by symbol, where it is not ``config.data.calendar``.
+      sessions: by code: days on which an exchange did not do what its calendar says.
     """
 
     bars: pd.DataFrame
@@ -35,6 +39,8 @@ class Raw:
     media: dict[str, pd.DataFrame] = dataclasses.field(default_factory=dict)
     misaligned: tuple[str, ...] = ()
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)
+    exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
+    sessions: dict[str, Changes] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

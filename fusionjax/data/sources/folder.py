@@ -1,7 +1,10 @@
 """A market folder: a user's own bars, texts, pictures, sound and video, each item with its times.
 
 ``bars.parquet|csv``: columns of ``schema.BARS``; optionally ``sector``, of which a symbol's last
-row counts; further columns of numbers become channels, those of words are left out and named.
+row counts, and ``exchange``, the calendar's code where it is another than ``config.data.calendar``;
+further columns of numbers become channels, those of words are left out and named.
+``sessions.parquet|csv``: days on which an exchange did not do what exchange_calendars says:
+``date``, ``close`` (local, 15:30; empty if it was closed) and, unless one is meant, ``exchange``.
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
@@ -21,13 +24,13 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, media, schema
-from fusionjax.data.sources import Raw, Source
+from fusionjax.data.sources import Raw, Source, sessions
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
-_STEMS = {"bars": _TABLES, "texts": _LISTS}
+_STEMS = {"bars": _TABLES, "texts": _LISTS, "sessions": _TABLES}
 _STAMPS = ("symbol", "event_time", "available_time")
 
 
@@ -36,7 +39,9 @@ def files(root: Path) -> list[Path]:
 
     A link that leads out of its folder is ignored and never opened.
     """
-    tables = [root / f"{stem}{suffix}" for stem in ("bars", "texts") for suffix in _LISTS]
+    tables = [
+        root / f"{stem}{suffix}" for stem in ("bars", "texts", "sessions") for suffix in _LISTS
+    ]
     media_folders = [root / folder for folder in media.folders().values()]
     inside = (p for home in media_folders for p in home.rglob("*") if schema.lies_in(home, p))
     return sorted(p for p in (*tables, *inside) if p.is_file())
@@ -61,7 +66,8 @@ def read(root: Path, calendar: str) -> Raw:
         )
     bars = schema.check_bars(schema.read_table(where), where, calendar)
     sectors = _sectors(bars, where)
-    bars = bars.drop(columns="sector", errors="ignore")
+    exchanges = sessions.exchanges(bars, where)
+    bars = bars.drop(columns=["sector", "exchange"], errors="ignore")
     notes = _unread(root)
     channels = _channels(bars, where, notes)
     known = set(bars["symbol"])
@@ -75,8 +81,8 @@ def read(root: Path, calendar: str) -> Raw:
         if "event" in table:
             event_names = schema.labels(table, "event", where)
             events[str(where.relative_to(root))] = event_names[event_names != ""].value_counts()
-        table = schema.stamped(table, where, calendar)
         table["symbol"] = schema.names(table, "symbol", where)
+        table = schema.stamped(table, where, calendar, exchanges)
         for column in ("author", "source"):
             if column in table:
                 table[column] = schema.labels(table, column, where)
@@ -94,6 +100,7 @@ def read(root: Path, calendar: str) -> Raw:
         if "author" not in documents:
             documents["author"] = ""
     listed = _media(root, items)
+    changes = _only_file(root, "sessions", _STEMS["sessions"])
     return Raw(
         bars,
         channels,
@@ -103,6 +110,8 @@ def read(root: Path, calendar: str) -> Raw:
         listed,
         _misaligned(events),
         sectors,
+        exchanges,
+        {} if changes is None else sessions.changes(changes, calendar),
     )
 
 
