@@ -112,7 +112,8 @@ def decision_times(
         apart = np.median(np.diff(days).astype(float)) if len(days) > 1 else 1.0
         spaced = f"; the bars lie {apart:.0f} days apart, but daily ones are needed"
         raise InputError(
-            f"{bar(at)}: a bar on a day when {calendar} was closed ({len(np.unique(sessions[closed]))} such days"
+            f"{bar(at)}: a bar on a day when {calendar} was closed "
+            f"({len(np.unique(sessions[closed]))} such days"
             f"{spaced if apart > _LONGEST_WEEKEND else ''}); check the dates or "
             "config.data.calendar, or list the day in sessions.csv"
         )

@@ -39,9 +39,7 @@ def files(root: Path) -> list[Path]:
 
     A link that leads out of its folder is ignored and never opened.
     """
-    tables = [
-        root / f"{stem}{suffix}" for stem in ("bars", "texts", "sessions") for suffix in _LISTS
-    ]
+    tables = [root / f"{stem}{suffix}" for stem, of in _STEMS.items() for suffix in of]
     media_folders = [root / folder for folder in media.folders().values()]
     inside = (p for home in media_folders for p in home.rglob("*") if schema.lies_in(home, p))
     return sorted(p for p in (*tables, *inside) if p.is_file())
