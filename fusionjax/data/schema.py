@@ -68,7 +68,7 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object
         )
 
 
-def check_bars(bars: pd.DataFrame, where: object, calendar: str) -> pd.DataFrame:
+def check_bars(bars: pd.DataFrame, where: object, calendar: str = "XNYS") -> pd.DataFrame:
     """Validates daily bars and returns them with ``date`` as datetime64, sorted by symbol and date.
 
     A date is a day alone, or its midnight: without a zone, in that of the exchange, in UTC, or as

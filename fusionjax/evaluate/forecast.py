@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
     Raises:
       InputError: unknown symbol, unreadable time, or a time for which there is no data.
     """
+    symbol = unicodedata.normalize("NFC", symbol)  # as names are read
     if symbol not in market.symbols:
         similar = [s for s in market.symbols if s.lower() == symbol.lower()] or market.symbols[:8]
         raise InputError(

@@ -21,6 +21,7 @@ from fusionjax.data.sources import folder as source
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
+from fusionjax.evaluate.forecast import row_at
 
 DAYS = pd.bdate_range("2024-05-01", "2024-05-24")  # no holiday in New York among them
 MODALITIES = {
@@ -201,6 +202,18 @@ def test_a_file_whose_name_is_spelled_as_macos_does_is_found(root: Path, tmp_pat
     (root / "images" / "bu\u0308ro.png").symlink_to(tmp_path / "bu\u0308ro.png")
     change(root, 0, path="b\u00fcro.png")
     assert source.read(root, "XNYS").media["image"]["path"][0] == "images/b\u00fcro.png"
+
+
+def test_a_symbol_is_found_in_either_form_of_unicode(root: Path, tmp_path: Path) -> None:
+    c = config(root, tmp_path)
+    table = pd.read_csv(root / "bars.csv")
+    apart = table["symbol"].str.normalize("NFD")
+    assert (apart != table["symbol"]).any()
+    table.assign(symbol=apart).to_csv(root / "bars.csv", index=False)
+    _, market = prepared(c)
+    assert market.symbols == ("AÅ", "币安")
+    for form in ("A\u00c5", "AA\u030a"):
+        assert row_at(market, c.data, form, "2024-05-24") == row_of(market, "AÅ", "2024-05-24")
 
 
 def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> None:
