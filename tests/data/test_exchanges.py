@@ -140,11 +140,14 @@ def test_a_folder_brings_closes_of_its_own(root: Path, tmp_path: Path) -> None:
     days = DAYS.union(pd.to_datetime(["2024-05-04"]))  # a Saturday
     extra = tokyo(exchange="XTKS")
     pd.concat([bars("NN", days, exchange=""), extra]).to_csv(root / "bars.csv", index=False)
-    with pytest.raises(InputError, match="NN 2024-05-04: a bar on a day when XNYS was closed"):
+    with pytest.raises(
+        InputError,
+        match="row 7 .*2024-05-04.*when XNYS was closed; check",
+    ):
         market(config(root, tmp_path))
     text = "date,close,exchange\n2024-05-04,12:00,\n2024-05-07,11:00,XTKS\n2024-05-08,,XNYS\n"
     (root / "sessions.csv").write_text(text)
-    with pytest.raises(InputError, match="NN 2024-05-08: a bar on a day when XNYS was closed"):
+    with pytest.raises(InputError, match="row 10 .*2024-05-08.*when XNYS was closed"):
         market(config(root, tmp_path))
     (root / "sessions.csv").write_text(text.replace("2024-05-08,,XNYS\n", ""))
     m = market(config(root, tmp_path))
@@ -155,6 +158,13 @@ def test_a_folder_brings_closes_of_its_own(root: Path, tmp_path: Path) -> None:
         "XNYS": {"2024-05-04": "12:00"},
         "XTKS": {"2024-05-07": "11:00"},
     }
+
+
+def test_weekly_bars_on_a_holiday_are_called_weekly(tmp_path: Path) -> None:
+    """Fridays: Good Friday of 2024 among them."""
+    bars("NN", pd.date_range("2024-03-01", "2024-04-26", freq="7D")).to_csv(tmp_path / "bars.csv")
+    with pytest.raises(InputError, match="row 4 .*closed; the bars lie 7 days apart, but daily"):
+        folder.read(tmp_path, "XNYS")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +181,7 @@ def test_a_day_ends_at_the_first_moment_of_the_next(
     tmp_path: Path, code: str, day: str, end: str
 ) -> None:
     """Clocks went forward at midnight in all but the last: that moment was called 01:00."""
-    bars("NN", DAYS).to_csv(tmp_path / "bars.csv", index=False)
+    bars("NN", DAYS[-3:]).to_csv(tmp_path / "bars.csv", index=False)
     line = f'{{"symbol": "NN", "event_time": "{day}", "available_time": "{day}", "text": "up"}}'
     (tmp_path / "texts.jsonl").write_text(line)
     raw = folder.read(tmp_path, code)
