@@ -15,7 +15,10 @@ class DataConfig:
     source: str = key("sp500", "a name of registry.SOURCES: sp500, acl18, kdd17, folder")
     root: str = key("", "folder of the raw files; empty for the embedded sp500")
     prepared: str = key("prepared", "folder for array_record sets and the text-embedding cache")
-    calendar: str = key("XNYS", "exchange_calendars code: sessions, closes, half days")
+    calendar: str = key(
+        "XNYS",
+        "exchange_calendars code: sessions, closes, half days; where bars name no exchange",
+    )
     decision_delay_minutes: int = key(30, "decision_time = session close + this")
     min_history: int = key(
         5, "a sample needs this many earlier bars of its symbol that have a return", least=1

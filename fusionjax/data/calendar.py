@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from exchange_calendars import ExchangeCalendar
 
 _LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
-_LONGEST_WEEKEND = 4  # days from one session to the next, as a rule
 _LAST_SATURDAY, _SATURDAY_CLOSE = np.datetime64("1952-05-24"), "12:00"  # of New York
 
 Changes = dict[str, str]  # by day: the local close, HH:MM, that differs; empty: closed
@@ -73,57 +72,58 @@ def closes(
     return days[inside], utc.to_numpy().astype("datetime64[s]")[inside]
 
 
+def close_times(
+    sessions: Shaped[np.ndarray, "R"], calendar: str, changes: Changes | None = None
+) -> Shaped[np.ndarray, "R"]:
+    """The close of each session, half days included.
+
+    Args:
+      sessions: datetime64[D].
+      calendar: exchange_calendars code.
+      changes: as in ``closes``.
+
+    Returns:
+      datetime64[s] in UTC; NaT on a day when the exchange was closed.
+
+    Raises:
+      InputError: unknown calendar, or dates outside its range.
+    """
+    changes = _saturdays(sessions, calendar) | (changes or {})
+    days, utc = closes(calendar, sessions.min(), sessions.max(), changes)
+    utc = np.append(utc, np.datetime64("NaT"))
+    return utc[np.where(np.isin(sessions, days), np.searchsorted(days, sessions), -1)]
+
+
 def decision_times(
     sessions: Shaped[np.ndarray, "R"],
     calendar: str,
     delay_minutes: int,
     changes: Changes | None = None,
-    symbols: "Shaped[np.ndarray, 'R'] | None" = None,
 ) -> Shaped[np.ndarray, "R"]:
-    """The decision time of each session: its close (half days included) plus a delay.
+    """The decision time of each session: its close plus a delay.
 
     Args:
       sessions: datetime64[D].
       calendar: exchange_calendars code.
       delay_minutes: minutes after the close at which the forecast is made.
       changes: as in ``closes``.
-      symbols: whose bars they are, for the message.
 
     Returns:
       datetime64[s] in UTC.
 
     Raises:
       InputError: unknown calendar, dates outside its range, or a date on which the exchange was
-        closed, or is not closed yet.
+        closed.
     """
-    days, utc = closes(
-        calendar,
-        sessions.min(),
-        sessions.max(),
-        _saturdays(sessions, calendar) | (changes or {}),
-    )
-    closed = ~np.isin(sessions, days)
-
-    def bar(row: int) -> str:
-        return f"{'' if symbols is None else f'{symbols[row]} '}{sessions[row]}"
-
+    times = close_times(sessions, calendar, changes)
+    closed = np.isnat(times)
     if closed.any():
-        at, days = int(np.flatnonzero(closed)[0]), np.unique(sessions)
-        apart = np.median(np.diff(days).astype(float)) if len(days) > 1 else 1.0
-        spaced = f"; the bars lie {apart:.0f} days apart, but daily ones are needed"
         raise InputError(
-            f"{bar(at)}: a bar on a day when {calendar} was closed "
-            f"({len(np.unique(sessions[closed]))} such days"
-            f"{spaced if apart > _LONGEST_WEEKEND else ''}); check the dates or "
-            "config.data.calendar, or list the day in sessions.csv"
+            f"{sessions[closed][0]}: a bar on a day when {calendar} was closed "
+            f"({len(np.unique(sessions[closed]))} such days); check the dates or "
+            "config.data.calendar"
         )
-    close, now = utc[np.searchsorted(days, sessions)], pd.Timestamp.now(tz="UTC")
-    if (close > now.tz_localize(None).to_datetime64()).any():
-        raise InputError(
-            f"{bar(int(close.argmax()))}: this session of {calendar} has not closed yet (now "
-            f"{now:%Y-%m-%d %H:%M} UTC); leave its bars out until it has"
-        )
-    return close + np.timedelta64(60 * delay_minutes, "s")
+    return times + np.timedelta64(60 * delay_minutes, "s")
 
 
 def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:

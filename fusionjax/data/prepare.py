@@ -106,7 +106,6 @@ def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
             code,
             config.decision_delay_minutes,
             raw.sessions.get(calendar.name(code)),
-            symbols[rows],
         )
     return out
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from fusionjax.data import calendar as calendars
 from fusionjax.data import tables, times
@@ -20,6 +20,7 @@ _PRICES = ["open", "high", "low", "close", "adj_close"]
 _LEAST, _MOST = 1e-30, 1e30
 _FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # range of the calendars
 RESERVED = frozenset({"session", "decision_time", "subset"})  # columns that join.place adds to bars
+_LONG_WEEKEND = 4  # days from one session to the next, as a rule
 _NAME = 1000  # characters of a symbol, an author, ...; an array of names is as wide as the longest
 
 
@@ -68,7 +69,13 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object
         )
 
 
-def check_bars(bars: pd.DataFrame, where: object, calendar: str = "XNYS") -> pd.DataFrame:
+def check_bars(
+    bars: pd.DataFrame,
+    where: object,
+    calendar: str,
+    exchanges: dict[str, str] | None = None,
+    changes: dict[str, calendars.Changes] | None = None,
+) -> pd.DataFrame:
     """Validates daily bars and returns them with ``date`` as datetime64, sorted by symbol and date.
 
     A date is a day alone, or its midnight: without a zone, in that of the exchange, in UTC, or as
@@ -78,7 +85,9 @@ def check_bars(bars: pd.DataFrame, where: object, calendar: str = "XNYS") -> pd.
     Args:
       bars: columns ``BARS``; prices in currency, volume in shares.
       where: file name for messages.
-      calendar: of the exchange, in whose zone a midnight may be.
+      calendar: of the exchange; each bar is of a session of it that has closed.
+      exchanges: calendars of symbols that trade elsewhere.
+      changes: by calendar: days on which it is wrong.
 
     Raises:
       InputError: naming the row (0-based, header not counted) and what was expected.
@@ -105,13 +114,37 @@ def check_bars(bars: pd.DataFrame, where: object, calendar: str = "XNYS") -> pd.
     _refuse(bars, wrong, where, "open and close must lie between low and high")
     repeated = bars.duplicated(["symbol", "date"])
     _refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
-    now = _now()
-    last = (now + pd.Timedelta(hours=14)).tz_localize(None)  # it is a later day nowhere
-    why = f"this day is in the future (now {now:%Y-%m-%d %H:%M} UTC); drop the row"
-    _refuse(bars, bars["date"] > last, where, why)
     falling = bars.groupby("symbol")["date"].diff() < pd.Timedelta(0)
     _refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
+    codes = bars["symbol"].map(exchanges or {}).fillna(calendar).to_numpy(str)
+    _check_sessions(bars, where, codes, changes or {})
     return bars.sort_values(["symbol", "date"], ignore_index=True)
+
+
+def _check_sessions(
+    bars: pd.DataFrame,
+    where: object,
+    codes: Shaped[np.ndarray, "R"],
+    changes: dict[str, calendars.Changes],
+) -> None:
+    """Refuses a bar on a day that is to come, without a session, or whose session is not over."""
+    now, session = _now(), bars["date"].to_numpy().astype("datetime64[D]")
+    clock = f"now {now:%Y-%m-%d %H:%M} UTC"
+    last = (now + pd.Timedelta(hours=14)).tz_localize(None)  # it is a later day nowhere
+    _refuse(bars, bars["date"] > last, where, f"this day is in the future ({clock}); drop the row")
+    closes = np.full(len(bars), np.datetime64("NaT", "s"))
+    for code in np.unique(codes).tolist():
+        rows = codes == code
+        told = changes.get(calendars.name(code))
+        closes[rows] = calendars.close_times(session[rows], code, told)
+        closed = rows & np.isnat(closes)
+        apart = np.median(np.diff(np.unique(session[rows])).astype(int)) if closed.any() else 1
+        spaced = f"the bars lie {apart:.0f} days apart, but daily ones are needed; "
+        why = f"a bar on a day when {code} was closed; {spaced if apart > _LONG_WEEKEND else ''}"
+        why += "check the dates or config.data.calendar, or list the day in sessions.csv"
+        _refuse(bars, closed, where, why)
+    why = f"this session has not closed yet ({clock}); leave the row out until it has"
+    _refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
 
 
 def _days(bars: pd.DataFrame, where: object, zone: datetime.tzinfo) -> pd.Series:
@@ -245,7 +278,7 @@ def stamped(
     """
     table = table.reset_index(drop=True)
     codes = {calendar: np.ones(len(table), bool)}
-    if exchanges:
+    if exchanges and len(table):
         at, distinct = pd.factorize(table["symbol"])
         of = [{exchanges.get(s, calendar) for s in names.split("|")} for names in distinct]
         codes = {code: np.array([code in c for c in of])[at] for code in set().union(*of)}
@@ -268,7 +301,7 @@ def _placed_in_time(
     """Instants of a column of texts; ``zones``: those of the exchanges, and the rows of each."""
     missing = table[column].isna()
     _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
-    instants = pd.Series(pd.NaT, table.index, dtype="datetime64[ns, UTC]")
+    instants: pd.Series | None = None
     form = "2024-05-01T09:30:00-04:00, or a date alone"
     for zone, rows in zones:
         try:
@@ -278,7 +311,11 @@ def _placed_in_time(
         why = f"{column} has no time zone; write an offset, as in {form}"
         _refuse(table, naive, where, why)
         _refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
-        instants = instants.mask(rows & ~(instants >= stamps).to_numpy(), stamps)
+        if instants is None:
+            instants = stamps.where(rows)
+        else:
+            instants = instants.mask(rows & ~(instants >= stamps).to_numpy(), stamps)
+    assert instants is not None
     first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
     in_range = (instants >= first) & (instants <= last)
     why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64, Shaped
 
-from fusionjax.data import schema
+from fusionjax.data import calendar, schema
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 
@@ -36,7 +36,7 @@ def placed(
     Args:
       keys: columns of ``columns.KEYS``, by their names there.
       market: the data.
-      zone: of the exchange; times without one are read in it.
+      zone: of symbols without an exchange of their own; times without one are read in it.
       where: the file, for messages.
 
     Returns:
@@ -52,11 +52,11 @@ def placed(
     row = target = horizon = None
     unzoned = [False]
     if "decision_time" in keys:
-        day, instant, told = times(shown, "decision_time", zone, where)
+        day, instant, told = _times_of(shown, "decision_time", market.exchange[code], zone, where)
         row, unzoned = _bars(shown, code, day, market, where), [*unzoned, told]
         _require_in_time(shown, row, instant, market, where)
     if "target_date" in keys:
-        day, _, told = times(shown, "target_date", zone, where)
+        day, _, told = _times_of(shown, "target_date", market.exchange[code], zone, where)
         target, unzoned = _bars(shown, code, day, market, where), [*unzoned, told]
     if row is not None and target is not None:
         late = (row >= 0) & (target >= 0) & (target <= row)
@@ -80,6 +80,24 @@ def placed(
     why = "target_date does not lie horizon sessions of this symbol after the decision"
     refuse(shown, wrong, where, f"{why}; correct one of the three, or drop one")
     return row, horizon, any(unzoned)
+
+
+def _times_of(
+    table: pd.DataFrame,
+    column: str,
+    exchange: Shaped[np.ndarray, "N"],
+    zone: datetime.tzinfo,
+    where: Path,
+) -> tuple[Shaped[np.ndarray, "N"], Shaped[np.ndarray, "N"], bool]:
+    """``times``, on the clock of each row's exchange; ``zone`` where that is empty."""
+    day = np.full(len(table), np.datetime64("NaT", "D"))
+    instant, unzoned = day.astype("datetime64[s]"), False
+    for code in np.unique(exchange).tolist():
+        own = exchange == code
+        clock = calendar.zone(code) if code else zone
+        day[own], instant[own], told = times(table[own], column, clock, where)
+        unzoned |= told
+    return day, instant, unzoned
 
 
 def _require_in_time(

@@ -18,6 +18,7 @@ from fusionjax.data.sources import folder
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate import forecast
+from fusionjax.forecast_files import rows
 from fusionjax.heads import trading
 from fusionjax.heads.volatility_baselines import har_with_market
 
@@ -139,11 +140,14 @@ def test_a_folder_brings_closes_of_its_own(root: Path, tmp_path: Path) -> None:
     days = DAYS.union(pd.to_datetime(["2024-05-04"]))  # a Saturday
     extra = tokyo(exchange="XTKS")
     pd.concat([bars("NN", days, exchange=""), extra]).to_csv(root / "bars.csv", index=False)
-    with pytest.raises(InputError, match="NN 2024-05-04: a bar on a day when XNYS was closed"):
+    with pytest.raises(
+        InputError,
+        match="row 7 .*2024-05-04.*when XNYS was closed; check",
+    ):
         market(config(root, tmp_path))
     text = "date,close,exchange\n2024-05-04,12:00,\n2024-05-07,11:00,XTKS\n2024-05-08,,XNYS\n"
     (root / "sessions.csv").write_text(text)
-    with pytest.raises(InputError, match="NN 2024-05-08: a bar on a day when XNYS was closed"):
+    with pytest.raises(InputError, match="row 10 .*2024-05-08.*when XNYS was closed"):
         market(config(root, tmp_path))
     (root / "sessions.csv").write_text(text.replace("2024-05-08,,XNYS\n", ""))
     m = market(config(root, tmp_path))
@@ -154,6 +158,13 @@ def test_a_folder_brings_closes_of_its_own(root: Path, tmp_path: Path) -> None:
         "XNYS": {"2024-05-04": "12:00"},
         "XTKS": {"2024-05-07": "11:00"},
     }
+
+
+def test_weekly_bars_on_a_holiday_are_called_weekly(tmp_path: Path) -> None:
+    """Fridays: Good Friday of 2024 among them."""
+    bars("NN", pd.date_range("2024-03-01", "2024-04-26", freq="7D")).to_csv(tmp_path / "bars.csv")
+    with pytest.raises(InputError, match="row 4 .*closed; the bars lie 7 days apart, but daily"):
+        folder.read(tmp_path, "XNYS")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +181,7 @@ def test_a_day_ends_at_the_first_moment_of_the_next(
     tmp_path: Path, code: str, day: str, end: str
 ) -> None:
     """Clocks went forward at midnight in all but the last: that moment was called 01:00."""
-    bars("NN", DAYS).to_csv(tmp_path / "bars.csv", index=False)
+    bars("NN", DAYS[-3:]).to_csv(tmp_path / "bars.csv", index=False)
     line = f'{{"symbol": "NN", "event_time": "{day}", "available_time": "{day}", "text": "up"}}'
     (tmp_path / "texts.jsonl").write_text(line)
     raw = folder.read(tmp_path, code)
@@ -215,17 +226,17 @@ def test_who_closes_later_is_not_early(followers: Path, tmp_path: Path) -> None:
 def test_a_mean_over_stocks_is_of_those_that_have_closed(followers: Path, tmp_path: Path) -> None:
     """What New York does today is no input of a decision in Tokyo, 14 hours before."""
     m = market(config(followers, tmp_path))
-    rows = np.flatnonzero(m.symbol >= 2)
+    later = np.flatnonzero(m.symbol >= 2)
     adj_close, ohlcv = m.adj_close.copy(), m.ohlcv.copy()
     adj_close[m.symbol < 2] = adj_close[m.symbol < 2] ** 3
     ohlcv[m.symbol < 2, 1] *= 1.5
     changed = dataclasses.replace(m, adj_close=adj_close, ohlcv=ohlcv)
     measures = ("returns", "Parkinson")
     np.testing.assert_array_equal(
-        har_with_market(m, rows, measures), har_with_market(changed, rows, measures)
+        har_with_market(m, later, measures), har_with_market(changed, later, measures)
     )
-    rows = np.flatnonzero(m.symbol < 2)
-    assert (har_with_market(m, rows, measures) != har_with_market(changed, rows, measures)).any()
+    own = np.flatnonzero(m.symbol < 2)
+    assert (har_with_market(m, own, measures) != har_with_market(changed, own, measures)).any()
 
 
 def test_an_order_waits_for_the_next_session_of_its_exchange(
@@ -233,12 +244,12 @@ def test_an_order_waits_for_the_next_session_of_its_exchange(
 ) -> None:
     """Of Friday, 28 May 2021: New York was closed on Monday, Tokyo open."""
     m = market(config(followers, tmp_path))
-    rows = np.flatnonzero(m.session == np.datetime64("2021-05-28"))
-    filled = trading._next_session(m, rows).astype(str).tolist()
+    friday = np.flatnonzero(m.session == np.datetime64("2021-05-28"))
+    filled = trading._next_session(m, friday).astype(str).tolist()
     assert filled == ["2021-06-01"] * 2 + ["2021-05-31"] * 2
     last = np.flatnonzero(m.session == m.session.max())
     assert np.isnat(trading._next_session(m, last)).all()
-    book = trading.Trading(m, rows, np.array(filled, "datetime64[D]"), 1)
+    book = trading.Trading(m, friday, np.array(filled, "datetime64[D]"), 1)
     assert book._ordered.all()
 
 
@@ -255,3 +266,16 @@ def test_a_day_is_its_session_where_it_is_decided_after_midnight(tmp_path: Path)
     for day in ("2024-01-21", "2024-02-17"):
         with pytest.raises(InputError, match=f"--at={day}: no data for BTC then"):
             forecast.row_at(m, c.data, "BTC", day)
+
+
+def test_a_file_of_forecasts_is_read_on_each_symbols_clock(root: Path, tmp_path: Path) -> None:
+    """With Tokyo for the rest: New York decides when it is tomorrow there."""
+    table = pd.concat([bars("NN", DAYS, exchange="XNYS"), tokyo()])
+    table.to_csv(root / "bars.csv", index=False)
+    m = market(config(root, tmp_path, data__calendar="XTKS"))
+    made = ["2024-05-07T16:15:00-04:00", "2024-05-07T15:20:00+09:00", "2024-05-07"]
+    keys = pd.DataFrame({"symbol": ["NN", "TT", "NN"], "decision_time": made, "horizon": 1})
+    row, horizon, unzoned = rows.placed(keys, m, calendar.zone("XTKS"), Path("f.csv"))
+    assert m.session[row].astype(str).tolist() == ["2024-05-07"] * 3
+    assert horizon.tolist() == [1, 1, 1]
+    assert not unzoned

@@ -156,14 +156,14 @@ def test_columns_of_words_beside_the_bars_are_left_out_and_named(
     root: Path, tmp_path: Path
 ) -> None:
     bars = pd.read_csv(root / "bars.csv")
-    bars.assign(exchange="XNYS", updated="2024-05-30", none=np.nan).to_csv(
+    bars.assign(currency="USD", updated="2024-05-30", none=np.nan).to_csv(
         root / "bars.csv", index=False
     )
     _, market = prepared(config(root, tmp_path))
     assert {"mood", "none"} < set(market.channel_names)
-    assert not {"exchange", "updated"} & set(market.channel_names)
+    assert not {"currency", "updated"} & set(market.channel_names)
     why = "of bars.csv: holds no numbers, so it is no channel"
-    assert market.notes[:2] == (f"column exchange {why}", f"column updated {why}")
+    assert market.notes[:2] == (f"column currency {why}", f"column updated {why}")
 
 
 def test_what_lies_beside_the_right_names_is_told(root: Path) -> None:
@@ -177,7 +177,7 @@ def test_what_lies_beside_the_right_names_is_told(root: Path) -> None:
     (note,) = source.read(root, "XNYS").notes
     assert note == (
         "Texts.csv.gz, news.jsonl, pictures/, videos/: not read; expected bars.parquet|csv, "
-        "texts.parquet|jsonl|csv, images/, audio/, video/, frames/"
+        "texts.parquet|jsonl|csv, sessions.parquet|csv, images/, audio/, video/, frames/"
     )
 
 

@@ -62,9 +62,12 @@ def read(root: Path, calendar: str) -> Raw:
             f"{root}: holds neither bars.parquet nor bars.csv but {schema.listing(root)}; "
             "expected one of them"
         )
-    bars = schema.check_bars(schema.read_table(where), where, calendar)
+    table = schema.read_table(where)
+    exchanges = sessions.exchanges(table, where)
+    told = _only_file(root, "sessions", _STEMS["sessions"])
+    changes = {} if told is None else sessions.changes(told, calendar)
+    bars = schema.check_bars(table, where, calendar, exchanges, changes)
     sectors = _sectors(bars, where)
-    exchanges = sessions.exchanges(bars, where)
     bars = bars.drop(columns=["sector", "exchange"], errors="ignore")
     notes = _unread(root)
     channels = _channels(bars, where, notes)
@@ -98,7 +101,6 @@ def read(root: Path, calendar: str) -> Raw:
         if "author" not in documents:
             documents["author"] = ""
     listed = _media(root, items)
-    changes = _only_file(root, "sessions", _STEMS["sessions"])
     return Raw(
         bars,
         channels,
@@ -109,7 +111,7 @@ def read(root: Path, calendar: str) -> Raw:
         _misaligned(events),
         sectors,
         exchanges,
-        {} if changes is None else sessions.changes(changes, calendar),
+        changes,
     )
 
 

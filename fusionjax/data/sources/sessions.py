@@ -18,9 +18,10 @@ def exchanges(bars: pd.DataFrame, where: Path) -> dict[str, str]:
     Raises:
       InputError: an unknown code, or two exchanges of one symbol.
     """
-    if "exchange" not in bars:
+    if not {"symbol", "exchange"}.issubset(bars):
         return {}
-    table = bars[["symbol"]].assign(exchange=schema.labels(bars, "exchange", where))
+    symbols, codes = schema.names(bars, "symbol", where), schema.labels(bars, "exchange", where)
+    table = pd.DataFrame({"symbol": symbols, "exchange": codes})
     table = table[table["exchange"] != ""].drop_duplicates()
     table["exchange"] = table["exchange"].map(
         lambda code: calendars.name(code, f"{where}: exchange")
