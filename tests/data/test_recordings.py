@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -237,15 +238,16 @@ def test_a_live_recording_states_no_length(tmp_path: Path) -> None:
 
 
 def film(path: Path, form: str = "mp4", **how: object) -> Path:
-    """Frame i of 60 has the level 4 i; ``times`` in 1/25 s."""
-    times = how.get("times") or range(60)
+    """Frame i of 60 has the level 3 i, or that of ``levels``; ``times`` in 1/25 s."""
+    levels: Any = how.get("levels")
+    times = how.get("times") or range(len(levels) if levels else 60)
     with av.open(path, "w", format=form, options=how.get("options") or {}) as out:
         stream = out.add_stream(str(how.get("codec", "libx264")), rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
         stream.options = {"g": "10", **(how.get("coded") or {})}
         for i, time in enumerate(times):
             grey = np.full((48, 64), 128, np.uint8)
-            grey[:32] = 16 + 3 * i
+            grey[:32] = 16 + (levels[i] if levels else 3 * i)
             frame = av.VideoFrame.from_ndarray(grey, "yuv420p")
             frame.pts = time
             out.mux(stream.encode(frame))
