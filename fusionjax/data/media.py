@@ -57,7 +57,9 @@ def decoder(kind: str, config: DataConfig) -> Callable[[Path], tuple[np.ndarray,
             # FFmpeg's errors and those of files have words beside a number.
             words = getattr(e, "strerror", None) or str(e) or type(e).__name__
             reason = words.splitlines()[0]
-            raise Undecodable(f"cannot be decoded ({reason}); it may be truncated") from e
+            raise Undecodable(
+                f"cannot be decoded ({reason}); it may be damaged or truncated"
+            ) from e
 
     return guarded
 

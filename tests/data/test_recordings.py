@@ -275,6 +275,8 @@ FILMS = {
     "av1": {"form": "webm", "codec": "libsvtav1", "coded": {"preset": "12"}},
     "live": {"form": "webm", "codec": "libvpx-vp9", "options": {"live": "1"}},
     "mpeg4": {"codec": "mpeg4"},
+    "hevc": {"codec": "libx265", "coded": {"x265-params": "log-level=none"}},
+    "vp8": {"form": "webm", "codec": "libvpx"},
 }
 
 
@@ -373,6 +375,31 @@ def test_a_film_cut_short_is_set_aside(tmp_path: Path, name: str, share: float) 
     (tmp_path / "a").write_bytes(whole[: round(len(whole) * share)])
     with pytest.raises(media.Undecodable, match="truncated|is not a whole MP4"):
         numbers(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("form", "codec"), [("mp4", "aac"), ("matroska", "libopus")])
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_sound_and_film_may_end_at_other_times(
+    tmp_path: Path, form: str, codec: str, seconds: int
+) -> None:
+    sound, picture = tmp_path / "sound", film(tmp_path / "film", form, coded={"bf": "0"})
+    encode(sound, form, codec, [tone(seconds)])
+    with av.open(tmp_path / "both", "w", form) as out, av.open(sound) as a, av.open(picture) as b:
+        streams = [a.streams.audio[0], b.streams.video[0]]
+        copies = [out.add_stream_from_template(stream) for stream in streams]
+        for raw, copy in zip((a, b), copies, strict=True):
+            for packet in raw.demux():
+                if packet.dts is not None:
+                    packet.stream = copy
+                    out.mux(packet)
+    assert abs(len(heard(tmp_path / "both")) / 16_000 - seconds) < 0.02
+    assert numbers(tmp_path / "both") == [0, 19, 39, 59]
+
+
+def test_a_sound_that_changes_its_kind_midway_is_set_aside(tmp_path: Path) -> None:
+    one = encode(tmp_path / "a.opus", "ogg", "libopus", [tone(1)]).read_bytes()
+    two = encode(tmp_path / "b.opus", "ogg", "libopus", [tone(1)] * 2).read_bytes()
+    assert "damaged" in heard_or_reason(tmp_path, one + two)[1]
 
 
 def test_a_cover_is_no_film(tmp_path: Path) -> None:
