@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from test_media import config
 
-from fusionjax.data import media
+from fusionjax.data import media, recordings
 
 RATE = 48_000
 AUDIO = config(audio_sample_rate=16_000, audio_seconds=10.0)
@@ -400,6 +400,35 @@ def test_a_sound_that_changes_its_kind_midway_is_set_aside(tmp_path: Path) -> No
     one = encode(tmp_path / "a.opus", "ogg", "libopus", [tone(1)]).read_bytes()
     two = encode(tmp_path / "b.opus", "ogg", "libopus", [tone(1)] * 2).read_bytes()
     assert "damaged" in heard_or_reason(tmp_path, one + two)[1]
+
+
+def test_a_film_that_takes_too_long_to_decode_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "a")
+    monkeypatch.setattr(recordings, "_FILM_PIXELS", 60 * 64 * 32)
+    numbers(path)
+    monkeypatch.setattr(recordings, "_FILM_PIXELS", 60 * 64 * 32 - 1)
+    with pytest.raises(media.Undecodable, match="holds more than 122,879 pixels"):
+        numbers(path)
+    monkeypatch.setattr(recordings, "_FRAMES_A_SECOND", 24)
+    with pytest.raises(media.Undecodable, match="holds more than 58 frames"):
+        media.decoder("video", config(max_media_seconds=2.4))(path)
+
+
+def test_a_film_of_many_tracks_is_read_or_told_so(tmp_path: Path) -> None:
+    for count in (32, 33, 60):
+        with av.open(tmp_path / "a", "w", "matroska") as out:
+            streams = [out.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in range(count)]
+            for stream in streams:
+                frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 99, np.int16), "s16", "mono")
+                frame.sample_rate = 8000
+                out.mux(stream.encode(frame))
+                out.mux(stream.encode(None))
+        samples, why = heard_or_reason(tmp_path, (tmp_path / "a").read_bytes())
+        assert (samples, why) == (
+            (16_000, "") if count == 32 else (0, "holds more than 32 streams")
+        )
 
 
 def test_a_cover_is_no_film(tmp_path: Path) -> None:
