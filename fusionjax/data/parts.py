@@ -209,21 +209,26 @@ def _write_media(to: _Destination, kind: str, items: pd.DataFrame, needed: bool)
         return pd.read_parquet(table_path)
     # The table is written last: without it the folder was left by an interrupted call.
     shutil.rmtree(folder, ignore_errors=True)
-    decode = media.decoder(kind, to.config)
+    modality = MODALITIES[kind]
     paths = items["path"].drop_duplicates()
-    lengths: dict[str, int] = {}
+    known: dict[str, dict] = {}  # what is known of each usable file
     unusable: dict[str, str] = {}
 
     def rows() -> Iterator[dict]:
         bar = to.progress.add_task(f"decoding {kind}", total=len(paths), note="")
-        for path in paths:
+        found = media.decoded(kind, to.config, (root / path for path in paths))
+        for path, file in zip(paths, found, strict=True):
             to.progress.advance(bar)
-            try:
-                data, lengths[path] = decode(root / path)
-            except media.Undecodable as e:
-                unusable[path] = str(e)
+            if isinstance(file, media.Undecodable):
+                unusable[path] = str(file)
                 continue
-            yield {"data": data}
+            known[path] = {
+                "record": len(known),
+                "length": file.length,
+                "decoded": file.digest,
+                "flaw": file.flaw,
+            }
+            yield {"data": file.data}
 
     decoded = rows()
     first = next(decoded, None)
@@ -231,8 +236,8 @@ def _write_media(to: _Destination, kind: str, items: pd.DataFrame, needed: bool)
         _write(
             media_dataset_builder.Builder(
                 rows=itertools.chain([first], decoded),
-                shape=MODALITIES[kind].shape(to.config),
-                dtype=np.dtype(MODALITIES[kind].dtype).type,
+                shape=modality.shape(to.config),
+                dtype=np.dtype(modality.dtype).type,
                 data_dir=folder,
                 file_format="array_record",
             )
@@ -242,12 +247,11 @@ def _write_media(to: _Destination, kind: str, items: pd.DataFrame, needed: bool)
         raise InputError(
             f"{root}: none of the {len(paths)} files of kind {kind} can be used; {path}: {why}"
         )
-    record_of = {path: i for i, path in enumerate(lengths)}
-    table = items[_ITEM].assign(
-        record=[record_of.get(path, -1) for path in items["path"]],
-        length=[lengths.get(path, 0) for path in items["path"]],
-        why=[unusable.get(path, "") for path in items["path"]],
-    )
+    none = {"record": -1, "length": 0, "decoded": "", "flaw": ""}
+    rows_of = [known.get(path, none) for path in items["path"]]
+    columns = {name: [row[name] for row in rows_of] for name in none}
+    columns["why"] = [unusable.get(path, "") for path in items["path"]]
+    table = items[_ITEM].assign(**columns)
     with files.replaced(table_path) as f:
         table.to_parquet(f, index=False)
     return table

@@ -1,7 +1,7 @@
 """Decodes pictures as a viewer shows them: upright, transparent parts on white, in grey."""
 
+import io
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,18 +30,18 @@ def picture(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "height w
     from PIL import Image, UnidentifiedImageError
 
     height, width = config.image_size
-    with warnings.catch_warnings(action="ignore"):  # of damaged EXIF, which no viewer minds
-        try:
-            image = Image.open(path, formats=_FORMATS)
-        except UnidentifiedImageError as e:
-            raise Undecodable("is not a PNG, JPEG, GIF or WebP picture") from e
-        with image:
-            check_pixels(image.width * image.height, _PIXELS)
-            if path.stat().st_size > 4 * _PIXELS:
-                raise Undecodable(f"has more than {4 * _PIXELS:,} bytes")
-            if image.format in ("JPEG", "MPO") and _scans(path.read_bytes()) > _SCANS:
-                raise Undecodable(f"has more than {_SCANS} scans")
-            grey, turn = _grey(image), _turn(image)
+    if path.stat().st_size > 4 * _PIXELS:
+        raise Undecodable(f"has more than {4 * _PIXELS:,} bytes")
+    content = path.read_bytes()
+    try:
+        image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    except UnidentifiedImageError as e:
+        raise Undecodable("is not a PNG, JPEG, GIF or WebP picture") from e
+    with image:
+        check_pixels(image.width * image.height, _PIXELS)
+        if image.format in ("JPEG", "MPO") and _scans(content) > _SCANS:
+            raise Undecodable(f"has more than {_SCANS} scans")
+        grey, turn = _grey(image), _turn(image)
     # Turned when small: a sideways photograph takes no more memory than an upright one.
     sideways = turn in (5, 6, 7, 8)
     grey = grey.resize((height, width) if sideways else (width, height), Image.Resampling.BILINEAR)

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 _FRAME_PIXELS = 17_000_000  # of a film's frame, 4096 × 4096; a decoder keeps 16 such and more
+_FILM_PIXELS = 2 * 10**12  # decoded of a film: two hours of 4K at 30 frames a second
 _FRAMES_A_SECOND = 240  # on average: a byte can ask for a whole frame
 _BLOCK_BYTES = 64_000_000  # of one FFmpeg allocation: a frame, or a stream's index
+_STREAMS = 32  # FFmpeg leaves further ones out without a word
 _HERTZ, _CHANNELS = 384_000, 32  # the most that a sound may declare
 _GAP = 0.25  # seconds that a file may end early: containers round, encoders pad
 _UNKNOWN = 0x7FFF_0000  # a RIFF size from here on says that it was written to a pipe
@@ -37,7 +39,7 @@ _DECODERS = (
 # A container's header may differ from the stream in it: the decoder must know the limits too.
 _BOUNDS = {
     "max_pixels": str(_FRAME_PIXELS),
-    "max_streams": "10",
+    "max_streams": str(_STREAMS + 1),
     "threads": "1",  # starting threads costs more than short clips do
     "format_whitelist": _CONTAINERS,
     "codec_whitelist": ",".join(_DECODERS),
@@ -82,7 +84,7 @@ def clip(path: Path, config: DataConfig) -> tuple[UInt8[np.ndarray, "frames heig
     with _File(path) as raw, _opened(raw) as container:
         times = _times(container, config)
     with _File(path) as raw, _opened(raw) as container:
-        frames, at = _seen(container.decode(_stream(container, "video")), times)
+        frames, at = _seen(_frames(container), times)
         pixels = np.stack([_grey(frame, config) for frame in frames])
     return pixels[at], len(frames)
 
@@ -104,6 +106,8 @@ def _stream(container: "InputContainer", kind: str) -> Any:
     """The stream of a kind that a player chooses: the default one, else the first."""
     from av.stream import Disposition
 
+    if len(container.streams) > _STREAMS:
+        raise Undecodable(f"holds more than {_STREAMS} streams")
     streams = [
         s
         for s in container.streams
@@ -208,6 +212,16 @@ def _times(container: "InputContainer", config: DataConfig) -> Int64[np.ndarray,
     _check_duration(float((last - first) * stream.time_base), config)
     steps = max(config.video_frames - 1, 1)
     return np.array([first + (last - first) * k // steps for k in range(config.video_frames)])
+
+
+def _frames(container: "InputContainer") -> "Iterator[VideoFrame]":
+    """All frames: a kilobyte can ask for hours of large ones that do not change."""
+    pixels = 0
+    for frame in container.decode(_stream(container, "video")):
+        pixels += frame.width * frame.height
+        if pixels > _FILM_PIXELS:
+            raise Undecodable(f"holds more than {_FILM_PIXELS:,} pixels")
+        yield frame
 
 
 def _seen(

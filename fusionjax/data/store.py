@@ -56,6 +56,8 @@ class Media:
     record: Int64[np.ndarray, "K"]  # its number in ``records``; several symbols may share one
     length: Int64[np.ndarray, "K"]  # of the content before padding
     content: Shaped[np.ndarray, "K"]  # a hash of the file's bytes
+    decoded: Shaped[np.ndarray, "K"]  # a hash of what the file was decoded to
+    flaw: Shaped[np.ndarray, "K"]  # why it shows nothing, such as "silent"; mostly empty
     path: Shaped[np.ndarray, "K"]  # of the file, relative to the raw data
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -281,8 +283,7 @@ def _media(
         **{c: items[c].to_numpy(np.int64) for c in numbers},
         author=author,
         names=names,
-        content=items["content"].to_numpy(str),
-        path=items["path"].to_numpy(str),
+        **{c: items[c].to_numpy(str) for c in ("content", "decoded", "flaw", "path")},
         shape=first.shape,
         dtype=first.dtype,
         records=tuple(records),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fusionjax.models.encoders.audio import AudioEncoder, Mel
     from fusionjax.types import Waveform
 
+_SILENCE = 65  # of 65,536 levels, from the lowest to the highest: 60 dB below the loudest tone
 _COLUMNS = 200  # of a displayed spectrogram, about
 
 
@@ -46,6 +47,11 @@ class Audio(Media):
 
         media.require_packages()
         return lambda path: recordings.sound(path, data)
+
+    @classmethod
+    def flaw(cls, content: "np.ndarray", length: int) -> str:
+        heard = content[:length]
+        return "silent" if int(heard.max()) - int(heard.min()) <= _SILENCE else ""
 
     def check(self, name: str, config: Config) -> None:
         (samples,) = self.shape(config.data)

@@ -47,6 +47,16 @@ class Frames(Media):
         return lambda path: media.table(path, data)
 
     @classmethod
+    def flaw(cls, content: "np.ndarray", length: int) -> str:
+        import numpy as np
+
+        rows = content[:length]
+        if not np.isfinite(rows).any():
+            return "without numbers"
+        same = np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=True)
+        return "constant" if same and length > 1 else ""
+
+    @classmethod
     def moments(cls, market: "Market", used: "np.ndarray") -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each feature; 1 for a constant one. Reads page by page."""
         import numpy as np

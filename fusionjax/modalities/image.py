@@ -1,6 +1,7 @@
 """Modality "image": the newest picture of some sessions."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -38,6 +39,8 @@ class Image(Media):
         from fusionjax.data import media, pictures
 
         media.require_packages()
+        # Pillow warns of damaged EXIF, which no viewer minds; of pictures too large we know more.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         return lambda path: pictures.picture(path, data)
 
     def check(self, name: str, config: Config) -> None:

@@ -48,6 +48,11 @@ class Media(Modality):
           InputError: a package for decoding is not installed.
         """
 
+    @classmethod
+    def flaw(cls, content: "np.ndarray", length: int) -> str:
+        """Why a decoded file shows nothing, in a word for the audit; empty if it does."""
+        return "constant" if content.min() == content.max() else ""
+
     @abc.abstractmethod
     def input(self, content: "np.ndarray", length: "np.ndarray") -> "Input":
         """The input from decoded files [B, ...] and their lengths [B]; absent files are zeros."""

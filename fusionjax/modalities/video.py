@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fusionjax.types import Clip
 
 
+_STILL = 2  # levels by which a pixel of a still picture changes: an encoder's errors
+
+
 @MODALITIES.register("video")
 @dataclasses.dataclass(frozen=True)
 class Video(Media):
@@ -41,6 +44,12 @@ class Video(Media):
 
         media.require_packages()
         return lambda path: recordings.clip(path, data)
+
+    @classmethod
+    def flaw(cls, content: "np.ndarray", length: int) -> str:
+        change = content.max(0).astype(int) - content.min(0)
+        still = len(content) > 1 and change.max() <= _STILL
+        return super().flaw(content, length) or ("a still picture" if still else "")
 
     def check(self, name: str, config: Config) -> None:
         size, frames = config.data.video_size, config.data.video_frames

@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 from test_media import config
 
-from fusionjax.data import media
+from fusionjax.data import media, recordings
 
 RATE = 48_000
 AUDIO = config(audio_sample_rate=16_000, audio_seconds=10.0)
@@ -237,15 +238,16 @@ def test_a_live_recording_states_no_length(tmp_path: Path) -> None:
 
 
 def film(path: Path, form: str = "mp4", **how: object) -> Path:
-    """Frame i of 60 has the level 4 i; ``times`` in 1/25 s."""
-    times = how.get("times") or range(60)
+    """Frame i of 60 has the level 3 i, or that of ``levels``; ``times`` in 1/25 s."""
+    levels: Any = how.get("levels")
+    times = how.get("times") or range(len(levels) if levels else 60)
     with av.open(path, "w", format=form, options=how.get("options") or {}) as out:
         stream = out.add_stream(str(how.get("codec", "libx264")), rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
         stream.options = {"g": "10", **(how.get("coded") or {})}
         for i, time in enumerate(times):
             grey = np.full((48, 64), 128, np.uint8)
-            grey[:32] = 16 + 3 * i
+            grey[:32] = 16 + (levels[i] if levels else 3 * i)
             frame = av.VideoFrame.from_ndarray(grey, "yuv420p")
             frame.pts = time
             out.mux(stream.encode(frame))
@@ -273,6 +275,8 @@ FILMS = {
     "av1": {"form": "webm", "codec": "libsvtav1", "coded": {"preset": "12"}},
     "live": {"form": "webm", "codec": "libvpx-vp9", "options": {"live": "1"}},
     "mpeg4": {"codec": "mpeg4"},
+    "hevc": {"codec": "libx265", "coded": {"x265-params": "log-level=none"}},
+    "vp8": {"form": "webm", "codec": "libvpx"},
 }
 
 
@@ -371,6 +375,60 @@ def test_a_film_cut_short_is_set_aside(tmp_path: Path, name: str, share: float) 
     (tmp_path / "a").write_bytes(whole[: round(len(whole) * share)])
     with pytest.raises(media.Undecodable, match="truncated|is not a whole MP4"):
         numbers(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("form", "codec"), [("mp4", "aac"), ("matroska", "libopus")])
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_sound_and_film_may_end_at_other_times(
+    tmp_path: Path, form: str, codec: str, seconds: int
+) -> None:
+    sound, picture = tmp_path / "sound", film(tmp_path / "film", form, coded={"bf": "0"})
+    encode(sound, form, codec, [tone(seconds)])
+    with av.open(tmp_path / "both", "w", form) as out, av.open(sound) as a, av.open(picture) as b:
+        streams = [a.streams.audio[0], b.streams.video[0]]
+        copies = [out.add_stream_from_template(stream) for stream in streams]
+        for raw, copy in zip((a, b), copies, strict=True):
+            for packet in raw.demux():
+                if packet.dts is not None:
+                    packet.stream = copy
+                    out.mux(packet)
+    assert abs(len(heard(tmp_path / "both")) / 16_000 - seconds) < 0.02
+    assert numbers(tmp_path / "both") == [0, 19, 39, 59]
+
+
+def test_a_sound_that_changes_its_kind_midway_is_set_aside(tmp_path: Path) -> None:
+    one = encode(tmp_path / "a.opus", "ogg", "libopus", [tone(1)]).read_bytes()
+    two = encode(tmp_path / "b.opus", "ogg", "libopus", [tone(1)] * 2).read_bytes()
+    assert "damaged" in heard_or_reason(tmp_path, one + two)[1]
+
+
+def test_a_film_that_takes_too_long_to_decode_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = film(tmp_path / "a")
+    monkeypatch.setattr(recordings, "_FILM_PIXELS", 60 * 64 * 32)
+    numbers(path)
+    monkeypatch.setattr(recordings, "_FILM_PIXELS", 60 * 64 * 32 - 1)
+    with pytest.raises(media.Undecodable, match="holds more than 122,879 pixels"):
+        numbers(path)
+    monkeypatch.setattr(recordings, "_FRAMES_A_SECOND", 24)
+    with pytest.raises(media.Undecodable, match="holds more than 58 frames"):
+        media.decoder("video", config(max_media_seconds=2.4))(path)
+
+
+def test_a_film_of_many_tracks_is_read_or_told_so(tmp_path: Path) -> None:
+    for count in (32, 33, 60):
+        with av.open(tmp_path / "a", "w", "matroska") as out:
+            streams = [out.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in range(count)]
+            for stream in streams:
+                frame = av.AudioFrame.from_ndarray(np.full((1, 8000), 99, np.int16), "s16", "mono")
+                frame.sample_rate = 8000
+                out.mux(stream.encode(frame))
+                out.mux(stream.encode(None))
+        samples, why = heard_or_reason(tmp_path, (tmp_path / "a").read_bytes())
+        assert (samples, why) == (
+            (16_000, "") if count == 32 else (0, "holds more than 32 streams")
+        )
 
 
 def test_a_cover_is_no_film(tmp_path: Path) -> None:

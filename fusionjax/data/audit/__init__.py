@@ -10,6 +10,7 @@ from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.data.audit import (
     bars,
+    content,
     fitted,
     items,
     labels,
@@ -84,6 +85,7 @@ def audit(market: Market, config: Config) -> Audit:
         *prices.findings(market, tables),
         *volumes.findings(market),
         *items.findings(market, config, tables),
+        *content.findings(market),
         *labels.findings(market, config, tables),
         *lead.findings(market, config, tables),
         *universe.findings(market, config),

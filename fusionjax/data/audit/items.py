@@ -113,7 +113,7 @@ def _duplicates(kind: str, items: Texts | Media, market: Market, config: Config)
         group = np.unique(key, return_inverse=True)[1]
         near = _near(items, market.symbol[items.bar])
     else:
-        group = np.unique(items.content, return_inverse=True)[1]
+        group = np.unique(items.decoded, return_inverse=True)[1]
         near = None
     symbol = market.symbol[items.bar]
     repeated = pd.DataFrame({"group": group, "symbol": symbol}).duplicated().to_numpy()
