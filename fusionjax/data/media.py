@@ -71,7 +71,7 @@ class Decoded:
     data: np.ndarray
     length: int  # without padding
     digest: str  # of ``data``
-    flaw: str  # why it shows nothing, in a word; mostly empty
+    flaw: str  # why it seems empty, in a word; mostly ""
 
 
 def decoded(

@@ -57,7 +57,7 @@ class Media:
     length: Int64[np.ndarray, "K"]  # of the content before padding
     content: Shaped[np.ndarray, "K"]  # a hash of the file's bytes
     decoded: Shaped[np.ndarray, "K"]  # a hash of what the file was decoded to
-    flaw: Shaped[np.ndarray, "K"]  # why it shows nothing, such as "silent"; mostly empty
+    flaw: Shaped[np.ndarray, "K"]  # why it seems empty, such as "silent"; mostly ""
     path: Shaped[np.ndarray, "K"]  # of the file, relative to the raw data
     shape: tuple[int, ...]
     dtype: np.dtype

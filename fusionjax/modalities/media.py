@@ -50,7 +50,7 @@ class Media(Modality):
 
     @classmethod
     def flaw(cls, content: "np.ndarray", length: int) -> str:
-        """Why a decoded file shows nothing, in a word for the audit; empty if it does."""
+        """Why a decoded file seems empty, in a word for the audit; "" if it does not."""
         return "constant" if content.min() == content.max() else ""
 
     @abc.abstractmethod

@@ -79,7 +79,7 @@ def test_good_files_are_not_accused(tmp_path: Path) -> None:
     assert {f.level for f in said.values()} == {"fine"}
     for kind in KINDS:
         assert said[f"{kind} content"].what == (
-            f"0 of 6 different files of {kind} show nothing; 0 are decoded to the same as another"
+            f"0 of 6 different files of {kind} seem empty; 0 are decoded to the same as another"
         )
 
 
@@ -122,7 +122,7 @@ def test_files_that_show_nothing_are_named(
     assert {f.level for f in said.values()} == {"fine"}, "no other kind is accused"
     assert finding.level == "watch"
     first = f"{KINDS[kind][0]}/{KINDS[kind][1].format(0)}"
-    assert f"3 of 6 different files of {kind} show nothing: " in finding.what
+    assert f"3 of 6 different files of {kind} seem empty: " in finding.what
     assert f"{first} is {word}" in finding.what
 
 
@@ -147,7 +147,7 @@ def test_files_that_are_decoded_to_the_same_are_named(tmp_path: Path) -> None:
 
     finding = findings(tmp_path, {"image": same})["image content"]
     assert finding.level == "watch"
-    assert "0 of 6 different files of image show nothing" in finding.what
+    assert "0 of 6 different files of image seem empty" in finding.what
     assert "3 are decoded to the same as another: images/0.png, images/1.png" in finding.what
 
 

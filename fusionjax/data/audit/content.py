@@ -25,7 +25,7 @@ def _content(kind: str, items: Media) -> Finding:
     flaws = (f"{items.path[i]} is {items.flaw[i]}" for i in empty)
     twins = sorted(items.path[repeated], key=str) if many else []
     what = (
-        listed(f"{len(empty)} of {len(file)} different files of {kind} show nothing", flaws)
+        listed(f"{len(empty)} of {len(file)} different files of {kind} seem empty", flaws)
         + "; "
         + listed(f"{len(repeated)} are decoded to the same as another", twins)
     )
