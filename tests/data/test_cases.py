@@ -170,7 +170,7 @@ ENDS: dict[str, Check | str] = {
     "restated-history/1": unrevised,
     "restated-history/2": restated,
     **{f"saturday-sessions/{code}": fine for code in ("XBOM", "XMOS", "XKRX")},
-    "text-column-in-bars": noted("column exchange of bars.csv: holds no num", "column currency of"),
+    "text-column-in-bars": noted("column currency of bars.csv: holds no numbers"),
     **{f"texts-long-and-html/{name}": different for name in ("filings", "html")},
     "video-fragmented": moving,
     "video-uneven": evenly_timed,
