@@ -72,7 +72,7 @@ def require_columns(table: pd.DataFrame, columns: tuple[str, ...], where: object
 def check_bars(
     bars: pd.DataFrame,
     where: object,
-    calendar: str,
+    calendar: str = "XNYS",
     exchanges: dict[str, str] | None = None,
     changes: dict[str, calendars.Changes] | None = None,
 ) -> pd.DataFrame:
@@ -101,8 +101,9 @@ def check_bars(
     if bars.empty:
         raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
     bars = bars.reset_index(drop=True)
-    bars = bars.assign(date=_days(bars, where, calendars.zone(calendar)))
     bars = bars.assign(symbol=names(bars, "symbol", where))
+    codes = bars["symbol"].map(exchanges or {}).fillna(calendar).to_numpy(str)
+    bars = bars.assign(date=_days(bars, where, codes))
     for column in [*_PRICES, "volume"]:
         at_least, least = ("of at least", 0.0) if column == "volume" else ("above", _LEAST)
         why = f"{column} must be a finite number {at_least} zero; drop the row or repair it"
@@ -116,7 +117,6 @@ def check_bars(
     _refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
     falling = bars.groupby("symbol")["date"].diff() < pd.Timedelta(0)
     _refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
-    codes = bars["symbol"].map(exchanges or {}).fillna(calendar).to_numpy(str)
     _check_sessions(bars, where, codes, changes or {})
     return bars.sort_values(["symbol", "date"], ignore_index=True)
 
@@ -147,21 +147,27 @@ def _check_sessions(
     _refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
 
 
-def _days(bars: pd.DataFrame, where: object, zone: datetime.tzinfo) -> pd.Series:
-    """The column ``date`` as days without a zone."""
+def _days(
+    bars: pd.DataFrame, where: object, codes: Shaped[np.ndarray, "R"]
+) -> Shaped[np.ndarray, "R"]:
+    """The column ``date`` as datetime64[s], a midnight in the zone of the row's exchange."""
     cells = bars["date"]
     is_number = cells.map(lambda cell: isinstance(cell, Number)) & cells.notna()
     _refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
     _refuse(bars, cells.isna(), where, "date is missing; drop the row or repair it")
-    try:
-        days, timed = times.days(cells, zone)
-    except ValueError as e:
-        raise InputError(f"{where}: date holds {e}; expected YYYY-MM-DD") from e
+    days, timed = np.full(len(bars), np.datetime64("NaT", "s")), np.zeros(len(bars), bool)
+    for code in np.unique(codes).tolist():
+        rows = codes == code
+        try:
+            own, timed[rows] = times.days(cells[rows], calendars.zone(code))
+        except ValueError as e:
+            raise InputError(f"{where}: date holds {e}; expected YYYY-MM-DD") from e
+        days[rows] = own.to_numpy().astype("datetime64[s]")
     why = "date has a time of day; write YYYY-MM-DD"
-    _refuse(bars, days.isna() & timed, where, why)
+    _refuse(bars, np.isnat(days) & timed, where, why)
     in_range = (days >= _FIRST) & (days <= _LAST)
     _refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
-    return days.astype("datetime64[s]")
+    return days
 
 
 def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
@@ -346,33 +352,6 @@ def _floats(cells: pd.Series) -> pd.Series:
 def holds_no_number(cells: pd.Series) -> bool:
     """Whether a column has cells, and none of them is a number."""
     return bool(cells.notna().any() and _floats(cells).isna().all())
-
-
-def inside(where: Path, row: int, cell: object) -> Path:
-    """Path of a file that a manifest names; it must lie in the manifest's folder.
-
-    Raises:
-      InputError: naming the row.
-    """
-    home = where.parent.resolve()
-    try:
-        path = (home / cell).resolve()  # type: ignore[operator]
-        if path.is_relative_to(home):
-            str(path).encode()
-            path.is_file()  # fails if the name is too long for the file system
-    except (TypeError, ValueError, OSError, RuntimeError) as e:
-        raise InputError(f"{where}: row {row}: path {cell!r} is not a file name ({e})") from e
-    if not path.is_relative_to(home):
-        raise InputError(f"{where}: row {row}: path {cell!r} leaves {home}; name a file inside it")
-    return path
-
-
-def lies_in(folder: Path, path: Path) -> bool:
-    """Whether ``path``, its links followed, is in ``folder``, which may be a link itself."""
-    try:
-        return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a link to itself
-        return False
 
 
 def _now() -> pd.Timestamp:

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 
 from fusionjax import files
 from fusionjax.data import calendar, media, schema
+from fusionjax.data.paths import inside
 from fusionjax.errors import InputError
 from fusionjax.types import VectorInput
 from studies.data.planted import Planted
@@ -124,7 +125,7 @@ def read(folder: Path) -> dict[str, Float[np.ndarray, "S _"]]:
         table, at = _items(where, ("source", "path"), decided)
         codes = np.empty((len(table), features))
         for row, cell in enumerate(table["path"]):
-            path = schema.inside(where, row, cell)
+            path = inside(where, row, cell)
             try:
                 codes[row] = decode(path, features)
             except Exception as e:  # decoders meet damage with errors of any class

@@ -182,10 +182,6 @@ ENDS: dict[str, Check | str] = {
 }
 # What is still wrong, and whose change will turn it.
 WRONG = {
-    "hole-in-all-symbols": "the audit counts sessions against those that the data has",
-    "price-spike-100x": "the audit knows no move that undoes itself",
-    "crypto-date-shift": "predict --at=DATE is the end of the day in UTC",
-    "new-york-saturdays": "exchange_calendars knows no Saturdays of New York",
     "texts-long-and-html/filings": "only the first 128 word pieces are embedded",
     "texts-long-and-html/html": "only the first 128 word pieces are embedded",
 }

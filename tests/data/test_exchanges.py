@@ -110,7 +110,7 @@ def sessions(text: str) -> Callable[[Path], object]:
     ("change", "message"),
     [
         (refuse_two, "bars.csv: symbol NN trades on XNYS and XTSE; give all its rows one exchange"),
-        (refuse_unknown, "bars.csv: exchange is 'NMS'; exchange_calendars knows no such exchange"),
+        (refuse_unknown, "bars.csv: column exchange .drop it if all .* is 'NMS'; exchange"),
         (sessions("date\n2024-05-06\n"), "sessions.csv: lacks column close; it has date"),
         (sessions("date,close\n20240506,15:00\n"), "row 0 .date=20240506, .*must be YYYY-MM-DD"),
         (

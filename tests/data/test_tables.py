@@ -171,6 +171,16 @@ def test_a_midnight_in_tokyo_is_the_day_that_begins_there() -> None:
     assert schema.check_bars(table, "f", "XTKS")["date"][0] == pd.Timestamp("2023-03-10")
 
 
+def test_a_midnight_is_that_of_the_symbols_own_exchange() -> None:
+    prices = dict.fromkeys(["open", "high", "low", "close", "adj_close", "volume"], 1.0)
+    at = pd.to_datetime(["2023-03-10T05:00Z", "2023-03-09T15:00Z"])
+    table = pd.DataFrame({"symbol": ["A", "7203"], "date": at, **prices})
+    read = schema.check_bars(table, "f", "XNYS", {"7203": "XTKS"})
+    assert read["date"].tolist() == [pd.Timestamp("2023-03-10")] * 2
+    with pytest.raises(InputError, match="row 1 .*date has a time of day"):
+        schema.check_bars(table, "f", "XNYS")
+
+
 @pytest.mark.parametrize(
     "stamp",
     [
@@ -220,7 +230,7 @@ def test_a_bar_of_a_session_that_is_not_over_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="bars.csv: row 1 .*not closed yet .now 2023-07-05 19:59"):
         at("2023-07-05T19:59")
     with pytest.raises(InputError, match="bars.csv: row 1 .*this day is in the future .now 2023"):
-        at("2023-07-05T03:59")  # in New York it is the fourth
+        at("2023-07-04T09:59")  # the fifth has begun nowhere
     rows["date"] = ["2023-07-03", "2023-07-03", "2041-07-05"]
     rows["symbol"] = ["A", "B", "B"]
     with pytest.raises(InputError, match="row 2 .symbol=B, .*in the future"):

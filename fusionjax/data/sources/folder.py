@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.data import features, media, schema
+from fusionjax.data.paths import inside, lies_in
 from fusionjax.data.sources import Raw, Source, sessions
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
@@ -41,8 +42,8 @@ def files(root: Path) -> list[Path]:
     """
     tables = [root / f"{stem}{suffix}" for stem, of in _STEMS.items() for suffix in of]
     media_folders = [root / folder for folder in media.folders().values()]
-    inside = (p for home in media_folders for p in home.rglob("*") if schema.lies_in(home, p))
-    return sorted(p for p in (*tables, *inside) if p.is_file())
+    within = (p for home in media_folders for p in home.rglob("*") if lies_in(home, p))
+    return sorted(p for p in (*tables, *within) if p.is_file())
 
 
 def read(root: Path, calendar: str) -> Raw:
@@ -139,7 +140,7 @@ def _media(
         if (where := _only_file(root / folder, "manifest", _LISTS)) is not None:
             table = items(where, ("source", "path"))
             entries = zip(table["item"], table["path"], strict=True)
-            paths = [schema.inside(where, row, cell) for row, cell in entries]
+            paths = [inside(where, row, cell) for row, cell in entries]
             home = (root / folder).resolve()  # it may be a link
             paths = _spelled_as_stored(paths, home)
             listed[kind] = table.assign(path=[f"{folder}/{p.relative_to(home)}" for p in paths])
@@ -162,7 +163,7 @@ def _spelled_as_stored(paths: list[Path], home: Path) -> list[Path]:
     missing = {p for p in paths if not p.exists()}
     if not missing:
         return paths
-    stored = {_composed(p): p for p in home.rglob("*") if schema.lies_in(home, p)}
+    stored = {_composed(p): p for p in home.rglob("*") if lies_in(home, p)}
     return [stored.get(_composed(p), p) if p in missing else p for p in paths]
 
 

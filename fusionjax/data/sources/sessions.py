@@ -24,7 +24,9 @@ def exchanges(bars: pd.DataFrame, where: Path) -> dict[str, str]:
     table = pd.DataFrame({"symbol": symbols, "exchange": codes})
     table = table[table["exchange"] != ""].drop_duplicates()
     table["exchange"] = table["exchange"].map(
-        lambda code: calendars.name(code, f"{where}: exchange")
+        lambda code: calendars.name(
+            code, f"{where}: column exchange (drop it if all trade on config.data.calendar)"
+        )
     )
     table = table.drop_duplicates()
     twice = table[table["symbol"].duplicated(keep=False)]
