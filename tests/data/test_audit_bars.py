@@ -10,10 +10,10 @@ import pytest
 from conftest import ROOT, seeing, small
 
 from benchmarks.measures import bar_worlds as worlds
+from benchmarks.measures.bar_rates import of_bars
 from fusionjax.config import Config
 from fusionjax.data import adjust
-from fusionjax.data.audit import Audit, audit, bars, prices, sessions, volumes
-from fusionjax.data.audit.finding import Finding
+from fusionjax.data.audit import Audit, audit, prices
 from fusionjax.data.names import PRICE_CHANNELS
 from fusionjax.data.sources import acl18, kdd17, sp500
 
@@ -33,17 +33,6 @@ def config(tmp_path: Path) -> Config:
 @functools.cache
 def clean() -> pd.DataFrame:
     return worlds.clean(SEED)
-
-
-def of_bars(table: pd.DataFrame, config: Config) -> list[Finding]:
-    """Without the search for leaks, which takes longer than the rest."""
-    market, tables = worlds.market(table), {}
-    return [
-        *sessions.findings(market, config, tables),
-        *bars.findings(market, config, tables),
-        *prices.findings(market, tables),
-        *volumes.findings(market),
-    ]
 
 
 def levels(report: Audit) -> dict[str, str]:
