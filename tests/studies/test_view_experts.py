@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fusionjax.distill.weights import refit_start
 from fusionjax.errors import InputError
 from studies.configs import views as views_config
 from studies.data.views import StudyLabels, Views, targets, views
 from studies.fusion import view_experts
 from studies.fusion.ladder import with_subsets, with_vectors
 from studies.fusion.started import Started, StartedExperiment, moved
+from studies.fusion.vector_experiment import VectorExperiment
 from studies.fusion.view_experts import JOINT, MEAN, PRODUCT
 from studies.names import VIEW_EXPERTS
 from studies.schema import StudyConfig
@@ -189,15 +191,35 @@ def test_a_network_that_knows_nothing_leaves_the_experts_as_they_are() -> None:
 
 
 @pytest.mark.slow
-def test_a_network_that_knows_more_replaces_them_and_trains_as_long_as_it_needs() -> None:
+def test_a_network_that_knows_more_replaces_them() -> None:
     """Classes by the sign of a product, which no regression sees."""
     v = some(crossed=True)
-    settings = {"ladder.lengths": (4, 500), "model.dropout": 0.1, "train.learning_rate": 5e-3}
-    study = StartedExperiment(config(v, **settings), [v])
+    study = StartedExperiment(
+        config(v, **{"train.steps": 300, "model.dropout": 0.1, "train.learning_rate": 5e-3}), [v]
+    )
     fitted = study.fit(v.names)
-    assert fitted.steps == 500
     assert fitted.share[0] > 0.5
     label = v.batch.targets.label["direction"][SPLIT["test"], 0]
     base = (fitted.experts[0](v.batch, SPLIT["test"]).argmax(1) == label).mean()
     assert base < 0.62
     assert right(study, fitted, v) > base + 0.15
+
+
+@pytest.mark.slow
+def test_it_trains_as_long_as_the_meta_set_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = {3: 0.5, 8: 0.2, 12: 0.3}
+
+    def judged(
+        self: StartedExperiment, trial: VectorExperiment, *_: object
+    ) -> tuple[np.ndarray, float]:
+        steps = trial.config.train.steps
+        assert refit_start(trial.config) == steps, "what is judged never saw the meta set"
+        return np.full(1, steps / 100), loss[steps]
+
+    monkeypatch.setattr(StartedExperiment, "_judged", judged)
+    v = some()
+    study = StartedExperiment(config(v, **{"ladder.lengths": (3, 8, 12)}), [v])
+    fitted = study.fit(v.names)
+    assert fitted.steps == 8
+    assert fitted.share.tolist() == [0.08]
+    assert int(fitted.state.step) == 8
