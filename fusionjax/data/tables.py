@@ -255,7 +255,7 @@ def check_size(path: Path, size: int) -> None:
     """Refuses a file that would take too much memory.
 
     Raises:
-      ValueError: ``size``, the bytes it unpacks to, is too much beside the file's own size.
+      InputError: ``size``, the bytes it unpacks to, is too much beside the file's own size.
     """
     limit = max(_SMALL, _RATIO * path.stat().st_size)
     if size > limit:

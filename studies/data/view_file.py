@@ -119,7 +119,10 @@ def _column(path: Path, name: str, column: pa.Array) -> np.ndarray:
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
             raise InputError(f"{path}: {name} row {row} is empty; expected a value: fill it in")
-        if not pa.types.is_primitive(column.type) and pc.max(pc.utf8_length(column)).as_py() > _NAME:
+        if (
+            not pa.types.is_primitive(column.type)
+            and pc.max(pc.utf8_length(column)).as_py() > _NAME
+        ):
             raise InputError(f"{path}: {name} has texts of over {_NAME} characters; shorten them")
         array = np.asarray(column.to_numpy(zero_copy_only=False))
         return array.astype(str) if array.dtype == object else array

@@ -132,7 +132,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, view_a=np.zeros((20_000, 1000)), label=np.arange(20_000) % 2)
-    with pytest.raises(InputError, match=r"cannot be read as npz \(it unpacks to 160,.* bytes"):
+    with pytest.raises(InputError, match=r"bomb.npz: it unpacks to 160,.* bytes"):
         ViewFile.read(path)
 
 
@@ -142,7 +142,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
         ({"view_a": ONES}, r"view_a holds double; expected lists of numbers, of one length"),
         ({"view_a": [[1.0, 2.0]] * 59 + [[1.0]]}, r"view_a has lists of 1, 2 numbers; expected"),
         ({"view_a": pa.nulls(COUNT, pa.list_(pa.float64()))}, r"view_a has lists of no numbers"),
-        ({"view_a": [["x"]] * COUNT}, r"cannot be read as parquet \(column view_a holds list<"),
+        ({"view_a": [["x"]] * COUNT}, r"column view_a holds list<.*; expected plain cells"),
         ({"label": ["x" * 201] * COUNT}, r"label has texts of over 200 characters; shorten them"),
         ({"label": [*range(59), None]}, r"label row 59 is empty; expected a value: fill it in"),
     ],
