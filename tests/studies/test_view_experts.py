@@ -190,7 +190,7 @@ def test_a_network_that_knows_nothing_leaves_the_experts_as_they_are() -> None:
     assert alone.share.tolist() == [1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_network_that_knows_more_replaces_them() -> None:
     """Classes by the sign of a product, which no regression sees."""
     v = some(crossed=True)
