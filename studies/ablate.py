@@ -24,6 +24,7 @@ def main(config: StudyConfig) -> None:
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        config = ladder.with_subsets(config, views[0])
         reading = StudyReading("ablate", config, views[0], split, Path(app.LEDGER.value))
         content, worth = view_ablation.ablate(config, views, split, _PLACEBOS.value, progress)
     reading.finish([])

@@ -22,6 +22,7 @@ def main(config: StudyConfig) -> None:
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        config = ladder.with_subsets(config, views[0])
         reading = StudyReading("coreset", config, views[0], split, Path(app.LEDGER.value))
         comparison = coreset.compare(config, views, split, _SHARE.value)
     reading.finish(comparison.cells.values())

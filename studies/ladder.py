@@ -26,6 +26,7 @@ def main(config: StudyConfig) -> None:
     split = _SPLIT.value or config.evaluate.split
     with progress_bar() as progress:
         views = ladder.load(config, progress)
+        config = ladder.with_subsets(config, views[0])
         reading = StudyReading("ladder", config, views[0], split, Path(app.LEDGER.value))
         cells = ladder.climb(config, views, split, progress)
         report = ladder_table.report(config, cells, views, split)

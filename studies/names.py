@@ -6,8 +6,12 @@ A config file is read before anything heavy is imported.
 # Modalities of the planted market (data/planted.py); NUMERIC: channels of its folder.
 MODALITIES = ("numeric", "text", "chart", "audio", "video", "source")
 NUMERIC = tuple(f"numeric_{i}" for i in range(8))
-# Of the handwritten digits (data/digits.py); JUNK are those of corruption "junk".
-VIEWS = tuple(f"view{i}" for i in range(1, 7))
-JUNK = tuple(f"junk_{i}" for i in range(len(VIEWS)))
+# Experts of studies of classes, as ``distill.experts`` lists them (fusion/view_experts.py).
+VIEW_EXPERTS = (
+    "mean of logistic regressions",
+    "product of logistic regressions",
+    "logistic regression",
+    "logistic regression of each view",
+)
 # Of the pictures of candles (data/candles.py).
 CANDLES = "chart"

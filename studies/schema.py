@@ -11,11 +11,18 @@ from fusionjax.config.key import key
 class LadderConfig:
     """A study of the fusion alone, on vectors: `studies/ladder.py`."""
 
-    data: Literal["planted", "maec", "digits", "candles"] = key("planted", "a file of studies/data")
-    variant: str = key("full", "planted: regime; maec: year; digits: corruption")
-    root: str = key("", "folder of the raw data, or the file of the digits")
-    subsets: tuple[tuple[str, ...], ...] = key((), "modalities of each subset")
+    data: Literal["planted", "maec", "candles", "views"] = key(
+        "planted", "a file of studies/data; views: of a file of your own"
+    )
+    variant: str = key("full", "planted: regime; maec: year; views: corruption")
+    root: str = key("", "folder of the raw data, or the file of views")
+    subsets: tuple[tuple[str, ...], ...] = key(
+        (), "modalities of each; empty: all but junk, then all"
+    )
     oracle: tuple[str, ...] = key((), "the informative ones, where that is known")
+    lengths: tuple[int, ...] = key(
+        (), "steps of which the meta set chooses, for fusions that have one; empty: train.steps"
+    )
     seeds: int = key(10, "markets, or trainings, of each cell")
     first_seed: int = key(0, "the others follow it")
     fusions: tuple[tuple[str, dict[str, Any]], ...] = key(

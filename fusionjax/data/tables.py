@@ -73,9 +73,21 @@ def foreign(path: Path) -> str:
 
 
 def _parquet(path: Path) -> pd.DataFrame:
-    """Reads the columns and ignores pandas' metadata on index and types."""
+    return parquet(path).to_pandas()
+
+
+def parquet(path: Path, *, lists: bool = False) -> pa.Table:
+    """Reads the columns and ignores pandas' metadata on index and types.
+
+    Args:
+      path: of the file.
+      lists: whether columns may hold lists of numbers.
+
+    Raises:
+      Exception: of any class, where the file is damaged.
+    """
     try:
-        return _plain_parquet(path)
+        return _plain_parquet(path, lists)
     except pa.ArrowNotImplementedError as e:
         raise InputError(
             f"{path}: holds a type that pyarrow {pa.__version__} does not read ({e}); cast that "
@@ -83,13 +95,13 @@ def _parquet(path: Path) -> pd.DataFrame:
         ) from e
 
 
-def _plain_parquet(path: Path) -> pd.DataFrame:
+def _plain_parquet(path: Path, lists: bool) -> pa.Table:
     with pq.ParquetFile(path) as f:
         names = [n for n in f.schema_arrow.names if not n.startswith(_INDEX)]
         if repeated := {n for n in names if names.count(n) > 1}:
             raise InputError(f"{path}: two columns have one name, {min(repeated)!r}; rename one")
         for column in f.schema_arrow:
-            if pa.types.is_nested(column.type):
+            if pa.types.is_nested(column.type) and not (lists and _is_of_numbers(column.type)):
                 raise InputError(
                     f"{path}: column {column.name} holds {column.type}; expected plain cells: "
                     "drop or unpack it"
@@ -101,14 +113,14 @@ def _plain_parquet(path: Path) -> pd.DataFrame:
             for g in groups
             for j, leaf in enumerate(leaves)
         )
-        _check_size(path, cells)
+        check_size(path, cells)
     # Read as dictionaries, equal texts take memory once until their size is checked.
     text_columns = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
     # INT96 is read in nanoseconds otherwise, in which the years before 1678 and after 2261 wrap.
     with pq.ParquetFile(path, read_dictionary=text_columns, coerce_int96_timestamp_unit="us") as f:
         table = f.read().replace_schema_metadata(None)
     table = table.select([i for i, n in enumerate(table.column_names) if not n.startswith(_INDEX)])
-    _check_size(path, cells + sum(map(_text_bytes, table.columns)))
+    check_size(path, cells + sum(map(_text_bytes, table.columns)))
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
@@ -117,7 +129,13 @@ def _plain_parquet(path: Path) -> pd.DataFrame:
             raise InputError(
                 f"{path}: column {name} holds bytes that are not text in UTF-8; convert or drop it"
             ) from e
-    return pa.Table.from_arrays(columns, table.column_names).to_pandas()
+    return pa.Table.from_arrays(columns, table.column_names)
+
+
+def _is_of_numbers(of: pa.DataType) -> bool:
+    if not (pa.types.is_list(of) or pa.types.is_fixed_size_list(of)):
+        return False
+    return pa.types.is_integer(of.value_type) or pa.types.is_floating(of.value_type)
 
 
 def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -171,7 +189,7 @@ def _lines(path: Path) -> pd.DataFrame:
             if line.strip():
                 rows.append(_object(path, line, number))
                 names.update(rows[-1])
-                _check_size(path, len(rows) * len(names) * _CELL)  # a row has a cell for every name
+                check_size(path, len(rows) * len(names) * _CELL)  # a row has a cell for every name
     return pd.DataFrame(rows)
 
 
@@ -233,7 +251,12 @@ def _is_utf8(line: bytes) -> bool:
         return False
 
 
-def _check_size(path: Path, size: int) -> None:
+def check_size(path: Path, size: int) -> None:
+    """Refuses a file that would take too much memory.
+
+    Raises:
+      InputError: ``size``, the bytes it unpacks to, is too much beside the file's own size.
+    """
     limit = max(_SMALL, _RATIO * path.stat().st_size)
     if size > limit:
         raise InputError(

@@ -92,7 +92,7 @@ def load(
         known=time + _LABEL_DAYS,
         log_scale=trailing.astype(np.float32),
     )
-    return views(vectors, labels, time, split, root)
+    return views(vectors, labels, time, split, root, dated=True)
 
 
 def _read_calls(path: Path, year: str) -> pd.DataFrame:

@@ -22,6 +22,7 @@ class Views:
     known: Int64[np.ndarray, "S"]  # session number from which the label is known
     split: dict[str, Int64[np.ndarray, "N"]]  # "train", "dev", "test": rows, in time order
     classes: tuple[str, ...]  # of the head "direction"
+    dated: bool = False  # times are real: a session's rows are one cluster, the same in each seed
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +82,7 @@ def views(
     time: Int64[np.ndarray, "S"],
     split: dict[str, Int64[np.ndarray, "_"]],
     where: object = "views",
+    dated: bool = False,
 ) -> Views:
     """Standardises each vector on the training rows and marks what is missing.
 
@@ -93,6 +95,7 @@ def views(
       time: session number of every sample, non-decreasing.
       split: rows of "train", "dev" and "test".
       where: named in messages.
+      dated: see ``Views``.
 
     Raises:
       InputError: times fall, or a sample has no modality at all.
@@ -132,4 +135,5 @@ def views(
         time + 1 if labels.known is None else labels.known,
         split,
         labels.classes,
+        dated,
     )

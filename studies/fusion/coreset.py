@@ -12,7 +12,7 @@ from fusionjax.errors import InputError
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired, title
-from studies.fusion.vector_experiment import VectorExperiment
+from studies.fusion.started import StartedExperiment
 from studies.schema import StudyConfig
 
 
@@ -49,10 +49,10 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
         )
     name, changes = config.ladder.fusions[0]
     config, subset = with_vectors(config, views[0]).override(changes), config.ladder.subsets[-1]
-    study = VectorExperiment(config, views)
+    study = StartedExperiment(config, views)
     fitted = study.fit(subset)
     cells = {"all": score(name, study, fitted, views, subset, split)}
-    logits = study.predict(fitted.state, subset, study.train).outcome["direction"]
+    logits = study.predict(fitted, subset, study.train).outcome["direction"]
     belief = np.asarray(jax.nn.softmax(logits))[:, :, 0]
     chosen = [
         choose(b, v.batch.targets.label["direction"][study.train, 0].astype(np.int64), share, seed)
@@ -61,7 +61,7 @@ def compare(config: StudyConfig, views: list[Views], split: str, share: float) -
     random = [draw(len(study.train), share, seed) for seed in range(len(views))]
     for how, positions in (("chosen", chosen), ("random", random)):
         reduced = [_only(v, k) for v, k in zip(views, positions, strict=True)]
-        study = VectorExperiment(config, reduced)
+        study = StartedExperiment(config, reduced)
         fitted = study.fit(subset)
         cells[f"{share:.0%} {how}"] = score(name, study, fitted, reduced, subset, split)
     chance = 100 * (1 - 1 / len(views[0].classes))

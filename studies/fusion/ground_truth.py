@@ -13,11 +13,11 @@ from sklearn.metrics import roc_auc_score
 
 from fusionjax.errors import InputError
 from fusionjax.types import Forecast
-from studies.data import digits, planted
+from studies.data import planted, spoilt
 from studies.data.planted import MODALITIES, Planted
 from studies.data.views import Views
 from studies.fusion.ladder import with_vectors
-from studies.fusion.vector_experiment import VectorExperiment
+from studies.fusion.started import StartedExperiment
 from studies.schema import StudyConfig
 
 
@@ -34,7 +34,7 @@ def findings(config: StudyConfig) -> list[GroundTruthCheck]:
     """Trains the first of ``config.ladder.fusions`` on all modalities and checks its weights.
 
     A planted market checks weights of modalities, samples and labels, and, without encoder layers,
-    of features. Digits with wrong labels check the labels.
+    of features. Views with wrong labels check the labels.
 
     Raises:
       InputError: the ladder's data has no known truth.
@@ -45,28 +45,28 @@ def findings(config: StudyConfig) -> list[GroundTruthCheck]:
     if c.data == "planted":
         markets = [planted.plant(planted.regime(c.variant), s) for s in seeds]
         return _of_a_market(config, markets) + _of_features(config, markets)
-    if c.data == "digits" and c.variant == "wrong_labels":
+    if c.data == "views" and c.variant == "wrong_labels":
         spoilt, clean = (
-            [digits.load(Path(c.root), s, variant) for s in seeds]
+            [spoilt.load(Path(c.root), s, variant) for s in seeds]
             for variant in ("wrong_labels", "clean")
         )
         wrong = [_labels(a) != _labels(b) for a, b in zip(spoilt, clean, strict=True)]
-        study = VectorExperiment(with_vectors(config, spoilt[0]), spoilt)
-        state, _ = study.fit(spoilt[0].names)
-        belief = _belief(study.predict(state, spoilt[0].names, study.train), spoilt)
+        study = StartedExperiment(with_vectors(config, spoilt[0]), spoilt)
+        fitted = study.fit(spoilt[0].names)
+        belief = _belief(study.predict(fitted, spoilt[0].names, study.train), spoilt)
         return [_wrong_labels(belief, [w[study.train] for w in wrong])]
     raise InputError(
-        f"config.ladder: no truth is known of {c.data} {c.variant}; choose planted, or digits with "
+        f"config.ladder: no truth is known of {c.data} {c.variant}; choose planted, or views with "
         "variant wrong_labels"
     )
 
 
 def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTruthCheck]:
     views = [m.views for m in markets]
-    study = VectorExperiment(with_vectors(config, views[0]), views)
-    state, notes = study.fit(MODALITIES)
+    study = StartedExperiment(with_vectors(config, views[0]), views)
+    fitted = study.fit(MODALITIES)
     rows = views[0].split["test"]
-    weight = np.asarray(study.predict(state, MODALITIES, rows).modality_weight)  # seeds, rows, M
+    weight = np.asarray(study.predict(fitted, MODALITIES, rows).modality_weight)  # seeds, rows, M
     presence = np.stack([[v.batch.present[n][rows] for n in MODALITIES] for v in views]).mean(2)
     mean = weight.mean(1) / presence
     relevance = [list(m.truth.relevance.values()) for m in markets]
@@ -79,7 +79,7 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
         ),
         GroundTruthCheck("weight of the shortcut", "0", mean[:, MODALITIES.index("source")]),
     ]
-    if np.asarray(notes["kept"])[:, chart].all():
+    if np.asarray(fitted.notes["kept"])[:, chart].all():
         checks.append(
             GroundTruthCheck(
                 "corrupted charts by low weight, AUC",
@@ -94,7 +94,7 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
         )
     flipped = [m.truth.flipped[study.train] for m in markets]
     if all(f.any() for f in flipped):
-        belief = _belief(study.predict(state, MODALITIES, study.train), views)
+        belief = _belief(study.predict(fitted, MODALITIES, study.train), views)
         true = [_of_label(m.truth.probability, m.views)[study.train] for m in markets]
         ceiling = _wrong_labels(true, flipped)
         checks += [
@@ -107,8 +107,8 @@ def _of_a_market(config: StudyConfig, markets: list[Planted]) -> list[GroundTrut
 def _of_features(config: StudyConfig, markets: list[Planted]) -> list[GroundTruthCheck]:
     """Feature weights of the modalities that hold both informative features and noise."""
     views = [m.views for m in markets]
-    study = VectorExperiment(with_vectors(config.override({"model.layers": 0}), views[0]), views)
-    state, _ = study.fit(MODALITIES)
+    study = StartedExperiment(with_vectors(config.override({"model.layers": 0}), views[0]), views)
+    state = study.fit(MODALITIES).state
     feature = np.asarray(state.ema_params["fusion"]["feature"])  # seeds, M, D
     areas = []
     for market, weight in zip(markets, feature, strict=True):

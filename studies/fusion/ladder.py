@@ -16,9 +16,10 @@ from rich.progress import Progress
 
 from fusionjax.errors import InputError
 from fusionjax.types import ImageInput, Input, VectorInput
-from studies.data import candles, digits, maec, planted
+from studies.data import candles, maec, planted, spoilt
 from studies.data.views import Views
-from studies.fusion.vector_experiment import Fitted, VectorExperiment
+from studies.fusion import view_experts
+from studies.fusion.started import Started, StartedExperiment
 from studies.schema import StudyConfig
 
 _BINS = 10  # of the calibration error
@@ -50,8 +51,8 @@ def load(config: StudyConfig, progress: Progress) -> list[Views]:
     seeds = range(c.first_seed, c.first_seed + c.seeds)
     if c.data == "planted":
         return [planted.plant(planted.regime(c.variant), s).views for s in seeds]
-    if c.data == "digits":
-        return [digits.load(Path(c.root), s, c.variant) for s in seeds]  # type: ignore[arg-type]
+    if c.data == "views":
+        return [spoilt.load(Path(c.root), s, c.variant) for s in seeds]
     if c.data == "candles":
         return [candles.load(Path(c.root), s) for s in seeds]
     cache = Path(config.data.prepared) / "text_cache"
@@ -60,6 +61,13 @@ def load(config: StudyConfig, progress: Progress) -> list[Views]:
         maec.load(Path(c.root), cache, progress, year=c.variant, junk=junk, seed=s)  # type: ignore[arg-type]
         for s in seeds
     ]
+
+
+def with_subsets(config: StudyConfig, views: Views) -> StudyConfig:
+    """The config with the subsets that it leaves to the data: all but junk, then all."""
+    real = tuple(name for name in views.names if not name.startswith("junk"))
+    both = tuple(dict.fromkeys((real, views.names)))
+    return config.override({"ladder.subsets": config.ladder.subsets or both})
 
 
 def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
@@ -79,7 +87,7 @@ def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
 def climb(
     config: StudyConfig, views: list[Views], split: str, progress: Progress
 ) -> Iterator[Cell]:
-    """Trains and scores every fusion on every subset, and a linear baseline at the end.
+    """Trains and scores every fusion on every subset, and linear baselines at the end.
 
     Raises:
       InputError: a subset names an unknown modality, or the data has no such split.
@@ -106,7 +114,7 @@ def climb(
     total = (len(config.ladder.fusions) + 1) * len(config.ladder.subsets)
     bar = progress.add_task("ladder", total=total, note="")
     for name, changes in config.ladder.fusions:
-        study = VectorExperiment(config.override(changes), views)
+        study = StartedExperiment(config.override(changes), views)
         for subset in config.ladder.subsets:
             progress.update(bar, note=f"{name}, {len(subset)} modalities")
             yield score(name, study, study.fit(subset), views, subset, split)
@@ -114,20 +122,21 @@ def climb(
     for subset in config.ladder.subsets:
         progress.update(bar, note=f"baseline, {len(subset)} modalities")
         yield _baseline(views, subset, split)
+        yield from _of_each_view(views, subset, split)
         progress.advance(bar)
 
 
 def score(
     name: str,
-    study: VectorExperiment,
-    fitted: Fitted,
+    study: StartedExperiment,
+    fitted: Started,
     views: list[Views],
     subset: tuple[str, ...],
     split: str,
 ) -> Cell:
     """Scores what ``study.fit`` returned for a subset."""
     rows = views[0].split[split]
-    f = jax.device_get(study.predict(fitted.state, subset, rows))
+    f = jax.device_get(study.predict(fitted, subset, rows))
     weight = np.where(f.modality_weight > 0, f.modality_weight, np.nan)
     with np.errstate(invalid="ignore"):
         count = np.isfinite(weight).sum(1)
@@ -170,6 +179,17 @@ def _baseline(views: list[Views], subset: tuple[str, ...], split: str) -> Cell:
     loss, summary = scores(np.stack(predictions), views, views[0].split[split])
     name = "ridge" if _regresses(views) else "logistic regression"
     return Cell(name, subset, loss, summary, None, None)
+
+
+def _of_each_view(views: list[Views], subset: tuple[str, ...], split: str) -> Iterator[Cell]:
+    """Logistic regressions of one view each, together; none of volatility, nor of pictures."""
+    rows = views[0].split[split]
+    if _regresses(views) or views[0].features.keys() != set(views[0].names):
+        return
+    each = [view_experts.alone(v, subset, rows) for v in views]
+    for name in each[0]:
+        scores = _direction_scores(np.log(np.stack([x[name] for x in each])), views, rows)
+        yield Cell(name, subset, *scores, None, None)
 
 
 def flat(value: Input) -> Float[np.ndarray, "S F"]:

@@ -26,9 +26,9 @@ class Difference:
 
 
 def clusters(config: StudyConfig, views: Views, split: str) -> Int64[np.ndarray, "seeds samples"]:
-    """Cluster of each sample: its seed, as each has its own market or shuffle; MAEC: its day."""
+    """Cluster of each sample: its seed, as each has its own market or shuffle, or its session."""
     rows, seeds = views.split[split], config.ladder.seeds
-    if config.ladder.data == "maec":
+    if views.dated:
         return np.tile(views.time[rows], (seeds, 1))
     return np.repeat(np.arange(seeds)[:, None], len(rows), axis=1)
 
@@ -68,8 +68,9 @@ class LadderReport:
 
 
 def title(config: StudyConfig) -> str:
-    """Name of a config's ladder, variant included: each variant has its own folder."""
-    return f"{config.name}_{config.ladder.variant}"
+    """Name of a config's ladder: each variant, and each file of views, has its own folder."""
+    c = config.ladder
+    return f"{Path(c.root).stem if c.data == 'views' else config.name}_{c.variant}"
 
 
 def report(

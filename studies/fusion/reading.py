@@ -12,6 +12,7 @@ from fusionjax.evaluate import readings
 from fusionjax.evaluate.labels import Labels
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, flat, with_vectors
+from studies.fusion.ladder_table import title
 from studies.schema import StudyConfig
 
 
@@ -42,7 +43,7 @@ class StudyReading:
             dated,
             ledger.Subject(
                 f"{config.name} {c.data}",
-                f"{c.data} {c.variant}",
+                title(config),
                 tuple(range(c.first_seed, c.first_seed + c.seeds)),
                 split,
             ),

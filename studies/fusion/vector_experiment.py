@@ -185,10 +185,15 @@ class VectorExperiment:
 
     def rows(self, subset: tuple[str, ...]) -> Batch:
         """The data with only ``subset`` present."""
-        present = {k: v & (k in subset) for k, v in self._data.present.items()}
-        return dataclasses.replace(self._data, present=present)
+        return only(self._data, subset)
 
     def predict(self, state: TrainState, subset: tuple[str, ...], rows: np.ndarray) -> Forecast:
         """Forecasts of every seed for some rows."""
         data = jax.tree.map(lambda x: x[:, rows], self.rows(subset))
         return self._predict(state.ema_params, data)
+
+
+def only(batch: Batch, subset: tuple[str, ...]) -> Batch:
+    """A batch with the modalities of a subset; the others are absent."""
+    present = {k: v & (k in subset) for k, v in batch.present.items()}
+    return dataclasses.replace(batch, present=present)

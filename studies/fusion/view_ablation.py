@@ -10,7 +10,7 @@ from fusionjax.evaluate import ablation
 from studies.data.views import Views
 from studies.fusion.ladder import Cell, score, with_vectors
 from studies.fusion.ladder_table import Difference, clusters, interval, paired
-from studies.fusion.vector_experiment import VectorExperiment
+from studies.fusion.started import StartedExperiment
 from studies.schema import StudyConfig
 
 
@@ -83,7 +83,7 @@ def ablate(
     rows, cluster = views[0].split[split], clusters(config, views[0], split)
     bar = progress.add_task(fusion, total=1 + len(subset) * (1 + 2 * (len(subset) > 1)), note="")
 
-    study = VectorExperiment(config, views)
+    study = StartedExperiment(config, views)
 
     def scored(variant: list[Views], names: tuple[str, ...], what: str) -> Cell:
         progress.update(bar, note=what)

@@ -18,7 +18,7 @@ def config(module: object, **changes: object) -> StudyConfig:
 def test_data_without_a_truth_is_refused() -> None:
     with pytest.raises(InputError, match="no truth is known of maec maec15; choose planted"):
         ground_truth.findings(config(maec))
-    with pytest.raises(InputError, match="no truth is known of digits clean"):
+    with pytest.raises(InputError, match="no truth is known of views clean"):
         ground_truth.findings(config(digits))
     with pytest.raises(InputError, match="is 'fulll'; expected full, weak"):
         ground_truth.findings(config(planted, **{"ladder.variant": "fulll"}))

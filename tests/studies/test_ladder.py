@@ -15,6 +15,7 @@ from studies.data.planted import MODALITIES, REGIMES, plant
 from studies.data.views import Views
 from studies.fusion import ladder, ladder_table
 from studies.fusion.vector_experiment import VectorExperiment
+from studies.names import VIEW_EXPERTS
 from studies.schema import StudyConfig
 
 
@@ -79,7 +80,11 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("concat", 2),
         ("concat", 6),
         ("logistic regression", 2),
+        ("mean of logistic regressions", 2),
+        ("product of logistic regressions", 2),
         ("logistic regression", 6),
+        ("mean of logistic regressions", 6),
+        ("product of logistic regressions", 6),
     ]
     assert all(50 < x.summary["accuracy"][0] < 80 for x in cells)
     kept = cells[1].kept
@@ -106,12 +111,14 @@ def test_the_floor_is_chosen_inside_training_and_scored_like_a_fusion() -> None:
     c = config(**{"ladder.fusions": (), "ladder.subsets": (MODALITIES[:2],), "ladder.oracle": ()})
     views = markets()
     with Progress() as progress:
-        (cell,) = ladder.climb(c, views, "test", progress)
+        cells = list(ladder.climb(c, views, "test", progress))
         for v in views:  # what it is scored on cannot move it
             v.batch.targets.label["direction"][v.split["test"]] ^= 1
-        (turned,) = ladder.climb(c, views, "test", progress)
-    np.testing.assert_array_equal(cell.loss, 100 - turned.loss)
-    assert 60 < cell.summary["accuracy"][0] < 72
+        turned = list(ladder.climb(c, views, "test", progress))
+    assert [x.fusion for x in cells] == list(VIEW_EXPERTS[2:3] + VIEW_EXPERTS[:2])
+    for cell, other in zip(cells, turned, strict=True):
+        np.testing.assert_array_equal(cell.loss, 100 - other.loss)
+        assert 60 < cell.summary["accuracy"][0] < 72
 
 
 def test_unknown_names_are_refused() -> None:

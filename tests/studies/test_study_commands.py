@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL, launch
@@ -46,11 +47,37 @@ def test_a_ladder_is_climbed_and_written_down(tmp_path: Path) -> None:
     assert "| equal |" in (tmp_path / "runs/planted_full/ladder_dev.md").read_text()
 
 
+@pytest.mark.slow
+def test_a_file_of_views_is_a_study(tmp_path: Path) -> None:
+    rng, label = np.random.default_rng(0), np.arange(90) % 3
+    x = {f"view_{k}": rng.normal(size=(90, 3)) + label[:, None] for k in "ab"}
+    np.savez(tmp_path / "mine.npz", label=np.array(["no", "so", "yes"])[label], **x)
+    few = [
+        "--config.ladder.root=mine.npz",
+        "--config.ladder.variant=junk",
+        "--config.ladder.seeds=2",
+        "--config.ladder.fusions=(('equal', {'model.fusion': 'equal'}),)",
+        "--config.train.steps=20",
+    ]
+    said = launch(tmp_path, "studies/ladder", "studies/configs/views", *few, "--split=test")
+    assert "written to runs/mine_junk/ladder_test.md" in said
+    table = (tmp_path / "runs/mine_junk/ladder_test.md").read_text()
+    assert "| fusion | view_a, view_b | + junk_0, junk_1, junk_2, junk_3 |" in table
+    assert "| equal |" in table
+    assert "| product of logistic regressions |" in table
+
+
 @pytest.mark.parametrize(
     ("script", "config", "flags", "message"),
     [
-        ("ground_truth", "digits", [], "no truth is known of digits clean; choose planted"),
+        ("ground_truth", "digits", [], "no truth is known of views clean; choose planted"),
         ("ladder", "planted", ["--config.ladder.variant=fulll"], "is 'fulll'; expected full"),
+        (
+            "ladder",
+            "views",
+            ["--config.ladder.root=gone.npz"],
+            "gone.npz: no such file; set config",
+        ),
         ("coreset", "planted", ["--share=2", "--config.ladder.seeds=1"], "--share=2.0: expected"),
         ("drift_recovery", "drift", ["--config.data.root=nowhere"], "nowhere: no such folder"),
     ],
