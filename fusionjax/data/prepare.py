@@ -112,7 +112,7 @@ def _write(
     root, home = Path(config.root), Path(config.prepared) / contents.HOME
 
     def content(path: str) -> str:
-        return hashes.of(root / path)
+        return hashes.of(root / path)[:32]
 
     tables, notes = join.place(raw, _decisions(raw, config), content)
     symbols, columns = _bars(tables, raw.channels.columns.size)

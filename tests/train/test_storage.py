@@ -254,13 +254,13 @@ def test_a_lost_or_damaged_column_of_data_is_named(
     from fusionjax.data import store
 
     held = Path(shutil.copytree(prepared, tmp_path / "prepared"))
-    (manifest,) = held.rglob("manifest.json")
-    cut(manifest.parent / "ohlcv.npy")
+    folder = held / f"sp500-{one.market.fingerprint[:12]}"
+    cut(folder / "ohlcv.npy")
     with pytest.raises(InputError, match=r"ohlcv.npy: is not as .*delete .* and prepare again"):
-        store.load(manifest.parent)
-    (manifest.parent / "ohlcv.npy").unlink()
+        store.load(folder)
+    (folder / "ohlcv.npy").unlink()
     with pytest.raises(InputError, match=r"ohlcv.npy: is missing; delete .* and prepare again"):
-        store.load(manifest.parent)
+        store.load(folder)
 
 
 def test_a_clock_that_goes_back_is_told_and_changes_nothing(
