@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,31 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
             raise
     os.chmod(f.name, 0o644)
     os.replace(f.name, path)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder aside that becomes ``path`` if the block succeeds, and is deleted otherwise; what an
+    interrupted call left there is deleted first. The caller holds a lock."""
+    aside = path.with_name(f"{path.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        if path.exists():
+            remove_folder(path)
+        aside.rename(path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def remove_folder(path: Path) -> None:
+    """Deletes a folder; whoever reads it meanwhile finds it whole or gone."""
+    aside = path.with_name(f"{path.name}.old.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.rename(aside)
+    shutil.rmtree(aside)
 
 
 def write_text(path: Path, text: str) -> None:

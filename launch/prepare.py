@@ -1,11 +1,12 @@
-"""Prepares raw data: validates it, joins it in time, embeds texts, writes one record a row.
+"""Prepares raw data: validates it, joins it in time, embeds texts, decodes media.
 
 python launch/prepare.py --config=configs/acl18.py
 python launch/prepare.py --config=configs/acl18.py --audit     # its quality, as an HTML page
 python launch/prepare.py --config=configs/planted_folder.py --source=FOLDER   # a market folder
+python launch/prepare.py --config=configs/acl18.py --verify   # reads every file, whatever its time
+python launch/prepare.py --config=configs/acl18.py --prune    # what no set needs; --yes removes it
 """
 
-import json
 import sys
 
 from absl import flags
@@ -17,28 +18,43 @@ _SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of confi
 _AUDIT = flags.DEFINE_bool(
     "audit", False, "Also audit the set; exit status 3 if it is not fit to train on"
 )
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Also hash all raw files anew and compare all files of the set with their sums"
+)
+_PRUNE = flags.DEFINE_bool(
+    "prune", False, "Also show what no set of the present raw files needs; with --yes, remove it"
+)
+_YES = flags.DEFINE_bool("yes", False, "Remove what --prune shows")
 _EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
-    from fusionjax.data import audit, prepare, store
+    from fusionjax.data import audit, prepare, store, upkeep
     from fusionjax.report import audit as audit_page
     from fusionjax.telemetry import CONSOLE, progress_bar, say
 
     if _SOURCE.value is not None:
         config = config.override({"data.source": "folder", "data.root": _SOURCE.value})
     with progress_bar() as progress:
-        folder = prepare.prepare(config.data, progress)
-    manifest = json.loads((folder / "manifest.json").read_text())
+        folder = prepare.prepare(config.data, progress, trusted=not _VERIFY.value)
+    manifest = store.read_manifest(folder)
     say(
-        f"{folder}: {manifest['rows']:,} bars of {manifest['symbols']} symbol(s), "
+        f"{folder}: {manifest['rows']:,} bars of {len(manifest['symbols'])} symbol(s), "
         f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts"
         + "".join(f", {n:,} items of {kind}" for kind, n in manifest["media"].items())
     )
     for note in manifest["notes"]:
         say(f"  left out: {note}")
-    for line in manifest.get("revised", ()):  # sets of before have no such line
+    for line in manifest["revised"]:
         say(f"  revised: {line}")
+    if _VERIFY.value:
+        say(f"{upkeep.verify(folder)} folders are as they were written, file by file")
+    if _PRUNE.value:
+        found = upkeep.prune(folder) if _YES.value else upkeep.unneeded(folder)
+        for line in found.lines:
+            say(f"  {line}")
+        done = "removed" if _YES.value else "may go; --prune --yes removes it"
+        say(f"{upkeep.in_words(found.size)} {done}")
     if _AUDIT.value:
         audited = audit.audit(store.load(folder), config)
         CONSOLE.print(audit_page.for_screen(audited))

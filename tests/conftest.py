@@ -190,7 +190,7 @@ def tiny_market(
                 [rng.integers(1000, 2000, (len(bar), 6)), np.zeros((len(bar), 2), int)], 1
             ).astype(np.uint16),
             np.arange(len(bar)),
-            (),
+            None,
         )
     return Market(
         "0" * 64,

@@ -7,8 +7,7 @@ from configs import demo, h100_1, h100_64
 from fusionjax.config import Config, resolve
 from gpu_items.bench import Bench
 
-# The planted market of ``make gpu-kit``: few enough that its sounds, as they are at full length,
-# stay below the 1 GB that tfds holds in memory (above it asks for TensorFlow).
+# The planted market of ``make gpu-kit``.
 SESSIONS = 800
 _SPLITS: dict[str, Any] = {
     "data.splits.train": ("1990-01-03", "1992-06-30"),

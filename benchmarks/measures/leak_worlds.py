@@ -203,5 +203,5 @@ def _texts(m: Market, rng: np.random.Generator, rate: float) -> Texts:
         np.stack([tone, rng.normal(size=len(bar)), rng.normal(size=len(bar))], 1),
         np.ones((len(bar), 4), np.uint16),
         np.arange(len(bar)),
-        (),
+        None,
     )

@@ -14,7 +14,9 @@ class DataConfig:
 
     source: str = key("sp500", "a name of registry.SOURCES: sp500, acl18, kdd17, folder")
     root: str = key("", "folder of the raw files; empty for the embedded sp500")
-    prepared: str = key("prepared", "folder for array_record sets and the text-embedding cache")
+    prepared: str = key(
+        "prepared", "folder for prepared sets, and texts and media stored once by content"
+    )
     calendar: str = key(
         "XNYS",
         "exchange_calendars code: sessions, closes, half days; where bars name no exchange",

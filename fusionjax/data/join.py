@@ -1,35 +1,49 @@
 """The point-in-time join: each item gets the first decision of its symbol that may use it."""
 
-import hashlib
-from pathlib import Path
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Shaped
 
 from fusionjax.data import calendar
-from fusionjax.data.parts import Tables
 from fusionjax.data.sources import Raw
 
 _PRICES = ("open", "high", "low", "close", "adj_close", "volume")
 
 
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Rows of a set, placed in time. Times are whole seconds.
+
+    Attributes:
+      bars: prices, ``session``, ``decision_time``, ``subset`` and the channels.
+      documents: texts, with the ``session`` that may first use them and ``tie``, which orders those
+        of one bar and time, whatever the order of the raw files.
+      media: items by kind, likewise; ``content`` is a hash of the file, empty if there is none.
+    """
+
+    bars: pd.DataFrame
+    documents: pd.DataFrame
+    media: dict[str, pd.DataFrame]
+
+
 def place(
-    raw: Raw, root: Path, decisions: Shaped[np.ndarray, "R"]
+    raw: Raw, decisions: Shaped[np.ndarray, "R"], content: Callable[[str], str]
 ) -> tuple[Tables, tuple[str, ...]]:
     """Adds decision times to bars, and to items the first session that may use them.
 
     Args:
       raw: checked tables.
-      root: of the raw files.
       decisions: datetime64[s] of each bar's decision, UTC.
+      content: ``content(path)``: the hash of a file that an item names.
 
     Returns:
       The rows of a set, and notes on items that came after their symbol's last decision.
     """
     bars = raw.bars
     session = bars["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
-    # Cast to fixed dtypes: row hashes must not depend on the file format.
     placed = bars[list(_PRICES)].astype(float)
     placed.insert(0, "symbol", bars["symbol"].astype(str))
     placed = placed.assign(
@@ -51,24 +65,20 @@ def place(
     for kind, items in raw.media.items():
         table = joined(items, f"items of {kind}")
         if len(table):
-            content = {path: _file_hash(root / path) for path in table["path"].unique()}
-            table = table.assign(content=table["path"].map(content))
+            by_path = {path: content(path) for path in table["path"].unique()}
+            table = table.assign(content=table["path"].map(by_path))
             media[kind] = _with_text(table, ("symbol", "source", "path", "content"))
-    return Tables.of(placed, documents, media), tuple(notes)
+    return Tables(placed, documents, media), tuple(notes)
 
 
 def _with_text(items: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     """Times and the named text columns; an empty cell becomes an empty text."""
     times = ["session", "event_time", "available_time"]
-    return items[times].assign(**{c: items[c].fillna("").astype(str) for c in columns})
-
-
-def _file_hash(path: Path) -> str:
-    """A hash of a file's bytes; empty where there is no such file."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()[:32]
+    placed = items[times].assign(**{c: items[c].fillna("").astype(str) for c in columns})
+    # Of whole numbers and texts alone, which every version of pandas hashes alike.
+    row_hash = pd.util.hash_pandas_object(placed, index=False)
+    repeat = row_hash.groupby(row_hash).cumcount().to_numpy(np.uint64)
+    return placed.assign(tie=row_hash.to_numpy(np.uint64) + repeat * np.uint64(0x9E3779B97F4A7C15))
 
 
 def _join(

@@ -1,95 +1,155 @@
-"""Turns raw files into a prepared set: validates, joins in time, writes one record a row."""
+"""Turns raw files into a prepared set: validates, joins in time, writes columns and contents."""
 
 import hashlib
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int64
 from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
-from fusionjax.data import calendar, join, media, parts, revisions, text
-from fusionjax.data.parts import Digests
+from fusionjax.data import calendar, contents, items, join, media, revisions, store, sums, text
+from fusionjax.data.hashes import Hashes
+from fusionjax.data.join import Tables
 from fusionjax.data.sources import Raw
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
 
-# Part of every fingerprint: raise it when a feature or the join changes its meaning.
-_FORMAT = 5
+# Part of every fingerprint: raise it when a channel or the join changes its meaning.
+_FORMAT = 6
+HASHES = "hashes"  # in ``config.data.prepared``
 
 
-def prepare(config: DataConfig, progress: Progress) -> Path:
+def prepare(config: DataConfig, progress: Progress, *, trusted: bool = True) -> Path:
     """Builds the prepared set of ``config`` unless there is one.
 
-    A set is a manifest that lists parts. Its name contains a hash of the raw files' content and
-    of the settings that shape the rows, so changed data gives a new set. The manifest is written
-    last, so a set is complete or absent. If all rows of an earlier set are unchanged, its parts
-    are shared and only the new rows are written.
+    A set's name contains a hash of the raw files' content and of the settings that shape the rows,
+    so changed data gives a new set. It is written aside and renamed, so it is complete or absent.
+    What texts say and files hold is stored by content, so nothing is embedded or decoded twice.
+
+    Args:
+      config: source, root and settings.
+      progress: shows how far it is.
+      trusted: whether a file of the same size and time of change is taken for unchanged.
 
     Returns:
       The folder, for ``store.load``.
 
     Raises:
-      InputError: unknown source, or raw data that breaks the schema.
+      InputError: unknown source, raw data that breaks the schema, or a full disk.
     """
     source = SOURCES[config.source]
     root, home = Path(config.root), Path(config.prepared)
-    settings = _settings(config)
-    fingerprint = _fingerprint(settings, root, source.files(root))
+    hashes = Hashes(home / HASHES, trusted=trusted)
+    settings, raw_state = settings_of(config), raw_fingerprint(config, hashes)
+    fingerprint = hashlib.sha256(f"{settings} {raw_state}".encode()).hexdigest()
     folder = home / f"{config.source}-{fingerprint[:12]}"
-    if _read_set(folder) is None:
+    if not (folder / sums.NAME).exists():
         with files.locked(home):
-            if _read_set(folder) is None:  # no other process built it meanwhile
+            if not (folder / sums.NAME).exists():  # no other process built it meanwhile
+                if (home / "parts").is_dir():
+                    progress.console.print(
+                        f"{home}: holds sets of an older version, which are made anew; "
+                        "launch/prepare.py --prune shows what may go",
+                        soft_wrap=True,
+                    )
                 raw = source.read(root, config.calendar)
-                manifest = _extend(raw, config, settings, progress)
-                manifest |= {"source": config.source, "fingerprint": fingerprint}
-                if _fingerprint(settings, root, source.files(root)) != fingerprint:
-                    raise InputError(f"{root}: its files changed while they were read; run again")
-                files.write_text(folder / "manifest.json", json.dumps(manifest, indent=2))
+                identity = {
+                    "source": config.source,
+                    "root": str(root.absolute()),
+                    "raw": raw_state,
+                    "fingerprint": fingerprint,
+                }
+                try:
+                    with files.new_folder(folder) as aside:
+                        _write(aside, raw, config, hashes, progress, identity)
+                        if raw_fingerprint(config, hashes) != raw_state:
+                            raise InputError(
+                                f"{root}: its files changed while they were read; run again"
+                            )
+                except OSError as e:
+                    raise InputError(
+                        f"{folder}: cannot be written ({e.strerror or e}); make room there or set "
+                        "config.data.prepared, then run the same command: what is finished is kept"
+                    ) from e
+    hashes.save()
     return folder
 
 
-def _extend(raw: Raw, config: DataConfig, settings: str, progress: Progress) -> dict:
-    """Writes the rows that the largest usable earlier set lacks; returns the new manifest."""
-    root, home = Path(config.root), Path(config.prepared)
-    tables, late = join.place(raw, root, _decisions(raw, config))
-    parent, parent_digests = _largest_subset(home, settings, tables.digests)
-    new = tables.without(parent_digests)
-    part_names, added, unusable = parent.get("parts", []), {}, []
-    if any(len(rows) for rows in new.digests.values()):
-        part = home / "parts" / parts.name(new, settings)
-        known = {kind for kind, rows in parent_digests.items() if len(rows)}
-        added = parts.write(part, new, root, config, known, progress)
-        part_names = [*part_names, part.name]
-        unusable = [
-            f"{kind} {name}: {why}"
-            for kind in new.media
-            for name, why in parts.set_aside(part, kind).items()
-        ]
-    items = {k: len(parent_digests.get(k, ())) + len(added.get(k, ())) for k in tables.media}
-    manifest = {
-        "settings": settings,
-        "grown_from": parent.get("fingerprint"),
-        "parts": part_names,
-        "channels": list(raw.channels),
+def settings_of(config: DataConfig) -> str:
+    """A hash of the settings that shape the rows."""
+    shared = f"{_FORMAT} {config.source} {config.calendar} {config.decision_delay_minutes}"
+    digest = hashlib.sha256(shared.encode())
+    if config.source == "folder":  # shapes and rates of its decoded files
+        sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
+        digest.update(f"{sizes} {config.audio_sample_rate} {config.max_media_seconds}".encode())
+    return digest.hexdigest()
+
+
+def raw_fingerprint(config: DataConfig, hashes: Hashes) -> str:
+    """A hash of names and content of the raw files."""
+    root, digest = Path(config.root), hashlib.sha256()
+    for path in SOURCES[config.source].files(root):
+        if content := hashes.of(path):  # the reader has a better message for a missing file
+            inside = path.is_relative_to(root)
+            name = str(path.relative_to(root) if inside else path.name)
+            digest.update(name.encode() + bytes.fromhex(content))
+    return digest.hexdigest()
+
+
+def _write(
+    folder: Path,
+    raw: Raw,
+    config: DataConfig,
+    hashes: Hashes,
+    progress: Progress,
+    identity: dict[str, Any],
+) -> None:
+    """Writes the set of some raw tables."""
+    root, home = Path(config.root), Path(config.prepared) / contents.HOME
+
+    def content(path: str) -> str:
+        return hashes.of(root / path)[:32]
+
+    tables, notes = join.place(raw, _decisions(raw, config), content)
+    symbols, columns = _bars(tables, raw.channels.columns.size)
+    manifest: dict[str, Any] = {"contents": {}, "decoded": {}, "media": {}}
+    placed: dict[str, pd.DataFrame] = {}
+    unusable: list[str] = []
+    if len(documents := tables.documents):
+        documents = _in_order(documents.rename(columns={"author": "source"}), columns, symbols, [])
+        name = manifest["contents"]["text"] = items.text_folder()
+        texts = documents["text"].to_numpy(object)  # not as wide as the longest
+        keys, features = items.text_features(home / name, texts, progress)
+        columns |= {f"text_{n}": x for n, x in features.items()}
+        placed["text"] = documents.drop(columns="text").assign(key=keys.astype(str))
+        manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}
+    for kind, table in tables.media.items():
+        usable, why = items.decoded(kind, table, config, content, progress)
+        unusable += why
+        placed[kind] = _in_order(usable, columns, symbols, ["content"])
+        manifest["contents"][kind] = items.media_folder(kind, config)
+        modality = MODALITIES[kind]
+        manifest["decoded"][kind] = [str(np.dtype(modality.dtype)), list(modality.shape(config))]
+        manifest["media"][kind] = len(usable)
+    manifest |= identity | {
         "rows": len(raw.bars),
-        "symbols": raw.bars["symbol"].nunique(),
+        "symbols": symbols.tolist(),
+        "channels": list(raw.channels),
         "first": f"{raw.bars['date'].min():%Y-%m-%d}",
         "last": f"{raw.bars['date'].max():%Y-%m-%d}",
         "documents": len(tables.documents),
-        "media": {kind: count for kind, count in items.items() if count},
-        "notes": [*raw.notes, *late, *unusable],
+        "notes": [*raw.notes, *notes, *unusable],
         "misaligned": list(raw.misaligned),
-        "revised": [] if parent else revisions.of_last_set(home, config.source, raw),
+        "revised": revisions.of_last_set(home.parent, config.source, raw),
         "sectors": raw.sectors,
         "exchanges": raw.exchanges,
         "sessions": raw.sessions,
     }
-    if len(tables.documents):
-        manifest |= {"encoder": text.ENCODER, "encoder_data_cutoff": text.DATA_CUTOFF}
-    return manifest
+    store.write(folder, columns, placed, manifest)
 
 
 def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
@@ -110,52 +170,37 @@ def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
     return out
 
 
-def _settings(config: DataConfig) -> str:
-    """A hash of the settings that shape the rows."""
-    shared = f"{_FORMAT} {config.source} {config.calendar} {config.decision_delay_minutes}"
-    digest = hashlib.sha256(shared.encode())
-    if config.source == "folder":  # shapes and rates of its decoded files
-        sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
-        digest.update(f"{sizes} {config.audio_sample_rate} {config.max_media_seconds}".encode())
-    return digest.hexdigest()
+def _bars(tables: Tables, channels: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The symbols, and the columns of bars by symbol and session."""
+    bars = tables.bars
+    symbols, symbol = np.unique(bars["symbol"].to_numpy(str), return_inverse=True)
+    session = bars["session"].to_numpy(np.int64)
+    order = np.lexsort((session, symbol))
+    prices = bars[["open", "high", "low", "close", "volume"]].to_numpy(np.float32)
+    columns = {
+        "symbol": symbol.astype(np.int32),
+        "session": session,
+        "decision_time": bars["decision_time"].to_numpy(np.int64),
+        "ohlcv": prices,
+        "adj_close": bars["adj_close"].to_numpy(np.float64),
+        "subset": bars["subset"].to_numpy(bool),
+        "channels": bars.iloc[:, len(bars.columns) - channels :].to_numpy(np.float32),
+    }
+    columns = {name: column[order] for name, column in columns.items()}
+    return symbols, columns | store.derived_columns(columns["symbol"], columns["session"])
 
 
-def _fingerprint(settings: str, root: Path, raw: list[Path]) -> str:
-    digest = hashlib.sha256(settings.encode())
-    for path in raw:
-        if path.exists():  # the reader has a better message for a missing file
-            inside = path.is_relative_to(root)
-            digest.update(str(path.relative_to(root) if inside else path.name).encode())
-            with path.open("rb") as f:
-                digest.update(hashlib.file_digest(f, "sha256").digest())
-    return digest.hexdigest()
+def _in_order(
+    table: pd.DataFrame, bars: dict[str, np.ndarray], symbols: np.ndarray, ties: list[str]
+) -> pd.DataFrame:
+    """Items with the bar that may first use them, by bar and time."""
+    symbol = np.searchsorted(symbols, table["symbol"].to_numpy(str))
+    keys = _sort_key(symbol, table["session"].to_numpy(np.int64))
+    bar = np.searchsorted(_sort_key(bars["symbol"], bars["session"]), keys)
+    placed = table.assign(bar=bar).sort_values(["bar", "available_time", *ties, "tie"])
+    return placed.drop(columns=["symbol", "session", "tie"]).reset_index(drop=True)
 
 
-def _read_set(folder: Path) -> tuple[dict, list[Digests]] | None:
-    """The manifest of a set and the digests of its parts; None unless all are complete."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, json.JSONDecodeError):
-        return None
-    if "parts" not in manifest:  # a set of an older format
-        return None
-    digests = [parts.digests(folder.parent / "parts" / name) for name in manifest["parts"]]
-    complete = [r for r in digests if r is not None]
-    return (manifest, complete) if len(complete) == len(digests) else None
-
-
-def _largest_subset(home: Path, settings: str, wanted: Digests) -> tuple[dict, Digests]:
-    """Manifest and digests of the largest earlier set whose rows are all ``wanted``; else empty."""
-    best: tuple[int, dict, Digests] = (0, {}, {})
-    for path in sorted(home.glob("*/manifest.json")):
-        stored = _read_set(path.parent)
-        if stored is None or stored[0].get("settings") != settings:
-            continue
-        manifest, by_part = stored
-        names = {name for digests in by_part for name in digests}
-        joined = {n: np.concatenate([d[n] for d in by_part if n in d]) for n in names}
-        count = sum(map(len, joined.values()))
-        is_subset = all(np.isin(rows, wanted.get(n, [])).all() for n, rows in joined.items())
-        if is_subset and count > best[0]:
-            best = (count, manifest, joined)
-    return best[1], best[2]
+def _sort_key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
+    """A key that sorts rows by symbol, then by session."""
+    return (symbol.astype(np.int64) << 32) + session

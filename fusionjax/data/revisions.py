@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import store
+from fusionjax.data import store, sums
 from fusionjax.data.names import MARKET_CHANNELS, PRICE_CHANNELS
 from fusionjax.data.sources import Raw
 from fusionjax.data.store import Market
@@ -25,8 +25,8 @@ def of_last_set(home: Path, source: str, raw: Raw) -> list[str]:
       source: their ``data.source``.
       raw: the tables of today.
     """
-    newest = sorted(home.glob(f"{source}-*/manifest.json"), key=_age)[:_SETS]
-    for manifest in newest:
+    complete = [s for s in home.glob(f"{source}-*/{sums.NAME}") if s.parent.suffix != ".tmp"]
+    for manifest in sorted(complete, key=_age)[:_SETS]:
         try:
             before = store.load(manifest.parent)
         except InputError as e:

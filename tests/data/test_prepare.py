@@ -1,7 +1,8 @@
-"""Raw files to array_record and back: complete, repeatable, joined in time, never half there."""
+"""Raw files to columns and back: complete, repeatable, joined in time, never half there."""
 
-import json
+import dataclasses
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -34,22 +35,22 @@ def test_round_trip_of_the_embedded_data(prepared: Path) -> None:
 def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
     config = small(demo.get_config(), prepared).data
     made = prepare.prepare(config, Progress(disable=True))
-    (name,) = json.loads((made / "manifest.json").read_text())["parts"]
-    folder, part = tmp_path / made.name, tmp_path / "parts" / name
+    folder = tmp_path / made.name
     shutil.copytree(made, folder)
-    shutil.copytree(made.parent / "parts" / name, part)
-    record = next((part / "bars" / "1.0.0").glob("*.array_record*"))
-    record.write_bytes(record.read_bytes()[:-5000])
-    with pytest.raises(InputError, match=f"cannot be read.*delete .*{name} and prepare again"):
+    column = folder / "channels.npy"
+    column.write_bytes(column.read_bytes()[:-5000])
+    with pytest.raises(
+        InputError, match=f"channels.npy: is not as .*delete .*{made.name} and prep"
+    ):
         store.load(folder)
-    (part / "digests.npz").unlink()
-    with pytest.raises(InputError, match=f"part {name} is missing or was not finished; run"):
+    column.unlink()
+    with pytest.raises(InputError, match="channels.npy: is missing; delete"):
         store.load(folder)
-    shutil.rmtree(part)  # as the message says
+    shutil.rmtree(folder)  # as the message says
     again = prepare.prepare(small(demo.get_config(), tmp_path).data, Progress(disable=True))
     assert again == folder
     np.testing.assert_array_equal(store.load(again).channels, store.load(made).channels)
-    (folder / "manifest.json").unlink()
+    (folder / "SHA256SUMS").unlink()
     with pytest.raises(InputError, match="no prepared set"):
         store.load(folder)
     with pytest.raises(
@@ -58,6 +59,27 @@ def test_damaged_sets_are_refused(prepared: Path, tmp_path: Path) -> None:
         prepare.prepare(
             small(demo.get_config(), prepared, data__source="moon").data, Progress(disable=True)
         )
+
+
+def test_columns_are_mapped_and_hold_what_follows_from_the_bars(prepared: Path) -> None:
+    market = store.load(
+        prepare.prepare(small(demo.get_config(), prepared).data, Progress(disable=True))
+    )
+    computed = dataclasses.replace(market)  # without the derived columns of the set
+    for name in ("ordinal", "last_row"):
+        assert _mapped(vars(market)[name])
+        assert name not in vars(computed)
+        np.testing.assert_array_equal(getattr(market, name), getattr(computed, name))
+    for name in ("symbol", "session", "ohlcv", "adj_close", "channels", "first_row"):
+        assert _mapped(getattr(market, name)), name
+
+
+def _mapped(array: np.ndarray) -> bool:
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base  # type: ignore[assignment]
+    return False
 
 
 def test_a_source_of_ones_own_is_one_registration(tmp_path: Path) -> None:
@@ -77,6 +99,19 @@ def test_a_source_of_ones_own_is_one_registration(tmp_path: Path) -> None:
     market = store.load(prepare.prepare(c.data, Progress(disable=True)))
     assert market.symbols == ("ME",)
     assert len(market.session) == 39, "without the holiday"
+
+
+def test_numbers_of_a_csv_are_correctly_rounded(tmp_path: Path) -> None:
+    """A reader that is off by an ulp gives other rows after its next release."""
+    days = [d for d in pd.bdate_range("2020-06-01", periods=40) if d.date() != date(2020, 7, 3)]
+    written = [f"{100 + x:.17f}" for x in np.random.default_rng(0).normal(size=len(days))]
+    lines = [f"ME,{d:%Y-%m-%d},{x},{x},{x},{x},{x},1e3" for d, x in zip(days, written, strict=True)]
+    header = "symbol,date,open,high,low,close,adj_close,volume"
+    (tmp_path / "bars.csv").write_text("\n".join([header, *lines]))
+    changes = {"data__source": "folder", "data__root": str(tmp_path)}
+    c = small(demo.get_config(), tmp_path / "prepared", **changes)
+    market = store.load(prepare.prepare(c.data, Progress(disable=True)))
+    assert market.adj_close.tolist() == [float(x) for x in written]
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +147,8 @@ def test_tweets_are_joined_in_time_and_embedded_once(
     np.testing.assert_allclose(
         np.linalg.norm(texts.embedding.astype(np.float32), axis=1), 1, atol=2e-3
     )
-    # Preparing again under other settings computes no embedding: the cache is keyed by content.
-    monkeypatch.setattr(text, "_Encoder", None)
+    # Preparing again under other settings computes no embedding: texts are stored by content.
+    monkeypatch.setattr(text, "featuriser", None)
     again = small(
         acl18.get_config(), prepared, data__root=str(small_acl18), data__decision_delay_minutes=45
     ).data

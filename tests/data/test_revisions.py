@@ -83,7 +83,7 @@ def test_another_market_is_no_revision(table: pd.DataFrame, tmp_path: Path) -> N
 
 def test_a_damaged_earlier_set_does_not_stop_todays(table: pd.DataFrame, tmp_path: Path) -> None:
     revised(tmp_path, table)
-    for record in (tmp_path / "prepared").rglob("*.array_record*"):
-        record.write_bytes(b"")
+    for column in (tmp_path / "prepared").rglob("*.npy"):
+        column.write_bytes(b"")
     (line,) = revised(tmp_path, table.drop(index=[5]))
     assert line.startswith("bars are not compared with the set before: ")

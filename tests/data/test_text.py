@@ -1,4 +1,4 @@
-"""Sentence vectors that mean something, lexicon scores by hand, a cache that never lies."""
+"""Sentence vectors that mean something, lexicon scores by hand, repeats that cost nothing."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from rich.progress import Progress
 
-from fusionjax.data import text
+from fusionjax.data import items, text
 from fusionjax.errors import InputError
 
 
@@ -27,14 +27,16 @@ def test_like_texts_have_like_vectors_and_repeats_cost_nothing(
             "the company raised its profit forecast",
         ]
     )
-    vectors, scores = text.featurise(texts, tmp_path, Progress(disable=True))
+    _, features = items.text_features(tmp_path, texts, Progress(disable=True))
+    vectors = features["embedding"]
     likeness = vectors.astype(np.float32) @ vectors.astype(np.float32).T
     assert likeness[0, 1] > 0.4 > likeness[0, 2]
     np.testing.assert_array_equal(vectors[0], vectors[3])
-    monkeypatch.setattr(text, "_Encoder", None)
-    again, scores_again = text.featurise(texts[::-1], tmp_path, Progress(disable=True))
-    np.testing.assert_array_equal(again, vectors[::-1])
-    np.testing.assert_array_equal(scores_again, scores[::-1])
+    monkeypatch.setattr(text, "featuriser", None)
+    _, again = items.text_features(tmp_path, texts[::-1], Progress(disable=True))
+    assert again.keys() == {"embedding", "lexicon", "tokens"}
+    for name, rows in again.items():
+        np.testing.assert_array_equal(rows, features[name][::-1])
 
 
 def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch() -> None:
@@ -59,22 +61,6 @@ def test_lexicon_by_hand() -> None:
     assert scores["vader_compound"] > 0
     assert dict(zip(text.LEXICON, bad, strict=True))["lm_negative"] > 0
     assert not empty.any()
-
-
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    path = tmp_path / f"{text.ENCODER}.npz"
-    text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
-        text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
-
-
-def test_a_cache_of_another_shape_is_named(tmp_path: Path) -> None:
-    path = tmp_path / f"{text.ENCODER}.npz"
-    for keys, width in ((np.array([b"a"]), 3), (np.array([1.0]), text.EMBEDDING_WIDTH)):
-        np.savez(path, keys=keys, embedding=np.zeros((1, width)), lexicon=np.zeros((1, 6)))
-        with pytest.raises(InputError, match="damaged embedding cache.*delete it"):
-            text.featurise(np.array(["x"]), tmp_path, Progress(disable=True))
 
 
 def test_the_mood_of_a_very_long_text_is_that_of_its_beginning() -> None:
@@ -129,7 +115,7 @@ def test_a_missing_package_is_named_before_anything_is_embedded(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     for needs_it in (
-        lambda: text.featurise(np.array(["a"]), tmp_path, Progress(disable=True)),
+        lambda: items.text_features(tmp_path, np.array(["a"]), Progress(disable=True)),
         lambda: text.tokenise(np.array(["a"])),
         lambda: text.lexicon_scores(["a"]),
         text.pretrained_weights,

@@ -295,13 +295,11 @@ def test_a_full_disk_is_named_and_the_same_command_goes_on(tmp_path: Path) -> No
         check=False,
     )
     assert full.returncode == 2, full.stderr
-    assert re.search(
-        r"error: prepared/parts/\w+: cannot be written \(.*File too large", full.stderr
-    )
+    assert re.search(r"error: prepared/sp500-\w+: cannot be written \(.*too large", full.stderr)
     assert "Traceback" not in full.stderr
     assert not list(tmp_path.glob("prepared/*/manifest.json"))
     assert "5,031 bars" in launch(tmp_path, "prepare", "demo")
-    assert not list(tmp_path.rglob("incomplete.*"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_two_processes_prepare_one_set(tmp_path: Path) -> None:

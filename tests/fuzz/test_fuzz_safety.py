@@ -18,7 +18,7 @@ from test_fuzz_tables import BARS, ITEM, _market, _media, placed
 from watch import watched
 
 from fusionjax.config import Config
-from fusionjax.data import media, parts, schema, text
+from fusionjax.data import contents, media, schema
 from fusionjax.data.sources import folder as source
 from fusionjax.errors import InputError
 
@@ -91,13 +91,12 @@ BAITS = {
 @pytest.mark.parametrize("bait", BAITS)
 def test_nothing_is_unpickled(bait: str, tmp_path: Path) -> None:
     content = BAITS[bait]
-    for name in ("bars.parquet", "bars.csv", "texts.jsonl", "digests.npz", "cache.npz", "a.mp4"):
+    for name in ("bars.parquet", "bars.csv", "texts.jsonl", "keys.npy", "a.mp4"):
         (tmp_path / name).write_bytes(content)
     with watched(tmp_path):
         for name in ("bars.parquet", "bars.csv", "texts.jsonl"):
             _tried(schema.read_table, tmp_path / name)
-        _tried(text._Cache.open, tmp_path / "cache.npz")
-        assert parts.digests(tmp_path) is None
+        _tried(contents.load_array, tmp_path / "keys.npy")
         for kind in media.folders():
             decode = media.decoder(kind, _config())
             for name in ("bars.parquet", "bars.csv", "a.mp4"):

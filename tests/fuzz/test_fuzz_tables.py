@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tables import cells, packed, tables
 from watch import folder, fuzzed, judged
 
-from fusionjax.data import calendar, join, prepare
-from fusionjax.data.parts import Tables
+from fusionjax.data import calendar, join
+from fusionjax.data.hashes import Hashes
+from fusionjax.data.join import Tables
 from fusionjax.data.sources import Raw
 from fusionjax.data.sources import folder as source
 
@@ -88,10 +89,13 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 def placed(root: Path) -> tuple[Raw, Tables]:
     """What preparing does with raw tables before it decodes files and embeds texts."""
-    prepare._fingerprint("", root, source.files(root))
+    hashes = Hashes(root / "none")
+    for path in source.files(root):
+        hashes.of(path)
     raw = source.read(root, "XNYS")
     days, day = np.unique(raw.bars["date"].to_numpy().astype("datetime64[D]"), return_inverse=True)
-    return raw, join.place(raw, root, calendar.decision_times(days, "XNYS", 30)[day])[0]
+    decisions = calendar.decision_times(days, "XNYS", 30)[day]
+    return raw, join.place(raw, decisions, lambda path: hashes.of(root / path))[0]
 
 
 def _holds(root: Path, *names: str) -> Tables | None:

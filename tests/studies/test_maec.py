@@ -34,12 +34,17 @@ def root(tmp_path: Path, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Path:
 def _embed_by_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder is tested elsewhere; here a text's letters are enough to tell it apart."""
 
-    def featurise(texts: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+    def features(
+        _: Path, texts: np.ndarray, progress: object
+    ) -> tuple[None, dict[str, np.ndarray]]:
         letters = np.array([[t.count(c) for c in "abcdefghijklmnopqrstuvwxyz "] for t in texts])
         fixed = np.random.default_rng(0).normal(size=(letters.shape[1], 384)) / 50
-        return (letters @ fixed).astype(np.float16), letters[:, :6].astype(np.float32)
+        return None, {
+            "embedding": (letters @ fixed).astype(np.float16),
+            "lexicon": letters[:, :6].astype(np.float32),
+        }
 
-    monkeypatch.setattr(maec.text, "featurise", featurise)
+    monkeypatch.setattr(maec.items, "text_features", features)
 
 
 def write(root: Path, labels: pd.DataFrame, sentences: pd.DataFrame) -> Path:

@@ -248,20 +248,19 @@ def test_a_folder_that_may_not_be_written_is_refused(prepared: Path, tmp_path: P
     assert "cannot be written (Permission denied); give another --workdir" in done.stderr
 
 
-def test_a_lost_or_damaged_shard_of_data_is_named(
+def test_a_lost_or_damaged_column_of_data_is_named(
     one: Trainer, prepared: Path, tmp_path: Path
 ) -> None:
     from fusionjax.data import store
 
     held = Path(shutil.copytree(prepared, tmp_path / "prepared"))
-    (manifest,) = held.rglob("manifest.json")
-    (shard,) = (p for p in held.rglob("*.array_record*") if "bars" in str(p))
-    cut(shard)
-    with pytest.raises(InputError, match=r"bars.*cannot be read .*delete .* and prepare again"):
-        store.load(manifest.parent)
-    shard.unlink()
-    with pytest.raises(InputError, match=r"bars.*cannot be read .*delete .* and prepare again"):
-        store.load(manifest.parent)
+    folder = held / f"sp500-{one.market.fingerprint[:12]}"
+    cut(folder / "ohlcv.npy")
+    with pytest.raises(InputError, match=r"ohlcv.npy: is not as .*delete .* and prepare again"):
+        store.load(folder)
+    (folder / "ohlcv.npy").unlink()
+    with pytest.raises(InputError, match=r"ohlcv.npy: is missing; delete .* and prepare again"):
+        store.load(folder)
 
 
 def test_a_clock_that_goes_back_is_told_and_changes_nothing(

@@ -1,1 +1,1 @@
-"""tfds builders of the record sets; tfds requires a package of its own for each."""
+"""The tfds builder of records; tfds requires a package of its own for it."""

@@ -64,7 +64,8 @@ def read(root: Path, calendar: str) -> Raw:
 
 def _load(name: str) -> pd.DataFrame:
     """A series as ``arch.data`` loads it: numbers by date, NaN for anything else."""
-    table = pd.read_csv(_file(name))
+    # Correctly rounded, whatever version of pandas reads it.
+    table = pd.read_csv(_file(name), float_precision="round_trip")
     table = table.set_index(pd.to_datetime(table.pop("Date")))
     return table.apply(pd.to_numeric, errors="coerce")
 

@@ -1,1 +1,0 @@
-"""One record a symbol and session."""

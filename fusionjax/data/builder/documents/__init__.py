@@ -1,1 +1,0 @@
-"""One record a text."""
