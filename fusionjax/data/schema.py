@@ -163,7 +163,10 @@ def _days(
         except ValueError as e:
             raise InputError(f"{where}: date holds {e}; expected YYYY-MM-DD") from e
         days[rows] = own.to_numpy().astype("datetime64[s]")
-    why = "date has a time of day; write YYYY-MM-DD"
+    why = (
+        "date has a time of day, but a bar is a whole session: write YYYY-MM-DD, and what is known "
+        "within the day as further columns, which become channels"
+    )
     _refuse(bars, np.isnat(days) & timed, where, why)
     in_range = (days >= _FIRST) & (days <= _LAST)
     _refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
