@@ -19,12 +19,20 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
+from fusionjax.errors import InputError
+
 _SESSIONS = 2_500  # of each symbol: ten years
 _QUIET = Progress(disable=True)
 
 
 def of_build(build: Path, measure: str, size: int) -> dict[str, float]:
-    """What one measure finds of the build in a checkout, in a process of its own."""
+    """What one measure finds of the build in a checkout, in a process of its own.
+
+    Raises:
+      InputError: there is no build; Python would take the one that is installed.
+    """
+    if not (build / "fusionjax").is_dir():
+        raise InputError(f"{build}: holds no fusionjax/; give the folder of a checkout")
     done = subprocess.run(
         [sys.executable, __file__, measure, str(size)],
         env=os.environ | {"PYTHONPATH": str(build), "JAX_PLATFORMS": "cpu"},
@@ -34,7 +42,7 @@ def of_build(build: Path, measure: str, size: int) -> dict[str, float]:
     )
     if done.returncode:
         raise RuntimeError(f"{build}: {measure} {size}: {done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1], parse_int=float)
 
 
 def _opening(root: Path, bars: int) -> dict[str, float]:
@@ -81,7 +89,8 @@ def _columns(root: Path, bars: int) -> dict[str, float]:
     }
     identity = {"fingerprint": "0" * 64, "symbols": [f"S{i}" for i in range(symbols)]}
     manifest = identity | {"channels": list("abcdefg"), "contents": {}, "decoded": {}}
-    manifest |= {"notes": [], "misaligned": [], "sectors": {}}
+    manifest |= {"notes": [], "misaligned": [], "revised": [], "sectors": {}}
+    manifest |= {"exchanges": {}, "sessions": {}}
     store.write(folder, columns | store.derived_columns(symbol, session), {}, manifest)
     del columns, symbol, session
     private, start = _private(), time.process_time()

@@ -4,6 +4,7 @@ import pytest
 from conftest import ROOT
 
 from benchmarks.measures import preparation
+from fusionjax.errors import InputError
 
 
 @pytest.mark.nightly
@@ -22,6 +23,6 @@ def test_what_is_mapped_takes_no_memory_and_no_time() -> None:
     assert found["private memory after 100 batches of 1,024 samples, MB"] < 100
 
 
-def test_a_measure_that_fails_says_of_which_build() -> None:
-    with pytest.raises(RuntimeError, match="nowhere: opening 1: .*No module named 'fusionjax'"):
+def test_a_folder_without_a_build_is_refused() -> None:
+    with pytest.raises(InputError, match="nowhere: holds no fusionjax/; give the folder of a che"):
         preparation.of_build(ROOT / "nowhere", "opening", 1)
