@@ -18,7 +18,7 @@ from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
 
 # Part of every folder of contents: raise it when a decoder or a feature of texts changes.
-_VERSION = 1
+_VERSION = 2
 _OF_FILES = ("length", "decoded", "flaw")
 FEATURES = ("embedding", "lexicon", "tokens")
 

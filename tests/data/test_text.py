@@ -54,6 +54,34 @@ def _flat(batches: object) -> list[tuple[int, np.ndarray]]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "positive", "negative", "words"),
+    [
+        ("strong gains", 2, 0, 2),
+        ("good year, favorable outlook", 2, 0, 4),
+        ("missed, severe harm, fines", 0, 4, 4),
+        ("sued and denied", 0, 2, 3),
+        ("Acme Limited, subject to contract", 0, 0, 5),
+        ("information on the position of 1,000 shares", 0, 0, 6),
+        ("quarterly LOSS: -3.2 %", 0, 1, 2),
+        ("Ørsted’s loss-making units", 0, 1, 4),
+        ("", 0, 0, 0),
+    ],
+)
+def test_tone_is_of_the_words_that_the_list_marks(
+    said: str, positive: int, negative: int, words: int
+) -> None:
+    scores = dict(zip(text.LEXICON, text.lexicon_scores([said])[0].tolist(), strict=True))
+    assert scores["lm_positive"] == pytest.approx(positive / max(words, 1))
+    assert scores["lm_negative"] == pytest.approx(negative / max(words, 1))
+    assert scores["log_words"] == pytest.approx(np.log1p(words))
+
+
+def test_the_list_is_whole() -> None:
+    positive, negative = text._finance_words()
+    assert (len(positive), len(negative)) == (354, 2355)
+
+
 def test_lexicon_by_hand() -> None:
     good, bad, empty = text.lexicon_scores(["profit improved greatly", "loss and bankruptcy", ""])
     scores = dict(zip(text.LEXICON, good, strict=True))
