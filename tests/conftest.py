@@ -189,6 +189,7 @@ def tiny_market(
             np.concatenate(  # up to six words, then padding
                 [rng.integers(1000, 2000, (len(bar), 6)), np.zeros((len(bar), 2), int)], 1
             ).astype(np.uint16),
+            np.tile(np.array([6, 0], np.int32), (len(bar), 1)),
             np.arange(len(bar)),
             None,
         )

@@ -202,6 +202,7 @@ def _texts(m: Market, rng: np.random.Generator, rate: float) -> Texts:
         embedding.astype(np.float16),
         np.stack([tone, rng.normal(size=len(bar)), rng.normal(size=len(bar))], 1),
         np.ones((len(bar), 4), np.uint16),
+        np.tile(np.array([4, 0], np.int32), (len(bar), 1)),
         np.arange(len(bar)),
         None,
     )

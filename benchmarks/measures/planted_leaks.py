@@ -194,6 +194,7 @@ def _minute_early(m: Market) -> Market:
         embedding=t.embedding[donor],
         lexicon=t.lexicon[donor],
         tokens=t.tokens[donor],
+        pieces=t.pieces[donor],
         record=np.arange(len(bar)),
     )
 

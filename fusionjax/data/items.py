@@ -20,12 +20,12 @@ from fusionjax.registry import MODALITIES
 # Part of every folder of contents: raise it when a decoder or a feature of texts changes.
 _VERSION = 2
 _OF_FILES = ("length", "decoded", "flaw")
-FEATURES = ("embedding", "lexicon", "tokens")
+FEATURES = ("embedding", "lexicon", "tokens", "pieces")
 
 
 def text_folder() -> str:
     """Name of the folder of texts in ``contents.HOME``."""
-    return _folder("text", f"{text.ENCODER} {text.LEXICON} {STORED_TOKENS}")
+    return _folder("text", f"{text.ENCODER} {text.LEXICON} {STORED_TOKENS} {text.WINDOWS}")
 
 
 def media_folder(kind: str, config: DataConfig) -> str:

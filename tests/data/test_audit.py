@@ -57,6 +57,7 @@ def market() -> Market:
         embedding=rng.normal(size=(2 * DAYS, 64)).astype(np.float16),
         lexicon=m.texts.lexicon[rows],
         tokens=m.texts.tokens[rows],
+        pieces=m.texts.pieces[rows],
         record=rows,
     )
     return dataclasses.replace(m, channels=channels, ohlcv=ohlcv, texts=texts)
@@ -73,6 +74,14 @@ def texts(m: Market, name: str, at: object, value: object) -> Market:
     column = getattr(m.texts, name).copy()
     column[at] = value
     return dataclasses.replace(m, texts=dataclasses.replace(m.texts, **{name: column}))
+
+
+def foreign(m: Market) -> Market:
+    return texts(m, "pieces", slice(None, None, 10), (6, 4))
+
+
+def filings(m: Market) -> Market:
+    return texts(m, "pieces", slice(None, None, 10), (1_000_000, 0))
 
 
 def levels(report: Audit) -> dict[str, str]:
@@ -187,6 +196,8 @@ FAULTS: list[tuple[Callable[[Market], Market], str, str, str]] = [
         "watch",
         "41.7% became available more than 30 days",
     ),
+    (foreign, "text language", "watch", "10.0% of the texts are mostly single letters"),
+    (filings, "text length", "watch", "10.0% .* longer than .*8,064 .* leaves out 99.2%"),
     (one_voice, "text sources", "watch", "author 7, writes 50.8%"),
     (
         lambda m: dataclasses.replace(m, misaligned=("event call: 2 in a, 3 in b",)),

@@ -180,11 +180,6 @@ ENDS: dict[str, Check | str] = {
     **{f"zones-written-otherwise/{n}": with_texts for n in ("postgres", "bigquery", "basic")},
     "zones-written-otherwise/mail": "texts.jsonl: row 0 .*event_time is not ISO 8601; write it as",
 }
-# What is still wrong, and whose change will turn it.
-WRONG = {
-    "texts-long-and-html/filings": "only the first 128 word pieces are embedded",
-    "texts-long-and-html/html": "only the first 128 word pieces are embedded",
-}
 ANOTHER_DAY = "year-end-calendars"  # is about the morning after its last bar, not about today
 MODALITIES = {"price": SP500["price"] | {"sessions": 8, "channels": ("ret", "vol5")}}
 
@@ -228,16 +223,9 @@ def config(case: str, root: Path, prepared: Path) -> Config:
 def test_every_case_is_listed() -> None:
     there = {p.name for p in CASES.iterdir() if p.is_dir()} - NO_CASES
     assert there == {case.split("/")[0] for case in ENDS} | COMMANDS
-    assert set(WRONG) <= set(ENDS)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(c, marks=pytest.mark.xfail(reason=WRONG[c], strict=True) if c in WRONG else ())
-        for c in ENDS
-    ],
-)
+@pytest.mark.parametrize("case", ENDS)
 def test_a_case_ends_as_it_should(
     case: str, folders: dict[str, Path], prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

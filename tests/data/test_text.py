@@ -34,24 +34,79 @@ def test_like_texts_have_like_vectors_and_repeats_cost_nothing(
     np.testing.assert_array_equal(vectors[0], vectors[3])
     monkeypatch.setattr(text, "featuriser", None)
     _, again = items.text_features(tmp_path, texts[::-1], Progress(disable=True))
-    assert again.keys() == {"embedding", "lexicon", "tokens"}
+    assert again.keys() == {"embedding", "lexicon", "tokens", "pieces"}
     for name, rows in again.items():
         np.testing.assert_array_equal(rows, features[name][::-1])
 
 
+def vectors_of(texts: list[str]) -> np.ndarray:
+    return text._Encoder()(texts, lambda share: None)[0]
+
+
 def test_a_vector_does_not_depend_on_its_neighbours_in_the_batch() -> None:
-    encode = text._Encoder()
-    alone = dict(_flat(encode(["short text"])))
-    padded = dict(_flat(encode(["short text", "another text of nearly that length", "x"])))
+    alone = vectors_of(["short text"])
+    padded = vectors_of(["short text", "another text of nearly that length", "x", "long " * 300])
     np.testing.assert_allclose(alone[0], padded[0], atol=2e-6)
 
 
-def _flat(batches: object) -> list[tuple[int, np.ndarray]]:
-    return [
-        (int(r), v)
-        for rows, vectors in batches  # type: ignore[attr-defined]
-        for r, v in zip(rows, vectors, strict=True)
+def test_the_whole_of_a_long_text_is_read() -> None:
+    """Filings that begin with the same page are not one text; and a window is what it was."""
+    page = "This report contains statements that involve risks and uncertainties. " * 30
+    told: list[float] = []
+    texts = [page + "The bank is bankrupt.", page + "Sales of phones rose.", page, "Sales rose."]
+    vectors, pieces = text._Encoder()(texts, told.append)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1)
+    likeness = vectors @ vectors.T
+    assert likeness[0, 1] < 0.999
+    assert likeness[0, 1] > 0.9 > likeness[0, 3]
+    assert sum(told) == pytest.approx(len(texts))
+    assert (pieces[:3, 0] > 300).all()
+    first = text._tokenizer().encode(page).ids
+    whole = text._tokenizer(None).encode(page).ids
+    assert text._windows(np.array(whole))[0].tolist() == first
+
+
+@pytest.mark.parametrize(
+    ("body", "starts"),
+    [(0, [0]), (126, [0]), (127, [0, 1]), (220, [0, 94]), (221, [0, 48, 95]), (252, [0, 63, 126])],
+)
+def test_windows_overlap_by_a_quarter_at_least(body: int, starts: list[int]) -> None:
+    windows = text._windows(np.concatenate([[-1], np.arange(body), [-2]]))
+    assert [w[1] for w in windows if body] == starts[: len(windows) * (body > 0)]
+    assert all(w[0] == -1 and w[-1] == -2 and len(w) <= 128 for w in windows)
+
+
+def test_of_a_very_long_text_windows_are_spread_over_all() -> None:
+    windows = text._windows(np.arange(100_002))
+    assert len(windows) == 64
+    assert windows[0][1] == 1
+    assert windows[-1][-2] == 100_000
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("AT&amp;T < Apple, i <3 it", "AT&amp;T < Apple, i <3 it"),  # no page
+        ("<p>AT&amp;T <b>rose</b></p>", "AT&T rose"),
+        ("<!DOCTYPE html><head><title>Wire</title></head><body><p>up</p>", "up"),
+        ("<div><script>if(a<b){x=1>2}</script>1 < 2<STYLE>p{}</STYLE></div>", "1 < 2"),
+        ("<html><script>never closed", ""),
+        ("<br>", ""),
+    ],
+)
+def test_of_a_web_page_the_words_are_read(said: str, words: str) -> None:
+    assert " ".join(text.words_of(said).split()) == words
+
+
+def test_pieces_of_scripts_without_words_are_foreign() -> None:
+    texts = [
+        "Profit rose by 3.2 %.",
+        "Der Gewinn stieg.",
+        "株価は大幅に上昇した",
+        "Прибыль выросла",
     ]
+    _, pieces = text._Encoder()(texts, lambda share: None)
+    assert (pieces[:, 1] > pieces[:, 0] / 2).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fusionjax.config import Config
+from fusionjax.data import text
 from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, listed
 from fusionjax.data.balance import weights
 from fusionjax.data.media import folders
@@ -16,6 +17,7 @@ _BEFORE = 1024  # earlier texts of the symbol that each is compared with, so tha
 _PAGE = 256
 _WAITING = 5 * 86_400  # seconds from available to the first decision; a long weekend has four days
 _LATE = 30 * 86_400  # seconds from event to available
+_UNREADABLE = 0.05  # share of texts
 _DUPLICATES, _LEAKED, _STALE, _ONE_SOURCE = 0.3, 0.05, 0.05, 0.2
 
 
@@ -29,6 +31,8 @@ def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) ->
         yield _duplicates(kind, items, market, config)
         yield _stale(kind, items, market)
         yield _sources(kind, items, tables)
+    if market.texts is not None:
+        yield from _readable(market.texts)
     table = pd.DataFrame(coverage).fillna(0).astype(int)
     tables["bars of each year, and how many have an item of their own"] = table
     yield judged(
@@ -48,6 +52,27 @@ def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) ->
         WATCH if unusable else None,
         listed(f"{len(unusable)} files could not be used", unusable, between="; "),
         "replace them and prepare again",
+    )
+
+
+def _readable(texts: Texts) -> Iterator[Finding]:
+    """Whether the encoder knows the words of texts, and reads the whole of them."""
+    pieces, foreign = texts.pieces.T.astype(float)
+    share = float((foreign > pieces / 2).mean())
+    yield judged(
+        "text language",
+        WATCH if share > _UNREADABLE else None,
+        f"{share:.1%} of the texts are mostly single letters or unknown words to {text.ENCODER}",
+        "it reads English: translate them, or leave them out",
+    )
+    long = float((pieces > text.EMBEDDED).mean())
+    beyond = 1 - np.minimum(pieces, text.EMBEDDED).sum() / max(pieces.sum(), 1)
+    yield judged(
+        "text length",
+        WATCH if long > _UNREADABLE else None,
+        f"{long:.1%} of the texts are longer than what is embedded of one ({text.EMBEDDED:,} word "
+        f"pieces, evenly spread), which leaves out {beyond:.1%} of all",
+        "cut them into the parts that matter, each a text of its own",
     )
 
 
