@@ -1,5 +1,6 @@
 """Turns raw files into a prepared set: validates, joins in time, writes columns and contents."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,18 @@ from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.config import DataConfig
-from fusionjax.data import calendar, contents, items, join, media, revisions, store, sums, text
+from fusionjax.data import (
+    calendar,
+    contents,
+    facts,
+    items,
+    join,
+    media,
+    revisions,
+    store,
+    sums,
+    text,
+)
 from fusionjax.data.hashes import Hashes
 from fusionjax.data.join import Tables
 from fusionjax.data.sources import Raw
@@ -114,7 +126,11 @@ def _write(
     def content(path: str) -> str:
         return hashes.of(root / path)[:32]
 
-    tables, notes = join.place(raw, _decisions(raw, config), content)
+    decisions = _decisions(raw, config)
+    if raw.facts is not None:
+        known = facts.channels(raw.facts, raw.bars["symbol"], decisions)
+        raw = dataclasses.replace(raw, channels=pd.concat([raw.channels, known], axis=1))
+    tables, notes = join.place(raw, decisions, content)
     symbols, columns = _bars(tables, raw.channels.columns.size)
     manifest: dict[str, Any] = {"contents": {}, "decoded": {}, "media": {}}
     placed: dict[str, pd.DataFrame] = {}

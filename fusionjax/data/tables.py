@@ -17,7 +17,7 @@ from fusionjax.errors import InputError
 # Columns that hold text whatever their cells look like: 000001, NA and TRUE are tickers.
 TEXT = (
     *("symbol", "exchange", "date", "sector", "event_time", "available_time", "text", "author"),
-    *("source", "path", "id", "event", "unique_id", "item_id", "model"),
+    *("source", "path", "id", "event", "unique_id", "item_id", "model", "name"),
 )
 # Of a CSV's other columns: pandas' own words for a missing cell.
 _MISSING = (

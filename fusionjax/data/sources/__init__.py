@@ -29,6 +29,7 @@ class Raw:
       sectors: by symbol, where known.
       exchanges: exchange_calendars code by symbol, where it is not ``config.data.calendar``.
       sessions: by code: days on which an exchange did not do what its calendar says.
+      facts: as of ``facts.channels``, or None where the source has none.
     """
 
     bars: pd.DataFrame
@@ -41,6 +42,7 @@ class Raw:
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)
     exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
     sessions: dict[str, Changes] = dataclasses.field(default_factory=dict)
+    facts: pd.DataFrame | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,8 @@ row counts, and ``exchange``, the calendar's code where it is another than ``con
 further columns of numbers become channels, those of words are left out and named.
 ``sessions.parquet|csv``: days on which an exchange did not do what exchange_calendars says:
 ``date``, ``close`` (local, 15:30; empty if it was closed) and, unless one is meant, ``exchange``.
+``facts.parquet|jsonl|csv``: numbers known at a time, which become channels: ``symbol`` (``*`` for
+all), ``name``, ``value``, ``event_time`` and ``available_time``.
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
@@ -23,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import features, media, schema
+from fusionjax.data import facts, features, media, schema
 from fusionjax.data.paths import inside, lies_in
 from fusionjax.data.sources import Raw, Source, sessions
 from fusionjax.errors import InputError
@@ -31,7 +33,7 @@ from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
-_STEMS = {"bars": _TABLES, "texts": _LISTS, "sessions": _TABLES}
+_STEMS = {"bars": _TABLES, "texts": _LISTS, "facts": _LISTS, "sessions": _TABLES}
 _STAMPS = ("symbol", "event_time", "available_time")
 
 
@@ -75,7 +77,7 @@ def read(root: Path, calendar: str) -> Raw:
     known = set(bars["symbol"])
     events: dict[str, pd.Series] = {}  # items of each event, by table
 
-    def items(where: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    def items(where: Path, columns: tuple[str, ...], known: set[str] = known) -> pd.DataFrame:
         table = schema.read_table(where)
         schema.require_columns(table, (*_STAMPS, *columns), where)
         if "id" in table:
@@ -101,6 +103,10 @@ def read(root: Path, calendar: str) -> Raw:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
+    numbers = None
+    if (where := _only_file(root, "facts", _STEMS["facts"])) is not None:
+        table = items(where, ("name", "value"), known | {facts.ALL})
+        numbers = _facts(table, where, channels)
     listed = _media(root, items)
     return Raw(
         bars,
@@ -113,7 +119,21 @@ def read(root: Path, calendar: str) -> Raw:
         sectors,
         exchanges,
         changes,
+        numbers,
     )
+
+
+def _facts(table: pd.DataFrame, where: Path, channels: pd.DataFrame) -> pd.DataFrame:
+    """Checked facts, whose names must be free to name channels."""
+    table = table.assign(
+        name=schema.names(table, "name", where), value=schema.numbers(table, "value", where)
+    )
+    for name in table["name"].unique().tolist():
+        taken = {name, f"{name}{facts.AGE}"} & {*channels, *schema.BARS, *schema.RESERVED}
+        if taken or not name.isidentifier():
+            why = "is a channel or column already" if taken else "is no word of letters and digits"
+            raise InputError(f"{where}: the name {name!r} {why}; rename it")
+    return table
 
 
 def _channels(bars: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
