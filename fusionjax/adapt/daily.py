@@ -359,11 +359,11 @@ def _retrain(
 def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]]:
     """Forecasts after the newest session, for every stock that traded in it with enough history."""
     config = merged(config, read_info(run).config)
-    rows = np.flatnonzero(market.session == market.session.max())
-    rows = rows[rows - market.first_row[rows] >= config.data.min_history]
+    newest = market.session == market.session.max()
+    rows = np.flatnonzero(newest & market.forecast_rows(config.data.min_history))
     if not len(rows):
         raise InputError(
-            f"{market.session.max()}: no stock has a bar and {config.data.min_history} sessions "
+            f"{market.session.max()}: no member has a bar and {config.data.min_history} sessions "
             "of history; add the day's files of such stocks"
         )
     return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())

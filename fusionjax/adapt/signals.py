@@ -129,8 +129,8 @@ def outputs(
     # Where a symbol misses bars, forecasts of long ago may only now be known.
     since = np.any([end >= days[0] for end in ends.values()], axis=0)
     labelled, ends = labelled.take(since), {name: end[since] for name, end in ends.items()}
-    called = np.flatnonzero(np.isin(market.session, days))
-    called = called[called - market.first_row[called] >= config.data.min_history]
+    asked = np.isin(market.session, days) & market.forecast_rows(config.data.min_history)
+    called = np.flatnonzero(asked)
     rows = np.union1d(labelled.row, called)
     if not len(rows):
         return series

@@ -131,7 +131,7 @@ def _write(
         known = facts.channels(raw.facts, raw.bars["symbol"], decisions)
         raw = dataclasses.replace(raw, channels=pd.concat([raw.channels, known], axis=1))
     tables, notes = join.place(raw, decisions, content)
-    symbols, columns = _bars(tables, raw.channels.columns.size)
+    symbols, columns = _bars(tables, raw)
     manifest: dict[str, Any] = {"contents": {}, "decoded": {}, "media": {}}
     placed: dict[str, pd.DataFrame] = {}
     unusable: list[str] = []
@@ -186,7 +186,7 @@ def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
     return out
 
 
-def _bars(tables: Tables, channels: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _bars(tables: Tables, raw: Raw) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The symbols, and the columns of bars by symbol and session."""
     bars = tables.bars
     symbols, symbol = np.unique(bars["symbol"].to_numpy(str), return_inverse=True)
@@ -200,8 +200,10 @@ def _bars(tables: Tables, channels: int) -> tuple[np.ndarray, dict[str, np.ndarr
         "ohlcv": prices,
         "adj_close": bars["adj_close"].to_numpy(np.float64),
         "subset": bars["subset"].to_numpy(bool),
-        "channels": bars.iloc[:, len(bars.columns) - channels :].to_numpy(np.float32),
+        "channels": bars.iloc[:, -raw.channels.columns.size :].to_numpy(np.float32),
     }
+    if raw.member is not None:
+        columns["member"] = raw.member
     columns = {name: column[order] for name, column in columns.items()}
     return symbols, columns | store.derived_columns(columns["symbol"], columns["session"])
 

@@ -181,7 +181,7 @@ def require_any(samples: Samples, market: Market, data: DataConfig, name: str) -
 
 
 def between(market: Market, config: Config, first: np.datetime64, last: np.datetime64) -> Samples:
-    """The samples with a target day in [first, last] and enough history.
+    """The samples of members with a target day in [first, last] and enough history.
 
     A label of horizon h is known at the close of the symbol's own h-th next bar (``known_at``); it
     counts only if that day is not after ``last``, so nothing of a later split leaks in.
@@ -190,8 +190,7 @@ def between(market: Market, config: Config, first: np.datetime64, last: np.datet
     next_row = np.minimum(rows + 1, len(rows) - 1)
     target_day = market.session[next_row]
     keep = (rows < market.last_row) & (target_day >= first) & (target_day <= last)
-    # The first bar of a symbol has no return, so `min_history` returns need one bar more.
-    keep &= rows - market.first_row >= config.data.min_history
+    keep &= market.forecast_rows(config.data.min_history)
     rows = rows[keep]
     return Samples(
         rows,

@@ -108,15 +108,15 @@ def check_bars(
         at_least, least = ("of at least", 0.0) if column == "volume" else ("above", _LEAST)
         why = f"{column} must be a finite number {at_least} zero; drop the row or repair it"
         values = _floats(bars[column])
-        _refuse(bars, ~((values >= least) & (values <= _MOST)), where, why)
+        refuse(bars, ~((values >= least) & (values <= _MOST)), where, why)
         bars[column] = values
     both = bars[["open", "close"]]
     wrong = (bars["low"] > both.min(axis=1) * _SLACK) | (bars["high"] * _SLACK < both.max(axis=1))
-    _refuse(bars, wrong, where, "open and close must lie between low and high")
+    refuse(bars, wrong, where, "open and close must lie between low and high")
     repeated = bars.duplicated(["symbol", "date"])
-    _refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
+    refuse(bars, repeated, where, "this symbol and date appeared before; keep one")
     falling = bars.groupby("symbol")["date"].diff() < pd.Timedelta(0)
-    _refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
+    refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
     _check_sessions(bars, where, codes, changes or {})
     return bars.sort_values(["symbol", "date"], ignore_index=True)
 
@@ -131,7 +131,7 @@ def _check_sessions(
     now, session = _now(), bars["date"].to_numpy().astype("datetime64[D]")
     clock = f"now {now:%Y-%m-%d %H:%M} UTC"
     last = (now + pd.Timedelta(hours=14)).tz_localize(None)  # it is a later day nowhere
-    _refuse(bars, bars["date"] > last, where, f"this day is in the future ({clock}); drop the row")
+    refuse(bars, bars["date"] > last, where, f"this day is in the future ({clock}); drop the row")
     closes = np.full(len(bars), np.datetime64("NaT", "s"))
     for code in np.unique(codes).tolist():
         rows = codes == code
@@ -142,9 +142,9 @@ def _check_sessions(
         spaced = f"the bars lie {apart:.0f} days apart, but daily ones are needed; "
         why = f"a bar on a day when {code} was closed; {spaced if apart > _LONG_WEEKEND else ''}"
         why += "check the dates or config.data.calendar, or list the day in sessions.csv"
-        _refuse(bars, closed, where, why)
+        refuse(bars, closed, where, why)
     why = f"this session has not closed yet ({clock}); leave the row out until it has"
-    _refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
+    refuse(bars, closes > now.tz_localize(None).to_datetime64(), where, why)
 
 
 def _days(
@@ -153,8 +153,8 @@ def _days(
     """The column ``date`` as datetime64[s], a midnight in the zone of the row's exchange."""
     cells = bars["date"]
     is_number = cells.map(lambda cell: isinstance(cell, Number)) & cells.notna()
-    _refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
-    _refuse(bars, cells.isna(), where, "date is missing; drop the row or repair it")
+    refuse(bars, is_number, where, "date is a number; write YYYY-MM-DD")
+    refuse(bars, cells.isna(), where, "date is missing; drop the row or repair it")
     days, timed = np.full(len(bars), np.datetime64("NaT", "s")), np.zeros(len(bars), bool)
     for code in np.unique(codes).tolist():
         rows = codes == code
@@ -167,9 +167,9 @@ def _days(
         "date has a time of day, but a bar is a whole session: write YYYY-MM-DD, and what is known "
         "within the day as further columns, which become channels"
     )
-    _refuse(bars, np.isnat(days) & timed, where, why)
+    refuse(bars, np.isnat(days) & timed, where, why)
     in_range = (days >= _FIRST) & (days <= _LAST)
-    _refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
+    refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
     return days
 
 
@@ -186,7 +186,7 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
     """
     require_columns(documents, DOCUMENTS, where)
     documents = documents.reset_index(drop=True)
-    _refuse(documents, ~_is_text(documents["text"]), where, "text must be text")
+    refuse(documents, ~_is_text(documents["text"]), where, "text must be text")
     documents = documents.assign(symbol=names(documents, "symbol", where))
     for column in ("event_time", "available_time"):
         if not isinstance(documents[column].dtype, pd.DatetimeTZDtype):
@@ -194,19 +194,19 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
                 f"{where}: {column} holds {documents[column].dtype}; expected "
                 "timestamps with a time zone"
             )
-        _refuse(
+        refuse(
             documents,
             documents[column].isna(),
             where,
             f"{column} is missing; an undated text cannot be placed in time, drop it",
         )
-    _refuse(
+    refuse(
         documents,
         documents["available_time"] > now,
         where,
         f"available_time is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone",
     )
-    _refuse(
+    refuse(
         documents,
         documents["available_time"] < documents["event_time"],
         where,
@@ -229,7 +229,7 @@ def flags(table: pd.DataFrame, column: str, where: Path) -> np.ndarray:
     """
     text = table[column].map(lambda cell: str(cell).lower()).mask(table[column].isna(), "")
     yes, no = ["true", "1", "1.0"], ["false", "0", "0.0", ""]  # with gaps, booleans become floats
-    _refuse(table, ~text.isin([*yes, *no]), where, f"{column} must be true or false")
+    refuse(table, ~text.isin([*yes, *no]), where, f"{column} must be true or false")
     return text.isin(yes).to_numpy()
 
 
@@ -241,9 +241,9 @@ def names(table: pd.DataFrame, column: str, where: object) -> pd.Series:
     """
     cells = table[column]
     why = f"{column} must be text; a number loses its leading zeros"
-    _refuse(table, ~_is_text(cells), where, why)
+    refuse(table, ~_is_text(cells), where, why)
     too_long = np.fromiter(map(len, cells), int, len(cells)) > _NAME
-    _refuse(table, too_long, where, f"{column} has more than {_NAME:,} characters")
+    refuse(table, too_long, where, f"{column} has more than {_NAME:,} characters")
     return cells.astype(str).str.normalize("NFC")  # an empty column may have any type
 
 
@@ -262,9 +262,9 @@ def labels(table: pd.DataFrame, column: str, where: object) -> pd.Series:
 
 def check_ids(items: pd.DataFrame, where: object) -> None:
     """Raises InputError naming the first row without an ``id``, or whose id another row has."""
-    _refuse(items, items["id"].isna(), where, "id is missing; fill all or drop the column")
+    refuse(items, items["id"].isna(), where, "id is missing; fill all or drop the column")
     repeated = labels(items, "id", where).duplicated()
-    _refuse(items, repeated, where, "this id appeared before; ids must differ")
+    refuse(items, repeated, where, "this id appeared before; ids must differ")
 
 
 def stamped(
@@ -309,7 +309,7 @@ def _placed_in_time(
 ) -> pd.Series:
     """Instants of a column of texts; ``zones``: those of the exchanges, and the rows of each."""
     missing = table[column].isna()
-    _refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
+    refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
     instants: pd.Series | None = None
     form = "2024-05-01T09:30:00-04:00, or a date alone"
     for zone, rows in zones:
@@ -318,8 +318,8 @@ def _placed_in_time(
         except ValueError as e:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         why = f"{column} has no time zone; write an offset, as in {form}"
-        _refuse(table, naive, where, why)
-        _refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
+        refuse(table, naive, where, why)
+        refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
         if instants is None:
             instants = stamps.where(rows)
         else:
@@ -328,7 +328,7 @@ def _placed_in_time(
     first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
     in_range = (instants >= first) & (instants <= last)
     why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"
-    _refuse(table, ~in_range, where, why)
+    refuse(table, ~in_range, where, why)
     return instants
 
 
@@ -340,7 +340,7 @@ def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:
     """
     values = _floats(table[column])
     wrong = ~(values.abs() <= _MOST) & table[column].notna()
-    _refuse(table, wrong, where, f"{column} is not a number, or infinite; empty it")
+    refuse(table, wrong, where, f"{column} is not a number, or infinite; empty it")
     return values
 
 
@@ -372,7 +372,8 @@ def _is_unicode(cell: object) -> bool:
         return False
 
 
-def _refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
+def refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
+    """Raises InputError naming the first row of ``table`` that is ``bad``, and how many are."""
     rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
         row = table.iloc[rows[0]].to_dict()

@@ -92,6 +92,7 @@ class Market:
     # Codes of symbols whose calendar is not ``config.data.calendar``, and what calendars lack.
     exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
     session_changes: dict[str, Changes] = dataclasses.field(default_factory=dict)  # by code
+    member: Bool[np.ndarray, "R"] | None = None  # of the universe in that session; None: all are
 
     @functools.cached_property
     def last_row(self) -> Int64[np.ndarray, "R"]:
@@ -113,6 +114,12 @@ class Market:
         """``ohlcv`` in the scale of ``adj_close``, volume in shares of the symbol's first bar."""
         values = adjust.adjusted(self.ohlcv, self.adj_close, self.first_row)
         return values.astype(self.ohlcv.dtype)
+
+    def forecast_rows(self, history: int) -> Bool[np.ndarray, "R"]:
+        """Which rows may be forecast: those of members with so many returns behind them."""
+        # The first bar of a symbol has no return, so that takes one bar more.
+        enough = np.arange(len(self.session)) - self.first_row >= history
+        return enough if self.member is None else enough & self.member
 
     @property
     def items(self) -> "dict[str, Texts | Media]":

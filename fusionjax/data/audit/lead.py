@@ -137,7 +137,7 @@ def _rows(market: Market, config: Config) -> Int64[np.ndarray, "R"]:
     first, last = samples.period(config.data, config.train.split)
     at = np.arange(len(market.session))
     inside = (market.session >= first) & (market.session < last) & (at < market.last_row)
-    inside &= at - market.first_row >= config.data.min_history
+    inside &= market.forecast_rows(config.data.min_history)
     if inside.sum() > _ROWS:
         count = np.bincount(market.symbol[inside], minlength=len(market.symbols))
         order = streams.generator(0, "audited symbols").permutation(len(count))

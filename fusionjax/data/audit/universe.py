@@ -153,6 +153,9 @@ def _repeated(market: Market, config: Config, ret: np.ndarray) -> Finding:
 def _survivors(market: Market, sessions: np.ndarray) -> Finding:
     first = np.unique(market.first_row)
     last = market.last_row[first]
+    if market.member is not None:  # who left the universe has ended
+        rows = np.where(market.member, np.arange(len(market.member)), -1)
+        last = np.maximum(np.maximum.reduceat(rows, first), first)
     span = (market.session[last] - market.session[first]).astype("timedelta64[D]").astype(float)
     years, ended = span.sum() / 365.25, (market.session[last] < sessions[-1]).sum()
     long = (sessions[-1] - sessions[0]).astype("timedelta64[D]").astype(float) > 365.25 * _YEARS

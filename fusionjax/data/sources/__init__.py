@@ -30,6 +30,7 @@ class Raw:
       exchanges: exchange_calendars code by symbol, where it is not ``config.data.calendar``.
       sessions: by code: days on which an exchange did not do what its calendar says.
       facts: as of ``facts.channels``, or None where the source has none.
+      member: bool [R], whether a bar's symbol was of the universe; None: all were.
     """
 
     bars: pd.DataFrame
@@ -43,6 +44,7 @@ class Raw:
     exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
     sessions: dict[str, Changes] = dataclasses.field(default_factory=dict)
     facts: pd.DataFrame | None = None
+    member: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

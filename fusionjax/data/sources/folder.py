@@ -7,6 +7,7 @@ further columns of numbers become channels, those of words are left out and name
 ``date``, ``close`` (local, 15:30; empty if it was closed) and, unless one is meant, ``exchange``.
 ``facts.parquet|jsonl|csv``: numbers known at a time, which become channels: ``symbol`` (``*`` for
 all), ``name``, ``value``, ``event_time`` and ``available_time``.
+``members.parquet|csv``: the universe by date: ``symbol``, ``from`` and ``to`` (empty: still in it).
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
 ``symbol``, ``event_time``, ``available_time``, ``source`` and ``path``, which stays in that folder.
@@ -27,13 +28,19 @@ import pandas as pd
 
 from fusionjax.data import facts, features, media, schema
 from fusionjax.data.paths import inside, lies_in
-from fusionjax.data.sources import Raw, Source, sessions
+from fusionjax.data.sources import Raw, Source, members, sessions
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
 
 _TABLES = (".parquet", ".csv")
 _LISTS = (".parquet", ".jsonl", ".csv")
-_STEMS = {"bars": _TABLES, "texts": _LISTS, "facts": _LISTS, "sessions": _TABLES}
+_STEMS = {
+    "bars": _TABLES,
+    "texts": _LISTS,
+    "facts": _LISTS,
+    "members": _TABLES,
+    "sessions": _TABLES,
+}
 _STAMPS = ("symbol", "event_time", "available_time")
 
 
@@ -103,6 +110,10 @@ def read(root: Path, calendar: str) -> Raw:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
+    member = None
+    if (where := _only_file(root, "members", _STEMS["members"])) is not None:
+        member, more = members.of_bars(where, bars)
+        notes += more
     numbers = None
     if (where := _only_file(root, "facts", _STEMS["facts"])) is not None:
         table = items(where, ("name", "value"), known | {facts.ALL})
@@ -120,6 +131,7 @@ def read(root: Path, calendar: str) -> Raw:
         exchanges,
         changes,
         numbers,
+        member,
     )
 
 
