@@ -318,7 +318,8 @@ def test_two_processes_prepare_one_set(tmp_path: Path) -> None:
         said, _ = process.communicate(timeout=900)
         assert process.returncode == 0, said
         assert "5,031 bars" in said
-    assert len(list(tmp_path.glob("prepared/parts/*/digests.npz"))) == 1
+    assert len(list(tmp_path.glob("prepared/*/SHA256SUMS"))) == 1
+    assert not list(tmp_path.glob("prepared/*.tmp"))
 
 
 def test_a_missing_config_is_asked_for(tmp_path: Path) -> None:
