@@ -38,10 +38,10 @@ def channels(
     for name, table in facts.groupby("name"):
         value = np.full((len(now), 2), np.nan)
         of = {str(symbol): t for symbol, t in table.groupby("symbol")}
-        shared = of.pop(ALL, table.iloc[:0])
+        shared = of.pop(ALL, None)
         for symbol, at in rows.items():
-            if len(shared) or symbol in of:
-                value[at] = _known(pd.concat([of.get(str(symbol), shared), shared]), now[at])
+            if seen := [t for t in (of.get(str(symbol)), shared) if t is not None]:
+                value[at] = _known(pd.concat(seen), now[at])
         out[str(name)], out[f"{name}{AGE}"] = value.T
     return pd.DataFrame(out, index=symbols.index)
 

@@ -200,7 +200,9 @@ def _bars(tables: Tables, raw: Raw) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         "ohlcv": prices,
         "adj_close": bars["adj_close"].to_numpy(np.float64),
         "subset": bars["subset"].to_numpy(bool),
-        "channels": bars.iloc[:, -raw.channels.columns.size :].to_numpy(np.float32),
+        "channels": bars.iloc[:, len(bars.columns) - raw.channels.columns.size :].to_numpy(
+            np.float32
+        ),
     }
     if raw.member is not None:
         columns["member"] = raw.member

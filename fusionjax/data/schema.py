@@ -35,16 +35,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: missing; the folder holds {listing(path.parent)}")
     if not path.is_file():  # reading a pipe would block
         raise InputError(f"{path}: is not a regular file; put the table itself there")
-    try:
+    with tables.reading(path):
         return tables.read(path)
-    except InputError:
-        raise
-    except Exception as e:  # a damaged file may raise an error of any class
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(
-            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be "
-            "truncated: copy it again"
-        ) from e
 
 
 def require_folder(folder: Path) -> None:

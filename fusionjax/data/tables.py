@@ -1,9 +1,11 @@
 """Reads untrusted tables; the unpacked size is checked before memory is allocated."""
 
+import contextlib
 import csv
 import io
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,21 @@ _INDEX = "__index_level_"  # pandas' name for an unnamed index
 # have a ratio below 4.
 _SMALL, _RATIO = 128_000_000, 64
 _HEX = np.array([f"{byte:02x}" for byte in range(256)], "S2")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Names the file where the block ends with an error that is no InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as e:  # a damaged file may raise an error of any class
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise InputError(
+            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be truncated: copy it "
+            "again"
+        ) from e
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -71,11 +71,11 @@ def featuriser(
 
     def features(texts: list[str]) -> dict[str, np.ndarray]:
         texts = [words_of(text) for text in texts]
-        embedding, pieces = encode(texts, advance)
+        embedding, pieces, tokens = encode(texts, advance)
         return {
             "embedding": embedding.astype(np.float16),
             "lexicon": lexicon_scores(texts),
-            "tokens": tokenise(np.array(texts, object)),
+            "tokens": tokens,
             "pieces": pieces,
         }
 
@@ -145,14 +145,6 @@ def _finance_words() -> tuple[frozenset[str], frozenset[str]]:
     return next(marked), next(marked)
 
 
-def tokenise(texts: np.ndarray) -> UInt16[np.ndarray, "K 128"]:
-    """Word-piece ids of each text in the encoder's vocabulary; 0 = padding."""
-    ids = np.zeros((len(texts), STORED_TOKENS), np.uint16)
-    for row, encoded in zip(ids, _tokenizer().encode_batch(texts.tolist()), strict=True):
-        row[: len(encoded.ids)] = encoded.ids
-    return ids
-
-
 def pretrained_weights() -> dict:
     """The encoder's parameters, as ``pretrained.SentenceEncoder`` names them.
 
@@ -194,13 +186,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def _tokenizer(most: int | None = STORED_TOKENS) -> Any:
+def _tokenizer() -> Any:
     path = _published_file("tokenizer.json")
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
-    tokenizer.no_truncation() if most is None else tokenizer.enable_truncation(most)
+    tokenizer.no_truncation()
     return tokenizer
 
 
@@ -214,7 +206,7 @@ class _Encoder:
     def __init__(self) -> None:
         self._params = jax.device_put({"params": pretrained_weights()})
         self._apply = jax.jit(pretrained.SentenceEncoder(pretrained.MINILM).apply)
-        self._tokenizer = _tokenizer(None)
+        self._tokenizer = _tokenizer()
         vocabulary = self._tokenizer.get_vocab()
         self._foreign = np.zeros(len(vocabulary), bool)
         for piece, number in vocabulary.items():
@@ -223,25 +215,29 @@ class _Encoder:
 
     def __call__(
         self, texts: list[str], advance: Callable[[float], object]
-    ) -> tuple[Float[np.ndarray, "K E"], Int32[np.ndarray, "K 2"]]:
-        """Unit vectors of the texts; and their pieces, and how many of those are foreign: unknown,
-        or single letters of a script that the encoder has no words of."""
+    ) -> tuple[Float[np.ndarray, "K E"], Int32[np.ndarray, "K 2"], UInt16[np.ndarray, "K 128"]]:
+        """Unit vectors of the texts; their pieces, and how many of those are foreign: unknown, or
+        single letters of a script that the encoder has no words of; and the ids of the first
+        window, padded with 0."""
         ids: list[np.ndarray] = []
         for start in range(0, len(texts), _TEXTS):
             batch = self._tokenizer.encode_batch(texts[start : start + _TEXTS])
             ids += [np.array(e.ids, np.uint16) for e in batch]
         pieces = np.array([(len(x) - 2, self._foreign[x].sum()) for x in ids], np.int32)
         windows, of = [], []
+        tokens = np.zeros((len(texts), STORED_TOKENS), np.uint16)
         for text, x in enumerate(ids):
             windows += (cut := _windows(x))
             of += [text] * len(cut)
+            tokens[text, : len(cut[0])] = cut[0]
         total = np.zeros((len(texts), EMBEDDING_WIDTH))
         share = 1 / np.bincount(of, minlength=len(texts))
         for some, vectors in self._batches(windows):
             at = np.array(of)[some]
             np.add.at(total, at, vectors)
             advance(float(share[at].sum()))
-        return total / np.linalg.norm(total, axis=1, keepdims=True), pieces.reshape(-1, 2)
+        unit = total / np.linalg.norm(total, axis=1, keepdims=True)
+        return unit, pieces.reshape(-1, 2), tokens
 
     def _batches(self, windows: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         bucket = np.array([-(-len(w) // 8) * 8 for w in windows])

@@ -86,17 +86,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         )
     if path.suffix not in (".npz", ".parquet"):
         raise InputError(f"{path}: ends in {path.suffix!r}; expected an .npz or .parquet file")
-    try:
-        read = _npz(path) if path.suffix == ".npz" else _parquet(path)
-    except InputError:
-        raise
-    except Exception as e:  # a damaged file may raise an error of any class
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(
-            f"{path}: cannot be read as {path.suffix[1:]} ({reason}); it may be truncated: copy it "
-            "again"
-        ) from e
-    return read
+    with tables.reading(path):
+        return _npz(path) if path.suffix == ".npz" else _parquet(path)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:

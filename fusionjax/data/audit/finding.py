@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from fusionjax.data.store import Market
 
@@ -37,6 +38,13 @@ def listed(what: str, examples: Iterable[object], most: int = 3, between: str = 
 def place(market: Market, row: int | np.integer) -> str:
     """A row's symbol and session."""
     return f"{market.symbols[market.symbol[row]]} {market.session[row]}"
+
+
+def first_move(
+    market: Market, rows: Int64[np.ndarray, "K"], sizes: Float64[np.ndarray, "K"]
+) -> str:
+    """Where the first of some log moves is, and by which factor, to end a sentence; "" of none."""
+    return f", the first {place(market, rows[0])} (× {np.exp(sizes[0]):.3g})" if len(rows) else ""
 
 
 def worst_first(findings: list[Finding]) -> list[Finding]:

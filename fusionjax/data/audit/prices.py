@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64, Int64
 
-from fusionjax.data.audit.finding import STOP, WATCH, Finding, judged, place
+from fusionjax.data.audit.finding import STOP, WATCH, Finding, first_move, judged
 from fusionjax.data.store import Market
 
 _LEAST = 0.22  # of a log move: five for four
@@ -117,9 +117,8 @@ def _spikes(
     spike = (away > 0) & ~returns & sure
     clear = spike & (size >= _CLEAR)
     what = f"{spike.sum()} moves of adjusted closes undo themselves within {_SOON} sessions"
+    what += _first(market, moves, clear if clear.any() else spike)
     if spike.any():
-        i = np.flatnonzero(clear if clear.any() else spike)[0]
-        what += f", the first {place(market, moves.row[i])} (× {np.exp(moves.size[i]):.3g})"
         tables["moves that undo themselves"] = _table(market, moves, spike)
     return judged(
         "bad bars",
@@ -145,9 +144,8 @@ def _jumps(
     jump = stays & (away == 0) & (moves.quiet | (size >= _CLEAR))
     clear = jump & moves.quiet & (size >= _CLEAR)
     what = f"{jump.sum()} adjusted closes move once, and trade on as quietly as before"
+    what += _first(market, moves, clear if clear.any() else jump)
     if jump.any():
-        i = np.flatnonzero(clear if clear.any() else jump)[0]
-        what += f", the first {place(market, row[i])} (× {np.exp(moves.size[i]):.3g})"
         tables["moves of a split or a unit"] = _table(market, moves, jump)
     return judged(
         "unit jumps",
@@ -155,6 +153,10 @@ def _jumps(
         what,
         "adjust adj_close for splits and spin-offs, or bring the series to one unit",
     )
+
+
+def _first(market: Market, moves: _Moves, keep: Bool[np.ndarray, "K"]) -> str:
+    return first_move(market, moves.row[keep], moves.size[keep])
 
 
 def _table(market: Market, moves: _Moves, keep: Bool[np.ndarray, "K"]) -> pd.DataFrame:
@@ -179,8 +181,7 @@ def _adjustments(market: Market) -> Finding:
         at = np.minimum(row + days, market.last_row[row])
         back |= np.abs(factor[at] - factor[row - 1]) < 0.1 * np.abs(step[row])
     what = f"{back.sum()} factors adj_close / close move and come back within {_SOON} sessions"
-    if back.any():
-        what += f", the first {place(market, row[back][0])} (× {np.exp(step[row[back][0]]):.3g})"
+    what += first_move(market, row[back], step[row[back]])
     return judged(
         "adjustments",
         WATCH if back.any() else None,

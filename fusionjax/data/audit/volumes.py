@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from fusionjax.data import adjust
-from fusionjax.data.audit.finding import WATCH, Finding, judged, place
+from fusionjax.data.audit.finding import WATCH, Finding, first_move, judged
 from fusionjax.data.audit.prices import steps
 from fusionjax.data.store import Market
 
@@ -28,9 +28,7 @@ def findings(market: Market) -> Iterator[Finding]:
     apart = np.nanquantile(high, 0.1, axis=1) - np.nanquantile(low, 0.9, axis=1)
     unit = (np.abs(shift) > _STEP) & (apart > np.abs(shift) / 2)
     what = f"{unit.sum()} times a volume moves to a level {np.exp(_STEP):.0f} times as high or low"
-    if unit.any():
-        i = np.flatnonzero(unit)[0]
-        what += f", the first {place(market, row[known][i])} (× {np.exp(shift[i]):.3g})"
+    what += first_move(market, row[known][unit], shift[unit])
     adjusted_already = _evidence_of_adjustment(market, volume)
     if adjusted_already > _SURE:
         what += "; on days of splits volumes stay where they were: they are adjusted already"

@@ -65,7 +65,7 @@ def read(root: Path, calendar: str) -> Raw:
     Raises:
       InputError: a table is missing or damaged, or a row breaks the schema.
     """
-    where = _only_file(root, "bars", _STEMS["bars"])
+    where = _table(root, "bars")
     if where is None:
         schema.require_folder(root)
         raise InputError(
@@ -74,7 +74,7 @@ def read(root: Path, calendar: str) -> Raw:
         )
     table = schema.read_table(where)
     exchanges = sessions.exchanges(table, where)
-    told = _only_file(root, "sessions", _STEMS["sessions"])
+    told = _table(root, "sessions")
     changes = {} if told is None else sessions.changes(told, calendar)
     bars = schema.check_bars(table, where, calendar, exchanges, changes)
     sectors = _sectors(bars, where)
@@ -84,7 +84,7 @@ def read(root: Path, calendar: str) -> Raw:
     known = set(bars["symbol"])
     events: dict[str, pd.Series] = {}  # items of each event, by table
 
-    def items(where: Path, columns: tuple[str, ...], known: set[str] = known) -> pd.DataFrame:
+    def items(where: Path, columns: tuple[str, ...], symbols: set[str] = known) -> pd.DataFrame:
         table = schema.read_table(where)
         schema.require_columns(table, (*_STAMPS, *columns), where)
         if "id" in table:
@@ -98,7 +98,7 @@ def read(root: Path, calendar: str) -> Raw:
             if column in table:
                 table[column] = schema.labels(table, column, where)
         table = _each_symbol(table, where)
-        priced = table["symbol"].isin(known)
+        priced = table["symbol"].isin(symbols)
         notes.extend(
             f"{n} items of {s} in {where.name}: no prices"
             for s, n in table.loc[~priced, "symbol"].value_counts().items()
@@ -106,16 +106,16 @@ def read(root: Path, calendar: str) -> Raw:
         return table[priced].reset_index(drop=True)
 
     documents = None
-    if (where := _only_file(root, "texts", _STEMS["texts"])) is not None:
+    if (where := _table(root, "texts")) is not None:
         documents = items(where, ("text",))
         if "author" not in documents:
             documents["author"] = ""
     member = None
-    if (where := _only_file(root, "members", _STEMS["members"])) is not None:
+    if (where := _table(root, "members")) is not None:
         member, more = members.of_bars(where, bars)
         notes += more
     numbers = None
-    if (where := _only_file(root, "facts", _STEMS["facts"])) is not None:
+    if (where := _table(root, "facts")) is not None:
         table = items(where, ("name", "value"), known | {facts.ALL})
         numbers = _facts(table, where, channels)
     listed = _media(root, items)
@@ -241,6 +241,11 @@ def _misaligned(events: dict[str, pd.Series]) -> tuple[str, ...]:
         f"event {event}: " + ", ".join(f"{n} in {table}" for table, n in row.items())
         for event, row in uneven.iterrows()
     )
+
+
+def _table(root: Path, stem: str) -> Path | None:
+    """The table of this name, if there is one."""
+    return _only_file(root, stem, _STEMS[stem])
 
 
 def _only_file(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:

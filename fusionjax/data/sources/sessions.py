@@ -67,10 +67,7 @@ def changes(where: Path, calendar: str) -> dict[str, Changes]:
         (no_time, "close must be a local time such as 15:30, or empty where it was closed"),
         (repeated, "this exchange and day came before; keep one"),
     ):
-        if bad.any():
-            row = int(bad.to_numpy().argmax())
-            cells = ", ".join(f"{k}={v}" for k, v in given.iloc[row].items())
-            raise InputError(f"{where}: row {row} ({cells}): {why}. {int(bad.sum())} such rows")
+        schema.refuse(given, bad, where, why)
     return {
         str(code): dict(zip(rows["date"], rows["close"], strict=True))
         for code, rows in table.groupby("exchange")
