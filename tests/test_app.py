@@ -15,7 +15,7 @@ COMMANDS = sorted(
     f"{folder}/{p.stem}"
     for folder in ("launch", "studies", "benchmarks")
     for p in (ROOT / folder).glob("*.py")
-    if "app.run(main" in p.read_text()
+    if "app.run(main" in p.read_text() or folder == "launch"
 )
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
 HEAVY = frozenset(
@@ -29,11 +29,15 @@ FEW = 300  # modules: 220 were measured; with JAX and pandas there are 2,000
 MISTAKES = [
     ("train", [DEMO, "--stepz=1"], "Unknown command line flag 'stepz'"),
     ("train", [DEMO, "more"], "unexpected argument 'more'"),
-    ("train", [], "--config is missing; for example --config=configs/demo.py"),
+    ("train", [], "--config is missing; for example --config=demo"),
     ("train", ["--config=nosuch.py"], "nosuch.py"),
     ("train", [DEMO, "--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
     ("train", [DEMO, "--config.guard.spike=3"], "guard.spike is now guard.grad_norm_zscore"),
-    ("train", [DEMO, "--config.guard.what=3"], "--config has no key what; see docs/config.md"),
+    (
+        "train",
+        [DEMO, "--config.guard.what=3"],
+        "--config has no key what; fusionjax config --explain=SECTION lists them",
+    ),
     ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
     ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
     ("predict", [DEMO], "--run.* must have a value"),
@@ -45,6 +49,14 @@ MISTAKES = [
 def script(name: str) -> str:
     """Of ``launch/``, if no folder is given."""
     return str(ROOT / (f"{name}.py" if "/" in name else f"launch/{name}.py"))
+
+
+def source(name: str) -> Path:
+    """Where the flags of a command are."""
+    folder, _, stem = name.partition("/")
+    if folder != "launch":
+        return Path(script(name))
+    return ROOT / "fusionjax/commands" / f"{stem.removesuffix('_daily')}.py"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +89,7 @@ def test_help_lists_all_flags_of_a_command(
     got = answered[name, "--help"]
     assert got.status == 0
     light(got)
-    text = Path(script(name)).read_text()
+    text = source(name).read_text()
     assert text[3 : text.index("\n")] in got.said, "what the command is for"
     own = re.findall(r'flags\.DEFINE_\w+\(\s*"([\w.]+)"', text)
     assert own or not name.startswith("launch/")
@@ -113,7 +125,7 @@ def test_a_config_file_that_ends_the_process_is_no_help(
 
 def test_every_config_file_is_light(tmp_path: Path) -> None:
     """It is read while flags are parsed: with a mistyped one beside it nothing heavy is needed."""
-    folders = (ROOT / "configs", ROOT / "studies/configs")
+    folders = (ROOT / "fusionjax/configs", ROOT / "studies/configs")
     files = sorted(p for f in folders for p in f.glob("*.py") if p.stem != "__init__")
     got = answers(
         [(script("studies/ladder"), f"--config={p}", "--stepz=1") for p in files],
@@ -153,7 +165,7 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path
     lines = (
         "from fusionjax import app",
         "from fusionjax.telemetry import say",
-        "app.run(lambda config: say('ØRSTED'), needs_config=False)",
+        "app.run(lambda config: say('ØRSTED'), app.Needs(config=False))",
     )
     (tmp_path / "says.py").write_text("\n".join(lines), encoding="utf-8")
     done = subprocess.run(
