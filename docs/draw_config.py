@@ -12,8 +12,8 @@ PAGE = Path(__file__).parent / "config.md"
 _TOP = """# Every key of a config
 
 Written by `python docs/draw_config.py` from the fields that define the keys; a test keeps it
-today's. A config file starts from `fusionjax/configs/base.py`, whose header shows one of ten lines, and
-states what it changes; `--config.train.steps=100` changes a key of any command, and
+today's. A config file starts from `fusionjax/configs/base.py`, whose header shows one of ten lines,
+and states what it changes; `--config.train.steps=100` changes a key of any command, and
 `fusionjax config --explain=train` prints the part of this page that it names.
 """
 

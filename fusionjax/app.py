@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fusionjax import requirements
+from fusionjax import configs, requirements
 from fusionjax.config import Config
 from fusionjax.config.renamed import now_called
 from fusionjax.config.variant import variant
@@ -49,7 +49,6 @@ _COMPILE_CACHE = flags.DEFINE_string(
     "JAX_COMPILATION_CACHE_DIR in the environment takes precedence",
 )
 NO_CONFIG = "--config is missing; for example --config=demo"
-_CONFIGS = Path(__file__).parent / "configs"
 _OVERRIDE = "--config."
 LEDGER = flags.DEFINE_string(
     "ledger_dir", "runs/ledger", "Folder of the ledger, the records of all runs"
@@ -65,12 +64,14 @@ class Needs:
 
     Attributes:
       config: whether it has a config; else ``main`` gets None without one.
+      default: the config that is taken if none is given.
       run: the flag with a run folder, whose own config is taken if --config is not given.
       many_processes: whether it joins the processes that the environment describes.
       schema: the config's class: a study's has more sections.
     """
 
     config: bool = True
+    default: str | None = None
     run: str | None = None
     many_processes: bool = False
     schema: type[Config] = Config
@@ -101,11 +102,6 @@ def with_flags(config: Config, changes: dict[str, Any]) -> Config:
     return config.override({k: v for k, v in changes.items() if v is not None})
 
 
-def packaged_configs() -> list[str]:
-    """Names of the configs that are installed with the package."""
-    return sorted(p.stem for p in _CONFIGS.glob("*.py") if p.stem != "__init__")
-
-
 def config_file() -> str:
     """The file of --config."""
     return config_flags.get_config_filename(flags.FLAGS["config"])
@@ -133,7 +129,10 @@ def typed(*without: str) -> list[str]:
 def _parse(argv: list[str], needs: Needs, overrides: list[str]) -> list[str]:
     """Leaves overrides in ``overrides`` where they are of a run's own config."""
     argv = [argv[0], *_installed(argv[1:])]
-    if needs.run is not None and not any(re.match(r"--?config(=|$)", word) for word in argv):
+    given = any(re.match(r"--?config(=|$)", word) for word in argv)
+    if needs.default is not None and not given:
+        argv.insert(1, f"--config={configs.FOLDER / needs.default}.py")
+    if needs.run is not None and not given:
         overrides += [w for w in argv if w.startswith(_OVERRIDE)]
         argv = [w for w in argv if not w.startswith(_OVERRIDE)]
 
@@ -159,7 +158,7 @@ def _installed(words: list[str]) -> list[str]:
     done = []
     for before, word in zip(["", *words], words, strict=False):
         flag, value = ("", word) if before in ("--config", "-config") else word.partition("=")[::2]
-        installed = _CONFIGS / f"{Path(value).stem}.py"
+        installed = configs.FOLDER / f"{Path(value).stem}.py"
         named = value in (installed.stem, f"configs/{installed.name}")
         if flag in ("", "--config", "-config") and named and not Path(value).is_file():
             word = f"{flag}={installed}" if flag else str(installed)

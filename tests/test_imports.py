@@ -57,12 +57,16 @@ ALLOWED = {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
         *("modalities", "scores", "experts", "telemetry"),
     },
-    "app": {"config", "errors", "parallel", "requirements", "evaluate"},
+    "app": {"config", "configs", "errors", "parallel", "requirements", "evaluate"},
     # Settings and the edge: nobody imports them but one another.
     "configs": {"config", "data"},
+    "api": {
+        *("config", "configs", "errors", "parallel", "data", "train", "evaluate", "adapt"),
+        *("report", "ledger", "telemetry"),
+    },
     "commands": {
-        *("app", "config", "errors", "files", "parallel", "data", "train", "evaluate", "adapt"),
-        *("report", "ledger", "telemetry", "forecast_files", "__version__"),
+        *("api", "app", "config", "configs", "errors", "files", "parallel", "data", "train"),
+        *("evaluate", "adapt", "report", "ledger", "telemetry", "forecast_files", "__version__"),
     },
     "__main__": {"commands"},
 }
@@ -78,14 +82,8 @@ HOME = {
     "absl": ("app.py", "commands"),
     "ml_collections": ("app.py", "config/__init__.py", "configs"),
     "pandas": (
-        "data",
-        "scores",
-        "heads",
-        "forecast_files",
-        "evaluate",
-        "report",
-        "ledger.py",
-        "commands",
+        *("data", "scores", "heads", "forecast_files", "evaluate", "report", "ledger.py"),
+        *("api.py", "commands"),
     ),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",

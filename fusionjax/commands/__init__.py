@@ -5,11 +5,12 @@ import importlib
 import sys
 from pathlib import Path
 
-from fusionjax import __version__, app
+from fusionjax import __version__, app, configs
 from fusionjax.errors import nearest
 
 # What ``app.run`` is told of each; a module of this folder has its flags and its ``main``.
 COMMANDS: dict[str, app.Needs] = {
+    "demo": app.Needs(default="demo"),
     "prepare": app.Needs(),
     "train": app.Needs(many_processes=True),
     "evaluate": app.Needs(run="run"),
@@ -61,6 +62,6 @@ def usage() -> str:
             *told,
             "",
             "fusionjax COMMAND --help has its flags. CONFIG is a file, or the name of one that is",
-            f"installed with fusionjax: {', '.join(app.packaged_configs())}.",
+            f"installed with fusionjax: {', '.join(configs.names())}.",
         ]
     )

@@ -53,7 +53,7 @@ def main(_: None) -> None:
     from fusionjax.report import live
 
     configs = _CONFIGS.value
-    missing = [c for c in configs if not Path(c).is_file() and c not in app.packaged_configs()]
+    missing = [c for c in configs if not Path(c).is_file() and c not in names()]
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
     trainings, states, worst = TrainingGroup(), dict.fromkeys(configs, "not begun"), 0

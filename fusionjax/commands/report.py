@@ -41,13 +41,7 @@ def main(config: Config | None) -> None:
         return
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, --live or --ledger")
-    from fusionjax.evaluate import file_forecasts, readings
-    from fusionjax.report import run as run_page
+    from fusionjax import api
 
     config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
-    folder = Path(_RUN.value)
-    windows = file_forecasts.described(folder, config)
-    config, split = windows.config, config.evaluate.split
-    records = readings.records(config, Path(app.LEDGER.value))
-    page = run_page.write(folder, split, windows.market, config, windows, records)
-    say(f"written to {page}")
+    say(f"written to {api.write_page(Path(_RUN.value), config, Path(app.LEDGER.value))}")

@@ -52,6 +52,7 @@ def _keys(section: Any, prefix: str) -> Iterator[Key]:
         told = [f.metadata["doc"], expected(f)]
         if typing.get_origin(f.type) is typing.Literal:
             told.append(choices(f.type))
-        made = f.default_factory is not dataclasses.MISSING
-        default = f.default_factory() if made else f.default  # type: ignore[misc]
+        default = f.default
+        if f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
         yield Key(f"{prefix}{f.name}", repr(default), "; ".join(x for x in told if x))
