@@ -1,7 +1,7 @@
 """fusionjax: a multimodal stock forecaster that learns which data deserve weight.
 
-``load`` opens a trained run, ``fit`` trains one, ``config`` reads settings; what they return is in
-``fusionjax.api``. A user's mistake raises ``InputError`` with the sentence that a command prints.
+``load`` opens a trained run, ``fit`` trains one, ``load_config`` reads settings; ``Run`` has what a
+run can be asked. A user's mistake raises ``InputError`` with the sentence that a command prints.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from fusionjax.errors import InputError
 
 if TYPE_CHECKING:
-    from fusionjax.api import Run, config, fit, load
+    from fusionjax.api import Run, fit, load, load_config
     from fusionjax.config import Config
 
 __version__ = "0.1.0"
-__all__ = ["Config", "InputError", "Run", "config", "fit", "load"]
+__all__ = ["Config", "InputError", "Run", "fit", "load", "load_config"]
 
 
 def __getattr__(name: str) -> Any:

@@ -220,7 +220,7 @@ class Run:
             yield dataclasses.replace(self, config=self.config.override(changes))
 
 
-def config(name: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
+def load_config(name: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
     """A config file's settings.
 
     Args:
@@ -272,7 +272,7 @@ def fit(
     """Trains seeds of a config one after the other, or goes on where they stopped.
 
     Args:
-      config: from ``config``.
+      config: from ``load_config``.
       seeds: how many, from ``config.seed`` on.
       folder: of the run; ``runs/NAME`` if None.
       ledger: folder of the records of all runs.

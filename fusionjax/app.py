@@ -10,7 +10,10 @@ import io
 import os
 import re
 import shlex
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +31,7 @@ from fusionjax.parallel import compile_cache
 T = TypeVar("T")
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # as a shell says it of SIGINT
 EXIT_BROKEN_PIPE = 141  # as a shell says it of SIGPIPE
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
@@ -84,6 +88,7 @@ def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that a terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
+    _answer_interrupts()
     _reporting(requirements.check)
     module, known = sys.modules[main.__module__], flags.FLAGS
     sys.modules["__main__"].__doc__ = module.__doc__  # what --help begins with
@@ -95,6 +100,35 @@ def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
         lambda argv: _reporting(lambda: main(_config(needs, overrides))),
         flags_parser=lambda argv: _parse(argv, needs, overrides),
     )
+
+
+def begin() -> None:
+    """Says on stderr what takes the first seconds, before there is anything to show."""
+    index = os.environ.get("JAX_PROCESS_ID", os.environ.get("SLURM_PROCID", "0"))
+    if index == "0":
+        print("importing JAX and opening the data, usually 5 to 30 s", file=sys.stderr, flush=True)
+
+
+def _answer_interrupts() -> None:
+    """Says at once that Ctrl-C arrived, and ends at the second, whatever is running: Python's own
+    handlers wait until a compilation or a device returns."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    arrived, written = socket.socketpair()
+    written.setblocking(False)
+    signal.set_wakeup_fd(written.detach(), warn_on_full_buffer=False)
+
+    def answer() -> None:
+        count = 0
+        while number := arrived.recv(1):
+            if number[0] != signal.SIGINT:
+                continue
+            count += 1
+            if count > 1:
+                os._exit(EXIT_INTERRUPTED)
+            os.write(2, b"stopping; Ctrl-C again ends at once\n")
+
+    threading.Thread(target=answer, daemon=True).start()
 
 
 def with_flags(config: Config, changes: dict[str, Any]) -> Config:
@@ -208,6 +242,9 @@ def _reporting(work: Callable[[], T]) -> T:
     except Preempted as e:
         print(e, file=sys.stderr)
         sys.exit(EXIT_PREEMPTED)
+    except KeyboardInterrupt:
+        print("stopped; the same command begins again, with what it had kept", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # of a command after it, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)

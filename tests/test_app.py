@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,3 +178,60 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "\\xd8RSTED\n"), done.stderr
+
+
+BUSY = """
+import hashlib, sys
+from fusionjax import app
+
+def main(config):
+    print("busy", flush=True)
+    # As a compilation does: a minute during which no handler of Python's runs.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[1].partition("=")[2]))
+
+from absl import flags
+flags.DEFINE_integer("rounds", 0, "")
+app.run(main, app.Needs(config=False))
+"""
+
+
+@pytest.mark.parametrize(("rounds", "signals"), [(10**8, 2), (2 * 10**6, 1)])
+def test_ctrl_c_is_answered_at_once_and_a_second_one_ends(
+    tmp_path: Path, rounds: int, signals: int
+) -> None:
+    (tmp_path / "busy.py").write_text(BUSY)
+    with subprocess.Popen(
+        [sys.executable, "busy.py", f"--rounds={rounds}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "busy\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "stopping; Ctrl-C again ends at once\n"
+        if signals == 2:
+            process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    again = "stopped; the same command begins again, with what it had kept\n"
+    assert rest == ("" if signals == 2 else again)
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, reader: str) -> None:
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m fusionjax config --explain=train | {reader}",
+        shell=True,
+        executable="/bin/bash",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, 141), "as the shell says it of a closed pipe"

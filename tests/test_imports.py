@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import fusionjax
+
 PACKAGE = ROOT / "fusionjax"
 # What a room may import of the others; itself and what is listed.
 ALLOWED = {
@@ -127,6 +129,15 @@ def test_studies_and_benchmarks_know_the_product_and_not_each_other(path: Path) 
 def test_commands_and_configs_of_the_product_need_no_study() -> None:
     for path in [p for d in ("launch", "configs") for p in (ROOT / d).glob("*.py")]:
         assert not {name.split(".")[0] for name in imports(path)} & BESIDE, path
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, fusionjax; sys.exit('jax' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    for name in fusionjax.__all__:
+        assert getattr(fusionjax, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        fusionjax.lode  # noqa: B018
 
 
 def test_the_core_imports_neither_tensorflow_nor_torch() -> None:

@@ -12,6 +12,7 @@ _SEEDS = flags.DEFINE_integer("seeds", 5, "Train this many seeds")
 
 
 def main(config: Config) -> None:
+    app.begin()
     from fusionjax import api
     from fusionjax.evaluate import leaks, table
     from fusionjax.telemetry import CONSOLE, say

@@ -39,6 +39,7 @@ def main(config: Config) -> None:
         )
     if _RUN.value is None and (_ALONE.value or _ALSO.value):
         raise InputError("--alone and --also go with --run; further files: --forecasts again")
+    app.begin()
     from fusionjax.evaluate import answer, evaluation, file_forecasts, leaks, table
     from fusionjax.evaluate.forecast import merged
     from fusionjax.evaluate.inference import Ensemble, read_info

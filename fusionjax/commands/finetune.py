@@ -16,6 +16,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned 
 
 
 def main(config: Config) -> None:
+    app.begin()
     from fusionjax import api
     from fusionjax.evaluate import leaks
     from fusionjax.telemetry import say

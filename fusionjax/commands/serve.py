@@ -31,6 +31,7 @@ _REDO = flags.DEFINE_bool(
 
 def main(config: Config) -> None:
     require_extra("plots", "plotly")  # of the page at the end
+    app.begin()
     from fusionjax.adapt import daily
     from fusionjax.evaluate import leaks
     from fusionjax.parallel.mesh import make_mesh

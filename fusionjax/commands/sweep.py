@@ -18,6 +18,7 @@ _OUT = flags.DEFINE_string("out", None, "Folder of sweep.html; runs/<config name
 
 def main(config: Config) -> None:
     require_extra("plots", "plotly")  # of the page at the end
+    app.begin()
     from fusionjax.evaluate import leaks, sweep
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import frames

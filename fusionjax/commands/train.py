@@ -20,6 +20,7 @@ def main(config: Config) -> None:
     if _SANITY_CHECKS.value:
         check(config)
         return
+    app.begin()
     import psutil
 
     from fusionjax import api

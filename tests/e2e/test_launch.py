@@ -417,6 +417,28 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_same_in_python(folder: Path) -> None:
+    """in_python.py has the assertions."""
+    assert "all as it should be" in launch(folder, "tests/e2e/in_python", None)
+
+
+@pytest.mark.slow
+def test_a_run_is_enough(folder: Path) -> None:
+    """It knows its config; what is given beside it overrides that."""
+    said = launch(folder, "predict", None, "--run=runs/demo")
+    assert json.loads(said[said.index("[") : said.rindex("]") + 1])[0]["session"] == "2018-12-31"
+    shy = "--config.evaluate.abstain_below=0.99"
+    said = launch(folder, "predict", None, "--run=runs/demo", shy)
+    assert '"call": "abstain"' in said
+    wrong = "--config.evaluate.abstain=1"
+    said = launch(folder, "predict", None, "--run=runs/demo", wrong, status=2)
+    assert "error: config has no key 'evaluate.abstain'; did you mean 'abstain_below'?" in said
+    assert launch(folder, "config", None, "--diff=runs/demo", "--diff=runs/demo").strip() == (
+        "trained with the same config"
+    )
+
+
+@pytest.mark.slow
 def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> None:
     flags = ["--from=runs/demo", "--workdir=service", "--config.finetune.steps=2", *SMALL]
     said = launch(folder, "serve_daily", "demo", *flags[:-6], status=2)
