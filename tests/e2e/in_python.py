@@ -42,7 +42,7 @@ def an_explanation_is_what_hiding_a_modality_changes(run: fusionjax.Run) -> None
 
 
 def scores_are_a_frame_and_a_page(run: fusionjax.Run) -> None:
-    with pytest.raises(InputError, match="run fusionjax evaluate"):
+    with pytest.raises(InputError, match="score that split: fusionjax evaluate"):
         run.report("late")
     scores = run.evaluate("late")
     ours = scores[(scores["target"] == "volatility") & (scores["forecaster"] == "runs/demo")]
