@@ -70,6 +70,7 @@ class Needs:
       config: whether it has a config; else ``main`` gets None without one.
       default: the config that is taken if none is given.
       run: the flag with a run folder, whose own config is taken if --config is not given.
+      overrides: whether it takes overrides of configs that it passes on (``typed_overrides``).
       many_processes: whether it joins the processes that the environment describes.
       schema: the config's class: a study's has more sections.
     """
@@ -77,6 +78,7 @@ class Needs:
     config: bool = True
     default: str | None = None
     run: str | None = None
+    overrides: bool = False
     many_processes: bool = False
     schema: type[Config] = Config
 
@@ -160,13 +162,18 @@ def typed(*without: str) -> list[str]:
     return [word for word in sys.argv[1:] if word.lstrip("-").partition("=")[0] not in without]
 
 
+def typed_overrides() -> list[str]:
+    """The overrides of keys among this command's arguments."""
+    return [word for word in sys.argv[1:] if word.startswith(_OVERRIDE)]
+
+
 def _parse(argv: list[str], needs: Needs, overrides: list[str]) -> list[str]:
     """Leaves overrides in ``overrides`` where they are of a run's own config."""
     argv = [argv[0], *_installed(argv[1:])]
     given = any(re.match(r"--?config(=|$)", word) for word in argv)
     if needs.default is not None and not given:
         argv.insert(1, f"--config={configs.FOLDER / needs.default}.py")
-    if needs.run is not None and not given:
+    if (needs.run is not None or needs.overrides) and not given:
         overrides += [w for w in argv if w.startswith(_OVERRIDE)]
         argv = [w for w in argv if not w.startswith(_OVERRIDE)]
 

@@ -21,7 +21,7 @@ COMMANDS: dict[str, app.Needs] = {
     "ablate": app.Needs(run="run"),
     "samples": app.Needs(run="run"),
     "sweep": app.Needs(),
-    "group": app.Needs(config=False),
+    "group": app.Needs(config=False, overrides=True),
     "plan": app.Needs(),
     "config": app.Needs(config=False),
 }

@@ -1,6 +1,7 @@
 """Trains a list of configs, one after the other, unattended.
 
 fusionjax group --configs=configs/demo.py,configs/acl18.py --seeds=5
+An override, such as --config.train.steps=800, is of all of them.
 Each resumes where it was; if one fails, that is reported and the next begins. Exit status: 75 if
 stopped by a signal (the same command resumes), else that of the first failure. fusionjax report
 --live shows the progress of each. With several processes, each runs this command.
@@ -42,6 +43,7 @@ class TrainingGroup:
         """The exit status of one config's training."""
         command = [sys.executable, *app.words("train"), f"--config={config}"]
         command += [f"--seeds={_SEEDS.value}"] + ["--cpu_mesh"] * flags.FLAGS.cpu_mesh
+        command += app.typed_overrides()
         with subprocess.Popen(command) as self._child:
             if self.stopped:
                 self._child.terminate()

@@ -15,6 +15,7 @@ import pytest
 from arch.data import sp500
 from bare_commands import answers
 from commands import ENVIRONMENT, SMALL, arguments, launch
+from conftest import ROOT
 
 from fusionjax import ledger
 
@@ -420,6 +421,19 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
 def test_the_same_in_python(folder: Path) -> None:
     """in_python.py has the assertions."""
     assert "all as it should be" in launch(folder, "tests/e2e/in_python", None)
+
+
+@pytest.mark.slow
+def test_the_examples_run(folder: Path) -> None:
+    said = launch(folder, "examples/forecasts", None)
+    assert "2018-06-29" in said
+    assert "--symbol=spx: not in the data; it has SPX" in said
+    cells = json.loads((ROOT / "examples/demo.ipynb").read_text())["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    (folder / "cells.py").write_text(
+        f"import matplotlib\n\nmatplotlib.use('agg')\n{code}\nprint(scores)\n"
+    )
+    assert "ridge" in launch(folder, str(folder / "cells"), None)
 
 
 @pytest.mark.slow
