@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,7 @@ def test_ctrl_c_is_answered_at_once_and_a_second_one_ends(
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "busy\n"
+        time.sleep(1)  # it is by then
         process.send_signal(signal.SIGINT)
         assert process.stderr.readline() == "stopping; Ctrl-C again ends at once\n"
         if signals == 2:

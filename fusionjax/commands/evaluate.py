@@ -25,7 +25,8 @@ _TRAINED_UNTIL = flags.DEFINE_string(
 )
 _COMMON = flags.DEFINE_bool("common", False, "Score only the samples that all forecasts have")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
-_ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
+_DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
+flags.DEFINE_alias("data.root", "data")
 _ALONE = flags.DEFINE_bool("alone", False, "Also train each modality alone, for the table")
 _SUBSET = flags.DEFINE_bool("subset", False, "Score only the published sub-protocol's samples")
 _FORCE = flags.DEFINE_bool("force", None, "Short for --config.evaluate.read_again")
@@ -50,7 +51,7 @@ def main(config: Config) -> None:
     given = {
         "evaluate.split": _SPLIT.value,
         "evaluate.read_again": _FORCE.value,
-        "data.root": _ROOT.value,
+        "data.root": _DATA.value,
     }
     config = app.with_flags(config, given)
     split = config.evaluate.split

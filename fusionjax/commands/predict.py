@@ -15,6 +15,7 @@ from fusionjax.errors import InputError
 _RUN = flags.DEFINE_string("run", None, "Run folder (all its seeds) or one seed's", required=True)
 _SYMBOL = flags.DEFINE_list("symbol", None, "One or more symbols; all if not given")
 _AT = flags.DEFINE_list("at", ["last"], "Dates or ISO timestamps (UTC), or last: the newest bar")
+_DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 _WITHOUT = flags.DEFINE_list("without", [], "Modalities to leave out")
 _OUT = flags.DEFINE_string("out", None, "File to write, .json or .csv")
 
@@ -25,7 +26,7 @@ def main(config: Config) -> None:
     from fusionjax import api
     from fusionjax.evaluate.forecast import write
 
-    run = api.load(_RUN.value, config)
+    run = api.load(_RUN.value, app.with_flags(config, {"data.root": _DATA.value}))
     records = run.forecasts(_SYMBOL.value, _AT.value, without=_WITHOUT.value)
     print(json.dumps(records, indent=2))
     if _OUT.value is not None:

@@ -2,7 +2,7 @@
 
 fusionjax prepare --config=acl18
 fusionjax prepare --config=acl18 --audit     # its quality, as an HTML page
-fusionjax prepare --config=planted_folder --source=FOLDER   # a market folder
+fusionjax prepare --config=planted_folder --data=FOLDER   # a market folder
 fusionjax prepare --config=acl18 --verify   # reads every file, whatever its time
 fusionjax prepare --config=acl18 --prune    # what no set needs; --yes removes it
 """
@@ -13,7 +13,8 @@ from absl import flags
 
 from fusionjax.config import Config
 
-_SOURCE = flags.DEFINE_string("source", None, "A market folder, instead of config.data's raw data")
+_DATA = flags.DEFINE_string("data", None, "A market folder, in place of the config's raw data")
+flags.DEFINE_alias("source", "data")
 _AUDIT = flags.DEFINE_bool(
     "audit", False, "Also audit the set; exit status 3 if it is not fit to train on"
 )
@@ -32,8 +33,8 @@ def main(config: Config) -> None:
     from fusionjax.report import audit as audit_page
     from fusionjax.telemetry import CONSOLE, progress_bar, say
 
-    if _SOURCE.value is not None:
-        config = config.override({"data.source": "folder", "data.root": _SOURCE.value})
+    if _DATA.value is not None:
+        config = config.override({"data.source": "folder", "data.root": _DATA.value})
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress, trusted=not _VERIFY.value)
     manifest = store.read_manifest(folder)

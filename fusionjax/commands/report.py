@@ -15,7 +15,8 @@ from fusionjax.errors import InputError
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that fusionjax evaluate scored")
 _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
-_ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
+_DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
+flags.DEFINE_alias("data.root", "data")
 _LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
@@ -43,5 +44,5 @@ def main(config: Config | None) -> None:
         raise InputError("give --config and --run to see a run, --live or --ledger")
     from fusionjax import api
 
-    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
+    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _DATA.value})
     say(f"written to {api.write_page(Path(_RUN.value), config, Path(app.LEDGER.value))}")
