@@ -18,11 +18,11 @@ _PAIRS = flags.DEFINE_integer("pairs", 15, "Rounds of alternating blocks; each g
 
 def main(config: Config) -> None:
     from benchmarks.measures import cost
-    from fusionjax.config.variant import variant
+    from fusionjax.config.variant import compared
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.telemetry import progress_bar
 
-    other = variant(config, _AGAINST.value)
+    other = compared(config, _AGAINST.value)
     with progress_bar() as progress:
         result = cost.measure(config, other, make_mesh(config.mesh), _PAIRS.value, progress)
     cost.show(result, Path("runs") / config.name)

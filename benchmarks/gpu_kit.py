@@ -19,8 +19,8 @@ from pathlib import Path
 
 from packaging.markers import Marker
 
-from configs import h100_1
 from fusionjax.config import resolve
+from fusionjax.configs import h100_1
 from fusionjax.errors import InputError
 from gpu_items.bench import ROOT, Bench
 from gpu_items.configs import SESSIONS, as_flags, market

@@ -20,4 +20,4 @@ def main(_: None) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, needs_config=False)
+    app.run(main, app.Needs(config=False))

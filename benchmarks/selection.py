@@ -48,4 +48,4 @@ def main(_: None) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, needs_config=False)
+    app.run(main, app.Needs(config=False))

@@ -1,30 +1,8 @@
 """ACL18 as a stream: a parent that knows only what was known in May 2015, updated on June and July.
 
-    python launch/train.py --config=configs/acl18_stream.py --seeds=5
-    python launch/finetune.py --config=configs/acl18_stream.py --from=runs/acl18_stream
-    python launch/evaluate.py --config=configs/acl18_stream.py --run=runs/acl18_stream_finetuned \\
-        --also=runs/acl18_stream --also=runs/acl18
-
-The table sets the fine-tuned child beside the stale parent and beside the model retrained from
-scratch to the end of July (configs/acl18.py), all scored on August and September.
+Its settings are in fusionjax/configs/acl18_stream.py, which is installed with the package.
 """
 
-from ml_collections import ConfigDict
+from fusionjax.configs.acl18_stream import get_config
 
-from configs import acl18
-
-
-def get_config() -> ConfigDict:
-    c = acl18.get_config()
-    c.name = "acl18_stream"
-    c.data.splits = {
-        "train": ("2014-01-01", "2015-05-31"),
-        "stream": ("2015-06-01", "2015-07-31"),
-        "live": ("2015-06-02", "2015-09-30"),  # of studies/stream.py: from June 1st on
-        "dev": ("2015-08-01", "2015-09-30"),
-    }
-    c.finetune.split = "stream"
-    c.finetune.steps = 32  # 8 % of the parent's 400
-    c.finetune.promotion_sessions = 0  # all of June and July, as the retrained model has
-    c.evaluate.locked = ()
-    return c
+__all__ = ["get_config"]

@@ -1,17 +1,8 @@
 """One H100: the modalities and lengths of h100_64 with a model a tenth of its size.
 
-python launch/train.py --config=configs/h100_1.py
-python launch/plan.py --config=configs/h100_1.py
+Its settings are in fusionjax/configs/h100_1.py, which is installed with the package.
 """
 
-from ml_collections import ConfigDict
+from fusionjax.configs.h100_1 import get_config
 
-from configs import h100_64
-
-
-def get_config() -> ConfigDict:
-    c = h100_64.get_config()
-    c.name, c.mesh.data, c.mesh.fsdp = "h100_1", 1, 1
-    c.model.width, c.model.layers, c.model.heads = 1024, 6, 8
-    c.train.global_batch_size, c.train.grad_accum_steps = 64, 4
-    return c
+__all__ = ["get_config"]

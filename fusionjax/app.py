@@ -4,11 +4,16 @@ A command imports JAX, pandas and SciPy inside ``main``: they take seconds, and 
 nor the message about a mistyped flag needs them.
 """
 
+import dataclasses
 import errno
 import io
 import os
 import re
+import shlex
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,21 +21,27 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fusionjax import requirements
+from fusionjax import configs, requirements
 from fusionjax.config import Config
 from fusionjax.config.renamed import now_called
+from fusionjax.config.variant import variant
 from fusionjax.errors import InputError, Preempted
 from fusionjax.parallel import compile_cache
 
 T = TypeVar("T")
 
 EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # as a shell says it of SIGINT
+EXIT_BROKEN_PIPE = 141  # as a shell says it of SIGPIPE
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Settings, e.g. configs/demo.py. Override any key: --config.train.steps=100"
+    "config",
+    None,
+    "Settings: a file, or the name of an installed config, such as demo. Override "
+    "any key: --config.train.steps=100",
 )
 _CPU_MESH = flags.DEFINE_bool(
     "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
@@ -41,7 +52,8 @@ _COMPILE_CACHE = flags.DEFINE_string(
     "Folder of compiled programs, at most 1 GiB: a second start compiles nothing. Empty: none. "
     "JAX_COMPILATION_CACHE_DIR in the environment takes precedence",
 )
-NO_CONFIG = "--config is missing; for example --config=configs/demo.py"
+NO_CONFIG = "--config is missing; for example --config=demo"
+_OVERRIDE = "--config."
 LEDGER = flags.DEFINE_string(
     "ledger_dir", "runs/ledger", "Folder of the ledger, the records of all runs"
 )
@@ -50,30 +62,75 @@ _NAME_ALONE = re.compile(r"\W*(\w+)\W*")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes all devices
 
 
-def run(
-    main: Callable[..., None],
-    *,
-    needs_config: bool = True,
-    many_processes: bool = False,
-    schema: type[Config] = Config,
-) -> None:
-    """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a command asks of ``run``.
 
-    With ``many_processes`` it first joins the processes that the environment describes. Without
-    ``needs_config``, ``main`` gets None if --config is not given. ``schema`` is the config's class:
-    a study's has more sections.
+    Attributes:
+      config: whether it has a config; else ``main`` gets None without one.
+      default: the config that is taken if none is given.
+      run: the flag with a run folder, whose own config is taken if --config is not given.
+      overrides: whether it takes overrides of configs that it passes on (``typed_overrides``).
+      many_processes: whether it joins the processes that the environment describes.
+      schema: the config's class: a study's has more sections.
+    """
+
+    config: bool = True
+    default: str | None = None
+    run: str | None = None
+    overrides: bool = False
+    many_processes: bool = False
+    schema: type[Config] = Config
+
+
+def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
+    """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that a terminal has not
         sys.stdout.reconfigure(errors="backslashreplace")
+    _answer_interrupts()
     _reporting(requirements.check)
-    for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER):  # listed by --help
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
+    module, known = sys.modules[main.__module__], flags.FLAGS
+    sys.modules["__main__"].__doc__ = module.__doc__  # what --help begins with
+    shared = [known[flag.name] for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER)]
+    for flag in (*known.get_key_flags_for_module(module), *shared):  # listed by --help
+        known.register_key_flag_for_module(sys.argv[0], flag)
+    overrides: list[str] = []
     app.run(
-        lambda argv: _reporting(lambda: main(_config(needs_config, many_processes, schema))),
-        flags_parser=_parse,
+        lambda argv: _reporting(lambda: main(_config(needs, overrides))),
+        flags_parser=lambda argv: _parse(argv, needs, overrides),
     )
+
+
+def begin() -> None:
+    """Says on stderr what takes the first seconds, before there is anything to show."""
+    index = os.environ.get("JAX_PROCESS_ID", os.environ.get("SLURM_PROCID", "0"))
+    if index == "0":
+        print("importing JAX and opening the data, usually 5 to 30 s", file=sys.stderr, flush=True)
+
+
+def _answer_interrupts() -> None:
+    """Says at once that Ctrl-C arrived, and ends at the second, whatever is running: Python's own
+    handlers wait until a compilation or a device returns."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    arrived, written = socket.socketpair()
+    written.setblocking(False)
+    signal.set_wakeup_fd(written.detach(), warn_on_full_buffer=False)
+
+    def answer() -> None:
+        count = 0
+        while number := arrived.recv(1):
+            if number[0] != signal.SIGINT:
+                continue
+            count += 1
+            if count > 1:
+                os._exit(EXIT_INTERRUPTED)
+            os.write(2, b"stopping; Ctrl-C again ends at once\n")
+
+    threading.Thread(target=answer, daemon=True).start()
 
 
 def with_flags(config: Config, changes: dict[str, Any]) -> Config:
@@ -81,12 +138,45 @@ def with_flags(config: Config, changes: dict[str, Any]) -> Config:
     return config.override({k: v for k, v in changes.items() if v is not None})
 
 
-def config_flag() -> str:
-    """The ``--config=…`` of this command, for messages that suggest the next one."""
-    return f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
+def config_file() -> str:
+    """The file of --config."""
+    return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
-def _parse(argv: list[str]) -> list[str]:
+def words(name: str) -> list[str]:
+    """What starts a command, after the interpreter: the script beside this one's, or the module."""
+    script = Path(sys.argv[0])
+    if script.suffix == ".py":
+        return [str(script.with_name(f"{name}.py"))]
+    return ["-m", "fusionjax", name]
+
+
+def command(name: str, *given: str) -> str:
+    """A command as it would be typed here, for messages that suggest the next one."""
+    first, *rest = words(name)
+    return shlex.join([*(["fusionjax", name] if rest else ["python", first]), *given])
+
+
+def typed(*without: str) -> list[str]:
+    """The arguments of this command, but for some flags."""
+    return [word for word in sys.argv[1:] if word.lstrip("-").partition("=")[0] not in without]
+
+
+def typed_overrides() -> list[str]:
+    """The overrides of keys among this command's arguments."""
+    return [word for word in sys.argv[1:] if word.startswith(_OVERRIDE)]
+
+
+def _parse(argv: list[str], needs: Needs, overrides: list[str]) -> list[str]:
+    """Leaves overrides in ``overrides`` where they are of a run's own config."""
+    argv = [argv[0], *_installed(argv[1:])]
+    given = any(re.match(r"--?config(=|$)", word) for word in argv)
+    if needs.default is not None and not given:
+        argv.insert(1, f"--config={configs.FOLDER / needs.default}.py")
+    if (needs.run is not None or needs.overrides) and not given:
+        overrides += [w for w in argv if w.startswith(_OVERRIDE)]
+        argv = [w for w in argv if not w.startswith(_OVERRIDE)]
+
     def parse() -> list[str]:
         try:
             rest = flags.FLAGS(argv)
@@ -103,29 +193,54 @@ def _parse(argv: list[str]) -> list[str]:
     return _reporting(parse)
 
 
-def _config(needed: bool, many_processes: bool, schema: type[Config]) -> Config | None:
-    if _CONFIG.value is None:
-        if needed:
-            raise InputError(NO_CONFIG)
+def _installed(words: list[str]) -> list[str]:
+    """Arguments with the paths of installed configs in place of their names; a file of that name
+    comes first."""
+    done = []
+    for before, word in zip(["", *words], words, strict=False):
+        flag, value = ("", word) if before in ("--config", "-config") else word.partition("=")[::2]
+        installed = configs.FOLDER / f"{Path(value).stem}.py"
+        named = value in (installed.stem, f"configs/{installed.name}")
+        if flag in ("", "--config", "-config") and named and not Path(value).is_file():
+            word = f"{flag}={installed}" if flag else str(installed)
+        done.append(word)
+    return done
+
+
+def _config(needs: Needs, overrides: list[str]) -> Config | None:
+    folder = None if needs.run is None else flags.FLAGS[needs.run].value
+    if _CONFIG.value is not None:
+        config = needs.schema.of(_CONFIG.value)
+        if _CPU_MESH.value:
+            overridden = config_flags.get_override_values(flags.FLAGS["config"])
+            toy = {key: value for key, value in config.toy if key not in overridden}
+            config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
+    elif folder is not None:  # of a rehearsal it is the rehearsed one
+        config = _of_run(Path(folder), [word.removeprefix(_OVERRIDE) for word in overrides])
+    elif needs.config:
+        raise InputError(NO_CONFIG)
+    else:
         return None
-    config = schema.of(_CONFIG.value)
     if _COMPILE_CACHE.value:
         compile_cache.use(Path(_COMPILE_CACHE.value))
-    if not (_CPU_MESH.value or many_processes):
+    if not (_CPU_MESH.value or needs.many_processes):
         return config
     from fusionjax.parallel import processes
     from fusionjax.parallel.mesh import device_count, use_virtual_cpu_devices
 
     if _CPU_MESH.value:
-        overridden = config_flags.get_override_values(flags.FLAGS["config"])
-        toy = {key: value for key, value in config.toy if key not in overridden}
-        config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
         devices = device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES
-        shared = (processes.described() or (0, 1))[1] if many_processes else 1
+        shared = (processes.described() or (0, 1))[1] if needs.many_processes else 1
         use_virtual_cpu_devices(devices // shared)
-    if many_processes:
+    if needs.many_processes:
         processes.join(cpu=_CPU_MESH.value or os.environ.get("JAX_PLATFORMS") == "cpu")
     return config
+
+
+def _of_run(folder: Path, changes: list[str]) -> Config:
+    from fusionjax.evaluate.file_forecasts import config_of
+
+    return variant(config_of(folder), changes, _OVERRIDE)
 
 
 def _reporting(work: Callable[[], T]) -> T:
@@ -134,6 +249,12 @@ def _reporting(work: Callable[[], T]) -> T:
     except Preempted as e:
         print(e, file=sys.stderr)
         sys.exit(EXIT_PREEMPTED)
+    except KeyboardInterrupt:
+        print("stopped; the same command begins again, with what it had kept", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # of a command after it, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
     except InputError as e:
         message = str(e)
     except flags.Error as e:
@@ -146,7 +267,8 @@ def _reporting(work: Callable[[], T]) -> T:
         elif _from_flags(e):
             message = f"--config: {' '.join(str(e.args[0]).split())}"
             if name := _NAME_ALONE.fullmatch(str(e.args[0])):
-                message = f"--config has no key {name[1]}{now_called(name[1])}; see docs/config.md"
+                known = now_called(name[1]) or "; fusionjax config --explain=SECTION lists them"
+                message = f"--config has no key {name[1]}{known}"
         else:
             raise
     print(f"error: {message}", file=sys.stderr)

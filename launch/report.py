@@ -1,57 +1,6 @@
-"""Writes a run's HTML page, or shows the ledger.
+"""``fusionjax report``, from a checkout."""
 
-python launch/report.py --config=configs/acl18.py --run=runs/acl18 --split=dev
-python launch/report.py --ledger    # every training, evaluation and sweep point, side by side
-python launch/report.py --live      # the progress of each training under runs/
-"""
-
-from pathlib import Path
-
-from absl import flags
-
-from fusionjax import app
-from fusionjax.config import Config
-from fusionjax.errors import InputError
-
-_RUN = flags.DEFINE_string("run", None, "Run folder that launch/evaluate.py scored")
-_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
-_ROOT = flags.DEFINE_string("data.root", None, "Short for --config.data.root")
-_LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")
-_RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
-_LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
-
-
-def main(config: Config | None) -> None:
-    from fusionjax import ledger
-    from fusionjax.report import frames, live
-    from fusionjax.report import ledger as ledger_page
-    from fusionjax.telemetry import CONSOLE, say
-
-    if _LIVE.value:
-        CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))
-        return
-    if _LEDGER.value:
-        records = ledger.read(Path(app.LEDGER.value))
-        if not records:
-            raise InputError(f"{app.LEDGER.value}: no record; train or evaluate something first")
-        CONSOLE.print(
-            frames.for_screen(ledger.table(records, wide=False), f"{len(records)} records")
-        )
-        say(f"written to {ledger_page.write(records, Path(app.LEDGER.value))}")
-        return
-    if config is None or _RUN.value is None:
-        raise InputError("give --config and --run to see a run, --live or --ledger")
-    from fusionjax.evaluate import file_forecasts, readings
-    from fusionjax.report import run as run_page
-
-    config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _ROOT.value})
-    folder = Path(_RUN.value)
-    windows = file_forecasts.described(folder, config)
-    config, split = windows.config, config.evaluate.split
-    records = readings.records(config, Path(app.LEDGER.value))
-    page = run_page.write(folder, split, windows.market, config, windows, records)
-    say(f"written to {page}")
-
+from fusionjax.commands import run
 
 if __name__ == "__main__":
-    app.run(main, needs_config=False)
+    run("report")

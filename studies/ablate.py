@@ -1,7 +1,7 @@
 """Does a modality matter to config.ladder's first fusion? Content changed, and placebos trained.
 
 python studies/ablate.py --config=studies/configs/maec.py --placebos=20 --split=test
-launch/ablate.py does the same for a run.
+fusionjax ablate does the same for a run.
 """
 
 from pathlib import Path
@@ -36,4 +36,4 @@ def main(config: StudyConfig) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, schema=StudyConfig)
+    app.run(main, app.Needs(schema=StudyConfig))

@@ -37,4 +37,4 @@ def main(config: StudyConfig) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, schema=StudyConfig)
+    app.run(main, app.Needs(schema=StudyConfig))

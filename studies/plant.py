@@ -1,6 +1,6 @@
 """Writes a planted market as a market folder: prices, posts, PNG, WAV and MP4 with a known truth.
 
-python studies/plant.py --config=configs/planted_folder.py --sessions=4000
+python studies/plant.py --config=planted_folder --sessions=4000
 The folder is config.data.root, the seed config.seed.
 """
 
@@ -23,7 +23,7 @@ def main(config: Config) -> None:
 
     market = planted.plant(planted.regime(_REGIME.value), config.seed)
     planted_folder.write(market, Path(config.data.root), np.arange(_SESSIONS.value))
-    say(f"written to {config.data.root}; launch/prepare.py reads it")
+    say(f"written to {config.data.root}; fusionjax prepare reads it")
 
 
 if __name__ == "__main__":

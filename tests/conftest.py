@@ -50,8 +50,8 @@ import pytest  # noqa: E402
 import threadpoolctl  # noqa: E402
 from ml_collections import ConfigDict  # noqa: E402
 
-from configs import base  # noqa: E402
 from fusionjax.config import Config, MeshConfig, resolve  # noqa: E402
+from fusionjax.configs import base  # noqa: E402
 from fusionjax.data.store import Market, Texts  # noqa: E402
 from fusionjax.parallel.mesh import make_mesh, use_virtual_cpu_devices  # noqa: E402
 from fusionjax.train.run import Trainer  # noqa: E402

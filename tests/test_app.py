@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ COMMANDS = sorted(
     f"{folder}/{p.stem}"
     for folder in ("launch", "studies", "benchmarks")
     for p in (ROOT / folder).glob("*.py")
-    if "app.run(main" in p.read_text()
+    if "app.run(main" in p.read_text() or folder == "launch"
 )
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
 HEAVY = frozenset(
@@ -29,11 +31,15 @@ FEW = 300  # modules: 220 were measured; with JAX and pandas there are 2,000
 MISTAKES = [
     ("train", [DEMO, "--stepz=1"], "Unknown command line flag 'stepz'"),
     ("train", [DEMO, "more"], "unexpected argument 'more'"),
-    ("train", [], "--config is missing; for example --config=configs/demo.py"),
+    ("train", [], "--config is missing; for example --config=demo"),
     ("train", ["--config=nosuch.py"], "nosuch.py"),
     ("train", [DEMO, "--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
     ("train", [DEMO, "--config.guard.spike=3"], "guard.spike is now guard.grad_norm_zscore"),
-    ("train", [DEMO, "--config.guard.what=3"], "--config has no key what; see docs/config.md"),
+    (
+        "train",
+        [DEMO, "--config.guard.what=3"],
+        "--config has no key what; fusionjax config --explain=SECTION lists them",
+    ),
     ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
     ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
     ("predict", [DEMO], "--run.* must have a value"),
@@ -45,6 +51,14 @@ MISTAKES = [
 def script(name: str) -> str:
     """Of ``launch/``, if no folder is given."""
     return str(ROOT / (f"{name}.py" if "/" in name else f"launch/{name}.py"))
+
+
+def source(name: str) -> Path:
+    """Where the flags of a command are."""
+    folder, _, stem = name.partition("/")
+    if folder != "launch":
+        return Path(script(name))
+    return ROOT / "fusionjax/commands" / f"{stem.removesuffix('_daily')}.py"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +91,7 @@ def test_help_lists_all_flags_of_a_command(
     got = answered[name, "--help"]
     assert got.status == 0
     light(got)
-    text = Path(script(name)).read_text()
+    text = source(name).read_text()
     assert text[3 : text.index("\n")] in got.said, "what the command is for"
     own = re.findall(r'flags\.DEFINE_\w+\(\s*"([\w.]+)"', text)
     assert own or not name.startswith("launch/")
@@ -113,7 +127,7 @@ def test_a_config_file_that_ends_the_process_is_no_help(
 
 def test_every_config_file_is_light(tmp_path: Path) -> None:
     """It is read while flags are parsed: with a mistyped one beside it nothing heavy is needed."""
-    folders = (ROOT / "configs", ROOT / "studies/configs")
+    folders = (ROOT / "fusionjax/configs", ROOT / "studies/configs")
     files = sorted(p for f in folders for p in f.glob("*.py") if p.stem != "__init__")
     got = answers(
         [(script("studies/ladder"), f"--config={p}", "--stepz=1") for p in files],
@@ -153,7 +167,7 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path
     lines = (
         "from fusionjax import app",
         "from fusionjax.telemetry import say",
-        "app.run(lambda config: say('ØRSTED'), needs_config=False)",
+        "app.run(lambda config: say('ØRSTED'), app.Needs(config=False))",
     )
     (tmp_path / "says.py").write_text("\n".join(lines), encoding="utf-8")
     done = subprocess.run(
@@ -165,3 +179,61 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "\\xd8RSTED\n"), done.stderr
+
+
+BUSY = """
+import hashlib, sys
+from fusionjax import app
+
+def main(config):
+    print("busy", flush=True)
+    # As a compilation does: a minute during which no handler of Python's runs.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[1].partition("=")[2]))
+
+from absl import flags
+flags.DEFINE_integer("rounds", 0, "")
+app.run(main, app.Needs(config=False))
+"""
+
+
+@pytest.mark.parametrize(("rounds", "signals"), [(10**8, 2), (2 * 10**6, 1)])
+def test_ctrl_c_is_answered_at_once_and_a_second_one_ends(
+    tmp_path: Path, rounds: int, signals: int
+) -> None:
+    (tmp_path / "busy.py").write_text(BUSY)
+    with subprocess.Popen(
+        [sys.executable, "busy.py", f"--rounds={rounds}"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "busy\n"
+        time.sleep(1)  # it is by then
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "stopping; Ctrl-C again ends at once\n"
+        if signals == 2:
+            process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    again = "stopped; the same command begins again, with what it had kept\n"
+    assert rest == ("" if signals == 2 else again)
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path: Path, reader: str) -> None:
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} -m fusionjax config --explain=train | {reader}",
+        shell=True,
+        executable="/bin/bash",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, 141), "as the shell says it of a closed pipe"

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from conftest import ROOT, seeing
 
-from configs import base, demo
 from fusionjax.config import Config, resolve
 from fusionjax.config.key import check_bounds, key
+from fusionjax.configs import base, demo
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES
 from studies.schema import StudyConfig

@@ -15,12 +15,12 @@ from conftest import SP500, seeing, small
 from flax import linen as nn
 from flax import struct
 
-from configs import base
 from fusionjax.adapt import signals
 from fusionjax.adapt.finetune import finetune
 from fusionjax.config import AugmentConfig, Config, DataConfig, MeshConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
+from fusionjax.configs import base
 from fusionjax.data import samples
 from fusionjax.data.samples import growth, unlabelled
 from fusionjax.data.store import Market

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from configs import demo
 from fusionjax import chain, ledger
 from fusionjax.config import Config, resolve
+from fusionjax.configs import demo
 from fusionjax.errors import InputError
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from configs import acl18, demo
 from fusionjax import ledger
 from fusionjax.config import Config, resolve
 from fusionjax.config.renamed import DROPPED, KEYS, now_called, translated
+from fusionjax.configs import acl18, demo
 from fusionjax.errors import InputError
 
 SECTIONS = {f.name for f in dataclasses.fields(Config)}

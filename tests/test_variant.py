@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import SP500, seeing, small
 
-from fusionjax.config.variant import variant
+from fusionjax.config.variant import compared, variant
 from fusionjax.errors import InputError
 
 
@@ -26,7 +26,7 @@ from fusionjax.errors import InputError
 )
 def test_what_cannot_be_compared_is_said(changes: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        variant(small(seeing(SP500), Path()), changes)
+        compared(small(seeing(SP500), Path()), changes)
 
 
 def test_values_are_json_or_text() -> None:

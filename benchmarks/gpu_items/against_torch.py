@@ -66,8 +66,8 @@ def _config(rehearse: bool) -> Any:
     """Two series: h100_1's prices, a token a session, and a shorter one."""
     from ml_collections import ConfigDict
 
-    from configs import h100_1
     from fusionjax.config import resolve
+    from fusionjax.configs import h100_1
 
     c = h100_1.get_config()
     long, short = (64, 16) if rehearse else (4096, 512)

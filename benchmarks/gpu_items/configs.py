@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from configs import demo, h100_1, h100_64
 from fusionjax.config import Config, resolve
+from fusionjax.configs import demo, h100_1, h100_64
 from gpu_items.bench import Bench
 
 # The planted market of ``make gpu-kit``.

@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 
 from benchmarks.measures import cost
-from configs import h100_1
 from fusionjax.config import resolve
+from fusionjax.configs import h100_1
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.telemetry import progress_bar
 from gpu_items.bench import Bench

@@ -35,7 +35,7 @@ def measure(bench: Bench) -> None:
     _largest(bench, free, compiled)
     bench.launch("plan", "h100_1")  # on the same JAX, but without the GPU
     planned = json.loads(Path("runs/h100_1/plan_1.json").read_text())["peak"]
-    _ratio(bench, "launch/plan.py's", peak, planned / 1e9)
+    _ratio(bench, "fusionjax plan's", peak, planned / 1e9)
 
 
 def _ratio(bench: Bench, whose: str, peak: float, planned: float) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from configs import h100_1
 from fusionjax.config import resolve
+from fusionjax.configs import h100_1
 from fusionjax.train.checkpoint import Checkpoints
 from gpu_items.bench import NEEDS_GPU, Bench
 from gpu_items.configs import as_flags, large, market, small

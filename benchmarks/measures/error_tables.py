@@ -4,8 +4,8 @@ import numpy as np
 
 from benchmarks.measures.error_rates import OURS, Cell
 from benchmarks.measures.error_worlds import Panel, World, own_size, panels
-from configs import demo
 from fusionjax.config import Config, resolve
+from fusionjax.configs import demo
 from fusionjax.data import samples
 from fusionjax.data.store import Market
 from fusionjax.evaluate import scoring

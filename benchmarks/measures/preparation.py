@@ -195,8 +195,8 @@ _MEASURES = {
 
 
 def _config(root: Path) -> Any:
-    from configs import demo
     from fusionjax.config import resolve
+    from fusionjax.configs import demo
 
     given = {"data.source": "folder", "data.root": str(root)}
     return resolve(demo.get_config()).override(given | {"data.prepared": str(root / "prepared")})

@@ -171,7 +171,7 @@ def learn(run: Run, material: Material, params: dict, turn: int) -> dict:
         state, _ = program.step(state, step_inputs, seeded.seed, parent)
     if bool(state.guard.halted):
         raise InputError(
-            f"update {turn + 1} is non-finite in step {int(state.step)}; launch/finetune.py on "
+            f"update {turn + 1} is non-finite in step {int(state.step)}; fusionjax finetune on "
             "the same data finds the cause"
         )
     return jax.block_until_ready(state.ema_params)

@@ -51,6 +51,7 @@ __all__ = [
     "SweepConfig",
     "TrainConfig",
     "defaults",
+    "differences",
     "head",
     "modality",
     "require_same_task",
@@ -198,22 +199,45 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
     """Refuses a config that describes another task than a run was trained for.
 
     Raises:
-      InputError: naming the first of ``keys`` that differs, and how.
+      InputError: naming each key of those sections that differs, and how.
     """
-    for section in keys:
-        ours, theirs = _task(config, section), _task(trained, section)
-        if ours != theirs:
-            raise InputError(
-                f"the run was trained with other {section} than --config has: {theirs} against "
-                f"{ours}. Give the config it was trained with"
-            )
+    lines = [
+        line
+        for section in keys
+        for line in differences(_task(trained, section), _task(config, section), section)
+    ]
+    if lines:
+        raise InputError(
+            "--config describes another task than the run was trained for:\n  "
+            + "\n  ".join(lines)
+            + "\nGive the config it was trained with, or none: the run knows its own"
+        )
+
+
+def differences(was: Any, now: Any, name: str) -> list[str]:
+    """A line for each key in which two values, as JSON, differ; dictionaries key by key."""
+    if not (isinstance(was, dict) and isinstance(now, dict)):
+        return [] if was == now else [f"{name}: was {_shown(was)}, now {_shown(now)}"]
+    found = [
+        line
+        for key in dict.fromkeys([*was, *now])
+        for line in differences(was.get(key), now.get(key), f"{name}.{key}".removeprefix("."))
+    ]
+    if name == "targets" and not found and [*was] != [*now]:  # that of the model's outputs
+        return [f"{name}: was in the order {', '.join(was)}, now {', '.join(now)}"]
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value)
 
 
 def _task(config: Config, section: str) -> Any:
-    """A section without the weights of heads, which are not part of the task."""
-    if section != "targets":
-        return getattr(config, section)
-    return [(name, dataclasses.replace(h, weight=1.0)) for name, h in config.targets.items()]
+    """A section as JSON, without the weights of heads, which are not part of the task."""
+    raw = json.loads(config.to_json())[section]
+    if section == "targets":
+        raw = {name: {**head, "weight": 1.0} for name, head in raw.items()}
+    return raw
 
 
 def _child(node: Any, name: str, dotted: str) -> Any:

@@ -275,7 +275,7 @@ class SelectionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SweepConfig:
-    """Which settings launch/sweep.py tries; a point is scored on the folds of selection."""
+    """Which settings fusionjax sweep tries; a point is scored on the folds of selection."""
 
     method: Literal["grid", "random", "sensitivity"] = key(
         "grid", "grid: every combination; random: some; sensitivity: one key at a time"
@@ -289,7 +289,7 @@ class SweepConfig:
 class EvaluateConfig:
     """What a run is scored on."""
 
-    split: str = key("dev", "what launch/evaluate.py scores unless told otherwise")
+    split: str = key("dev", "what fusionjax evaluate scores unless told otherwise")
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
@@ -308,7 +308,7 @@ class EvaluateConfig:
         "a score that raises the leak alarm is marked as suspect until this says why it is right",
     )
     abstain_below: float = key(
-        0.5, "launch/predict.py makes no call that is less likely", least=0, most=1
+        0.5, "fusionjax predict makes no call that is less likely", least=0, most=1
     )
 
 
@@ -356,7 +356,7 @@ class FinetuneConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DriftConfig:
-    """The drift monitor of launch/serve_daily.py: inputs, labels, errors, fusion weights."""
+    """The drift monitor of fusionjax serve: inputs, labels, errors, fusion weights."""
 
     detector: Literal["PageHinkley", "ADWIN", "KSWIN"] = key("PageHinkley", "a detector of river")
     run_length: float = key(1000.0, "sessions to a false alarm of any series, on average", least=1)

@@ -65,7 +65,7 @@ def prepare(config: DataConfig, progress: Progress, *, trusted: bool = True) -> 
                 if (home / "parts").is_dir():
                     progress.console.print(
                         f"{home}: holds sets of an older version, which are made anew; "
-                        "launch/prepare.py --prune shows what may go",
+                        "fusionjax prepare --prune shows what may go",
                         soft_wrap=True,
                     )
                 raw = source.read(root, config.calendar)

@@ -200,7 +200,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not (folder / sums.NAME).exists():
         raise InputError(
             f"{folder}: no prepared set of this version (it lacks {sums.NAME}); run "
-            "launch/prepare.py with the same config"
+            "fusionjax prepare with the same config"
         )
     sums.check(folder)
     return json.loads((folder / "manifest.json").read_text())

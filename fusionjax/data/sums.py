@@ -8,7 +8,7 @@ from fusionjax.errors import InputError
 
 NAME = "SHA256SUMS"  # as ``sha256sum --check`` reads it
 # Columns above this size are mapped, not read, when a set is opened: so are their sums left to
-# ``launch/prepare.py --verify``, which reads all.
+# ``fusionjax prepare --verify``, which reads all.
 _MAPPED, _LARGE = (".npy", ".array_record"), 4_000_000
 
 

@@ -119,7 +119,7 @@ def of_training(log: pd.DataFrame, *, fresh: bool = True) -> list[str]:
     if fresh and len(loss) >= _WINDOW and loss[-quarter:].mean() > loss[:quarter].mean():
         lines.append(
             "the loss is no lower in the last quarter than in the first: nothing is learned, or "
-            "the learning rate is too high. Look: launch/train.py --sanity_checks"
+            "the learning rate is too high. Look: fusionjax train --sanity_checks"
         )
     speed = np.log(log["steps_per_second"].to_numpy(float)[1:])  # the first row waits to compile
     slow = step[1:][_beyond(-speed)]

@@ -79,6 +79,18 @@ def describe(folder: Path, config: Config) -> None:
     files.write_text(folder / _DESCRIPTION, json.dumps({"config": json.loads(config.to_json())}))
 
 
+def config_of(folder: Path) -> Config:
+    """The config of a run, or with which files of forecasts were scored.
+
+    Raises:
+      InputError: the folder is neither.
+    """
+    path = folder / _DESCRIPTION
+    if not path.exists():
+        return read_info(folder).config
+    return Config.from_json(json.loads(path.read_text())["config"])
+
+
 def described(folder: Path, config: Config) -> Windows:
     """Config, data and inputs of a scored folder, of a run or of files of forecasts.
 
@@ -94,8 +106,7 @@ def described(folder: Path, config: Config) -> Windows:
         info = read_info(folder)
         config = merged(config, info.config)
         return Windows(open_market(config.data), config, info.scaler)
-    stored = Config.from_json(json.loads(path.read_text())["config"])
-    config = dataclasses.replace(config, targets=stored.targets)
+    config = dataclasses.replace(config, targets=config_of(folder).targets)
     return _windows(open_market(config.data), config)
 
 

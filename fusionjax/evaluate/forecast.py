@@ -21,12 +21,13 @@ from fusionjax.heads.base import rounded
 
 # Days after the last bar for which a forecast can be made: until a long week-end has passed.
 _VALID_DAYS = 5
+LAST = "last"  # the newest bar, as a time
 _RECENT = 520  # sessions whose matured labels calibrate a forecast
 
 
 def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
     """The last bar of ``symbol`` whose decision time is not after ``at``; of a date alone, whose
-    session is not after it.
+    session is not after it; of ``"last"``, its newest.
 
     Args:
       market: the data.
@@ -44,12 +45,14 @@ def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
             f"--symbol={symbol}: not in the data; it has {', '.join(similar)}"
             f"{' …' if len(market.symbols) > 8 else ''}"
         )
+    rows = np.flatnonzero(market.symbol == market.symbols.index(symbol))
+    if at == LAST:
+        return int(rows[-1])
     try:
         moment = pd.Timestamp(datetime.datetime.fromisoformat(at))
     except ValueError as e:
         raise InputError(f"--at={at}: not a date or ISO timestamp, e.g. 2018-06-29") from e
     moment = moment.tz_convert("UTC") if moment.tzinfo else moment.tz_localize("UTC")
-    rows = np.flatnonzero(market.symbol == market.symbols.index(symbol))
     times = market.decision_time[rows]
     if len(at) <= len("2018-06-29"):  # a session may be decided on the next day of UTC
         times = market.session[rows].astype("datetime64[s]").astype(np.int64)

@@ -73,7 +73,7 @@ def seed_folders(run: Path) -> list[Path]:
     if not folders:
         raise InputError(
             f"{run}: no run here (neither checkpoints/ nor seed_*/checkpoints/); give "
-            "the folder that launch/train.py named at its end"
+            "the folder that fusionjax train named at its end"
         )
     return sorted(folders, key=lambda p: int(re.sub(r"\D", "", p.name) or 0))
 

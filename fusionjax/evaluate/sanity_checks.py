@@ -116,7 +116,7 @@ def _by_heart(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
         f"log loss {loss:.4f} on {len(samples)} real samples after {_HEART_STEPS} steps "
         f"(expected: below {_OVERFIT_LOSS})",
         "the model is too small or too strongly regularised, the learning rate is off, or the same "
-        "input comes with two labels (duplicates: launch/prepare.py --audit)",
+        "input comes with two labels (duplicates: fusionjax prepare --audit)",
     )
 
 
@@ -144,7 +144,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
         f"objective by learning rate, {small.train.steps} steps: {listed}",
         f"the learning rate is off by a factor of about {best:g}: try "
         f"--config.train.learning_rate={config.train.learning_rate * best:g}, and "
-        "launch/sweep.py --config.sweep.method=sensitivity for the rest",
+        "fusionjax sweep --config.sweep.method=sensitivity for the rest",
     )
 
 

@@ -56,9 +56,9 @@ class Scores:
                 Scores, json.loads(path.read_text()), dacite.Config(cast=[tuple])
             )
         except FileNotFoundError as e:
-            raise InputError(f"{path}: no such file; score that split: launch/evaluate.py") from e
+            raise InputError(f"{path}: no such file; score that split: fusionjax evaluate") from e
         except (json.JSONDecodeError, dacite.DaciteError) as e:
-            raise InputError(f"{path}: no scores ({e}); run launch/evaluate.py again") from e
+            raise InputError(f"{path}: no scores ({e}); run fusionjax evaluate again") from e
 
     def save(self, folder: Path) -> None:
         """Writes the scores as JSON and as Markdown."""

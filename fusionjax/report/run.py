@@ -119,7 +119,7 @@ def write(
 
 def _outcomes(path: Path, market: Market) -> pd.DataFrame:
     if not path.exists():
-        raise InputError(f"{path}: no such file; run launch/evaluate.py with this split first")
+        raise InputError(f"{path}: no such file; run fusionjax evaluate with this split first")
     rows = pd.read_parquet(path)
     known = rows["row"].max() < len(market.session)
     if not known or (market.adj_close[rows["row"]] != rows["close"].to_numpy()).any():

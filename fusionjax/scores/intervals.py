@@ -88,7 +88,7 @@ class Estimate:
 
         if not math.isfinite(self.error):
             return math.nan
-        t = np.abs(self.value) / self.error if self.error else math.inf * np.abs(self.value)
+        t = np.abs(self.value) / self.error if self.error else math.inf if self.value else 0.0
         return float(2 * stats.t.sf(t, self.freedom))
 
 

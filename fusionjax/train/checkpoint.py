@@ -44,7 +44,7 @@ class Checkpoints:
         if not create and not (folder / "checkpoints").is_dir():
             raise InputError(
                 f"{folder}: no checkpoints here; give the run folder that "
-                "launch/train.py wrote (…/seed_0)"
+                "fusionjax train wrote (…/seed_0)"
             )
         self.folder, self.protected = folder, set[int]()
         self._damaged: dict[int, str] = {}  # reason by step

@@ -75,7 +75,7 @@ class Goodput:
     def look(self, step: int, steps: int) -> dict[str, float]:
         """Goodput so far; percentiles of the updates' seconds since the last look; host memory.
 
-        Also writes the file, for ``launch/report.py --live``.
+        Also writes the file, for ``fusionjax report --live``.
 
         Updates are dispatched without waiting for the device, until its queue is full. So a single
         update's seconds are those of its dispatch; only their mean is the device's pace.

@@ -1,6 +1,6 @@
 """The samples that a training excludes or gives another weight, in ``samples.json`` of its folder.
 
-Written when a sample makes the loss non-finite, or by a person (launch/samples.py); read when
+Written when a sample makes the loss non-finite, or by a person (fusionjax samples); read when
 training starts or resumes.
 """
 

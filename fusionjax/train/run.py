@@ -47,7 +47,7 @@ def audited_market(config: Config) -> tuple[Market, Audit]:
     market = open_market(config.data)
     audited = audit.audit(market, config)
     audited.require_fit()
-    say(f"data audit: {audited.verdict}; launch/prepare.py --audit shows it")
+    say(f"data audit: {audited.verdict}; fusionjax prepare --audit shows it")
     return market, audited
 
 

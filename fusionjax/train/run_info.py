@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fusionjax.config import Config
+from fusionjax.config import Config, differences
 from fusionjax.data.windows import Scaler
 from fusionjax.errors import InputError
 
@@ -84,7 +84,7 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
     if stored.fingerprint != new.fingerprint:
         raise InputError(
             f"{folder}: was trained on data {stored.fingerprint[:12]}, now it is "
-            f"{new.fingerprint[:12]}; fine-tune from it with launch/finetune.py, or "
+            f"{new.fingerprint[:12]}; fine-tune from it with fusionjax finetune, or "
             "start a new --workdir"
         )
     for name in ("parent", "scaler", "trained_from", "trained_until"):
@@ -93,26 +93,11 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
             raise InputError(
                 f"{folder}: holds a run with {name} {was}, asked for {now}; use another --workdir"
             )
-    old_keys, new_keys = (_flatten(json.loads(i.config.to_json())) for i in (stored, new))
-    lines = [
-        f"  {k}: was {old_keys.get(k)}, now {new_keys.get(k)}"
-        for k in sorted(old_keys | new_keys)
-        if old_keys.get(k) != new_keys.get(k) and not k.startswith(_FREE)
-    ]
-    was, now = list(stored.config.targets), list(new.config.targets)
-    if was != now and not lines:  # their order is that of the model's outputs
-        lines = [f"  targets: was in the order {', '.join(was)}, now {', '.join(now)}"]
+    was, now = (json.loads(i.config.to_json()) for i in (stored, new))
+    lines = [f"  {x}" for x in differences(was, now, "") if not x.startswith(_FREE)]
     if lines:
         raise InputError(
             f"{folder}: holds a run of another config:\n"
             + "\n".join(lines)
             + "\nUse the same settings to resume, or another --workdir"
         )
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        inner = isinstance(value, dict)
-        flat |= _flatten(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return flat

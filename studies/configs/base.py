@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from configs.base import modality
 from fusionjax.config import defaults
+from fusionjax.configs.base import modality
 from studies.schema import StudyConfig
 
 __all__ = ["get_config", "modality"]

@@ -9,7 +9,7 @@ The second plants a clue to the next move into KDD17's prices (training: 2011 an
 
 from ml_collections import ConfigDict
 
-from configs import kdd17
+from fusionjax.configs import kdd17
 
 
 def get_config() -> ConfigDict:

@@ -10,8 +10,8 @@ from arch.univariate import GARCH, StudentsT, ZeroMean
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from configs import demo
 from fusionjax.config import resolve
+from fusionjax.configs import demo
 from fusionjax.data import samples
 from fusionjax.data.sources import sp500
 from fusionjax.data.store import Market

@@ -141,7 +141,7 @@ def test_nothing_new_and_no_parent_are_refused(
     with pytest.raises(InputError, match="no run here"):
         seed_folders(tmp_path)
     wider = config(prepared, model__width=32)
-    with pytest.raises(InputError, match="was trained with other model than --config"):
+    with pytest.raises(InputError, match="another task than the run was trained for:\n  model"):
         finetune(parent, wider, MESH, tmp_path / "x", lambda step: False)
     assert not list(tmp_path.glob("x/*/checkpoints/[0-9]*"))
     assert (

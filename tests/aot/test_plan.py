@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from configs import h100_64
 from fusionjax.config import Config, resolve
+from fusionjax.configs import h100_64
 from fusionjax.parallel.cluster import H100
 from fusionjax.train.plan import Plan, Traffic, make_plan, scaled, uneven
 

@@ -9,7 +9,7 @@ from conftest import SP500, seeing, small
 
 from benchmarks.measures import cost
 from fusionjax.config import Config
-from fusionjax.config.variant import variant
+from fusionjax.config.variant import compared
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.telemetry import progress_bar
@@ -54,7 +54,7 @@ def test_a_config_costs_as_much_as_itself(prepared: Path) -> None:
 @pytest.mark.slow
 def test_the_distilled_fusion_is_dearer_than_equal_weight(prepared: Path, tmp_path: Path) -> None:
     c = config(prepared)
-    made = measure(c, variant(c, ["model.fusion=equal"]), 2)
+    made = measure(c, compared(c, ["model.fusion=equal"]), 2)
     rows = by_name(made)
     assert list(rows)[:4] == [cost.RUN, cost.WITHOUT_UPDATE, cost.WITH_UPDATE, cost.BETWEEN_UPDATES]
     assert rows["FLOPs of a step"].ratio > 1

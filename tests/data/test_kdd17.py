@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, small
 
-from configs import kdd17 as kdd17_config
+from fusionjax.configs import kdd17 as kdd17_config
 from fusionjax.data import samples
 from fusionjax.data.sources import kdd17
 from fusionjax.data.store import Market

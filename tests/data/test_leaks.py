@@ -11,8 +11,8 @@ from conftest import small
 from ml_collections import ConfigDict
 from rich.progress import Progress
 
-from configs import acl18, planted_folder
 from fusionjax.config import Config
+from fusionjax.configs import acl18, planted_folder
 from fusionjax.data import prepare, store
 from fusionjax.data.pipeline import evaluation_batches
 from fusionjax.data.windows import Scaler, Windows

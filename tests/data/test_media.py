@@ -16,8 +16,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from configs import base
 from fusionjax.config import DataConfig
+from fusionjax.configs import base
 from fusionjax.data import media
 
 

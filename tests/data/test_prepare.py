@@ -11,7 +11,7 @@ import pytest
 from conftest import small
 from rich.progress import Progress
 
-from configs import acl18, demo
+from fusionjax.configs import acl18, demo
 from fusionjax.data import features, prepare, schema, store, text
 from fusionjax.data.sources import Raw, Source, sp500
 from fusionjax.errors import InputError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import small, tiny_market
 
-from configs import acl18 as acl18_config
-from configs import demo
+from fusionjax.configs import acl18 as acl18_config
+from fusionjax.configs import demo
 from fusionjax.data import samples
 from fusionjax.data.sources import acl18
 from fusionjax.data.store import Market

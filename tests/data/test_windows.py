@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import TINY, seeing, small, tiny_market
 
-from configs import acl18, demo, planted_folder
 from fusionjax.config import Config
+from fusionjax.configs import acl18, demo, planted_folder
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows, dummy_batch

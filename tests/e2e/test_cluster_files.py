@@ -11,8 +11,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from configs import h100_1, h100_8, h100_64, h100_1024
 from fusionjax.config import resolve
+from fusionjax.configs import h100_1, h100_8, h100_64, h100_1024
 from fusionjax.parallel import processes
 from fusionjax.parallel.mesh import device_count
 from fusionjax.parallel.xla_flags import JAX, NCCL, XLA_GPU, XLA_GPU_PROCESS, set_for_process
@@ -187,14 +187,19 @@ def test_a_group_that_is_signalled_says_75(tmp_path: Path, ends: str) -> None:
 @pytest.mark.slow
 def test_a_group_goes_on_after_one_that_fails(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.py", tmp_path / "bad.py"
-    small = "c.train.steps, c.model.width, c.model.layers = 3, 16, 1"
+    small = "c.train.steps, c.model.width, c.model.layers = 9, 16, 1"
     for path, change in ((bad, "c.mesh.data = 3"), (good, "pass")):
         path.write_text(
-            "from configs import demo\n\n\ndef get_config():\n    c = demo.get_config()\n"
+            "from fusionjax.configs import demo\n\n\ndef get_config():\n    c = demo.get_config()\n"
             f"    c.name = {path.stem!r}\n    {small}\n    {change}\n    return c\n"
         )
     done = subprocess.run(
-        [sys.executable, str(ROOT / "launch/group.py"), f"--configs={bad},{good}"],
+        [
+            sys.executable,
+            str(ROOT / "launch/group.py"),
+            f"--configs={bad},{good}",
+            "--config.train.steps=3",
+        ],  # of both
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -15,6 +15,7 @@ import pytest
 from arch.data import sp500
 from bare_commands import answers
 from commands import ENVIRONMENT, SMALL, arguments, launch
+from conftest import ROOT
 
 from fusionjax import ledger
 
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     said = launch(folder, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
     assert re.search(r"demo: 4,523 samples of 1 symbol.*mesh data 1 × fsdp 1 × tensor 1", said)
     assert "run folder: runs/demo" in said
-    assert re.search(r"next: python launch/evaluate.py --config=\S+demo.py --run=runs/demo", said)
+    assert re.search(r"next: python \S*launch/evaluate.py --run=runs/demo\n", said)
     return folder
 
 
@@ -261,7 +262,7 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
         ("evaluate", "demo", ["--forecasts=none.csv"], "none.csv: missing; the folder holds"),
         ("evaluate", "demo", ["--forecasts=f.csv", "--alone"], "--alone and --also go with --run"),
         ("evaluate", "demo", ["--run=runs/demo", "--split=later"], "data.splits has train, dev"),
-        ("evaluate", "acl18", ["--run=runs/demo"], "was trained with other modalities"),
+        ("evaluate", "acl18", ["--run=runs/demo"], "than the run was trained for:\n  modalities"),
         ("predict", "demo", ["--run=runs/demo", "--symbol=spx", "--at=2018-06-29"],
          "--symbol=spx: not in the data; it has SPX"),
         ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2030-01-01"],
@@ -417,10 +418,45 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_same_in_python(folder: Path) -> None:
+    """in_python.py has the assertions."""
+    assert "all as it should be" in launch(folder, "tests/e2e/in_python", None)
+
+
+@pytest.mark.slow
+def test_the_examples_run(folder: Path) -> None:
+    said = launch(folder, "examples/forecasts", None)
+    assert "2018-06-29" in said
+    assert "--symbol=spx: not in the data; it has SPX" in said
+    cells = json.loads((ROOT / "examples/demo.ipynb").read_text())["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    (folder / "cells.py").write_text(
+        f"import matplotlib\n\nmatplotlib.use('agg')\n{code}\nprint(scores)\n"
+    )
+    assert "ridge" in launch(folder, str(folder / "cells"), None)
+
+
+@pytest.mark.slow
+def test_a_run_is_enough(folder: Path) -> None:
+    """It knows its config; what is given beside it overrides that."""
+    said = launch(folder, "predict", None, "--run=runs/demo")
+    assert json.loads(said[said.index("[") : said.rindex("]") + 1])[0]["session"] == "2018-12-31"
+    shy = "--config.evaluate.abstain_below=0.99"
+    said = launch(folder, "predict", None, "--run=runs/demo", shy)
+    assert '"call": "abstain"' in said
+    wrong = "--config.evaluate.abstain=1"
+    said = launch(folder, "predict", None, "--run=runs/demo", wrong, status=2)
+    assert "error: config has no key 'evaluate.abstain'; did you mean 'abstain_below'?" in said
+    assert launch(folder, "config", None, "--diff=runs/demo", "--diff=runs/demo").strip() == (
+        "trained with the same config"
+    )
+
+
+@pytest.mark.slow
 def test_a_day_that_was_killed_is_served_and_then_left_alone(folder: Path) -> None:
     flags = ["--from=runs/demo", "--workdir=service", "--config.finetune.steps=2", *SMALL]
     said = launch(folder, "serve_daily", "demo", *flags[:-6], status=2)
-    assert "the run was trained with other model than --config has" in said
+    assert "another task than the run was trained for:\n  model" in said
     assert not (folder / "service" / "2018-12-31").exists()
     day = folder / "service" / "2018-12-31"
     for stage in ("begun.json", "drift.json", "update.json"):  # killed after each
@@ -498,4 +534,4 @@ def test_no_score_is_shown_that_could_not_be_recorded(folder: Path) -> None:
 def test_a_report_without_scores_says_what_to_do(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "runs/demo/seed_0", tmp_path / "runs/demo/seed_0")
     said = launch(tmp_path, "report", "demo", "--run=runs/demo", status=2)
-    assert "scores_dev.json: no such file; score that split: launch/evaluate.py" in said
+    assert "scores_dev.json: no such file; score that split: fusionjax evaluate" in said

@@ -10,8 +10,8 @@ import pytest
 from commands import SMALL, launch
 from conftest import feeds_of
 
-from configs import planted_folder as planted_config
 from fusionjax.config import Config, resolve
+from fusionjax.configs import planted_folder as planted_config
 from fusionjax.evaluate.inference import predict
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.train.run import Trainer

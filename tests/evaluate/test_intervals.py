@@ -100,6 +100,7 @@ def test_p_values_and_intervals_agree() -> None:
     np.testing.assert_allclose(edge.p_value, 0.05)
     np.testing.assert_allclose(edge.interval()[0], 0, atol=1e-12)
     assert Estimate(0.2, 0.0, 3.0).p_value == 0
+    assert Estimate(0.0, 0.0, 3.0).p_value == 1, "two that are equal each day"
 
 
 @pytest.mark.parametrize(

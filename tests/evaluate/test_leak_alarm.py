@@ -11,8 +11,8 @@ from conftest import small
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge
 
-from configs import acl18
 from fusionjax.config import Config
+from fusionjax.configs import acl18
 from fusionjax.data import pooled, samples
 from fusionjax.data.audit import audit
 from fusionjax.data.store import Market

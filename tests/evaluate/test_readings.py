@@ -207,7 +207,7 @@ def test_a_lock_does_not_grow_over_days_that_are_read_with_it() -> None:
 _CHILDREN = """
 import dataclasses, os, sys
 from pathlib import Path
-from configs import demo
+from fusionjax.configs import demo
 from fusionjax.config import resolve
 from fusionjax.errors import InputError
 from fusionjax.evaluate.labels import Labels

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch import folder, fuzzed, judged
 
-from configs import demo
 from fusionjax.config import resolve
+from fusionjax.configs import demo
 from fusionjax.data.windows import Scaler
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.run_info import RunInfo

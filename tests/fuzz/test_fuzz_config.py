@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch import fuzzed, judged
 
-from configs import base
 from fusionjax.config import Config, resolve
+from fusionjax.configs import base
 
 _MODALITIES: dict[str, dict[str, Any]] = {
     "price": {"kind": "numeric", "sessions": 8, "patch": 4, "channels": ("ret", "vol20")},

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tables import tables
 from watch import folder, fuzzed, judged
 
-from configs import base
 from fusionjax.config import DataConfig
+from fusionjax.configs import base
 from fusionjax.data import media
 from fusionjax.registry import MODALITIES
 

@@ -221,7 +221,7 @@ def test_the_program_of_a_config_is_the_same_wherever_it_is_made() -> None:
     """Lowered, not compiled: what the processes compare must not depend on the process."""
     made = """if True:
         import jax
-        from configs import h100_64
+        from fusionjax.configs import h100_64
         from fusionjax.config import resolve
         from fusionjax.data.windows import dummy_batch
         from fusionjax.parallel.mesh import make_mesh, use_virtual_cpu_devices

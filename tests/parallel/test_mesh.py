@@ -9,8 +9,8 @@ import pytest
 from conftest import feeds_of, small
 from jax.sharding import Mesh, PartitionSpec
 
-from configs import demo, h100_64
 from fusionjax.config import Config, MeshConfig, resolve
+from fusionjax.configs import demo, h100_64
 from fusionjax.data.pipeline import labelled_batches
 from fusionjax.distill import weights
 from fusionjax.errors import InputError

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from configs import demo
 from fusionjax.config import MeshConfig, resolve
+from fusionjax.configs import demo
 from fusionjax.errors import InputError
 from fusionjax.parallel import preflight, processes
 from fusionjax.parallel.mesh import make_mesh

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import TINY, seeing, small
 
-from configs import planted_folder as planted_config
 from fusionjax import ledger
 from fusionjax.config import Config, resolve
+from fusionjax.configs import planted_folder as planted_config
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
 from fusionjax.errors import InputError
@@ -87,7 +87,7 @@ def test_outcomes_of_other_data_are_refused(market: Market, config: Config, tmp_
     frame.to_parquet(tmp_path / "outcomes_dev.parquet")
     with pytest.raises(InputError, match="its prices are not those of config.data"):
         run._outcomes(tmp_path / "outcomes_dev.parquet", market)
-    with pytest.raises(InputError, match="no such file; run launch/evaluate.py"):
+    with pytest.raises(InputError, match="no such file; run fusionjax evaluate"):
         run._outcomes(tmp_path / "outcomes_test.parquet", market)
 
 

@@ -27,7 +27,7 @@ def test_a_stream_is_lived_under_the_rules_that_are_asked_for(tmp_path: Path) ->
 
 def test_a_planted_market_is_a_market_folder(tmp_path: Path) -> None:
     said = launch(tmp_path, "studies/plant", "planted_folder", "--sessions=40")
-    assert "written to planted_market; launch/prepare.py reads it" in said
+    assert "written to planted_market; fusionjax prepare reads it" in said
     assert len(pd.read_parquet(tmp_path / "planted_market/bars.parquet")) == 41, "one closes it"
     made = {p.name for p in (tmp_path / "planted_market").iterdir()}
     assert {"texts.parquet", "images", "audio", "video", "truth.parquet"} <= made

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from conftest import small
 
-from configs import demo
+from fusionjax.configs import demo
 from fusionjax.distill.labels import hard
 from fusionjax.train.loss import label_counts, row_losses
 from fusionjax.types import Batch, Outcome, Targets

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from configs import demo, h100_64
 from fusionjax.config import resolve
+from fusionjax.configs import demo, h100_64
 from fusionjax.errors import InputError
 from fusionjax.train.plan import Plan, Traffic, scaled, uneven
 

@@ -33,7 +33,7 @@ class Guards(Hook):
         if count := len(self._exclusions):
             excluded = self._exclusions.excluded
             text = f"{excluded} sample(s) excluded, {count - excluded} reweighted"
-            events.tell("S1", f"{text}; launch/samples.py lists them", loop.folder)
+            events.tell("S1", f"{text}; fusionjax samples lists them", loop.folder)
         loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
         recorded = [] if loop.folder is None else events.read(loop.folder)
         skipped = (row["skipped"] for row in recorded if row.get("code") == "G1")
@@ -151,7 +151,7 @@ class Guards(Hook):
         self._exclusions.add(described, finding.step, str(finding))
         loop.batch_source = loop.batch_source.weighing(self._exclusions.weights)
         names = ", ".join(provenance.named(d) for d in described)
-        text = f"{len(described)} sample(s) excluded: {names}; launch/samples.py shows them"
+        text = f"{len(described)} sample(s) excluded: {names}; fusionjax samples shows them"
         events.tell("N2", text, loop.folder, step=finding.step, samples=list(finding.samples))
 
 

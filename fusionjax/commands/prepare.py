@@ -1,0 +1,64 @@
+"""Prepares raw data: validates it, joins it in time, embeds texts, decodes media.
+
+fusionjax prepare --config=acl18
+fusionjax prepare --config=acl18 --audit     # its quality, as an HTML page
+fusionjax prepare --config=planted_folder --data=FOLDER   # a market folder
+fusionjax prepare --config=acl18 --verify   # reads every file, whatever its time
+fusionjax prepare --config=acl18 --prune    # what no set needs; --yes removes it
+"""
+
+import sys
+
+from absl import flags
+
+from fusionjax.config import Config
+
+_DATA = flags.DEFINE_string("data", None, "A market folder, in place of the config's raw data")
+flags.DEFINE_alias("source", "data")
+_AUDIT = flags.DEFINE_bool(
+    "audit", False, "Also audit the set; exit status 3 if it is not fit to train on"
+)
+_VERIFY = flags.DEFINE_bool(
+    "verify", False, "Also hash all raw files anew and compare all files of the set with their sums"
+)
+_PRUNE = flags.DEFINE_bool(
+    "prune", False, "Also show what no set of the present raw files needs; with --yes, remove it"
+)
+_YES = flags.DEFINE_bool("yes", False, "Remove what --prune shows")
+_EXIT_UNFIT = 3
+
+
+def main(config: Config) -> None:
+    from fusionjax.data import audit, prepare, store, upkeep
+    from fusionjax.report import audit as audit_page
+    from fusionjax.telemetry import CONSOLE, progress_bar, say
+
+    if _DATA.value is not None:
+        config = config.override({"data.source": "folder", "data.root": _DATA.value})
+    with progress_bar() as progress:
+        folder = prepare.prepare(config.data, progress, trusted=not _VERIFY.value)
+    manifest = store.read_manifest(folder)
+    say(
+        f"{folder}: {manifest['rows']:,} bars of {len(manifest['symbols'])} symbol(s), "
+        f"{manifest['first']} to {manifest['last']}; {manifest['documents']:,} texts"
+        + "".join(f", {n:,} items of {kind}" for kind, n in manifest["media"].items())
+    )
+    for note in manifest["notes"]:
+        say(f"  left out: {note}")
+    for line in manifest["revised"]:
+        say(f"  revised: {line}")
+    if _VERIFY.value:
+        say(f"{upkeep.verify(folder)} folders are as they were written, file by file")
+    if _PRUNE.value:
+        found = upkeep.prune(folder) if _YES.value else upkeep.unneeded(folder)
+        for line in found.lines:
+            say(f"  {line}")
+        done = "removed" if _YES.value else "may go; --prune --yes removes it"
+        say(f"{upkeep.in_words(found.size)} {done}")
+    if _AUDIT.value:
+        audited = audit.audit(store.load(folder), config)
+        CONSOLE.print(audit_page.for_screen(audited))
+        audited.save(folder)
+        say(f"{audited.verdict}\nwritten to {audit_page.write(audited, folder)} and audit.json")
+        if audited.refusals:
+            sys.exit(_EXIT_UNFIT)
