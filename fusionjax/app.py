@@ -56,12 +56,14 @@ def run(
     needs_config: bool = True,
     many_processes: bool = False,
     schema: type[Config] = Config,
+    takes_files: bool = False,
 ) -> None:
     """Parses flags, resolves the config, sets up devices and calls ``main`` with the config.
 
     With ``many_processes`` it first joins the processes that the environment describes. Without
     ``needs_config``, ``main`` gets None if --config is not given. ``schema`` is the config's class:
-    a study's has more sections.
+    a study's has more sections. With ``takes_files``, ``main`` also gets the arguments that are no
+    flags.
 
     A user's mistake ends with one message on stderr and status 2, a requested stop with status 75.
     """
@@ -70,9 +72,14 @@ def run(
     _reporting(requirements.check)
     for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER):  # listed by --help
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[flag.name])
+
+    def call(argv: list[str]) -> None:
+        config = _config(needs_config, many_processes, schema)
+        main(config, argv[1:]) if takes_files else main(config)
+
     app.run(
-        lambda argv: _reporting(lambda: main(_config(needs_config, many_processes, schema))),
-        flags_parser=_parse,
+        lambda argv: _reporting(lambda: call(argv)),
+        flags_parser=lambda argv: _parse(argv, takes_files),
     )
 
 
@@ -86,7 +93,7 @@ def config_flag() -> str:
     return f"--config={config_flags.get_config_filename(flags.FLAGS['config'])}"
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], takes_files: bool) -> list[str]:
     def parse() -> list[str]:
         try:
             rest = flags.FLAGS(argv)
@@ -96,7 +103,7 @@ def _parse(argv: list[str]) -> list[str]:
             raise
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # Orbax and tfds log much at INFO, --verbosity=0
-        if len(rest) > 1:
+        if len(rest) > 1 and not takes_files:
             raise InputError(f"unexpected argument {rest[1]!r}; flags start with --")
         return rest
 
