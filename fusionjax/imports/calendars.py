@@ -8,10 +8,10 @@ from jaxtyping import Shaped
 from fusionjax.data import calendar as calendars
 from fusionjax.errors import InputError
 
-_DEFAULT = "XNYS"
+_FIRST = ("XNYS", "24/7")  # asked before the others, of which there are seventy
 _ALIKE = 0.99  # a share of days; other exchanges of North America share .96 with New York
 _LEAST = 0.5
-_RECENT = 500  # sessions by which exchanges are compared: there are seventy of them
+_RECENT = 500  # days by which exchanges are compared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,30 +20,35 @@ class Agreement:
 
     Attributes:
       code: of exchange_calendars.
-      shared: days that are sessions.
-      days: days with a bar.
-      sessions: of the exchange from the first to the last of them.
+      days: with a bar, rising.
+      closes: of each day in UTC; NaT where it is no session.
+      sessions: of the exchange from the first to the last day.
       equals: codes that agree as well on recent days.
     """
 
     code: str
-    shared: int
-    days: int
-    sessions: int
+    days: Shaped[np.ndarray, "D"]
+    closes: Shaped[np.ndarray, "D"]
+    sessions: Shaped[np.ndarray, "S"]
     equals: tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> int:
+        """Days that are sessions."""
+        return int((~np.isnat(self.closes)).sum())
 
     @property
     def share(self) -> float:
         """Shared days of all days and sessions, 0 to 1."""
-        return self.shared / max(self.days + self.sessions - self.shared, 1)
+        return self.shared / (len(self.days) + len(self.sessions) - self.shared)
 
     @property
     def sentence(self) -> str:
         """For the screen."""
         others = f"; {', '.join(self.equals)} agree as well" if self.equals else ""
         return (
-            f"calendar {self.code}: {self.shared:,} of {self.days:,} days are among its "
-            f"{self.sessions:,} sessions{others}; change data.calendar if it is another"
+            f"calendar {self.code}: {self.shared:,} of {len(self.days):,} days are among its "
+            f"{len(self.sessions):,} sessions{others}; change data.calendar if it is another"
         )
 
 
@@ -57,9 +62,9 @@ def agreement(days: Shaped[np.ndarray, "D"], code: str) -> Agreement:
     Raises:
       InputError: the exchange's sessions are not known so early or late.
     """
-    shared = int((~np.isnat(calendars.close_times(days, code))).sum())
-    sessions, _ = calendars.closes(code, days[0], days[-1], {})
-    return Agreement(code, shared, len(days), max(len(sessions), shared))
+    closes = calendars.close_times(days, code)
+    listed, _ = calendars.closes(code, days[0], days[-1], {})
+    return Agreement(code, days, closes, np.union1d(listed, days[~np.isnat(closes)]))
 
 
 def guessed(days: Shaped[np.ndarray, "D"]) -> Agreement:
@@ -71,21 +76,20 @@ def guessed(days: Shaped[np.ndarray, "D"]) -> Agreement:
     Raises:
       InputError: none agrees on half of them.
     """
-    recent = days[-_RECENT:]
     found = []
-    for code in (_DEFAULT, *calendars.codes()):
+    for code in (*_FIRST, *(c for c in calendars.codes() if c not in _FIRST)):
         try:
-            found.append(agreement(recent, code))
+            found.append(agreement(days[-_RECENT:], code))
         except InputError:  # its sessions are not known so early or late
             continue
-        if code == _DEFAULT and found[0].share >= _ALIKE:
+        if code in _FIRST and found[-1].share >= _ALIKE:
             return agreement(days, code)
     best = max(found, key=lambda a: a.share)  # the first of several
     if best.share < _LEAST:
         raise InputError(
             f"the days of the bars are no exchange's sessions: {best.code} is nearest, with "
-            f"{best.shared} of {best.days} days among {best.sessions} sessions; give daily bars, "
-            "and check the order of day and month"
+            f"{best.shared} of {len(best.days)} days among {len(best.sessions)} sessions; give "
+            "daily bars, and check the order of day and month"
         )
     equals = {a.code for a in found if a.share == best.share} - {best.code}
     return dataclasses.replace(agreement(days, best.code), equals=tuple(sorted(equals)[:3]))

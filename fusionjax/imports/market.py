@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from fusionjax.data import calendar as exchange
 from fusionjax.data import schema
 from fusionjax.errors import InputError
 from fusionjax.imports import calendars, crsp, layouts, values
@@ -187,26 +186,33 @@ def _in_sessions(bars: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Ag
     bars = _without(bars, bars["date"] > now, "of days to come", notes)
     if bars.empty:
         raise InputError("all bars are of days to come; check the order of day and month")
-    found = calendars.guessed(np.unique(bars["date"].to_numpy().astype("datetime64[D]")))
+    days = bars["date"].to_numpy().astype("datetime64[D]")
+    found = calendars.guessed(np.unique(days))
     notes.append(found.sentence)
-    sessions = bars["date"].to_numpy().astype("datetime64[D]")
-    closes = pd.Series(exchange.close_times(sessions, found.code))
-    closed, is_open = closes.isna(), closes > now
-    elsewhere = closed.groupby(bars["symbol"]).mean()
+    closes = pd.Series(found.closes[np.searchsorted(found.days, days)])
+    closed = closes.isna()
+    by = pd.DataFrame({"symbol": bars["symbol"], "day": days, "closed": closed}).groupby("symbol")
+    elsewhere = by["closed"].mean()
     if (elsewhere > _CLOSED).any():
         symbol = elsewhere.idxmax()
         own = bars["symbol"] == symbol
         raise InputError(
             f"{symbol}: {int(closed[own].sum())} of its {int(own.sum())} days are no sessions of "
-            f"{found.code}, which fits the other bars best; import each exchange's symbols alone"
+            f"{found.code}, which fits the bars best; drop them, or import each exchange's symbols alone"
         )
-    for symbol, own in bars.groupby("symbol")["date"]:
-        held = calendars.agreement(own.to_numpy().astype("datetime64[D]"), found.code)
-        if held.share < _SPARSE:
-            notes.append(
-                f"{symbol!s} has {held.shared:,} of {held.sessions:,} sessions of {found.code}"
-            )
-    bars = bars.assign(closed=closed, is_open=is_open)
+    first, last = (
+        of.to_numpy().astype("datetime64[D]") for of in (by["day"].min(), by["day"].max())
+    )
+    held, span = by["closed"].count() - by["closed"].sum(), found.sessions
+    held = held[
+        held < _SPARSE * (np.searchsorted(span, last, "right") - np.searchsorted(span, first))
+    ]
+    if len(held):
+        notes.append(
+            f"{len(held)} symbols lack a fifth of {found.code}'s sessions or more: "
+            f"{', '.join(map(str, held.index[:5]))}"
+        )
+    bars = bars.assign(closed=closed, is_open=closes > now)
     bars = _without(bars, bars["closed"], f"of days when {found.code} was closed", notes)
     bars = _without(bars, bars["is_open"], "of a session that is not over", notes)
     return bars.drop(columns=["closed", "is_open"]), found
