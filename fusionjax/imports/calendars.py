@@ -9,7 +9,9 @@ from fusionjax.data import calendar as calendars
 from fusionjax.errors import InputError
 
 _FIRST = ("XNYS", "24/7")  # asked before the others, of which there are seventy
-_ALIKE = 0.99  # a share of days; other exchanges of North America share .96 with New York
+# What another must be better by than those, a share of days: less is a bar too many or too few, and
+# other exchanges of North America share .96 with New York.
+_MARGIN = 0.01
 _LEAST = 0.5
 _RECENT = 500  # days by which exchanges are compared
 
@@ -68,7 +70,7 @@ def agreement(days: Shaped[np.ndarray, "D"], code: str) -> Agreement:
 
 
 def guessed(days: Shaped[np.ndarray, "D"]) -> Agreement:
-    """The exchange whose sessions agree best with ``days``; New York where it is as good as any.
+    """The exchange whose sessions agree best with ``days``; New York where none is clearly better.
 
     Args:
       days: datetime64[D], rising.
@@ -82,9 +84,9 @@ def guessed(days: Shaped[np.ndarray, "D"]) -> Agreement:
             found.append(agreement(days[-_RECENT:], code))
         except InputError:  # its sessions are not known so early or late
             continue
-        if code in _FIRST and found[-1].share >= _ALIKE:
+        if code in _FIRST and found[-1].share >= 1 - _MARGIN:
             return agreement(days, code)
-    best = max(found, key=lambda a: a.share)  # the first of several
+    best = max(found, key=lambda a: a.share + _MARGIN * (a.code == _FIRST[0]))
     if best.share < _LEAST:
         raise InputError(
             f"the days of the bars are no exchange's sessions: {best.code} is nearest, with "

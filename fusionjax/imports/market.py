@@ -156,7 +156,7 @@ def _once(bars: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
       InputError: two rows of a symbol and day differ, or two symbols do in case alone.
     """
     cells = [c for c in map(str, bars) if c != "file"]
-    bars = bars.sort_values([*cells, "file"], kind="stable", ignore_index=True)
+    bars = bars.sort_values(["symbol", "date", *cells, "file"], kind="stable", ignore_index=True)
     bars = _without(bars, bars.duplicated(cells), "that repeat another exactly", notes)
     again = bars.duplicated(["symbol", "date"])
     if again.any():
@@ -198,7 +198,7 @@ def _in_sessions(bars: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, Ag
         own = bars["symbol"] == symbol
         raise InputError(
             f"{symbol}: {int(closed[own].sum())} of its {int(own.sum())} days are no sessions of "
-            f"{found.code}, which fits the bars best; drop them, or import each exchange's symbols alone"
+            f"{found.code}, which fits the bars best; drop them, or import each exchange alone"
         )
     first, last = (
         of.to_numpy().astype("datetime64[D]") for of in (by["day"].min(), by["day"].max())

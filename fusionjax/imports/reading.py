@@ -133,16 +133,18 @@ def _json(path: Path) -> Cells:
 
 def _records(path: Path) -> list[dict]:
     """The objects of an array, of an object with one array, of lines, or of Alpha Vantage's."""
+    if path.suffix.lower() != ".json":
+        return tables.lines(path)
     try:
         raw = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (UnicodeDecodeError, RecursionError, json.JSONDecodeError):
-        return tables.lines(path)  # its messages name the line
+        return tables.lines(path)  # as some call them .json; its messages name the line
     if isinstance(raw, dict) and isinstance(days := raw.get(_SERIES), dict):
         symbol = {plain(k): v for k, v in raw.get("Meta Data", {}).items()}.get("symbol")
         named = {} if symbol is None else {"symbol": symbol}
         return [{"date": day, **named, **row} for day, row in days.items()]
     if isinstance(raw, dict):
-        lists = [v for v in raw.values() if isinstance(v, list)]
+        lists = [v for v in raw.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
         raw = lists[0] if len(lists) == 1 else [raw]
     if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
         raise InputError(

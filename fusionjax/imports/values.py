@@ -1,5 +1,9 @@
 """Cells as vendors write them into numbers and days."""
 
+import contextlib
+import datetime
+import math
+import re
 import zoneinfo
 from pathlib import Path
 from typing import Literal
@@ -14,13 +18,15 @@ Order = str  # "day-first" or "month-first"
 
 _MISSING = frozenset(("", "-", "--", ".", "na", "n/a", "nan", "null", "none", "<na>"))
 # -1,234.5 or $1.2 or 3.4M; also 1e6 and 1. of other programs.
-_NUMBER = r"([+-]?)\$?(\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)([KMBTkmbt]?)"
-_POWER = {"K": "e3", "M": "e6", "B": "e9", "T": "e12", "": ""}
+_NUMBER = re.compile(
+    r"([+-]?)\$?(\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)([KMBTkmbt]?)"
+)
+_POWER = {"": "", "K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 # 13/01/2024, of which the order is not known, also with Excel's midnight.
-_SHORT = r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?: 0?0:00(?::00)?)?"
-_YEAR_FIRST = r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})"
+_SHORT = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?: 0?0:00(?::00)?)?")
+_YEAR_FIRST = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
 _NAMED_MONTHS = ("%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y")
-# By their number of digits.
+# Since 1970, by their number of digits.
 _EPOCHS: dict[int, Literal["s", "ms", "us", "ns"]] = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 # In whose midnights dates may be written; the first that fits.
 _ZONES = (
@@ -37,18 +43,30 @@ def numbers(cells: pd.Series, where: Path, name: str) -> pd.Series:
     """
     if pd.api.types.is_numeric_dtype(cells):
         return cells.astype(float)
-    text = _text(cells)
-    missing = text.str.lower().isin(_MISSING)
-    parts = text.str.extract(f"^{_NUMBER}$")
-    if (bad := parts[1].isna() & ~missing).any():
+    at, distinct = pd.factorize(_text(cells))
+    parsed = [_number(text) for text in distinct]
+    bad = np.array([value is None for value in parsed], bool)[at]
+    if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"{where}: row {row}: {name} is {text.iloc[row]!r}, no number such as 1,234.5 or 1.2M; "
-            f"repair it ({int(bad.sum())} such rows)"
+            f"{where}: row {row}: {name} is {distinct[at[row]]!r}, no number such as 1,234.5 or "
+            f"1.2M; repair it ({int(bad.sum())} such rows)"
         )
-    power = parts[2].str.upper().map(_POWER)
-    written = parts[0] + parts[1].str.replace(",", "") + power
-    return written.mask(missing, "nan").map(float).astype(float)
+    return pd.Series(np.array(parsed, float)[at], index=cells.index)
+
+
+def _number(text: str) -> float | None:
+    """NaN where there is none; None of what is no number."""
+    if text.lower() in _MISSING:
+        return math.nan
+    parts = _NUMBER.fullmatch(text)
+    if parts is None:
+        return None
+    sign, digits, unit = parts.groups()
+    try:
+        return float(sign + digits.replace(",", "") + _POWER[unit.upper()])
+    except ValueError:  # 1e6M
+        return None
 
 
 def date_order(columns: list[tuple[Path, pd.Series]], given: Order | None) -> Order | None:
@@ -64,20 +82,13 @@ def date_order(columns: list[tuple[Path, pd.Series]], given: Order | None) -> Or
     seen: dict[Order, tuple[Path, str]] = {}
     unclear: tuple[Path, str] | None = None
     for path, cells in columns:
-        text = pd.Series(_text(cells).unique(), dtype=object)
-        parts = text.str.extract(f"^{_SHORT}$")
-        short = parts[0].notna()
-        if not short.any():
-            continue
-        first, second = (parts[i][short].astype(int) for i in (0, 1))
-        unclear = unclear or (path, text[short].iloc[0])
-        evidence: list[tuple[Order, pd.Series]] = [
-            ("day-first", first > 12),
-            ("month-first", second > 12),
-        ]
-        for order, shows in evidence:
-            if shows.any():
-                seen.setdefault(order, (path, text[short][shows].iloc[0]))
+        for text in pd.unique(_text(cells)):
+            if parts := _SHORT.fullmatch(text):
+                unclear = unclear or (path, text)
+                if int(parts[1]) > 12:
+                    seen.setdefault("day-first", (path, text))
+                elif int(parts[2]) > 12:
+                    seen.setdefault("month-first", (path, text))
     if len(seen) == 2:
         (a, day), (b, month) = seen["day-first"], seen["month-first"]
         raise InputError(
@@ -139,23 +150,25 @@ def stamp_texts(cells: pd.Series, order: Order | None) -> pd.Series:
     if pd.api.types.is_datetime64_any_dtype(cells):
         return cells
     at, distinct = pd.factorize(_text(cells))
-    text = pd.Series(distinct, dtype=object).str.replace(r"\.0$", "", regex=True)
-    day, month = ("1", "2") if order == "day-first" else ("2", "1")
-    iso = text.str.replace(f"^{_SHORT}$", rf"\3/\{month}/\{day}", regex=True)
-    parts = iso.str.extract(f"^{_YEAR_FIRST}$")
-    joined = parts[0] + "-" + parts[1].str.zfill(2) + "-" + parts[2].str.zfill(2)
-    iso = iso.mask(joined.notna(), joined)
-    for form in _NAMED_MONTHS:
-        known = pd.to_datetime(text, format=form, errors="coerce")
-        iso = iso.mask(known.notna(), known.dt.strftime("%Y-%m-%d"))
-    for digits, unit in _EPOCHS.items():
-        is_epoch = text.str.fullmatch(rf"\d{{{digits}}}")
-        if is_epoch.any():
+    iso = np.array([_iso(text, order) for text in distinct], object)
+    return pd.Series(iso[at], index=cells.index, dtype=object).where(cells.notna())
+
+
+def _iso(text: str, order: Order | None) -> str:
+    text = text.removesuffix(".0")  # whole numbers beside missing ones
+    if parts := _SHORT.fullmatch(text):
+        day, month = parts.group(1, 2) if order == "day-first" else parts.group(2, 1)
+        return f"{parts[3]}-{month:0>2}-{day:0>2}"
+    if parts := _YEAR_FIRST.fullmatch(text):
+        return f"{parts[1]}-{parts[2]:0>2}-{parts[3]:0>2}"
+    with contextlib.suppress(ValueError, OverflowError):  # out of range
+        if text.isdecimal() and (unit := _EPOCHS.get(len(text))):
             # Rounded up: never earlier than it was.
-            at_epoch = text[is_epoch].astype("int64").to_numpy()
-            instants = pd.to_datetime(at_epoch, unit=unit, utc=True).ceil("s")
-            iso[is_epoch] = instants.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return pd.Series(iso.to_numpy()[at], index=cells.index, dtype=object).where(cells.notna())
+            return f"{pd.Timestamp(int(text), unit=unit, tz='UTC').ceil('s'):%Y-%m-%dT%H:%M:%SZ}"
+    for form in _NAMED_MONTHS:
+        with contextlib.suppress(ValueError):  # of another form
+            return f"{datetime.datetime.strptime(text, form):%Y-%m-%d}"
+    return text
 
 
 def _text(cells: pd.Series) -> pd.Series:

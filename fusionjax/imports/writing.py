@@ -16,6 +16,7 @@ from fusionjax.imports.market import Imported
 
 _SHARES = (0.7, 0.85)  # of the sessions, where dev and test begin
 _LEAST = 60  # sessions: a look-back of 32, and some for each split
+_FOLDED = 280  # sessions of training that the default folds of config.selection need
 
 _CONFIG = '''"""{title}: imported by launch/import_market.py."""
 
@@ -30,7 +31,7 @@ def get_config():
         "dev": ("{dev[0]}", "{dev[1]}"),
         "test": ("{test[0]}", "{test[1]}"),
     }}
-    c.evaluate.market_channel = "ret"
+    c.evaluate.market_channel = "ret"{folds}
     c.modalities.price = base.modality("numeric"{channels}){news}
     return c
 '''
@@ -78,6 +79,7 @@ def config_text(market: Imported, out: Path, name: str) -> str:
         name=json.dumps(name),
         root=json.dumps(str(out)),
         calendar="" if code == "XNYS" else f"\n    c.data.calendar = {json.dumps(code)}",
+        folds=f"\n    c.selection.fold_sessions = {dev // 8}" if dev < _FOLDED else "",
         channels=f", channels=(*PRICE_CHANNELS, {', '.join(map(json.dumps, own))})" if own else "",
         news=""
         if market.texts is None
