@@ -126,8 +126,9 @@ def _parquet(path: Path) -> Cells:
 
 
 def _json(path: Path) -> Cells:
-    table = pd.DataFrame(_records(path))
-    tables.check_size(path, 8 * table.size)
+    rows = _records(path)
+    tables.check_size(path, 8 * len(rows) * len(set().union(*rows)))  # a cell for every name
+    table = pd.DataFrame(rows)
     return Cells(path, tuple(map(str, table)), table.set_axis(range(table.shape[1]), axis=1))
 
 

@@ -43,8 +43,7 @@ def require_new(out: Path) -> Path:
     Raises:
       InputError: one of them exists.
     """
-    config = out.with_name(f"{out.name}.py")
-    for path in (out, config):
+    for path in (out, config := out.parent / f"{out.name}.py"):
         if path.exists() or path.is_symlink():
             raise InputError(f"{path}: exists, and is not overwritten; give another --out")
     return config
@@ -76,16 +75,20 @@ def config_text(market: Imported, out: Path, name: str) -> str:
     return _CONFIG.format(
         title=f"{market.bars['symbol'].nunique()} symbol(s), {span}",
         names="\nfrom fusionjax.data.names import PRICE_CHANNELS" if own else "",
-        name=json.dumps(name),
-        root=json.dumps(str(out)),
-        calendar="" if code == "XNYS" else f"\n    c.data.calendar = {json.dumps(code)}",
+        name=_quoted(name),
+        root=_quoted(str(out)),
+        calendar="" if code == "XNYS" else f"\n    c.data.calendar = {_quoted(code)}",
         folds=f"\n    c.selection.fold_sessions = {dev // 8}" if dev < _FOLDED else "",
-        channels=f", channels=(*PRICE_CHANNELS, {', '.join(map(json.dumps, own))})" if own else "",
+        channels=f", channels=(*PRICE_CHANNELS, {', '.join(map(_quoted, own))})" if own else "",
         news=""
         if market.texts is None
         else '\n    c.modalities.news = base.modality("text", sessions=5)',
         **splits,
     )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # beyond 16 bits escapes are not Python's
 
 
 def write(market: Imported, out: Path, name: str) -> Path:

@@ -1,9 +1,12 @@
 """What cannot be imported is one sentence, and what is left out is counted and named."""
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +18,7 @@ from fusionjax.imports import reading, writing
 ADJUSTED = titled("adj_close", "Adj Close")
 ONE = truth(("AAA",))
 FUTURE = truth(("A",), pd.date_range("2150-01-01", periods=9))
+NAMES = {"symbol": "Ticker"} | ADJUSTED
 write = csv(ADJUSTED)
 
 
@@ -264,3 +268,36 @@ def test_texts_of_no_symbol_with_bars(tmp_path: Path) -> None:
     (tmp_path / "news.json").write_text(json.dumps([naive]))
     with pytest.raises(InputError, match="news.json: row 0 .*event_time has no time zone"):
         take(tmp_path)
+
+
+@hypothesis.given(
+    cells=st.lists(
+        st.tuples(
+            st.sampled_from(["Date", "Close", "Open", "Volume", "Ticker"]),
+            st.integers(0, 59),
+            st.text(st.characters(codec="utf-8"), max_size=12) | st.floats().map(str),
+        ),
+        max_size=3,
+    )
+)
+@hypothesis.settings(max_examples=15)
+def test_any_cell_is_read_or_refused(cells: list[tuple[str, int, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fusionjax.data.calendar.codes", list)
+        table = ONE[:60].assign(date=ONE["date"].dt.strftime("%Y-%m-%d"))
+        table = table[[*NAMES]].set_axis([*NAMES.values()], axis=1).astype(object)
+        for name, row, cell in cells:
+            table.loc[row, name] = cell
+        table.to_csv(Path(folder) / "all.csv", index=False)
+        try:
+            found = take(Path(folder) / "all.csv")
+        except InputError as e:
+            assert "\n" not in str(e)
+        else:
+            assert len(found.bars) <= 60
+
+
+def test_a_folder_that_has_no_name_is_refused() -> None:
+    for out in (".", "..", "/"):
+        with pytest.raises(InputError, match="exists, and is not overwritten"):
+            writing.require_new(Path(out))
