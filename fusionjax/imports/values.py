@@ -125,6 +125,8 @@ def days(
       InputError: naming the first row that holds no date, or a time of day.
     """
     plain = stamp_texts(cells, order)
+    if plain.dtype == object:
+        plain = plain.where(plain.notna(), "")
     as_dates, timed = times.days(plain, zoneinfo.ZoneInfo("UTC"))
     zone = None
     for zone in _ZONES if (as_dates.isna().to_numpy() & timed).any() else ():

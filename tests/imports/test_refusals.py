@@ -97,6 +97,7 @@ CASES: list[tuple[Callable[[Path], object], str]] = [
     (changed(Close="about 3"), r"AAA\.csv: row 2: Close is 'about 3', no number .*1 such rows"),
     (changed(Close="12,34"), r"AAA\.csv: row 2: Close is '12,34', no number"),
     (changed(Close="-3"), r"row 2 .*close must be a finite number above zero"),
+    (changed(Date=None), r"AAA\.csv: row 2: Date is 'nan', which is no date"),
     (changed(Date="soon"), r"AAA\.csv: row 2: Date is 'soon', which is no date"),
     (changed(Date="2024-01-04 10:30:00"), r"row 2: Date .* time of day.*download daily bars"),
     (mixed, r"A\.csv and .*B\.csv: bars of two layouts"),
