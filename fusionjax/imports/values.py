@@ -25,6 +25,7 @@ _POWER = {"": "", "K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 # 13/01/2024, of which the order is not known, also with Excel's midnight.
 _SHORT = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?: 0?0:00(?::00)?)?")
 _YEAR_FIRST = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})")
+_LETTERS = re.compile("[A-Za-z]{3}")
 _NAMED_MONTHS = ("%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y")
 # Since 1970, by their number of digits.
 _EPOCHS: dict[int, Literal["s", "ms", "us", "ns"]] = {10: "s", 13: "ms", 16: "us", 19: "ns"}
@@ -44,6 +45,8 @@ def numbers(cells: pd.Series, where: Path, name: str) -> pd.Series:
     if pd.api.types.is_numeric_dtype(cells):
         return cells.astype(float)
     at, distinct = pd.factorize(_text(cells))
+    with contextlib.suppress(ValueError):  # most files hold plain numbers
+        return pd.Series(np.asarray(distinct, object).astype(float)[at], index=cells.index)
     parsed = [_number(text) for text in distinct]
     bad = np.array([value is None for value in parsed], bool)[at]
     if bad.any():
@@ -167,7 +170,7 @@ def _iso(text: str, order: Order | None) -> str:
         if text.isdecimal() and (unit := _EPOCHS.get(len(text))):
             # Rounded up: never earlier than it was.
             return f"{pd.Timestamp(int(text), unit=unit, tz='UTC').ceil('s'):%Y-%m-%dT%H:%M:%SZ}"
-    for form in _NAMED_MONTHS:
+    for form in _NAMED_MONTHS if _LETTERS.search(text) else ():
         with contextlib.suppress(ValueError):  # of another form
             return f"{datetime.datetime.strptime(text, form):%Y-%m-%d}"
     return text
