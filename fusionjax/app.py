@@ -71,6 +71,7 @@ class Needs:
       default: the config that is taken if none is given.
       run: the flag with a run folder, whose own config is taken if --config is not given.
       overrides: whether it takes overrides of configs that it passes on (``typed_overrides``).
+      files: whether ``main`` also gets the arguments that are no flags.
       many_processes: whether it joins the processes that the environment describes.
       schema: the config's class: a study's has more sections.
     """
@@ -79,6 +80,7 @@ class Needs:
     default: str | None = None
     run: str | None = None
     overrides: bool = False
+    files: bool = False
     many_processes: bool = False
     schema: type[Config] = Config
 
@@ -98,8 +100,13 @@ def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
     for flag in (*known.get_key_flags_for_module(module), *shared):  # listed by --help
         known.register_key_flag_for_module(sys.argv[0], flag)
     overrides: list[str] = []
+
+    def call(argv: list[str]) -> None:
+        config = _config(needs, overrides)
+        main(config, argv[1:]) if needs.files else main(config)
+
     app.run(
-        lambda argv: _reporting(lambda: main(_config(needs, overrides))),
+        lambda argv: _reporting(lambda: call(argv)),
         flags_parser=lambda argv: _parse(argv, needs, overrides),
     )
 
@@ -186,7 +193,7 @@ def _parse(argv: list[str], needs: Needs, overrides: list[str]) -> list[str]:
             raise
         if flags.FLAGS["verbosity"].using_default_value:
             logging.set_verbosity(logging.WARNING)  # Orbax and tfds log much at INFO, --verbosity=0
-        if len(rest) > 1:
+        if len(rest) > 1 and not needs.files:
             raise InputError(f"unexpected argument {rest[1]!r}; flags start with --")
         return rest
 

@@ -11,6 +11,7 @@ from fusionjax.errors import nearest
 # What ``app.run`` is told of each; a module of this folder has its flags and its ``main``.
 COMMANDS: dict[str, app.Needs] = {
     "demo": app.Needs(default="demo"),
+    "import": app.Needs(config=False, files=True),
     "prepare": app.Needs(),
     "train": app.Needs(many_processes=True),
     "evaluate": app.Needs(run="run"),
@@ -25,11 +26,12 @@ COMMANDS: dict[str, app.Needs] = {
     "plan": app.Needs(),
     "config": app.Needs(config=False),
 }
+_FILES = {"import": "import_market"}  # where a name cannot be a module's
 
 
 def run(name: str) -> None:
     """Runs a command with the words of the command line after its name."""
-    app.run(importlib.import_module(f"{__name__}.{name}").main, COMMANDS[name])
+    app.run(importlib.import_module(f"{__name__}.{_FILES.get(name, name)}").main, COMMANDS[name])
 
 
 def main() -> None:
@@ -52,7 +54,7 @@ def usage() -> str:
     """All commands with the first line of what each says of itself."""
     told = []
     for name in COMMANDS:
-        source = (Path(__file__).parent / f"{name}.py").read_text()
+        source = (Path(__file__).parent / f"{_FILES.get(name, name)}.py").read_text()
         first = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
         told.append(f"  {name:10}{first}")
     return "\n".join(

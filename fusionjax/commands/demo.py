@@ -23,5 +23,5 @@ def main(config: Config) -> None:
     CONSOLE.print(*table.for_screen(scores))
     say(f"written to {run.report()}")
     again = app.command("predict", f"--run={run.folder}")
-    say(f"next: {again}\nyour own data: {app.command('prepare', '--help')}")
+    say(f"next: {again}\nyour own data: {app.command('import', 'DOWNLOADS', '--out=market')}")
     leaks.require_answered(scores.suspect, config.evaluate)

@@ -39,6 +39,13 @@ def name(calendar: str, named: str = "config.data.calendar") -> str:
     return _exchange(calendar, named).name
 
 
+def codes() -> list[str]:
+    """All exchanges that exchange_calendars knows, sorted."""
+    import exchange_calendars
+
+    return sorted(exchange_calendars.get_calendar_names(include_aliases=False))
+
+
 def closes(
     calendar: str, first: np.datetime64, last: np.datetime64, changes: Changes
 ) -> tuple[Shaped[np.ndarray, "D"], Shaped[np.ndarray, "D"]]:

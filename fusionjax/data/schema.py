@@ -75,7 +75,8 @@ def check_bars(
     usually the result of a bad merge.
 
     Args:
-      bars: columns ``BARS``; prices in currency, volume in shares.
+      bars: columns ``BARS``, prices in currency, volume in shares; the index has the rows' numbers
+        in the file.
       where: file name for messages.
       calendar: of the exchange; each bar is of a session of it that has closed.
       exchanges: calendars of symbols that trade elsewhere.
@@ -92,7 +93,6 @@ def check_bars(
     require_columns(bars, BARS, where)
     if bars.empty:
         raise InputError(f"{where}: holds no rows; expected one row a symbol and session")
-    bars = bars.reset_index(drop=True)
     bars = bars.assign(symbol=names(bars, "symbol", where))
     codes = bars["symbol"].map(exchanges or {}).fillna(calendar).to_numpy(str)
     bars = bars.assign(date=_days(bars, where, codes))
@@ -111,6 +111,12 @@ def check_bars(
     refuse(bars, falling, where, "dates must rise within a symbol; sort the file")
     _check_sessions(bars, where, codes, changes or {})
     return bars.sort_values(["symbol", "date"], ignore_index=True)
+
+
+def without_prices(bars: pd.DataFrame) -> Bool[np.ndarray, "R"]:
+    """Where a row has none of its prices, as downloads have on holidays and days of no trade."""
+    prices = [c for c in _PRICES if c in bars]
+    return bars[prices].isna().all(axis=1).to_numpy(bool) & bool(prices)
 
 
 def _check_sessions(
@@ -365,9 +371,12 @@ def _is_unicode(cell: object) -> bool:
 
 
 def refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
-    """Raises InputError naming the first row of ``table`` that is ``bad``, and how many are."""
+    """Raises InputError naming the first row of ``table`` that is ``bad``, by its index, and how
+    many are."""
     rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
         row = table.iloc[rows[0]].to_dict()
         cells = ", ".join(f"{k}={v}" for k, v in row.items() if k != "text")
-        raise InputError(f"{where}: row {rows[0]} ({cells}): {why}. {len(rows)} such rows")
+        raise InputError(
+            f"{where}: row {table.index[rows[0]]} ({cells}): {why}. {len(rows)} such rows"
+        )

@@ -199,15 +199,25 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
 
 
 def _lines(path: Path) -> pd.DataFrame:
+    return pd.DataFrame(lines(path))
+
+
+def lines(path: Path) -> list[dict]:
+    """The objects of a JSON-lines file.
+
+    Raises:
+      InputError: a line is none.
+      ValueError: the last line is cut off.
+    """
     rows: list[dict] = []
     names: set[str] = set()
-    with path.open("rb") as lines:  # pandas' own reader would guess at dates
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as f:  # pandas' own reader would guess at dates
+        for number, line in enumerate(f, 1):
             if line.strip():
                 rows.append(_object(path, line, number))
                 names.update(rows[-1])
                 check_size(path, len(rows) * len(names) * _CELL)  # a row has a cell for every name
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _object(path: Path, line: bytes, number: int) -> dict:
@@ -226,16 +236,41 @@ def _object(path: Path, line: bytes, number: int) -> dict:
     return row
 
 
+def text_cells(path: Path) -> pd.DataFrame:
+    """All cells of a CSV as texts, its header among them; an empty cell is missing.
+
+    Raises:
+      InputError: it is not UTF-8, or has very many columns.
+      Exception: of any class, where the file is damaged.
+    """
+    try:
+        _header(path)
+        return pd.read_csv(
+            path,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+        )
+    except UnicodeDecodeError as e:
+        raise InputError(f"{path}: line {_not_utf8(path)} is not UTF-8; save it as UTF-8") from e
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        head = f.read(_HEAD)
+    header = next(filter(None, csv.reader(io.StringIO(head, newline=None))), [])
+    if len(header) > _COLUMNS:
+        raise InputError(
+            f"{path}: its header names {len(header):,} columns or more; {_COLUMNS:,} are too many"
+        )
+    return header
+
+
 def _csv(path: Path) -> pd.DataFrame:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as f:
-            head = f.read(_HEAD)
-        header = next(filter(None, csv.reader(io.StringIO(head, newline=None))), [])
-        if len(header) > _COLUMNS:
-            raise InputError(
-                f"{path}: its header names {len(header):,} columns or more; {_COLUMNS:,} are too "
-                "many"
-            )
+        header = _header(path)
         table = pd.read_csv(
             path,
             dtype=dict.fromkeys(TEXT, str),

@@ -656,3 +656,23 @@ def test_the_last_sector_of_a_symbol_counts(root: Path, tmp_path: Path) -> None:
     _, market = prepared(config(root, tmp_path))
     assert market.sectors == {"AÅ": "banks"}
     assert "sector" not in market.channel_names
+
+
+def test_rows_without_prices_are_left_out_and_named(root: Path) -> None:
+    bars = pd.read_csv(root / "bars.csv")
+    prices = ["open", "high", "low", "close", "adj_close"]
+    bars.loc[[3, 5], prices] = np.nan
+    bars.loc[5, "date"] = "2024-05-12"  # a Sunday, as downloads have holidays
+    bars.to_csv(root / "bars.csv", index=False)
+    raw = source.read(root, "XNYS")
+    assert len(raw.bars) == len(raw.channels) == 2 * len(DAYS) - 2
+    assert "2 rows of bars.csv without prices, the first symbol=AÅ, date=2024-05-06" in raw.notes
+
+
+def test_a_row_with_some_prices_is_refused_by_its_number_in_the_file(root: Path) -> None:
+    bars = pd.read_csv(root / "bars.csv")
+    bars.loc[3, ["open", "high", "low", "close", "adj_close"]] = np.nan
+    bars.loc[7, "low"] = np.nan
+    bars.to_csv(root / "bars.csv", index=False)
+    with pytest.raises(InputError, match=r"bars.csv: row 7 .*low must be a finite number"):
+        source.read(root, "XNYS")

@@ -72,14 +72,14 @@ def read(root: Path, calendar: str) -> Raw:
             f"{root}: holds neither bars.parquet nor bars.csv but {schema.listing(root)}; "
             "expected one of them"
         )
-    table = schema.read_table(where)
+    notes = _unread(root)
+    table = _priced(schema.read_table(where), where, notes)
     exchanges = sessions.exchanges(table, where)
     told = _table(root, "sessions")
     changes = {} if told is None else sessions.changes(told, calendar)
     bars = schema.check_bars(table, where, calendar, exchanges, changes)
     sectors = _sectors(bars, where)
     bars = bars.drop(columns=["sector", "exchange"], errors="ignore")
-    notes = _unread(root)
     channels = _channels(bars, where, notes)
     known = set(bars["symbol"])
     events: dict[str, pd.Series] = {}  # items of each event, by table
@@ -133,6 +133,18 @@ def read(root: Path, calendar: str) -> Raw:
         numbers,
         member,
     )
+
+
+def _priced(table: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
+    """The bars without rows that have no price, which ``notes`` count; row numbers stay."""
+    empty = schema.without_prices(table)
+    if empty.any() and not empty.all():
+        first = ", ".join(
+            f"{c}={table[c][empty].iloc[0]}" for c in ("symbol", "date") if c in table
+        )
+        notes.append(f"{int(empty.sum())} rows of {where.name} without prices, the first {first}")
+        table = table[~empty]
+    return table
 
 
 def _facts(table: pd.DataFrame, where: Path, channels: pd.DataFrame) -> pd.DataFrame:
