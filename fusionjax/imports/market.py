@@ -72,7 +72,7 @@ def imported(files: list[Recognised], order: Order | None) -> Imported:
     bars, calendar = _in_sessions(bars, notes)
     extra = [c for c in map(str, bars) if c not in (*schema.BARS, "file")]
     sources = ", ".join(dict.fromkeys(str(file.cells.path.parent) for file in priced))
-    schema.check_bars(bars, f"bars of {sources}", calendar.code)
+    schema.check_bars(bars, f"bars of {sources}, by symbol and date", calendar.code)
     texts = texts_of([f for f in files if not f.is_bars], {*bars["symbol"]}, calendar.code, order)
     notes += texts.notes
     spans |= texts.spans
