@@ -31,6 +31,9 @@ def get_config() -> ConfigDict:
         ("confidence", {"model.fusion": "confidence"}),
         ("OGM-GE", {"model.fusion": "ogm_ge"}),
         ("QMF", {"model.fusion": "qmf"}),
+        ("PDF", {"model.fusion": "pdf"}),
+        ("MMPareto", {"model.fusion": "mmpareto"}),
+        ("ARL", {"model.fusion": "arl"}),
         ("modality dropout", {"model.fusion": "concat", "train.modality_dropout": 0.15}),
     )
     c.ladder.subsets = tuple(MODALITIES[:n] for n in range(2, 7))
