@@ -77,7 +77,7 @@ FUSIONS: Registry[Any] = Registry(
     "fusionjax.models.fusions",
     (
         *("distilled", "equal", "concat", "late", "softmax_gate", "attention_gate", "confidence"),
-        *("ogm_ge", "qmf"),
+        *("ogm_ge", "qmf", "pdf", "mmpareto", "arl"),
     ),
 )
 # A user's experts of the fusion, beside ``Head.baselines`` and experts/learners.py: functions

@@ -163,13 +163,13 @@ def _gradients(
     """Loss, its parts, gradients and the fusion's observations, over the global batch."""
     total, micro_count = label_counts(batch), config.train.grad_accum_steps
     fusion = FUSIONS[config.model.fusion]
-    grad_fn = jax.value_and_grad(_loss, has_aux=True)
     teachers = _Teachers(state.ema_params, parent)
 
     def one(micro: Batch, micro_key: Array) -> tuple[Array, Metrics, Any, Any]:
-        (loss, (means, fused)), grads = grad_fn(
-            state.params, teachers, micro, micro_key, total, config
+        losses = partial(
+            _losses, teachers=teachers, batch=micro, key=micro_key, total=total, config=config
         )
+        loss, (means, fused), grads = _value_and_gradients(losses, state.params, fusion)
         gradients_key = streams.branch(micro_key, "gradients")
         grads = fusion.edit_gradients(grads, fused, micro, config, gradients_key)
         return loss, means, grads, fusion.observe(state.params, fused)
@@ -188,6 +188,24 @@ def _gradients(
     return jax.lax.scan(accumulate, zero, (micros, keys))[0]
 
 
+def _value_and_gradients(
+    losses: Callable[[Any], tuple[tuple[Array, Array], Any]], params: Any, fusion: Any
+) -> tuple[Array, Any, Any]:
+    """The sum of both losses, what else they return, and the gradient for the optimiser."""
+    if not fusion.splits_gradients:
+
+        def summed(params: Any) -> tuple[Array, Any]:
+            (joint, alone), extra = losses(params)
+            return joint + alone, extra
+
+        (loss, extra), grads = jax.value_and_grad(summed, has_aux=True)(params)
+        return loss, extra, grads
+    (joint, alone), pull_back, extra = jax.vjp(losses, params, has_aux=True)
+    one, zero = jnp.ones_like(joint), jnp.zeros_like(joint)
+    (of_joint,), (of_alone,) = pull_back((one, zero)), pull_back((zero, one))
+    return joint + alone, extra, fusion.combine_gradients(of_joint, of_alone)
+
+
 class _Teachers(NamedTuple):
     """Parameters whose forecasts may soften labels: the run's averaged ones, its parent's."""
 
@@ -195,10 +213,10 @@ class _Teachers(NamedTuple):
     parent: Any
 
 
-def _loss(
+def _losses(
     params: Any, teachers: _Teachers, batch: Batch, key: Array, total: Metrics, config: Config
-) -> tuple[Array, tuple[Metrics, Fused]]:
-    """The loss of encoders and heads: that of the fusion plus that of each expert."""
+) -> tuple[tuple[Array, Array], tuple[Metrics, Fused]]:
+    """The loss of the fused outputs, and that of all experts with what the fusion adds."""
     model = Forecaster(config, deterministic=False)
     batch = augment(batch, config, streams.branch(key, "augmentation"))
     variables, rngs = {"params": params}, {"dropout": streams.branch(key, "dropout")}
@@ -212,13 +230,14 @@ def _loss(
         forecast: Any = Forecaster(config).apply({"params": teachers.parent}, batch)
         share = config.finetune.distillation_weight
         labels = soften(labels, forecast.outcome, jnp.float32(share), config.targets)
-    loss, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
+    joint, means = _objective(fused, labels, batch, encoded.log_scale, total, config)
+    alone = jnp.zeros_like(joint)
     if fused.experts is not None and fusion.experts_learn:
-        alone = _expert_losses(fused, labels, batch, encoded.log_scale, config)
+        each = _expert_losses(fused, labels, batch, encoded.log_scale, config)
         largest = jnp.maximum(jnp.stack(list(total.values())).max(), 1.0)
-        loss = loss + jnp.sum(alone * batch.weight[None]) / largest
-        loss = loss + fusion.extra_loss(fused, alone, batch, config)
-    return loss, (means, fused)
+        alone = jnp.sum(each * batch.weight[None]) / largest
+        alone = alone + fusion.extra_loss(fused, each, batch, config)
+    return (joint, alone), (means, fused)
 
 
 def _softened(

@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
         ("late", {"model.fusion": "late"}),
         ("softmax gate", {"model.fusion": "softmax_gate"}),
         ("attention gate", {"model.fusion": "attention_gate"}),
+        ("MMPareto", {"model.fusion": "mmpareto"}),
         ("modality dropout", {"model.fusion": "concat", "train.modality_dropout": 0.3}),
     )
     c.targets.direction.weight = c.targets.returns.weight = 0.0

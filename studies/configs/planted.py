@@ -6,8 +6,9 @@
 Ten seeds, each a market of its own: 2,500 training, 500 dev and 4,000 test samples. The first row
 is ours; baseline fusions train on the same rows, meta set included. All settings were chosen on the
 dev samples of eight to twelve *other* markets (from seed 100, subsets 3 and 6): the baseline
-fusions' from four to eight each in regime full, ours from some seventy over full, weak and
-noisy_labels, as the method itself was made there. planted_regimes.py runs the other regimes.
+fusions' from four to eight each in regime full (PDF, MMPareto and ARL have QMF's: nothing was
+chosen for them), ours from some seventy over full, weak and noisy_labels, as the method itself was
+made there. planted_regimes.py runs the other regimes.
 docs/fusion.md has the tables.
 """
 
@@ -31,6 +32,9 @@ def get_config() -> ConfigDict:
         ("confidence", {"model.fusion": "confidence"}),
         ("OGM-GE", {"model.fusion": "ogm_ge"}),
         ("QMF", {"model.fusion": "qmf"}),
+        ("PDF", {"model.fusion": "pdf"}),
+        ("MMPareto", {"model.fusion": "mmpareto"}),
+        ("ARL", {"model.fusion": "arl"}),
         ("modality dropout", {"model.fusion": "concat", "train.modality_dropout": 0.15}),
     )
     c.ladder.subsets = tuple(MODALITIES[:n] for n in range(2, 7))

@@ -16,7 +16,8 @@ from fusionjax.models.heads import output_size
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Encoded, Fused, Tokens
 
-LATE = ("distilled", "late", "confidence", "ogm_ge", "qmf")  # fusions with experts
+# Fusions with experts.
+LATE = ("distilled", "late", "confidence", "ogm_ge", "qmf", "pdf", "mmpareto", "arl")
 
 
 def config(name: str, **changes: object) -> Config:
@@ -151,18 +152,18 @@ def test_experts_are_there_for_the_fusions_that_ask(name: str) -> None:
     c = config(name)
     fused = run(c, moved(start(c)), encoded())
     assert (fused.experts is not None) == (name in LATE)
-    assert (fused.quality is not None) == (name == "distilled")
+    assert (fused.quality is not None) == (name in ("distilled", "pdf"))
     if fused.experts is not None:
         assert not fused.experts[~SHOWN].any()
 
 
-@pytest.mark.parametrize("name", ["equal", "concat", "late", "ogm_ge"])
+@pytest.mark.parametrize("name", ["equal", "concat", "late", "ogm_ge", "mmpareto", "arl"])
 def test_plain_fusions_give_one_to_the_present(name: str) -> None:
     c = config(name)
     assert run(c, moved(start(c)), encoded()).modality.tolist() == SHOWN.astype(float).tolist()
 
 
-@pytest.mark.parametrize("name", ["softmax_gate", "attention_gate"])
+@pytest.mark.parametrize("name", ["softmax_gate", "attention_gate", "pdf"])
 def test_gates_share_out_the_number_present(name: str) -> None:
     c = config(name)
     w = run(c, moved(start(c)), encoded()).modality
@@ -177,7 +178,11 @@ def experts_of(fused: Fused) -> np.ndarray:
 
 
 def test_late_and_on_the_fly_are_mean_and_sum_of_the_experts() -> None:
-    for name, by in (("late", [3, 2, 1, 1]), ("ogm_ge", [1, 1, 1, 1])):
+    for name, by in (
+        ("late", [3, 2, 1, 1]),
+        ("ogm_ge", [1, 1, 1, 1]),
+        ("arl", [1, 1, 1, 1]),
+    ):
         c = config(name)
         fused = run(c, moved(start(c)), encoded())
         np.testing.assert_allclose(

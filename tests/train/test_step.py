@@ -12,10 +12,11 @@ from conftest import seeing, small
 from fusionjax.config import Config
 from fusionjax.distill import weights
 from fusionjax.distill.elimination import Sessions, enough_shown
+from fusionjax.models.fusions.mmpareto import MMPareto, common_direction
 from fusionjax.registry import FUSIONS
 from fusionjax.train.inference_fns import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_step
+from fusionjax.train.step import make_examination, make_step
 from fusionjax.types import Batch, StepInputs, Targets, VectorInput
 
 SIZES = {"a": 4, "b": 3}
@@ -253,3 +254,29 @@ def test_no_key_is_used_for_two_purposes() -> None:
         jax.jit(lambda b, seed: step(init_state(c, seed, b), StepInputs(b, None), seed)[1])(
             batch(0), SEED
         )
+
+
+def test_the_gradients_of_both_losses_reach_the_fusion_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    c = config(model__fusion="mmpareto")
+    # Away from the start, where heads are zero and encoders have no gradient.
+    learn, state, now = compiled(c), start(c), StepInputs(batch(0), None)
+    state = learn(learn(state, now, SEED)[0], now, SEED)[0]
+
+    def gradients(combine: Any) -> Any:
+        monkeypatch.setattr(MMPareto, "combine_gradients", staticmethod(combine))
+        return jax.jit(make_examination(c))(state, now, SEED)["gradients"]
+
+    made = gradients(MMPareto.combine_gradients)
+    joint, alone = gradients(lambda joint, _: joint), gradients(lambda _, alone: alone)
+    for name in ("encoders_a", "encoders_b"):
+        expected = common_direction(joint[name], alone[name])
+        for a, b in zip(jax.tree.leaves(made[name]), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+    assert not joint["fusion"]["expert_kernel"].any()
+    assert not alone["fusion"]["readout"]["kernel"].any()
+    monkeypatch.setattr(MMPareto, "splits_gradients", False)
+    both = gradients(MMPareto.combine_gradients)  # one backward pass, of the sum
+    for parts in zip(*map(jax.tree.leaves, (both, joint, alone)), strict=True):
+        np.testing.assert_allclose(parts[0], parts[1] + parts[2], rtol=1e-4, atol=1e-7)

@@ -30,6 +30,8 @@ class Fusion(nn.Module):
       experts_learn: whether each expert has a loss of its own.
       learns_weights: whether ``params["fusion"]["weights"]`` learn from the meta set alone, and
         modalities that do not lower its loss are dropped half-way (``distill.weights``).
+      splits_gradients: whether ``combine_gradients`` joins the gradients of the two losses, at the
+        price of a second backward pass.
       frozen: patterns of parameters that the optimiser never moves.
     """
 
@@ -38,6 +40,7 @@ class Fusion(nn.Module):
 
     experts_learn: ClassVar[bool] = True
     learns_weights: ClassVar[bool] = False
+    splits_gradients: ClassVar[bool] = False
     frozen: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
@@ -53,6 +56,11 @@ class Fusion(nn.Module):
         """Added to the loss of a microbatch; ``alone`` is each expert's own loss."""
         del fused, alone, batch, config
         return 0.0
+
+    @staticmethod
+    def combine_gradients(joint: Any, alone: Any) -> Any:
+        """One gradient from those of the fused loss and of the experts' losses together."""
+        return jax.tree.map(jnp.add, joint, alone)
 
     @staticmethod
     def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
@@ -122,6 +130,13 @@ class Fusion(nn.Module):
     ) -> Fused:
         feature = jnp.ones(e.h.shape[1:], jnp.float32)
         return Fused(outputs, weight, feature, e.present, experts, None)
+
+
+def true_class(experts: Float[Array, "B M O"], batch: Batch, config: Config) -> Float[Array, "B M"]:
+    """Each expert's probability of the true class at the classifier's first horizon."""
+    label = batch.targets.label[config.classifier[0]]
+    probabilities = jax.nn.softmax(class_logits(experts, config))
+    return jnp.take_along_axis(probabilities, label[:, :1, None], axis=-1)[..., 0]
 
 
 def share(logits: Float[Array, "B M"], present: Bool[Array, "B M"]) -> Float[Array, "B M"]:

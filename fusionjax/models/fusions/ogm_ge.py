@@ -8,8 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array
 
 from fusionjax.config import Config
-from fusionjax.models.fusions.base import Fusion
-from fusionjax.models.heads import class_logits
+from fusionjax.models.fusions.base import Fusion, true_class
 from fusionjax.registry import FUSIONS
 from fusionjax.types import Batch, Encoded, Fused
 
@@ -35,9 +34,7 @@ class OnTheFly(Fusion):
         Every encoder gradient then gets Gaussian noise of its own standard deviation.
         """
         assert fused.experts is not None
-        probabilities = jax.nn.softmax(class_logits(fused.experts, config))
-        label = batch.targets.label[config.classifier[0]]
-        score = jnp.take_along_axis(probabilities, label[:, :1, None], axis=-1)[..., 0]
+        score = true_class(fused.experts, batch, config)
         counted = fused.present.astype(jnp.float32) * batch.weight[:, None]
         score = (score * counted).sum(0) / jnp.maximum(counted.sum(0), 1)
         count = score.shape[0]
