@@ -14,7 +14,7 @@ docs/fusion.md has the tables.
 from ml_collections import ConfigDict
 
 from studies.configs import base
-from studies.names import MODALITIES
+from studies.names import MODALITIES, VIEW_EXPERTS
 
 
 def get_config() -> ConfigDict:
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     c.name = "planted"
     c.modalities.numeric = base.modality("vector", features=8)  # the rest: from data
     c.ladder.fusions = (
-        ("distilled", {"model.fusion": "distilled"}),
+        ("distilled", {"model.fusion": "distilled", "distill.experts": VIEW_EXPERTS}),
         ("concat", {"model.fusion": "concat", "train.steps": 300}),
         ("equal weight", {"model.fusion": "equal", "train.steps": 300}),
         ("late", {"model.fusion": "late"}),
