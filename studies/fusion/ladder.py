@@ -81,7 +81,7 @@ def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
     raw["modalities"] = {n: vectors.get(n) or raw["modalities"][n] for n in views.names}
     raw["targets"]["direction"]["classes"] = views.classes
     for name, mask in views.batch.targets.mask.items():
-        raw["targets"][name]["horizons"] = tuple(range(1, mask.shape[1] + 1))
+        raw["targets"][name]["horizons"] = views.horizons if mask.any() else (1,)
     return StudyConfig.from_json(raw)
 
 

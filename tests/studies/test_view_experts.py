@@ -45,7 +45,10 @@ def of_volatility() -> Views:
     )
     label = np.stack([a[:, 0] - a[:, 1], trailing], 1) + 0.3 * rng.normal(size=(COUNT, 2))
     labels = StudyLabels(
-        targets(log_volatility=label), known=np.arange(COUNT) // 4 + 10, log_scale=trailing
+        targets(log_volatility=label),
+        known=np.arange(COUNT) // 4 + 10,
+        log_scale=trailing,
+        horizons=(1, 2),
     )
     time = np.arange(COUNT) // 4
     return views({"view_a": a, "view_noise": noise}, labels, time, SPLIT, dated=True)
@@ -179,6 +182,17 @@ def test_each_horizon_of_volatility_has_the_weights_that_later_rows_give_it() ->
     assert second[PERSISTENCE] > 0.9
     error = ((e(v.batch, test) - v.batch.targets.label["volatility"][test]) ** 2).mean(0)
     np.testing.assert_allclose(error, 0.09, rtol=0.3)
+
+
+def test_labels_that_overlap_count_as_few_and_leave_the_best_expert_alone() -> None:
+    v = of_volatility()
+    changes = {"distill.experts": VOLATILITY_EXPERTS, "targets.direction.weight": 0.0}
+    for span, alone in ((2, False), (200, True)):
+        spanning = dataclasses.replace(v, horizons=(1, span))
+        c = config(spanning, **changes, **{"targets.volatility.weight": 1.0})
+        assert c.targets["volatility"].horizons == (1, span)
+        e = view_experts.learned(c, spanning, v.names, (INNER, META))
+        assert (e.weight[0].max() == 1) == alone
 
 
 def test_volatility_is_forecast_without_labels_that_were_not_known(
