@@ -10,6 +10,7 @@ cached). Only fusions that can regress take part: the others weigh by the confid
 from ml_collections import ConfigDict
 
 from studies.configs import base
+from studies.names import VOLATILITY_EXPERTS
 
 
 def get_config() -> ConfigDict:
@@ -25,7 +26,7 @@ def get_config() -> ConfigDict:
         ("price", "text", "audio", "junk_0", "junk_1"),
     )
     c.ladder.fusions = (
-        ("distilled", {"model.fusion": "distilled"}),
+        ("distilled", {"model.fusion": "distilled", "distill.experts": VOLATILITY_EXPERTS}),
         ("concat", {"model.fusion": "concat"}),
         ("equal weight", {"model.fusion": "equal"}),
         ("late", {"model.fusion": "late"}),

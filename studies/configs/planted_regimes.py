@@ -2,7 +2,7 @@
 one.
 
 python studies/ladder.py --config=studies/configs/planted_regimes.py --split=test
-… --config.ladder.variant=weak     (or drift)
+… --config.ladder.variant=weak     (or any other of REGIMES in studies/data/planted.py)
 """
 
 from ml_collections import ConfigDict

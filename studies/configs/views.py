@@ -11,7 +11,6 @@ seeds. Rows without a time are shuffled, so "later" means nothing then and the m
 from ml_collections import ConfigDict
 
 from studies.configs import planted
-from studies.names import VIEW_EXPERTS
 
 
 def get_config() -> ConfigDict:
@@ -19,9 +18,4 @@ def get_config() -> ConfigDict:
     c.name = "views"
     c.ladder.data, c.ladder.variant, c.ladder.seeds = "views", "clean", 5
     c.ladder.subsets, c.ladder.oracle = (), ()
-    c.ladder.fusions = (
-        ("distilled", {"model.fusion": "distilled", "distill.experts": VIEW_EXPERTS}),
-        ("distilled, no experts", {"model.fusion": "distilled"}),
-        *c.ladder.fusions[1:],
-    )
     return c

@@ -91,6 +91,7 @@ def load(
         targets(log_volatility=label - label[train].mean(0)),
         known=time + _LABEL_DAYS,
         log_scale=trailing.astype(np.float32),
+        horizons=HORIZONS,
     )
     return views(vectors, labels, time, split, root, dated=True)
 

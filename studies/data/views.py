@@ -23,6 +23,7 @@ class Views:
     split: dict[str, Int64[np.ndarray, "N"]]  # "train", "dev", "test": rows, in time order
     classes: tuple[str, ...]  # of the head "direction"
     dated: bool = False  # times are real: a session's rows are one cluster, the same in each seed
+    horizons: tuple[int, ...] = (1,)  # sessions that each label of a sample spans
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,12 +69,14 @@ class StudyLabels:
       known: session from which each label is known; the next one if None.
       classes: names of the direction's classes.
       log_scale: what volatility is stated relative to; 0 if None.
+      horizons: sessions that each label of a sample spans. Overlapping labels count as one.
     """
 
     targets: Targets
     known: Int64[np.ndarray, "S"] | None = None
     classes: tuple[str, ...] = ("down", "up")
     log_scale: Float[np.ndarray, "S"] | None = None
+    horizons: tuple[int, ...] = (1,)
 
 
 def views(
@@ -136,4 +139,5 @@ def views(
         split,
         labels.classes,
         dated,
+        labels.horizons,
     )

@@ -33,9 +33,9 @@ class Cell:
     Attributes:
       loss: of every seed and sample: 100 if wrong, or squared errors of log volatility by horizon.
       summary: metric -> (mean over seeds, standard deviation over seeds).
-      weights: mean fusion weight of each modality where present, a row a seed; None for the
-      baseline.
-      kept: which modalities elimination kept, a row a seed; None for other fusions.
+      weights: mean fusion weight of each modality where present, a row a seed; None for baselines
+      and for one part of a forecast alone.
+      kept: which modalities elimination kept, a row a seed; None for these and other fusions.
     """
 
     fusion: str
@@ -81,7 +81,7 @@ def with_vectors(config: StudyConfig, views: Views) -> StudyConfig:
     raw["modalities"] = {n: vectors.get(n) or raw["modalities"][n] for n in views.names}
     raw["targets"]["direction"]["classes"] = views.classes
     for name, mask in views.batch.targets.mask.items():
-        raw["targets"][name]["horizons"] = tuple(range(1, mask.shape[1] + 1))
+        raw["targets"][name]["horizons"] = views.horizons if mask.any() else (1,)
     return StudyConfig.from_json(raw)
 
 
@@ -89,6 +89,8 @@ def climb(
     config: StudyConfig, views: list[Views], split: str, progress: Progress
 ) -> Iterator[Cell]:
     """Trains and scores every fusion on every subset, and linear baselines at the end.
+
+    One that starts from experts is followed by its network and by its experts, each alone.
 
     Raises:
       InputError: a subset names an unknown modality, or the data has no such split.
@@ -118,7 +120,11 @@ def climb(
         study = StartedExperiment(config.override(changes), views)
         for subset in config.ladder.subsets:
             progress.update(bar, note=f"{name}, {len(subset)} modalities")
-            yield score(name, study, study.fit(subset), views, subset, split)
+            fitted = study.fit(subset)
+            yield score(name, study, fitted, views, subset, split)
+            for part, alone in fitted.parts().items():
+                cell = score(f"{name}, {part} alone", study, alone, views, subset, split)
+                yield dataclasses.replace(cell, weights=None, kept=None)
             progress.advance(bar)
     for subset in config.ladder.subsets:
         progress.update(bar, note=f"baseline, {len(subset)} modalities")

@@ -1,8 +1,9 @@
 """A fusion on vectors whose forecast starts from experts, as a run's does.
 
 What a run corrects while it trains, a study mixes afterwards: the network trains as without experts
-and the forecast goes from them toward it, in logits, as far as later data show that it may. Where
-views are noisy the experts are far behind, and a network that trains to correct them stays behind.
+and the forecast goes from them toward it, in logits or log volatility, as far as later data show
+that it may. Where views are noisy the experts are far behind, and a network that trains to correct
+them stays behind.
 """
 
 import copy
@@ -13,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int64
-from scipy.special import softmax
 
 from fusionjax.distill import weights
 from fusionjax.experts import stack
@@ -36,14 +36,20 @@ class Started(NamedTuple):
       notes: of the training, by name.
       steps: its length.
       experts: of every seed; none if the config has none.
-      share: of every seed, how far the forecast goes from the experts to the network.
+      share: of every seed, how far the forecast goes from the experts to the network, by each of
+        the experts' ``task.groups``.
     """
 
     state: TrainState
     notes: dict[str, Any]
     steps: int
     experts: list[ViewExperts]
-    share: Float[np.ndarray, "seeds"]
+    share: Float[np.ndarray, "seeds G"]
+
+    def parts(self) -> dict[str, "Started"]:
+        """The network and the experts, each as if it had the whole share; none without experts."""
+        share = {"network": np.ones_like(self.share), "experts": np.zeros_like(self.share)}
+        return {k: self._replace(share=x) for k, x in share.items()} if self.experts else {}
 
 
 class StartedExperiment:
@@ -80,7 +86,7 @@ class StartedExperiment:
           InputError: a seed's loss became non-finite, or the config names other experts.
         """
         experts: list[ViewExperts] = []
-        steps, share = next(iter(self._final)), np.ones(len(self._views))
+        steps, share = next(iter(self._final)), np.ones((len(self._views), 1))
         if self._starts:
             parts = self._final[steps].inner, self._final[steps].meta
             experts = [view_experts.learned(self._config, v, subset, parts) for v in self._views]
@@ -92,45 +98,58 @@ class StartedExperiment:
 
     def _judged(
         self, trial: VectorExperiment, experts: list[ViewExperts], subset: tuple[str, ...]
-    ) -> tuple[Float[np.ndarray, "seeds"], float]:
+    ) -> tuple[Float[np.ndarray, "seeds G"], float]:
         """How far the meta set lets each seed go to a network, and the mean loss there."""
-        meta, horizon = trial.meta, weights.horizon(self._config)
-        network = trial.predict(trial.fit(subset).state, subset, meta).outcome["direction"]
+        meta, task = trial.meta, experts[0].task
+        network = trial.predict(trial.fit(subset).state, subset, meta).outcome[task.head]
         shares, losses = [], []
         for i, (views, base) in enumerate(
             zip(self._views, self._base(experts, subset, meta), strict=True)
         ):
-            label = views.batch.targets.label["direction"][meta, 0]
-            way = [np.asarray(moved(base, network[i], s))[:, 0] for s in stack.SHARES]
-            each = np.stack([view_experts.loss(softmax(x.astype(float), -1), label) for x in way])
-            shares.append(stack.trusted(each, views.time[meta], horizon))
-            losses.append(each[stack.SHARES.index(shares[-1])].mean())
+            day, horizon = views.time[meta], weights.horizon(self._config)
+            labels = task.groups(task.label(views)[meta])
+            way = [task.groups(task.as_values(moved(base, network[i], x))) for x in stack.SHARES]
+            each = [  # by group: of each share and row
+                np.stack([task.loss(values[g], label) for values in way])
+                for g, label in enumerate(labels)
+            ]
+            shares.append([stack.trusted(x, day, horizon) for x in each])
+            chosen = zip(each, shares[-1], strict=True)
+            losses.append(np.mean([x[stack.SHARES.index(share)].mean() for x, share in chosen]))
         return np.array(shares), float(np.mean(losses))
 
     def _base(
         self, experts: list[ViewExperts], subset: tuple[str, ...], rows: Int64[np.ndarray, "S"]
-    ) -> list[Float[np.ndarray, "S 1 C"]]:
-        """The logarithms of what every seed's experts forecast."""
+    ) -> list[Float[np.ndarray, "S *outputs"]]:
+        """What every seed's experts forecast, as the network's head does."""
         batches = (only(v.batch, subset) for v in self._views)
-        return [np.log(e(b, rows))[:, None] for e, b in zip(experts, batches, strict=True)]
+        return [e.task.as_outcome(e(b, rows)) for e, b in zip(experts, batches, strict=True)]
 
     def predict(self, fitted: Started, subset: tuple[str, ...], rows: np.ndarray) -> Forecast:
         """Forecasts of every seed for some rows; the network's own where experts have none."""
         forecast = self._final[fitted.steps].predict(fitted.state, subset, rows)
         if not fitted.experts:
             return forecast
-        network, base = forecast.outcome["direction"], self._base(fitted.experts, subset, rows)
+        head, base = fitted.experts[0].task.head, self._base(fitted.experts, subset, rows)
+        network = forecast.outcome[head]
         mixed = [moved(b, n, s) for b, n, s in zip(base, network, fitted.share, strict=True)]
-        outcome = {**forecast.outcome, "direction": jnp.stack(mixed)}
-        return dataclasses.replace(forecast, outcome=outcome)
+        return dataclasses.replace(forecast, outcome={**forecast.outcome, head: jnp.stack(mixed)})
 
 
 def moved(
-    base: Float[np.ndarray, "S 1 C"], network: Float[Array, "S 1 C"], share: float
-) -> Float[Array, "S 1 C"]:
-    """Logits a share of the way from experts to a network; at 0 and 1 those of one, to the bit.
-    Rows that experts do not forecast are the network's."""
-    if share == 1:
-        return network
-    way = base + share * (jax.nn.log_softmax(network) - base) if share else base
-    return jnp.where(np.isnan(base), network, way)
+    base: Float[np.ndarray, "S *outputs"],
+    network: Float[Array, "S *outputs"],
+    share: float | Float[np.ndarray, "G"],
+) -> Float[Array, "S *outputs"]:
+    """Forecasts a share of the way from experts to a network; at 0 and 1 those of one, to the bit.
+    Rows that experts do not forecast are the network's.
+
+    Args:
+      base: log probabilities, or the volatility of each horizon.
+      network: the same, or logits.
+      share: of all, or of each horizon.
+    """
+    share = np.broadcast_to(share, network.shape)
+    same_scale = jax.nn.log_softmax(network) if network.ndim == 3 else network  # classes
+    way = jnp.where(share == 0, base, base + share * (same_scale - base))
+    return jnp.where(np.isnan(base) | (share == 1), network, way)

@@ -1,17 +1,16 @@
-"""Logistic regressions of views: what a study's fusion starts from, as a run's does from experts.
+"""Regressions of views: what a study's fusion starts from, as a run's does from experts.
 
-One reads each view, one all of them, with zeros (the training mean) where a view is missing; and
-those of one view are put together, as the mean of their probabilities and of their logarithms. What
-each says is sharpened or flattened as far as rows show that its fit has not seen.
-``fusionjax.experts.stack`` weighs them.
+Of classes (``view_tasks.Classes``) a logistic regression reads each view and one all of them, and
+those of one view are put together; what each says is sharpened or flattened as far as rows show
+that its fit has not seen. Of volatility (``view_tasks.Volatility``) ridges do, beside the trailing
+volatility and the mean, for each horizon. ``fusionjax.experts.stack`` weighs them.
 """
 
 import dataclasses
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64
-from scipy.special import softmax
+from jaxtyping import Bool, Float, Int64
 from threadpoolctl import threadpool_limits
 
 from fusionjax.config import Config
@@ -20,50 +19,9 @@ from fusionjax.errors import InputError
 from fusionjax.experts import stack
 from fusionjax.types import Batch
 from studies.data.views import Views
-from studies.names import VIEW_EXPERTS
+from studies.fusion.view_tasks import MEAN, PRODUCT, Label, Model, Task, Values, task_of
 
-MEAN, PRODUCT, JOINT, _ = VIEW_EXPERTS
-_WHOLE = 3  # experts that forecast every row
-_INVERSE_PENALTIES = tuple(10.0**k for k in range(-3, 2))
 _HELD_OUT = 0.2  # of the rows that choose a penalty, the latest
-_POWERS = tuple(2.0 ** (k / 4) for k in range(-8, 13))  # of probabilities
-_UNKNOWN = 1e-3  # probability that is shared by all classes: a fit may not have met each
-
-Values = Float[np.ndarray, "S C"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Logistic:
-    """A fitted regression; the classes are those that it met."""
-
-    coefficients: Float[np.ndarray, "F K"]
-    intercept: Float[np.ndarray, "K"]
-    classes: Int64[np.ndarray, "K"]
-
-    @staticmethod
-    def fit(x: Float[np.ndarray, "S F"], label: Int[np.ndarray, "S"], c: float) -> "Logistic":
-        """Fits with a squared penalty of ``1 / c``; labels of one class give that class, and none
-        give all alike."""
-        from sklearn.linear_model import LogisticRegression
-
-        classes = np.unique(label)
-        if len(classes) < 2:
-            none = np.zeros((x.shape[1], len(classes)))
-            return Logistic(none, np.zeros(len(classes)), classes)
-        model: Any = LogisticRegression(C=c, tol=1e-3, max_iter=2000).fit(x, label)
-        if len(classes) == 2:
-            zero = np.zeros((x.shape[1], 1))
-            both = np.concatenate([zero, model.coef_.T], 1)
-            return Logistic(both, np.append(0.0, model.intercept_), classes)
-        return Logistic(model.coef_.T, model.intercept_, classes)
-
-    def __call__(self, x: Float[np.ndarray, "S F"], classes: int) -> Values:
-        """Probabilities of all classes."""
-        if not len(self.classes):
-            return np.full((len(x), classes), 1 / classes)
-        p = np.full((len(x), classes), _UNKNOWN / classes)
-        p[:, self.classes] += (1 - _UNKNOWN) * softmax(x @ self.coefficients + self.intercept, 1)
-        return p
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,39 +29,43 @@ class ViewExperts:
     """One seed's experts.
 
     Attributes:
+      task: what they forecast.
       subset: the views they read.
-      classes: their number.
       fit: of each row, the number of the fit that forecasts it; -1 if there is none.
-      learned: of each fit, by view and ``JOINT``.
-      power: of ``names``; what its probabilities are raised to.
-      weight: of ``names``.
+      learned: of each fit, by view and those of all views together.
+      power: of ``names``; how far its forecasts are sharpened.
+      weight: of ``names``, by each of ``task.groups``.
     """
 
+    task: Task
     subset: tuple[str, ...]
-    classes: int
     fit: Int64[np.ndarray, "S"]
-    learned: list[dict[str, Logistic]]
+    learned: list[dict[str, Model]]
     power: Float[np.ndarray, "X"]
-    weight: Float[np.ndarray, "X"]
+    weight: Float[np.ndarray, "G X"]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The experts, in the order of their weights."""
-        return (MEAN, PRODUCT, JOINT, *self.subset)
+        return (*self.task.whole, *self.subset)
 
-    def each(self, batch: Batch, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S X C"]:
-        """Every expert's probabilities; NaN where a view is missing, or without a fit."""
-        values = np.full((len(rows), len(self.names), self.classes), np.nan)
+    def each(self, batch: Batch, rows: Int64[np.ndarray, "S"]) -> Float[np.ndarray, "S X K"]:
+        """Every expert's forecasts; NaN where a view is missing, or without a fit."""
+        values = np.full((len(rows), len(self.names), self.task.outputs), np.nan)
         for k, models in enumerate(self.learned):
             at = np.flatnonzero(self.fit[rows] == k)
-            values[at] = _of_fit(models, *_inputs(batch, self.subset, rows[at]), self.classes)
-        raised = values ** self.power[:, None]
-        return raised / raised.sum(-1, keepdims=True)
+            values[at] = _of_fit(
+                self.task, models, _Rows.of(self.task, batch, self.subset, rows[at])
+            )
+        return self.task.sharpened(values, self.power[:, None])
 
     def __call__(self, batch: Batch, rows: Int64[np.ndarray, "S"]) -> Values:
         """What they forecast together; NaN in rows without a fit."""
-        spare = int(self.weight[:_WHOLE].argmax())
-        return stack.combined(self.each(batch, rows), self.weight, spare)
+        whole = len(self.task.whole)
+        groups = zip(self.task.groups(self.each(batch, rows)), self.weight, strict=True)
+        return np.concatenate(
+            [stack.combined(v, w, int(w[:whole].argmax())) for v, w in groups], -1
+        )
 
 
 def learned(
@@ -126,20 +88,20 @@ def learned(
       parts: rows before the meta set, and the meta set.
 
     Raises:
-      InputError: ``distill.experts`` names others, or labels are not classes.
+      InputError: ``distill.experts`` names others.
     """
-    if config.distill.experts != VIEW_EXPERTS or not views.batch.targets.mask["direction"].any():
+    task = task_of(views)
+    if config.distill.experts != task.experts:
         raise InputError(
-            f"config.distill.experts is {config.distill.experts}; expected () in a study of "
-            f"volatility, and () or {VIEW_EXPERTS} in one of classes"
+            f"config.distill.experts is {config.distill.experts}; expected () or {task.experts} "
+            f"in a study of {task.head}"
         )
     inner, meta = parts
-    label = views.batch.targets.label["direction"][:, 0].astype(np.int64)
-    learn = _Learner(views, subset, label)
+    learn = _Learner(task, views, subset)
     with threadpool_limits(1):  # small systems: threads would only wait for each other
         penalties = learn.penalties(inner)
     fit = np.full(len(views.time), -1)
-    models: list[dict[str, Logistic]] = []
+    models: list[dict[str, Model]] = []
 
     def add(train: np.ndarray, rows: np.ndarray) -> None:
         if len(train):
@@ -155,109 +117,117 @@ def learned(
     add(inner, meta)
     train = views.split["train"]
     add(train, np.setdiff1d(np.arange(len(views.time)), train))
-    ones = np.ones(_WHOLE + len(subset))
-    experts = ViewExperts(subset, len(views.classes), fit, models, ones, ones)
-    power = _powers(experts.each(views.batch, inner), label[inner])
+    label, ones = task.label(views), np.ones(len(task.whole) + len(subset))
+    experts = ViewExperts(task, subset, fit, models, ones, ones[None])
+    power = _powers(task, experts.each(views.batch, inner), label[inner])
     experts = dataclasses.replace(experts, power=power)
-    values, of_meta = experts.each(views.batch, meta), label[meta]
-
-    def of(value: Values) -> Float[np.ndarray, "S"]:
-        return loss(value, of_meta)
-
-    first = min(range(_WHOLE), key=lambda i: of(values[:, i]).mean())
-    weight = stack.weigh(values, of, views.time[meta], weights.horizon(config), first)
-    return dataclasses.replace(experts, weight=weight)
+    values = task.groups(experts.each(views.batch, meta))
+    weigh = _Weigher(task, views.time[meta], weights.horizon(config))
+    weight = [weigh(v, y) for v, y in zip(values, task.groups(label[meta]), strict=True)]
+    return dataclasses.replace(experts, weight=np.stack(weight))
 
 
 def alone(views: Views, subset: tuple[str, ...], rows: Int64[np.ndarray, "S"]) -> dict[str, Values]:
-    """What the regressions of one view, fitted to all training rows, forecast together."""
-    label = views.batch.targets.label["direction"][:, 0].astype(np.int64)
-    learn, train = _Learner(views, subset, label), views.split["train"]
-    models, count = learn.fit(train, learn.penalties(train)), len(views.classes)
-    values = _of_fit(models, *_inputs(views.batch, subset, rows), count)
+    """What the regressions of classes by one view, fitted to all training rows, forecast
+    together."""
+    task = task_of(views)
+    learn, train = _Learner(task, views, subset), views.split["train"]
+    models = learn.fit(train, learn.penalties(train))
+    values = _of_fit(task, models, _Rows.of(task, views.batch, subset, rows))
     return {MEAN: values[:, 0], PRODUCT: values[:, 1]}
 
 
-def loss(value: Values, label: Int[np.ndarray, "S"]) -> Float[np.ndarray, "S"]:
-    """The log loss of each row."""
-    return -np.log(value[np.arange(len(label)), label])
+@dataclasses.dataclass(frozen=True)
+class _Weigher:
+    """Weighs experts on the meta set, from the best of those that forecast all of it."""
+
+    task: Task
+    day: Int64[np.ndarray, "S"]
+    horizon: int
+
+    def __call__(self, values: Float[np.ndarray, "S X _"], label: Label) -> np.ndarray:
+        def loss(value: np.ndarray) -> Float[np.ndarray, "S"]:
+            return self.task.loss(value, label)
+
+        able = np.flatnonzero(np.isfinite(values).all((0, 2)))
+        first = min(able.tolist(), key=lambda i: loss(values[:, i]).mean())
+        return stack.weigh(values, loss, self.day, self.horizon, first)
 
 
-def _powers(
-    values: Float[np.ndarray, "S X C"], label: Int[np.ndarray, "S"]
-) -> Float[np.ndarray, "X"]:
-    """By expert, what its probabilities are raised to, so that the rows it forecasts have the
-    least loss; 1 if there are none."""
+def _powers(task: Task, values: Float[np.ndarray, "S X K"], label: Label) -> np.ndarray:
+    """By expert, how far it is to be sharpened, so that the rows it forecasts have the least loss;
+    1 if there are none."""
     powers = np.ones(values.shape[1])
     for i in range(values.shape[1]):
         rows = np.isfinite(values[:, i]).all(-1)
-        log_p, y = np.log(values[rows, i]), label[rows]
-        losses = {a: loss(softmax(a * log_p, -1), y).mean() for a in _POWERS if len(y)}
+        shown, y = values[rows, i], label[rows]
+        losses = {a: task.loss(task.sharpened(shown, a), y).mean() for a in task.powers if len(y)}
         powers[i] = min(losses, key=lambda a: losses[a], default=1.0)
     return powers
 
 
-def _of_fit(
-    models: dict[str, Logistic],
-    x: dict[str, Float[np.ndarray, "S _"]],
-    present: Bool[np.ndarray, "S V"],
-    classes: int,
-) -> Float[np.ndarray, "S X C"]:
+class _Rows(NamedTuple):
+    """Inputs of some rows.
+
+    Attributes:
+      one: by view, zero where missing.
+      together: by name, what ``task.together`` makes of them.
+      present: of each view.
+    """
+
+    one: dict[str, Float[np.ndarray, "S _"]]
+    together: dict[str, Float[np.ndarray, "S _"]]
+    present: Bool[np.ndarray, "S V"]
+
+    @staticmethod
+    def of(task: Task, batch: Batch, subset: tuple[str, ...], rows: np.ndarray) -> "_Rows":
+        """Of the views of a subset."""
+        present = np.stack([np.asarray(batch.present[name])[rows] for name in subset], 1)
+        one = {
+            name: np.where(present[:, [i]], np.asarray(batch.inputs[name].x)[rows], 0).astype(float)
+            for i, name in enumerate(subset)
+        }
+        trailing = np.asarray(batch.log_scale)[rows, None].astype(float)
+        return _Rows(one, task.together(one, trailing), present)
+
+
+def _of_fit(task: Task, models: dict[str, Model], rows: _Rows) -> Float[np.ndarray, "S X K"]:
     """What the regressions of one fit say: the whole experts first, then one view's each."""
-    joint = models[JOINT](_joined(x), classes)
-    one = np.stack([models[name](x[name], classes) for name in x], 1)
-    shown, count = present[..., None], np.maximum(present.sum(1), 1)[:, None]
-    mean = np.where(shown, one, 0).sum(1) / count
-    product = np.exp(np.where(shown, np.log(one), 0).sum(1) / count)
-    none = ~present.any(1, keepdims=True)
-    whole = (np.where(none, joint, mean), np.where(none, joint, product), joint)
-    return np.concatenate([np.stack(whole, 1), np.where(shown, one, np.nan)], 1)
+    whole = {name: models[name](x) for name, x in rows.together.items()}
+    one = np.stack([models[name](x) for name, x in rows.one.items()], 1)
+    shown = np.where(rows.present[..., None], one, np.nan)
+    return np.concatenate([np.stack(task.all_of(whole, one, rows.present), 1), shown], 1)
 
 
 class _Learner:
     """Fits the regressions of a subset to rows."""
 
-    def __init__(self, views: Views, subset: tuple[str, ...], label: Int[np.ndarray, "S"]) -> None:
-        self._views, self._subset, self._label = views, subset, label
+    def __init__(self, task: Task, views: Views, subset: tuple[str, ...]) -> None:
+        self._task, self._views, self._subset = task, views, subset
+        self._label = task.label(views)
 
     def _xy(self, rows: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Features and labels by view, where it is present, and of all together."""
-        x, present = _inputs(self._views.batch, self._subset, rows)
-        y = self._label[rows]
+        read, y = _Rows.of(self._task, self._views.batch, self._subset, rows), self._label[rows]
         of_views = {
-            name: (x[name][present[:, i]], y[present[:, i]]) for i, name in enumerate(self._subset)
+            name: (x[read.present[:, i]], y[read.present[:, i]])
+            for i, (name, x) in enumerate(read.one.items())
         }
-        return {**of_views, JOINT: (_joined(x), y)}
+        return {**of_views, **{name: (x, y) for name, x in read.together.items()}}
 
     def penalties(self, rows: np.ndarray) -> dict[str, float]:
         """The inverse penalty of each regression by the latest of some rows."""
         early, late = np.split(rows, [round(len(rows) * (1 - _HELD_OUT))])
-        best, later = {}, self._xy(late)
+        best, later, task = {}, self._xy(late), self._task
         for name, (x, y) in self._xy(early).items():
             after, label = later[name]
             losses = {
-                c: loss(Logistic.fit(x, y, c)(after, len(self._views.classes)), label).mean()
-                for c in _INVERSE_PENALTIES
+                c: task.loss(task.fit(name, x, y, c)(after), label).mean()
+                for c in task.inverse_penalties
                 if len(label) and len(y)
             }
-            best[name] = min(losses, key=lambda c: losses[c], default=_INVERSE_PENALTIES[0])
+            best[name] = min(losses, key=lambda c: losses[c], default=task.inverse_penalties[0])
         return best
 
-    def fit(self, rows: np.ndarray, penalties: dict[str, float]) -> dict[str, Logistic]:
-        return {k: Logistic.fit(x, y, penalties[k]) for k, (x, y) in self._xy(rows).items()}
-
-
-def _inputs(
-    batch: Batch, subset: tuple[str, ...], rows: np.ndarray
-) -> tuple[dict[str, Float[np.ndarray, "S _"]], Bool[np.ndarray, "S V"]]:
-    """Some rows of the views of a subset, zero where missing, and where they are present."""
-    present = np.stack([np.asarray(batch.present[name])[rows] for name in subset], 1)
-    x = {
-        name: np.where(present[:, [i]], np.asarray(batch.inputs[name].x)[rows], 0.0).astype(float)
-        for i, name in enumerate(subset)
-    }
-    return x, present
-
-
-def _joined(x: dict[str, np.ndarray]) -> Float[np.ndarray, "S F"]:
-    return np.concatenate([*x.values()], 1)
+    def fit(self, rows: np.ndarray, penalties: dict[str, float]) -> dict[str, Model]:
+        return {k: self._task.fit(k, x, y, penalties[k]) for k, (x, y) in self._xy(rows).items()}

@@ -1,9 +1,13 @@
 """The planted market keeps its promises: what is said to be noise is, and what fades, fades."""
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
 
 from studies.data.planted import MODALITIES, REGIMES, Planted, plant
+
+SIZE = 6000  # training rows: enough that a worth is seen in each half of them
 
 
 def auc(p: Planted, name: str, feature: int, rows: np.ndarray) -> float:
@@ -64,6 +68,69 @@ def test_drift_reverses_the_chart_half_way() -> None:
     half = len(train) // 2
     assert auc(p, "chart", 0, clean[clean < half]) < 0.42
     assert auc(p, "chart", 0, clean[clean >= half]) > 0.58
+
+
+def test_the_shortcut_of_shortcut_85_ends_a_tenth_of_training_later() -> None:
+    for name, is_open in (("full", False), ("shortcut_85", True)):
+        p = plant(REGIMES[name], 1, train=SIZE)
+        train = p.views.split["train"]
+        between = train[round(0.75 * len(train)) : round(0.82 * len(train))]
+        assert (auc(p, "source", 0, between) - 0.5 > 0.08) == is_open, name
+        assert abs(auc(p, "source", 0, train[-900:]) - 0.5) < 0.05
+
+
+def worth(p: Planted, name: str, rows: np.ndarray) -> float:
+    """Nats that a logistic regression loses on the later half of some rows without a modality."""
+    early, late = np.split(rows, 2)
+    x = {n: np.asarray(v.x) for n, v in p.views.batch.inputs.items() if n != "source"}
+    up = p.views.batch.targets.label["direction"][:, 0]
+
+    def loss(names: list[str]) -> float:
+        both = np.concatenate([x[n] for n in names], 1)
+        model = LogisticRegression(C=0.1, max_iter=1000).fit(both[early], up[early])
+        return log_loss(up[late], model.predict_proba(both[late]))
+
+    return loss([n for n in x if n != name]) - loss([*x])
+
+
+@pytest.mark.parametrize(
+    ("regime", "first", "second"),
+    [("full", True, True), ("short_lived", True, False), ("delayed", False, True)],
+)
+def test_text_informs_while_it_is_said_to(regime: str, first: bool, second: bool) -> None:
+    p = plant(REGIMES[regime], 0, train=SIZE)
+    halves = np.split(p.views.split["train"], 2)
+    for rows, informs in zip(
+        (*halves, p.views.split["test"]), (first, second, second), strict=True
+    ):
+        assert (worth(p, "text", rows) > 0.02) == informs
+
+
+def test_text_that_starts_late_is_missing_before_and_informs_after() -> None:
+    p = plant(REGIMES["late_start"], 0, train=SIZE)
+    begin = round(0.65 * SIZE)
+    here = p.views.batch.present["text"]
+    assert not here[:begin].any()
+    np.testing.assert_allclose(here[begin:].mean(), 0.7, atol=0.02)
+    assert worth(p, "text", np.arange(begin, SIZE)) > 0.02
+
+
+def test_many_weak_modalities_each_inform_a_little() -> None:
+    p = plant(REGIMES["many_weak"], 0, train=2 * SIZE)
+    rows, p_up = p.views.split["train"], p.truth.probability
+    for name in MODALITIES:
+        assert p.truth.informative[name].any()
+        assert 0.53 < max(auc(p, name, f, rows) for f in range(3)) < 0.59, name
+    assert np.log(p_up / (1 - p_up)).var() > 4 * max(p.truth.relevance.values()) * 0.4**2
+
+
+def test_noise_that_is_correlated_tells_only_what_others_do() -> None:
+    p = plant(REGIMES["correlated"], 0, train=2 * SIZE)
+    rows = p.views.split["train"]
+    for name in ("audio", "video"):
+        assert auc(p, name, 0, rows) > 0.58
+        assert p.truth.relevance[name] == 0
+    assert worth(p, "video", rows) < 0.002 < 0.02 < worth(p, "numeric", rows)
 
 
 def test_a_seed_is_a_market() -> None:

@@ -10,12 +10,12 @@ from fusionjax.distill.weights import refit_start
 from fusionjax.errors import InputError
 from studies.configs import views as views_config
 from studies.data.views import StudyLabels, Views, targets, views
-from studies.fusion import view_experts
+from studies.fusion import view_experts, view_tasks
 from studies.fusion.ladder import with_subsets, with_vectors
 from studies.fusion.started import Started, StartedExperiment, moved
 from studies.fusion.vector_experiment import VectorExperiment
-from studies.fusion.view_experts import JOINT, MEAN, PRODUCT
-from studies.names import VIEW_EXPERTS
+from studies.fusion.view_tasks import CONSTANT, JOINT, MEAN, PERSISTENCE, PRODUCT, RIDGE
+from studies.names import VIEW_EXPERTS, VOLATILITY_EXPERTS
 from studies.schema import StudyConfig
 
 COUNT, TRAIN = 600, 400
@@ -33,6 +33,25 @@ def some(seed: int = 0, *, crossed: bool = False, dated: bool = False, **x: np.n
     time = np.arange(COUNT) // 4
     of_classes = StudyLabels(targets(label), classes=("x", "y") if crossed else ("x", "y", "z"))
     return views(vectors, of_classes, time, SPLIT, dated=dated)
+
+
+def of_volatility() -> Views:
+    """Two horizons: the first by a view, the second is the trailing volatility; dated."""
+    rng = np.random.default_rng(1)
+    a, noise, trailing = (
+        rng.normal(size=(COUNT, 3)),
+        rng.normal(size=(COUNT, 9)),
+        rng.normal(size=COUNT),
+    )
+    label = np.stack([a[:, 0] - a[:, 1], trailing], 1) + 0.3 * rng.normal(size=(COUNT, 2))
+    labels = StudyLabels(
+        targets(log_volatility=label),
+        known=np.arange(COUNT) // 4 + 10,
+        log_scale=trailing,
+        horizons=(1, 2),
+    )
+    time = np.arange(COUNT) // 4
+    return views({"view_a": a, "view_noise": noise}, labels, time, SPLIT, dated=True)
 
 
 def relabelled(v: Views, rows: np.ndarray) -> Views:
@@ -68,8 +87,8 @@ def test_no_row_is_forecast_by_a_fit_that_saw_its_label(
     monkeypatch: pytest.MonkeyPatch, dated: bool
 ) -> None:
     """A part of the rows, or with a time all from it on, gets other labels."""
-    monkeypatch.setattr(view_experts, "_INVERSE_PENALTIES", (0.1,))
-    monkeypatch.setattr(view_experts, "_POWERS", (1.0,))
+    monkeypatch.setattr(view_tasks.Classes, "inverse_penalties", (0.1,))
+    monkeypatch.setattr(view_tasks.Classes, "powers", (1.0,))
     v = some(dated=dated)
     before = experts(v).each(v.batch, ALL)
     part = np.array_split(INNER, config(v).distill.expert_fits)[3]
@@ -96,7 +115,7 @@ def test_labels_of_the_meta_set_move_the_weights_and_those_of_test_nothing() -> 
 def test_weights_leave_noise_out_and_a_missing_view_leaves_the_others() -> None:
     v = some()
     e, test = experts(v), SPLIT["test"]
-    weight = dict(zip(e.names, e.weight.tolist(), strict=True))
+    weight = dict(zip(e.names, e.weight[0].tolist(), strict=True))
     assert weight["view_noise"] == 0
     np.testing.assert_allclose(sum(weight.values()), 1)
     label = v.batch.targets.label["direction"][test, 0]
@@ -121,10 +140,10 @@ def alone(v: Views, rows: np.ndarray) -> dict[str, np.ndarray]:
 def test_mean_and_product_by_hand() -> None:
     v = some()
     models = experts(v).learned[0]
-    one = np.stack(
-        [models[name](v.batch.inputs[name].x.astype(float), 3) for name in v.names], axis=1
-    )
-    each = view_experts._of_fit(models, *view_experts._inputs(v.batch, v.names, ALL), 3)
+    one = np.stack([models[name](v.batch.inputs[name].x.astype(float)) for name in v.names], 1)
+    task = view_tasks.task_of(v)
+    rows = view_experts._Rows.of(task, v.batch, v.names, ALL)
+    each = view_experts._of_fit(task, models, rows)
     np.testing.assert_allclose(each[:, 0], one.mean(1))
     np.testing.assert_allclose(each[:, 1], one.prod(1) ** (1 / 3))
     np.testing.assert_allclose(each[:, 3:], one)
@@ -133,26 +152,82 @@ def test_mean_and_product_by_hand() -> None:
 
 def test_a_class_that_a_fit_did_not_meet_is_possible_and_a_view_of_no_row_says_nothing() -> None:
     x, label = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 2 * 2
-    p = view_experts.Logistic.fit(x, label, 1.0)(x, 3)
+    p = view_tasks.Logistic.fit(x, label, 1.0, 3)(x)
     np.testing.assert_allclose(p.sum(1), 1)
     assert (p[:, 1] > 0).all()
     assert (p[:, 1] < 0.01).all()
-    none = view_experts.Logistic.fit(x[:0], label[:0], 1.0)(x, 3)
+    none = view_tasks.Logistic.fit(x[:0], label[:0], 1.0, 3)(x)
     np.testing.assert_array_equal(none, 1 / 3)
 
 
 def test_other_experts_are_refused() -> None:
     v = some()
     with pytest.raises(
-        InputError, match=r"distill.experts is \('ridge',\); expected \(\) in a stu"
+        InputError, match=r"distill.experts is \('ridge',\); expected .*'logist.* of direction"
     ):
         view_experts.learned(
             config(v, **{"distill.experts": ("ridge",)}), v, v.names, (INNER, META)
         )
-    returns = targets(log_volatility=np.zeros((COUNT, 1)))
-    of_volatility = views({"view_a": np.ones((COUNT, 1))}, StudyLabels(returns), ALL, SPLIT)
-    with pytest.raises(InputError, match=r"expected \(\) in a study of volatility"):
-        view_experts.learned(config(v), of_volatility, ("view_a",), (INNER, META))
+    with pytest.raises(InputError, match=r"expected \(\) or \('ridge', .* study of volatility"):
+        view_experts.learned(config(v), of_volatility(), ("view_a",), (INNER, META))
+
+
+def test_each_horizon_of_volatility_has_the_weights_that_later_rows_give_it() -> None:
+    v, test = of_volatility(), SPLIT["test"]
+    changes = {"distill.experts": VOLATILITY_EXPERTS}
+    e = view_experts.learned(config(v, **changes), v, v.names, (INNER, META))
+    assert e.names == (RIDGE, PERSISTENCE, CONSTANT, "view_a", "view_noise")
+    first, second = (dict(zip(e.names, w.tolist(), strict=True)) for w in e.weight)
+    assert first["view_a"] + first[RIDGE] > 0.9
+    assert second[PERSISTENCE] > 0.9
+    error = ((e(v.batch, test) - v.batch.targets.label["volatility"][test]) ** 2).mean(0)
+    np.testing.assert_allclose(error, 0.09, rtol=0.3)
+
+
+def test_labels_that_overlap_count_as_few_and_leave_the_best_expert_alone() -> None:
+    v = of_volatility()
+    changes = {"distill.experts": VOLATILITY_EXPERTS, "targets.direction.weight": 0.0}
+    for span, alone in ((2, False), (200, True)):
+        spanning = dataclasses.replace(v, horizons=(1, span))
+        c = config(spanning, **changes, **{"targets.volatility.weight": 1.0})
+        assert c.targets["volatility"].horizons == (1, span)
+        e = view_experts.learned(c, spanning, v.names, (INNER, META))
+        assert (e.weight[0].max() == 1) == alone
+
+
+def test_volatility_is_forecast_without_labels_that_were_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All labels from a part on, and those of the sessions before it that were known after it
+    began, become others."""
+    v, changes = of_volatility(), {"distill.experts": VOLATILITY_EXPERTS}
+    part = np.array_split(INNER, config(v).distill.expert_fits)[3]
+    label = v.batch.targets.label["volatility"].copy()
+    label[v.known > v.time[part[0]]] += 3
+    changed = dataclasses.replace(
+        v.batch.targets, label={**v.batch.targets.label, "volatility": label}
+    )
+    other = dataclasses.replace(v, batch=dataclasses.replace(v.batch, targets=changed))
+    monkeypatch.setattr(view_tasks.Volatility, "inverse_penalties", (0.1,))
+    before, after = (
+        view_experts.learned(config(x, **changes), x, x.names, (INNER, META)).each(x.batch, ALL)
+        for x in (v, other)
+    )
+    np.testing.assert_array_equal(after[: part[-1] + 1], before[: part[-1] + 1])
+    assert np.isfinite(before[part]).all()
+    assert (after[META] != before[META]).any((1, 2)).all()
+
+
+def test_ridge_and_levels_by_hand() -> None:
+    x, y = np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [3.0], [8.0]])
+    ridge = view_tasks.Linear.ridge(x, y, 0.5)  # slope 7 / (2 + 2), through the means 2 and 4
+    np.testing.assert_allclose(ridge(x), [[2.25], [4], [5.75]])
+    np.testing.assert_allclose(view_tasks.Linear.level(x, y)(x), [[3], [4], [5]])
+    for none in (
+        view_tasks.Linear.ridge(x[:0], y[:0], 1.0),
+        view_tasks.Linear.level(x[:0] * 0, y[:0]),
+    ):
+        np.testing.assert_array_equal(none(x * 0), np.zeros((3, 1)))
 
 
 def test_a_share_of_nothing_is_the_experts_and_all_of_it_the_network_to_the_bit() -> None:
@@ -165,6 +240,8 @@ def test_a_share_of_nothing_is_the_experts_and_all_of_it_the_network_to_the_bit(
     np.testing.assert_array_equal(np.asarray(none)[known], base[known].astype(np.float32))
     np.testing.assert_array_equal(np.asarray(none)[2], network[2])
     np.testing.assert_array_equal(whole, network)
+    each = moved(np.zeros((5, 3)), network[:, 0], np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(each, np.asarray(network)[:, 0] * [0, 0.5, 1])
 
 
 def right(study: StartedExperiment, fitted: Started, v: Views) -> float:
@@ -180,14 +257,15 @@ def test_a_network_that_knows_nothing_leaves_the_experts_as_they_are() -> None:
     changes = {"train.steps": 10, "train.learning_rate": 1e-6, "distill.warmup_steps": 2}
     study = StartedExperiment(config(v, **changes), [v])
     fitted = study.fit(v.names)
-    assert fitted.share.tolist() == [0]
+    assert fitted.share.tolist() == [[0]]
     logits = study.predict(fitted, v.names, SPLIT["test"]).outcome["direction"][0, :, 0]
     expected = np.log(fitted.experts[0](v.batch, SPLIT["test"])).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(logits), expected)
     plain = StartedExperiment(config(v, **changes, **{"distill.experts": ()}), [v])
     alone = plain.fit(v.names)
     assert alone.experts == []
-    assert alone.share.tolist() == [1]
+    assert alone.share.tolist() == [[1]]
+    assert alone.parts() == {}
 
 
 @pytest.mark.nightly
@@ -198,7 +276,7 @@ def test_a_network_that_knows_more_replaces_them() -> None:
         config(v, **{"train.steps": 300, "model.dropout": 0.1, "train.learning_rate": 5e-3}), [v]
     )
     fitted = study.fit(v.names)
-    assert fitted.share[0] > 0.5
+    assert fitted.share[0, 0] > 0.5
     label = v.batch.targets.label["direction"][SPLIT["test"], 0]
     base = (fitted.experts[0](v.batch, SPLIT["test"]).argmax(1) == label).mean()
     assert base < 0.62
@@ -214,12 +292,12 @@ def test_it_trains_as_long_as_the_meta_set_says(monkeypatch: pytest.MonkeyPatch)
     ) -> tuple[np.ndarray, float]:
         steps = trial.config.train.steps
         assert refit_start(trial.config) == steps, "what is judged never saw the meta set"
-        return np.full(1, steps / 100), loss[steps]
+        return np.full((1, 1), steps / 100), loss[steps]
 
     monkeypatch.setattr(StartedExperiment, "_judged", judged)
     v = some()
     study = StartedExperiment(config(v, **{"ladder.lengths": (3, 8, 12)}), [v])
     fitted = study.fit(v.names)
     assert fitted.steps == 8
-    assert fitted.share.tolist() == [0.08]
+    assert fitted.share.tolist() == [[0.08]]
     assert int(fitted.state.step) == 8
