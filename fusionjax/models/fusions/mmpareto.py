@@ -41,12 +41,12 @@ class MMPareto(Fusion):
 
 
 def common_direction(joint: Any, alone: Any) -> Any:
-    """The gradient of one encoder from those of the fused and of its own loss (algorithm 1).
+    """The gradient of one encoder from those of the fused and of its own loss.
 
     Where their cosine is not negative it points as their sum, else as their convex combination of
-    least norm, along which neither loss rises. It is as long as the sum (which is never shorter
-    than twice that combination), times γ. Norms are of the whole encoder; the published code
-    restores the length of each array.
+    least norm: a small step against it raises neither loss. It is as long as the sum (which is
+    never shorter than twice that combination), times γ. Norms are of the whole encoder; the
+    published code restores the length of each array.
     """
     total = jax.tree.map(jnp.add, joint, alone)
     both, of_joint, of_alone = _dot(joint, alone), _dot(joint, joint), _dot(alone, alone)
