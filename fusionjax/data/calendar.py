@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
 _LAST_SATURDAY, _SATURDAY_CLOSE = np.datetime64("1952-05-24"), "12:00"  # of New York
 
+_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # where none is stated
+
 Changes = dict[str, str]  # by day: the local close, HH:MM, that differs; empty: closed
 
 
@@ -135,6 +137,25 @@ def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
     return dict.fromkeys(days[saturday].astype(str).tolist(), _SATURDAY_CLOSE)
 
 
+def foreseen(
+    calendar: str, first: np.datetime64, last: np.datetime64
+) -> tuple[Shaped[np.ndarray, "D"], Shaped[np.ndarray, "D"]]:
+    """The sessions that a calendar foresees and their closes, as of ``closes``; beyond its last
+    holiday that is known, Monday to Friday.
+
+    Raises:
+      InputError: unknown calendar.
+    """
+    bounds = _bounds(calendar)
+    end = min(last, bounds[1])
+    days, utc = closes(calendar, max(first, bounds[0]), end, {})
+    more = np.arange(end + 1, last + 1)
+    more = more[np.is_busday(more)]
+    if len(more):  # at the time of day of the last close that is known
+        days, utc = np.append(days, more), np.append(utc, utc[-1] + (more - days[-1]))
+    return days, utc
+
+
 def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:
     """The session ``count`` after a day; None where the calendar does not reach so far.
 
@@ -150,6 +171,14 @@ def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime6
     after = sessions.values.astype("datetime64[D]")
     after = after[after > day]
     return after[count - 1] if len(after) >= count else None
+
+
+@functools.cache
+def _bounds(calendar: str) -> tuple[np.datetime64, np.datetime64]:
+    """The first and the last day for which a calendar knows its holidays."""
+    of = _exchange(calendar)
+    first, last = (of.bound_min() or _FIRST), (of.bound_max() or _LAST)
+    return first.to_numpy().astype("datetime64[D]"), last.to_numpy().astype("datetime64[D]")
 
 
 def _exchange(
