@@ -128,13 +128,12 @@ def _write(
     def content(path: str) -> str:
         return hashes.of(root / path)[:32]
 
-    exchange = _exchanges(raw, config)
-    decisions = _decisions(raw, config, exchange)
+    decisions = decisions_of(raw, config)
     known = [raw.channels]
     if raw.facts is not None:
         known.append(facts.channels(raw.facts, raw.bars["symbol"], decisions))
     if raw.events is not None:
-        horizons = config.event_horizons
+        exchange, horizons = _exchanges(raw, config), config.event_horizons
         known.append(events.channels(raw.events, raw.bars, decisions, exchange, horizons))
     raw = dataclasses.replace(raw, channels=pd.concat(known, axis=1))
     tables, notes = join.place(raw, decisions, content)
@@ -182,10 +181,9 @@ def _exchanges(raw: Raw, config: DataConfig) -> Shaped[np.ndarray, "R"]:
     return np.array([raw.exchanges.get(symbol, config.calendar) for symbol in distinct])[of]
 
 
-def _decisions(
-    raw: Raw, config: DataConfig, exchange: Shaped[np.ndarray, "R"]
-) -> Shaped[np.ndarray, "R"]:
+def decisions_of(raw: Raw, config: DataConfig) -> Shaped[np.ndarray, "R"]:
     """datetime64[s] of each bar's decision, in UTC: after the close of its own exchange."""
+    exchange = _exchanges(raw, config)
     sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
     out = np.empty(len(sessions), "datetime64[s]")
     for code in np.unique(exchange).tolist():
