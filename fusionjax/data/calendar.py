@@ -90,7 +90,7 @@ def close_times(
     Raises:
       InputError: unknown calendar, or dates outside its range.
     """
-    changes = _saturdays(sessions, calendar) | (changes or {})
+    changes = saturdays(sessions, calendar) | (changes or {})
     days, utc = closes(calendar, sessions.min(), sessions.max(), changes)
     utc = np.append(utc, np.datetime64("NaT"))
     return utc[np.where(np.isin(sessions, days), np.searchsorted(days, sessions), -1)]
@@ -128,8 +128,9 @@ def decision_times(
     return times + np.timedelta64(60 * delay_minutes, "s")
 
 
-def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
-    """New York's Saturdays among ``sessions``, which exchange_calendars does not know."""
+def saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
+    """New York's Saturdays among ``sessions``, as changes: exchange_calendars does not know them,
+    and nothing says which of a summer's were sessions but the bars."""
     if sessions.min() > _LAST_SATURDAY or name(calendar) != "XNYS":
         return {}
     days = np.unique(sessions[sessions <= _LAST_SATURDAY])
@@ -156,8 +157,16 @@ def foreseen(
     return days, utc
 
 
-def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:
+def session_after(
+    day: np.datetime64, calendar: str, count: int, changes: Changes | None = None
+) -> np.datetime64 | None:
     """The session ``count`` after a day; None where the calendar does not reach so far.
+
+    Args:
+      day: datetime64[D].
+      calendar: exchange_calendars code.
+      count: from 1 on.
+      changes: as in ``closes``.
 
     Raises:
       InputError: unknown calendar.
@@ -165,11 +174,10 @@ def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime6
     zone(calendar)
     end = day + np.timedelta64(_LONGEST_CLOSURE + 2 * count, "D")
     try:
-        sessions = _exchange(calendar, start=str(day), end=str(end)).sessions
+        sessions, _ = closes(calendar, day, end, changes or {})
     except InputError:  # its holidays are not known yet
         return None
-    after = sessions.values.astype("datetime64[D]")
-    after = after[after > day]
+    after = sessions[sessions > day]
     return after[count - 1] if len(after) >= count else None
 
 

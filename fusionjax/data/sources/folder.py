@@ -111,7 +111,7 @@ def read(root: Path, calendar: str) -> Raw:
             documents["author"] = ""
     member = None
     if (where := _table(root, "members")) is not None:
-        member, more = members.of_bars(where, bars)
+        member, more = members.of_bars(where, bars, calendar)
         notes += more
     numbers = None
     if (where := _table(root, "facts")) is not None:
