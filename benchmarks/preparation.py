@@ -19,6 +19,9 @@ _ADD_TO = flags.DEFINE_integer("add_to", 0, "Add ten days to a market of so many
 _COLUMNS = flags.DEFINE_integer("columns", 0, "Open columns of so many bars, of this build alone")
 _PICTURES = flags.DEFINE_integer("pictures", 60, "Beside a price that is restated")
 _RAW = flags.DEFINE_integer("raw", 512, "Megabytes of raw files of a start")
+_SHARED = flags.DEFINE_integer(
+    "shared", 0, "Decode so many pictures by one worker and by two, a core each"
+)
 _BEFORE = flags.DEFINE_string("before", None, "A checkout of the build to compare with")
 
 
@@ -30,7 +33,7 @@ def main(_: None) -> None:
     if _BEFORE.value is not None:
         builds.insert(0, Path(_BEFORE.value).resolve())
     sizes = {"opening": _BARS, "growing": _DAYS, "adding": _ADD_TO}
-    sizes |= {"restating": _PICTURES, "starting": _RAW}
+    sizes |= {"restating": _PICTURES, "starting": _RAW, "sharing": _SHARED}
     for measure, size in sizes.items():
         if size.value:
             found = [preparation.of_build(build, measure, size.value) for build in builds]

@@ -5,6 +5,7 @@ that PYTHONPATH leads to: so two builds are measured by the same lines.
 """
 
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -184,7 +185,41 @@ def _starting(root: Path, megabytes: int) -> dict[str, float]:
     return {"MB of raw files": megabytes, "a start, CPU seconds": time.process_time() - start}
 
 
+def _sharing(root: Path, pictures: int) -> dict[str, float]:
+    """One worker, then two of a share each, every one on a core of its own as on a machine of its
+    own: the median of three. Where others use the cores, CPU seconds say what the clock would."""
+    _write_bars(root, bars := _walks(2, pictures + 30))
+    _write_pictures(root, _days(bars)[:pictures], magnified=100)
+    found: dict[str, float] = {"pictures": pictures}
+    for workers in (1, 2):
+        took = []
+        for repeat in range(3):
+            given = [(str(root), f"{workers}-{repeat}", i, workers) for i in range(workers)]
+            with multiprocessing.get_context("spawn").Pool(workers) as pool:
+                took.append(np.max(pool.map(_share, given, 1), axis=0))
+        wall, cpu = pictures / np.median(took, axis=0)
+        found[f"pictures a second, {workers} worker(s)"] = wall
+        found[f"pictures a CPU second of the slowest, {workers} worker(s)"] = cpu
+    return found
+
+
+def _share(given: tuple[str, str, int, int]) -> tuple[float, float]:
+    """Seconds and CPU seconds that a worker takes for its share, without those to start it."""
+    import tensorflow_datasets as tfds  # else in the first part
+
+    from fusionjax.data import shares
+
+    tfds.disable_progress_bar()
+    root, home, index, workers = given
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[index]})
+    config = _config(Path(root)).override({"data.prepared": f"{root}/{home}"})
+    start, worked = time.perf_counter(), time.process_time()
+    shares.store(config.data, shares.Share(index, workers), _QUIET)
+    return time.perf_counter() - start, time.process_time() - worked
+
+
 _MEASURES = {
+    "sharing": _sharing,
     "opening": _opening,
     "columns": _columns,
     "growing": _growing,
@@ -229,8 +264,8 @@ def _write_bars(root: Path, bars: pd.DataFrame) -> None:
     bars.to_parquet(root / "bars.parquet", index=False)
 
 
-def _write_pictures(root: Path, days: Sequence[str]) -> None:
-    """A picture a day, each with other pixels; those that are there stay as they are."""
+def _write_pictures(root: Path, days: Sequence[str], magnified: int = 1) -> None:
+    """A picture a day, each of other squares; those that are there stay as they are."""
     from PIL import Image
 
     folder = root / "images"
@@ -238,6 +273,7 @@ def _write_pictures(root: Path, days: Sequence[str]) -> None:
     for i, day in enumerate(days):
         if not (folder / f"{day}.png").exists():
             pixels = np.random.default_rng(i).integers(0, 256, (16, 16), np.uint8)
+            pixels = pixels.repeat(magnified, 0).repeat(magnified, 1)
             Image.fromarray(pixels).save(folder / f"{day}.png")
     stamps = [f"{day}T10:00:00Z" for day in days]
     items = {"symbol": "S00000", "event_time": stamps, "available_time": stamps, "source": "desk"}

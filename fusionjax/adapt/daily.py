@@ -24,8 +24,7 @@ from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_o
 from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.adapt.outcomes import outcomes
 from fusionjax.config import Config, require_same_task
-from fusionjax.data import samples
-from fusionjax.data.calendar import session_after
+from fusionjax.data import calendar, samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate import coreset, labels, losses, readings
@@ -176,7 +175,9 @@ def _serve(
     if not (folder / "forecast.json").exists():
         _write(folder / "forecast.json", _forecasts(serving, market, config))
     info, horizon = read_info(serving), config.classifier[1].horizons[0]
-    ahead = session_after(np.datetime64(day), config.data.calendar, horizon)
+    code = calendar.name(config.data.calendar)
+    changes = market.session_changes.get(code)
+    ahead = calendar.session_after(np.datetime64(day), code, horizon, changes)
     result = {
         "day": day,
         "horizon": horizon,

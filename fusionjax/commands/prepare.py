@@ -5,6 +5,8 @@ fusionjax prepare --config=acl18 --audit     # its quality, as an HTML page
 fusionjax prepare --config=planted_folder --data=FOLDER   # a market folder
 fusionjax prepare --config=acl18 --verify   # reads every file, whatever its time
 fusionjax prepare --config=acl18 --prune    # what no set needs; --yes removes it
+fusionjax prepare --config=acl18 --share=0/8   # an eighth of the embedding and decoding, for
+another process or machine that sees the same folders; then without --share (docs/data.md)
 """
 
 import sys
@@ -25,16 +27,29 @@ _PRUNE = flags.DEFINE_bool(
     "prune", False, "Also show what no set of the present raw files needs; with --yes, remove it"
 )
 _YES = flags.DEFINE_bool("yes", False, "Remove what --prune shows")
+_SHARE = flags.DEFINE_string(
+    "share",
+    None,
+    "Only embed and decode one of N shares of the texts and files, 0/N to N-1/N; any process that "
+    "sees the same folders may do another",
+)
 _EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
-    from fusionjax.data import audit, prepare, store, upkeep
+    from fusionjax.data import audit, prepare, shares, store, upkeep
     from fusionjax.report import audit as audit_page
     from fusionjax.telemetry import CONSOLE, progress_bar, say
 
     if _DATA.value is not None:
         config = config.override({"data.source": "folder", "data.root": _DATA.value})
+    if _SHARE.value is not None:
+        share = shares.Share.parse(_SHARE.value)
+        with progress_bar() as progress:
+            stored = shares.store(config.data, share, progress)
+        counts = ", ".join(f"{count:,} of {kind}" for kind, count in stored.items()) or "nothing"
+        say(f"share {_SHARE.value}: {counts} stored; without --share the set is made of all")
+        return
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress, trusted=not _VERIFY.value)
     manifest = store.read_manifest(folder)

@@ -35,6 +35,11 @@ class DataConfig:
         256, "the first of each table of feature frames; shorter ones are padded", least=1
     )
     frame_features: int = key(29, "columns of a table of feature frames", least=1)
+    event_horizons: tuple[int, ...] = key(
+        (1, 5),
+        "sessions: of each event a channel NAME_within_H says whether it is due by then",
+        least=1,
+    )
     splits: dict[str, tuple[str, str]] = key(
         {"train": ("1999-01-01", "2016-12-31"), "dev": ("2017-01-01", "2018-12-31")},
         "first and last *target* session of each split (the session after decision_time), "

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
 _LAST_SATURDAY, _SATURDAY_CLOSE = np.datetime64("1952-05-24"), "12:00"  # of New York
 
+_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # where none is stated
+
 Changes = dict[str, str]  # by day: the local close, HH:MM, that differs; empty: closed
 
 
@@ -95,7 +97,7 @@ def close_times(
     Raises:
       InputError: unknown calendar, or dates outside its range.
     """
-    changes = _saturdays(sessions, calendar) | (changes or {})
+    changes = saturdays(sessions, calendar) | (changes or {})
     days, utc = closes(calendar, sessions.min(), sessions.max(), changes)
     utc = np.append(utc, np.datetime64("NaT"))
     return utc[np.where(np.isin(sessions, days), np.searchsorted(days, sessions), -1)]
@@ -133,8 +135,9 @@ def decision_times(
     return times + np.timedelta64(60 * delay_minutes, "s")
 
 
-def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
-    """New York's Saturdays among ``sessions``, which exchange_calendars does not know."""
+def saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
+    """New York's Saturdays among ``sessions``, as changes: exchange_calendars does not know them,
+    and nothing says which of a summer's were sessions but the bars."""
     if sessions.min() > _LAST_SATURDAY or name(calendar) != "XNYS":
         return {}
     days = np.unique(sessions[sessions <= _LAST_SATURDAY])
@@ -142,8 +145,35 @@ def _saturdays(sessions: Shaped[np.ndarray, "R"], calendar: str) -> Changes:
     return dict.fromkeys(days[saturday].astype(str).tolist(), _SATURDAY_CLOSE)
 
 
-def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime64 | None:
+def foreseen(
+    calendar: str, first: np.datetime64, last: np.datetime64
+) -> tuple[Shaped[np.ndarray, "D"], Shaped[np.ndarray, "D"]]:
+    """The sessions that a calendar foresees and their closes, as of ``closes``; beyond its last
+    holiday that is known, Monday to Friday.
+
+    Raises:
+      InputError: unknown calendar.
+    """
+    bounds = _bounds(calendar)
+    end = min(last, bounds[1])
+    days, utc = closes(calendar, max(first, bounds[0]), end, {})
+    more = np.arange(end + 1, last + 1)
+    more = more[np.is_busday(more)]
+    if len(more):  # at the time of day of the last close that is known
+        days, utc = np.append(days, more), np.append(utc, utc[-1] + (more - days[-1]))
+    return days, utc
+
+
+def session_after(
+    day: np.datetime64, calendar: str, count: int, changes: Changes | None = None
+) -> np.datetime64 | None:
     """The session ``count`` after a day; None where the calendar does not reach so far.
+
+    Args:
+      day: datetime64[D].
+      calendar: exchange_calendars code.
+      count: from 1 on.
+      changes: as in ``closes``.
 
     Raises:
       InputError: unknown calendar.
@@ -151,12 +181,19 @@ def session_after(day: np.datetime64, calendar: str, count: int) -> np.datetime6
     zone(calendar)
     end = day + np.timedelta64(_LONGEST_CLOSURE + 2 * count, "D")
     try:
-        sessions = _exchange(calendar, start=str(day), end=str(end)).sessions
+        sessions, _ = closes(calendar, day, end, changes or {})
     except InputError:  # its holidays are not known yet
         return None
-    after = sessions.values.astype("datetime64[D]")
-    after = after[after > day]
+    after = sessions[sessions > day]
     return after[count - 1] if len(after) >= count else None
+
+
+@functools.cache
+def _bounds(calendar: str) -> tuple[np.datetime64, np.datetime64]:
+    """The first and the last day for which a calendar knows its holidays."""
+    of = _exchange(calendar)
+    first, last = (of.bound_min() or _FIRST), (of.bound_max() or _LAST)
+    return first.to_numpy().astype("datetime64[D]"), last.to_numpy().astype("datetime64[D]")
 
 
 def _exchange(

@@ -12,6 +12,7 @@ from fusionjax.data import calendar
 
 ALL = "*"  # the symbol of a fact that concerns every stock
 AGE = "_age"  # ends the name of the channel that says how old the event is: log(1 + days)
+ENDS = f"({AGE})?"  # of all channels of a fact, as a regular expression
 _DAY = 86_400
 
 

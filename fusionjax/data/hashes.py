@@ -27,6 +27,7 @@ class Hashes:
         self._known = _read(path)
         self._trusted = self._known if trusted else {}
         self._changed = False
+        self._gone: set[str] = set()
 
     def of(self, path: Path) -> str:
         """The hash of a file; empty where there is no regular file."""
@@ -45,18 +46,20 @@ class Hashes:
         return digest
 
     def save(self) -> None:
-        """Remembers what was hashed. Where that cannot be written, the next start hashes again."""
+        """Remembers what was hashed, beside what other processes remembered meanwhile. Where that
+        cannot be written, or two do it in one moment, the next start hashes again."""
         if self._changed:
             with files.best_effort(self._path):
-                content = json.dumps(self._known)
+                others = {n: h for n, h in _read(self._path).items() if n not in self._gone}
+                content = json.dumps(others | self._known)
                 files.write_text(self._path, f"{_sum(content)}\n{content}")
 
     def forget_missing(self) -> None:
         """Forgets files that are gone."""
-        gone = [name for name in self._known if not Path(name).exists()]
-        for name in gone:
+        self._gone = {name for name in self._known if not Path(name).exists()}
+        for name in self._gone:
             del self._known[name]
-        self._changed |= bool(gone)
+        self._changed |= bool(self._gone)
 
 
 def _sum(content: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from fusionjax.registry import MODALITIES
 
 # Part of every folder of contents: raise it when a decoder or a feature of texts changes.
 _VERSION = 2
+# What a part may cost, as an interrupted call loses what is not yet a part: seconds of decoding,
+# and characters of texts that are embedded, of which a text has at most ``_READ``.
+_SECONDS, _CHARACTERS, _READ = 60, 4_000_000, text.WINDOWS * 500
 _OF_FILES = ("length", "decoded", "flaw")
 FEATURES = ("embedding", "lexicon", "tokens", "pieces")
 
@@ -55,20 +59,36 @@ def text_features(
       InputError: packages are not installed, or a stored part is damaged.
     """
     unique, inverse = np.unique(texts, return_inverse=True)
+    store_texts(home, unique, progress)
     keys = np.array([contents.key(t) for t in unique], contents.KEY)
-    new = unique[contents.Index.open(home).find(keys) < 0]
-    if len(new):
-        bar = progress.add_task("embed texts", total=len(new), note="")
-        features = text.featuriser(lambda count: progress.advance(bar, count))
-        # Longest last, so that a batch holds texts of one length and little padding.
-        new = new[np.argsort([len(t) for t in new], kind="stable")]
-        for start in range(0, len(new), contents.COUNT):
-            page = [str(t) for t in new[start : start + contents.COUNT]]
-            contents.add(home, [contents.key(t) for t in page], page, features(page))
-        contents.merge(home)
     index = contents.Index.open(home)
     at = index.find(keys)[inverse]
     return keys[inverse], {name: index.column(name, at) for name in FEATURES}
+
+
+def store_texts(home: Path, unique: Shaped[np.ndarray, "U"], progress: Progress) -> None:
+    """Embeds and scores those of some distinct texts that ``home`` lacks, part after part.
+
+    Raises:
+      InputError: as ``text_features``.
+    """
+    keys = np.array([contents.key(t) for t in unique], contents.KEY)
+    new = unique[contents.Index.open(home).find(keys) < 0]
+    if not len(new):
+        return
+    bar = progress.add_task("embed texts", total=len(new), note="")
+    features = text.featuriser(lambda count: progress.advance(bar, count))
+    # Longest last, so that a batch holds texts of one length and little padding.
+    sizes = np.array([len(t) for t in new])
+    order = np.argsort(sizes, kind="stable")
+    new, sizes = new[order], sizes[order]
+    pages = (
+        np.cumsum(np.minimum(sizes, _READ)) // _CHARACTERS + np.arange(len(new)) // contents.COUNT
+    )
+    for rows in np.split(np.arange(len(new)), np.flatnonzero(np.diff(pages)) + 1):
+        page = [str(t) for t in new[rows]]
+        contents.add(home, [contents.key(t) for t in page], page, features(page))
+    contents.merge(home)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,11 +125,8 @@ def decoded(
     Raises:
       InputError: no file can be used, or one changed meanwhile.
     """
-    home = Path(config.prepared) / contents.HOME / media_folder(kind, config)
-    by_path = dict(zip(items["path"], items["content"], strict=True))
-    # A decoder may ask the suffix.
-    keys = {p: contents.key(f"{Path(p).suffix.lower()} {c}") for p, c in by_path.items()}
-    found = _Files(kind, Path(config.root), home, by_path, keys)
+    found = _files(kind, items, config)
+    home, keys = found.home, found.key
     unusable = _decode_new(found, config, content, progress)
     usable = items[~items["path"].isin(list(unusable))]
     if usable.empty:
@@ -122,6 +139,25 @@ def decoded(
     at = index.find(usable["key"].to_numpy(contents.KEY))
     usable = usable.assign(**{name: index.column(name, at) for name in _OF_FILES})
     return usable, [f"{kind} {path}: {unusable[path]}" for path in unusable]
+
+
+def store_files(
+    kind: str,
+    items: pd.DataFrame,
+    config: DataConfig,
+    content: Callable[[str], str],
+    progress: Progress,
+) -> int:
+    """Decodes as ``decoded`` does, and returns the number of files that cannot be used."""
+    return len(_decode_new(_files(kind, items, config), config, content, progress))
+
+
+def _files(kind: str, items: pd.DataFrame, config: DataConfig) -> _Files:
+    home = Path(config.prepared) / contents.HOME / media_folder(kind, config)
+    by_path = dict(zip(items["path"], items["content"], strict=True))
+    # A decoder may ask the suffix.
+    keys = {p: contents.key(f"{Path(p).suffix.lower()} {c}") for p, c in by_path.items()}
+    return _Files(kind, Path(config.root), home, by_path, keys)
 
 
 def _decode_new(
@@ -141,27 +177,34 @@ def _decode_new(
     bar = progress.add_task(f"decoding {of.kind}", total=len(new), note="")
     modality = MODALITIES[of.kind]
     size = np.dtype(modality.dtype).itemsize * math.prod(modality.shape(config))
-    step = min(max(contents.BYTES // size, 1), contents.COUNT)
-    for start in range(0, len(new), step):
-        done: dict[str, media.Decoded] = {}
-        page = new[start : start + step]
-        found = media.decoded(of.kind, config, (of.root / path for path in page))
-        for path, file in zip(page, found, strict=True):
-            progress.advance(bar)
-            if isinstance(file, media.Undecodable):
-                unusable[path] = str(file)
-            else:
-                done[path] = file
-        if any(content(path) != of.hash[path] for path in done):
-            raise InputError(f"{of.root}: its files changed while they were read; run again")
-        columns = {
-            "length": np.array([f.length for f in done.values()], np.int64),
-            "decoded": np.array([f.digest for f in done.values()], str),
-            "flaw": np.array([f.flaw for f in done.values()], str),
-        }
-        values = [f.data for f in done.values()]
-        contents.add(of.home, [of.key[path] for path in done], values, columns)
+    most = min(max(contents.BYTES // size, 1), contents.COUNT)
+    done: dict[str, media.Decoded] = {}
+    since = time.monotonic()
+    found = media.decoded(of.kind, config, (of.root / path for path in new))
+    for path, file in zip(new, found, strict=True):
+        progress.advance(bar)
+        if isinstance(file, media.Undecodable):
+            unusable[path] = str(file)
+        else:
+            done[path] = file
+        if len(done) == most or time.monotonic() - since > _SECONDS:
+            _add(of, done, content)
+            done, since = {}, time.monotonic()
+    _add(of, done, content)
     contents.merge(of.home)
     # Of several files with one content one was tried.
     why = {of.key[path]: reason for path, reason in unusable.items()}
     return {path: why[key] for path, key in of.key.items() if key in why}
+
+
+def _add(of: _Files, done: dict[str, media.Decoded], content: Callable[[str], str]) -> None:
+    """Stores what files were decoded to, unless one changed meanwhile."""
+    if any(content(path) != of.hash[path] for path in done):
+        raise InputError(f"{of.root}: its files changed while they were read; run again")
+    columns = {
+        "length": np.array([f.length for f in done.values()], np.int64),
+        "decoded": np.array([f.digest for f in done.values()], str),
+        "flaw": np.array([f.flaw for f in done.values()], str),
+    }
+    values = [f.data for f in done.values()]
+    contents.add(of.home, [of.key[path] for path in done], values, columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from rich.progress import Progress
 
 from fusionjax import files
@@ -15,6 +15,7 @@ from fusionjax.config import DataConfig
 from fusionjax.data import (
     calendar,
     contents,
+    events,
     facts,
     items,
     join,
@@ -98,6 +99,7 @@ def settings_of(config: DataConfig) -> str:
     if config.source == "folder":  # shapes and rates of its decoded files
         sizes = {k: MODALITIES[k].shape(config) for k in media.folders()}
         digest.update(f"{sizes} {config.audio_sample_rate} {config.max_media_seconds}".encode())
+        digest.update(f" {config.event_horizons}".encode())
     return digest.hexdigest()
 
 
@@ -126,10 +128,14 @@ def _write(
     def content(path: str) -> str:
         return hashes.of(root / path)[:32]
 
-    decisions = _decisions(raw, config)
+    decisions = decisions_of(raw, config)
+    known = [raw.channels]
     if raw.facts is not None:
-        known = facts.channels(raw.facts, raw.bars["symbol"], decisions)
-        raw = dataclasses.replace(raw, channels=pd.concat([raw.channels, known], axis=1))
+        known.append(facts.channels(raw.facts, raw.bars["symbol"], decisions))
+    if raw.events is not None:
+        exchange, horizons = _exchanges(raw, config), config.event_horizons
+        known.append(events.channels(raw.events, raw.bars, decisions, exchange, horizons))
+    raw = dataclasses.replace(raw, channels=pd.concat(known, axis=1))
     tables, notes = join.place(raw, decisions, content)
     symbols, columns = _bars(tables, raw)
     manifest: dict[str, Any] = {"contents": {}, "decoded": {}, "media": {}}
@@ -160,6 +166,7 @@ def _write(
         "documents": len(tables.documents),
         "notes": [*raw.notes, *notes, *unusable],
         "misaligned": list(raw.misaligned),
+        "late_events": [] if raw.events is None else events.late(raw.events),
         "revised": revisions.of_last_set(home.parent, config.source, raw),
         "sectors": raw.sectors,
         "exchanges": raw.exchanges,
@@ -168,15 +175,19 @@ def _write(
     store.write(folder, columns, placed, manifest)
 
 
-def _decisions(raw: Raw, config: DataConfig) -> np.ndarray:
+def _exchanges(raw: Raw, config: DataConfig) -> Shaped[np.ndarray, "R"]:
+    """The exchange_calendars code of each bar."""
+    of, distinct = pd.factorize(raw.bars["symbol"].to_numpy())
+    return np.array([raw.exchanges.get(symbol, config.calendar) for symbol in distinct])[of]
+
+
+def decisions_of(raw: Raw, config: DataConfig) -> Shaped[np.ndarray, "R"]:
     """datetime64[s] of each bar's decision, in UTC: after the close of its own exchange."""
-    symbols = raw.bars["symbol"].to_numpy()
+    exchange = _exchanges(raw, config)
     sessions = raw.bars["date"].to_numpy().astype("datetime64[D]")
-    of, distinct = pd.factorize(symbols)
-    exchange = np.array([raw.exchanges.get(symbol, config.calendar) for symbol in distinct])
-    out = np.empty(len(symbols), "datetime64[s]")
+    out = np.empty(len(sessions), "datetime64[s]")
     for code in np.unique(exchange).tolist():
-        rows = np.flatnonzero((exchange == code)[of])
+        rows = np.flatnonzero(exchange == code)
         out[rows] = calendar.decision_times(
             sessions[rows],
             code,

@@ -171,6 +171,15 @@ def _days(
     return days
 
 
+def refuse_future(
+    table: pd.DataFrame, column: str, where: object, now: pd.Timestamp | None = None
+) -> None:
+    """Raises InputError naming the first row whose time (UTC) is after ``now``."""
+    now = _now() if now is None else now
+    why = f"{column} is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone"
+    refuse(table, table[column] > now, where, why)
+
+
 def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -> pd.DataFrame:
     """Validates texts: both times present, available neither before the event nor after now.
 
@@ -198,12 +207,7 @@ def check_documents(documents: pd.DataFrame, now: pd.Timestamp, where: object) -
             where,
             f"{column} is missing; an undated text cannot be placed in time, drop it",
         )
-    refuse(
-        documents,
-        documents["available_time"] > now,
-        where,
-        f"available_time is in the future (now {now:%Y-%m-%d %H:%M} UTC); check its zone",
-    )
+    refuse_future(documents, "available_time", where, now)
     refuse(
         documents,
         documents["available_time"] < documents["event_time"],
@@ -284,50 +288,65 @@ def stamped(
       InputError: naming the row: a time without a zone, none at all, one in the future.
     """
     table = table.reset_index(drop=True)
+    zones = zones_of(table, calendar, exchanges or {})
+    for column in ("event_time", "available_time"):
+        table[column] = instants(table, column, where, zones)
+    check_items(table, where)
+    return table
+
+
+Zones = list[tuple[datetime.tzinfo, Bool[np.ndarray, "N"]]]  # of exchanges, and the rows of each
+
+
+def zones_of(table: pd.DataFrame, calendar: str, exchanges: dict[str, str]) -> Zones:
+    """The zones of the exchanges of a table's symbols. Arguments as of ``stamped``."""
     codes = {calendar: np.ones(len(table), bool)}
     if exchanges and len(table):
         at, distinct = pd.factorize(table["symbol"])
         of = [{exchanges.get(s, calendar) for s in names.split("|")} for names in distinct]
         codes = {code: np.array([code in c for c in of])[at] for code in set().union(*of)}
-    zones = [(calendars.zone(code), rows) for code, rows in codes.items()]
-    for column in ("event_time", "available_time"):
-        if isinstance(table[column].dtype, pd.DatetimeTZDtype):
-            table[column] = table[column].dt.tz_convert("UTC")
-        else:
-            table[column] = _placed_in_time(table, column, where, zones)
-    check_items(table, where)
-    return table
+    return [(calendars.zone(code), rows) for code, rows in codes.items()]
 
 
-def _placed_in_time(
-    table: pd.DataFrame,
-    column: str,
-    where: Path,
-    zones: list[tuple[datetime.tzinfo, Bool[np.ndarray, "N"]]],
+def instants(
+    table: pd.DataFrame, column: str, where: Path, zones: Zones, *, begins: bool = False
 ) -> pd.Series:
-    """Instants of a column of texts; ``zones``: those of the exchanges, and the rows of each."""
+    """A column of times in UTC, which takes what ``stamped`` takes.
+
+    Args:
+      table: with a row index from 0.
+      column: of times.
+      where: file name for messages.
+      zones: of its rows.
+      begins: whether a date alone means where that day begins.
+
+    Raises:
+      InputError: naming the row: a time without a zone, or none at all.
+    """
     missing = table[column].isna()
     refuse(table, missing, where, f"{column} is missing; an undated item has no place in time")
-    instants: pd.Series | None = None
+    if isinstance(table[column].dtype, pd.DatetimeTZDtype):
+        return table[column].dt.tz_convert("UTC")
+    found: pd.Series | None = None
     form = "2024-05-01T09:30:00-04:00, or a date alone"
     for zone, rows in zones:
         try:
-            stamps, naive, other = times.stamps(table[column], zone)
+            stamps, naive, other = times.stamps(table[column], zone, begins=begins)
         except ValueError as e:
             raise InputError(f"{where}: {column}: {e}; expected ISO 8601") from e
         why = f"{column} has no time zone; write an offset, as in {form}"
         refuse(table, naive, where, why)
         refuse(table, other, where, f"{column} is not ISO 8601; write it as in {form}")
-        if instants is None:
-            instants = stamps.where(rows)
+        if found is None:
+            found = stamps.where(rows)
         else:
-            instants = instants.mask(rows & ~(instants >= stamps).to_numpy(), stamps)
-    assert instants is not None
+            found = found.mask(rows & ~(found >= stamps).to_numpy(), stamps)
+    assert found is not None
     first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
-    in_range = (instants >= first) & (instants <= last)
+    in_range = (found >= first) & (found <= last)
     why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"
     refuse(table, ~in_range, where, why)
-    return instants
+    return found
 
 
 def numbers(table: pd.DataFrame, column: str, where: Path) -> pd.Series:

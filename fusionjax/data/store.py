@@ -87,6 +87,7 @@ class Market:
     media: dict[str, Media] = dataclasses.field(default_factory=dict)  # by kind
     notes: tuple[str, ...] = ()  # what was left out when the set was prepared, and why
     misaligned: tuple[str, ...] = ()  # events with unequal numbers of items
+    late_events: tuple[str, ...] = ()  # how many were known only when they were due, by name
     revised: tuple[str, ...] = ()  # bars that differ from the set that was prepared before
     sectors: dict[str, str] = dataclasses.field(default_factory=dict)  # by symbol, where known
     # Codes of symbols whose calendar is not ``config.data.calendar``, and what calendars lack.
@@ -228,6 +229,7 @@ def load(folder: Path) -> Market:
         media={k: _media(*both, *manifest["decoded"][k]) for k, both in opened.items()},
         notes=tuple(manifest["notes"]),
         misaligned=tuple(manifest["misaligned"]),
+        late_events=tuple(manifest.get("late_events", ())),  # sets before events lack them
         revised=tuple(manifest["revised"]),
         sectors=manifest["sectors"],
         exchanges=manifest["exchanges"],

@@ -20,6 +20,7 @@ from fusionjax.errors import InputError
 TEXT = (
     *("symbol", "exchange", "date", "sector", "event_time", "available_time", "text", "author"),
     *("source", "path", "id", "event", "unique_id", "item_id", "model", "name"),
+    *("known_time", "due_time", "occurrence"),
 )
 # Of a CSV's other columns: pandas' own words for a missing cell.
 _MISSING = (

@@ -36,10 +36,10 @@ def days(cells: pd.Series, zone: datetime.tzinfo) -> tuple[pd.Series, Bool[np.nd
 
 
 def stamps(
-    cells: pd.Series, zone: datetime.tzinfo
+    cells: pd.Series, zone: datetime.tzinfo, *, begins: bool = False
 ) -> tuple[pd.Series, Bool[np.ndarray, "N"], Bool[np.ndarray, "N"]]:
     """Instants of cells that hold ISO 8601 text with an offset, Z, UTC or GMT, or a date alone,
-    which means the end of that day in ``zone``.
+    which means the end of that day in ``zone``, or where it ``begins``.
 
     Returns:
       Instants in UTC, NaT where a cell holds none; where it lacks a zone; and where it has another
@@ -51,12 +51,11 @@ def stamps(
     text, at = _distinct(cells)
     is_date, zoned = text.str.fullmatch(_DATE), text.str.fullmatch(_INSTANT)
     naive = ~is_date & ~zoned & text.str.match(_TIMED)
-    # Where clocks change at midnight: the first moment of the next day that exists, or the later
-    # one of two.
-    end = (_parsed(text.where(is_date)) + pd.Timedelta(days=1)).dt.tz_localize(
-        zone, ambiguous=False, nonexistent="shift_forward"
-    )
-    instant = _instants(text).where(zoned, end.dt.tz_convert("UTC"))
+    # Where clocks change at midnight: the first moment of that day that exists, or the later one of
+    # two.
+    midnight = _parsed(text.where(is_date)) + pd.Timedelta(days=0 if begins else 1)
+    edge = midnight.dt.tz_localize(zone, ambiguous=False, nonexistent="shift_forward")
+    instant = _instants(text).where(zoned, edge.dt.tz_convert("UTC"))
     other = ~(is_date | zoned | naive)
     return (
         instant[at].reset_index(drop=True),

@@ -178,3 +178,7 @@ def test_the_session_after_is_the_exchanges(count: int) -> None:
     easter = np.datetime64("2024-03-28")  # Thursday; New York is closed on Good Friday
     assert str(session_after(easter, "XNYS", count)) == ("2024-04-01", "2024-04-02")[count - 1]
     assert session_after(np.datetime64("2190-01-03"), "XSHG", 1) is None
+    closed = {"2024-04-01": ""}  # as sessions.csv may tell
+    assert (
+        str(session_after(easter, "XNYS", count, closed)) == ("2024-04-02", "2024-04-03")[count - 1]
+    )

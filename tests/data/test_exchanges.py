@@ -112,7 +112,7 @@ def sessions(text: str) -> Callable[[Path], object]:
         (refuse_two, "bars.csv: symbol NN trades on XNYS and XTSE; give all its rows one exchange"),
         (refuse_unknown, "bars.csv: column exchange .drop it if all .* is 'NMS'; exchange"),
         (sessions("date\n2024-05-06\n"), "sessions.csv: lacks column close; it has date"),
-        (sessions("date,close\n20240506,15:00\n"), "row 0 .date=20240506, .*must be YYYY-MM-DD"),
+        (sessions("date,close\n6 May,15:00\n"), "row 0 .date=6 May, .*date must be YYYY-MM-DD"),
         (
             sessions("date,close\n2024-05-06,3pm\n"),
             "row 0 .*close=3pm.: close must be a local time",
@@ -152,12 +152,32 @@ def test_a_folder_brings_closes_of_its_own(root: Path, tmp_path: Path) -> None:
     (root / "sessions.csv").write_text(text.replace("2024-05-08,,XNYS\n", ""))
     m = market(config(root, tmp_path))
     assert decided(m, "NN", "2024-05-04") == "2024-05-04T16:30:00"
+    # A day as a bar's may be written: of digits alone, and a midnight as pandas writes it.
+    text = "date,close,exchange\n20240504,12:00,\n2024-05-07 00:00:00,11:00,XTKS\n"
+    (root / "sessions.csv").write_text(text)
+    m = market(config(root, tmp_path))
+    assert decided(m, "NN", "2024-05-04") == "2024-05-04T16:30:00"
     assert decided(m, "TT", "2024-05-07") == "2024-05-07T02:30:00"
     assert decided(m, "NN", "2024-05-07") == "2024-05-07T20:30:00"
     assert m.session_changes == {
         "XNYS": {"2024-05-04": "12:00"},
         "XTKS": {"2024-05-07": "11:00"},
     }
+
+
+def test_the_audit_knows_the_saturdays_of_new_york(tmp_path: Path) -> None:
+    """Until 1952: to noon, on the days that have a bar; a stock without one has a gap."""
+    saturdays = pd.date_range("1952-03-01", periods=4, freq="7D")
+    days = pd.bdate_range("1952-02-25", "1952-04-10").union(saturdays)
+    whole, short = bars("NN", days, exchange=""), bars("GG", days.drop("1952-03-08"), exchange="")
+    pd.concat([whole, short]).to_csv(tmp_path / "bars.csv", index=False)
+    c = config(tmp_path, tmp_path)
+    tables: dict[str, pd.DataFrame] = {}
+    found = {f.code: f for f in sessions_audit.findings(market(c), c, tables)}
+    assert "12:00 (4)" in found["closes"].what
+    assert "0 of" in found["missing sessions"].what
+    gaps = tables["bars by symbol, most missing first"]
+    assert gaps["missing"].to_dict() == {"GG": 1, "NN": 0}
 
 
 def test_weekly_bars_on_a_holiday_are_called_weekly(tmp_path: Path) -> None:

@@ -181,7 +181,8 @@ def test_what_lies_beside_the_right_names_is_told(root: Path) -> None:
     (note,) = source.read(root, "XNYS").notes
     assert note == (
         "Texts.csv.gz, news.jsonl, pictures/, videos/: not read; expected bars.parquet|csv, "
-        "texts.parquet|jsonl|csv, facts.parquet|jsonl|csv, members.parquet|csv, "
+        "texts.parquet|jsonl|csv, facts.parquet|jsonl|csv, events.parquet|jsonl|csv, "
+        "members.parquet|csv, "
         "sessions.parquet|csv, images/, audio/, video/, frames/"
     )
 

@@ -54,6 +54,22 @@ def test_decisions_are_of_members(tmp_path: Path) -> None:
     assert any("ZZ: never members" in note for note in market.notes)
 
 
+def test_days_may_be_written_as_those_of_bars(tmp_path: Path) -> None:
+    """As parquet holds them, and of digits alone."""
+    text = "XX,20100101,20240502\nYY,20240506,20240507\n"
+    digits, _ = opened(folder(tmp_path / "m", text), tmp_path)
+    root = folder(tmp_path / "n", "")
+    table = pd.DataFrame({"symbol": ["XX", "YY"]})
+    table["from"] = pd.to_datetime(["2010-01-01", "2024-05-06"])
+    table["to"] = pd.to_datetime(["2024-05-02", "2024-05-07"])
+    table.to_parquet(root / "members.parquet")
+    (root / "members.csv").unlink()
+    stored, _ = opened(root, tmp_path)
+    assert digits.member is not None
+    assert digits.member.sum() == 26
+    np.testing.assert_array_equal(digits.member, stored.member)
+
+
 def test_without_the_table_all_are_members(tmp_path: Path) -> None:
     root = folder(tmp_path / "m", "")
     (root / "members.csv").unlink()

@@ -45,6 +45,16 @@ def findings(market: Market, config: Config, tables: dict[str, pd.DataFrame]) ->
         ),
         "items that should pair up cannot be paired by position; mend the table or drop the event",
     )
+    yield judged(
+        "late events",
+        WATCH if market.late_events else None,
+        listed(
+            "events that were known only when they were due or later",
+            market.late_events,
+            between="; ",
+        ),
+        "no forecast could count the sessions until them; give known_time as of the announcement",
+    )
     file_kinds = folders()
     unusable = [n for n in market.notes if n.split(" ")[0] in file_kinds]
     yield judged(

@@ -54,7 +54,8 @@ def _exchange(market: Market, config: Config, own: str) -> _Exchange:
     rows = np.flatnonzero((market.exchange == own)[market.symbol])
     changes = market.session_changes.get(code, {})
     of = market.session[rows]
-    days, closes = calendar.closes(code, of.min(), of.max(), changes)
+    sessions = calendar.saturdays(of, code) | changes
+    days, closes = calendar.closes(code, of.min(), of.max(), sessions)
     changed = int(np.isin(days, np.array([*changes], "datetime64[D]")).sum())
     return _Exchange(code, rows, days, closes, changed)
 

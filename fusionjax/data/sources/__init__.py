@@ -31,6 +31,7 @@ class Raw:
       sessions: by code: days on which an exchange did not do what its calendar says.
       facts: as of ``facts.channels``, or None where the source has none.
       member: bool [R], whether a bar's symbol was of the universe; None: all were.
+      events: as of ``events.channels``, or None where the source has none.
     """
 
     bars: pd.DataFrame
@@ -45,6 +46,7 @@ class Raw:
     sessions: dict[str, Changes] = dataclasses.field(default_factory=dict)
     facts: pd.DataFrame | None = None
     member: np.ndarray | None = None
+    events: pd.DataFrame | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,8 @@ further columns of numbers become channels, those of words are left out and name
 ``date``, ``close`` (local, 15:30; empty if it was closed) and, unless one is meant, ``exchange``.
 ``facts.parquet|jsonl|csv``: numbers known at a time, which become channels: ``symbol`` (``*`` for
 all), ``name``, ``value``, ``event_time`` and ``available_time``.
+``events.parquet|jsonl|csv``: what is known ahead, which becomes channels too: ``symbol`` (``*`` for
+all), ``name``, ``known_time``, ``due_time`` and, if they have any, ``occurrence`` and ``value``.
 ``members.parquet|csv``: the universe by date: ``symbol``, ``from`` and ``to`` (empty: still in it).
 ``texts.parquet|jsonl|csv``: ``symbol``, ``event_time``, ``available_time``, ``text`` and, if known,
 ``author``. ``images/``, ``audio/``, ``video/`` hold files and ``manifest.parquet|jsonl|csv`` with
@@ -19,6 +21,7 @@ should pair up. Where ``sound`` is true in the videos' manifest, the sound track
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -26,9 +29,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fusionjax.data import events as ahead
 from fusionjax.data import facts, features, media, schema
 from fusionjax.data.paths import inside, lies_in
-from fusionjax.data.sources import Raw, Source, members, sessions
+from fusionjax.data.sources import Raw, Source, events, members, sessions
 from fusionjax.errors import InputError
 from fusionjax.registry import MODALITIES, SOURCES
 
@@ -38,6 +42,7 @@ _STEMS = {
     "bars": _TABLES,
     "texts": _LISTS,
     "facts": _LISTS,
+    "events": _LISTS,
     "members": _TABLES,
     "sessions": _TABLES,
 }
@@ -73,7 +78,7 @@ def read(root: Path, calendar: str) -> Raw:
             "expected one of them"
         )
     notes = _unread(root)
-    table = _priced(schema.read_table(where), where, notes)
+    table = _with_prices(schema.read_table(where), where, notes)
     exchanges = sessions.exchanges(table, where)
     told = _table(root, "sessions")
     changes = {} if told is None else sessions.changes(told, calendar)
@@ -82,7 +87,7 @@ def read(root: Path, calendar: str) -> Raw:
     bars = bars.drop(columns=["sector", "exchange"], errors="ignore")
     channels = _channels(bars, where, notes)
     known = set(bars["symbol"])
-    events: dict[str, pd.Series] = {}  # items of each event, by table
+    paired: dict[str, pd.Series] = {}  # items of each event, by table
 
     def items(where: Path, columns: tuple[str, ...], symbols: set[str] = known) -> pd.DataFrame:
         table = schema.read_table(where)
@@ -91,19 +96,13 @@ def read(root: Path, calendar: str) -> Raw:
             schema.check_ids(table, where)
         if "event" in table:
             event_names = schema.labels(table, "event", where)
-            events[str(where.relative_to(root))] = event_names[event_names != ""].value_counts()
+            paired[str(where.relative_to(root))] = event_names[event_names != ""].value_counts()
         table["symbol"] = schema.names(table, "symbol", where)
         table = schema.stamped(table, where, calendar, exchanges)
         for column in ("author", "source"):
             if column in table:
                 table[column] = schema.labels(table, column, where)
-        table = _each_symbol(table, where)
-        priced = table["symbol"].isin(symbols)
-        notes.extend(
-            f"{n} items of {s} in {where.name}: no prices"
-            for s, n in table.loc[~priced, "symbol"].value_counts().items()
-        )
-        return table[priced].reset_index(drop=True)
+        return _priced(table, where, symbols, notes)
 
     documents = None
     if (where := _table(root, "texts")) is not None:
@@ -112,12 +111,19 @@ def read(root: Path, calendar: str) -> Raw:
             documents["author"] = ""
     member = None
     if (where := _table(root, "members")) is not None:
-        member, more = members.of_bars(where, bars)
+        member, more = members.of_bars(where, bars, calendar)
         notes += more
     numbers = None
     if (where := _table(root, "facts")) is not None:
         table = items(where, ("name", "value"), known | {facts.ALL})
         numbers = _facts(table, where, channels)
+    due = None
+    if (where := _table(root, "events")) is not None:
+        table = events.read(where, calendar, exchanges)
+        due = _priced(table, where, known | {ahead.ALL}, notes)
+        names = [] if numbers is None else numbers["name"].unique().tolist()
+        taken = {*channels, *names, *(f"{name}{facts.AGE}" for name in names)}
+        _check_names(due, where, ahead.ENDS, taken)
     listed = _media(root, items)
     return Raw(
         bars,
@@ -126,16 +132,17 @@ def read(root: Path, calendar: str) -> Raw:
         np.ones(len(bars), bool),
         tuple(notes),
         listed,
-        _misaligned(events),
+        _misaligned(paired),
         sectors,
         exchanges,
         changes,
         numbers,
         member,
+        due,
     )
 
 
-def _priced(table: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
+def _with_prices(table: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
     """The bars without rows that have no price, which ``notes`` count; row numbers stay."""
     empty = schema.without_prices(table)
     if empty.any() and not empty.all():
@@ -147,17 +154,36 @@ def _priced(table: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:
     return table
 
 
+def _priced(table: pd.DataFrame, where: Path, symbols: set[str], notes: list[str]) -> pd.DataFrame:
+    """A row for each symbol that an item names, of those in ``symbols``; notes on the others."""
+    table = _each_symbol(table, where)
+    priced = table["symbol"].isin(symbols)
+    notes.extend(
+        f"{n} items of {s} in {where.name}: no prices"
+        for s, n in table.loc[~priced, "symbol"].value_counts().items()
+    )
+    return table[priced].reset_index(drop=True)
+
+
 def _facts(table: pd.DataFrame, where: Path, channels: pd.DataFrame) -> pd.DataFrame:
     """Checked facts, whose names must be free to name channels."""
     table = table.assign(
         name=schema.names(table, "name", where), value=schema.numbers(table, "value", where)
     )
-    for name in table["name"].unique().tolist():
-        taken = {name, f"{name}{facts.AGE}"} & {*channels, *schema.BARS, *schema.RESERVED}
+    _check_names(table, where, facts.ENDS, {*channels})
+    return table
+
+
+def _check_names(table: pd.DataFrame, where: Path, ends: str, channels: set[str]) -> None:
+    """Raises InputError unless the names of facts or events, with these ends (a regular
+    expression), may name channels."""
+    names = set(table["name"])
+    for name in sorted(names):
+        others = {*channels, *schema.BARS, *schema.RESERVED, *(names - {name})}
+        taken = name.isidentifier() and any(re.fullmatch(f"{name}{ends}", c) for c in others)
         if taken or not name.isidentifier():
             why = "is a channel or column already" if taken else "is no word of letters and digits"
             raise InputError(f"{where}: the name {name!r} {why}; rename it")
-    return table
 
 
 def _channels(bars: pd.DataFrame, where: Path, notes: list[str]) -> pd.DataFrame:

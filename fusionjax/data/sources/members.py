@@ -7,16 +7,20 @@ import pandas as pd
 from jaxtyping import Bool
 
 from fusionjax.data import schema
+from fusionjax.data.sources.sessions import days
 from fusionjax.errors import InputError
 
 
-def of_bars(where: Path, bars: pd.DataFrame) -> tuple[Bool[np.ndarray, "R"], list[str]]:
+def of_bars(
+    where: Path, bars: pd.DataFrame, calendar: str
+) -> tuple[Bool[np.ndarray, "R"], list[str]]:
     """Which bars are of sessions in which their symbol was a member.
 
     Args:
       where: a table ``symbol``, ``from`` and ``to``, the first and the last day of a membership;
         ``to`` is empty where it lasts. A symbol may come and go.
       bars: ``symbol`` and ``date``.
+      calendar: of the exchange, whose midnights are days too.
 
     Returns:
       A value a bar; and notes.
@@ -28,10 +32,7 @@ def of_bars(where: Path, bars: pd.DataFrame) -> tuple[Bool[np.ndarray, "R"], lis
     schema.require_columns(given, ("symbol", "from", "to"), where)
     table = pd.DataFrame({"symbol": schema.names(given, "symbol", where)})
     for column in ("from", "to"):
-        text = schema.labels(given, column, where).str.slice(0, 10)
-        table[column] = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-        missing = (text == "") & (column == "to")
-        schema.refuse(given, table[column].isna() & ~missing, where, f"{column} must be YYYY-MM-DD")
+        table[column] = days(given, column, where, calendar, optional=column == "to")
     table["to"] = table["to"].fillna(pd.Timestamp.max.normalize())
     schema.refuse(given, table["to"] < table["from"], where, "to lies before from; swap them")
     order = table.sort_values(["symbol", "from"], kind="stable")
@@ -45,8 +46,8 @@ def of_bars(where: Path, bars: pd.DataFrame) -> tuple[Bool[np.ndarray, "R"], lis
     rows = bars.groupby("symbol").indices
     for symbol, first, last in order.itertuples(index=False):
         at = rows.get(symbol, np.zeros(0, int))
-        days = bars["date"].to_numpy()[at]
-        member[at[(days >= first.to_datetime64()) & (days <= last.to_datetime64())]] = True
+        dates = bars["date"].to_numpy()[at]
+        member[at[(dates >= first.to_datetime64()) & (dates <= last.to_datetime64())]] = True
     if not member.any():
         raise InputError(f"{where}: no bar is of a member; check symbols and days")
     never = sorted(known - set(bars["symbol"][member]))

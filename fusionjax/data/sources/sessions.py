@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fusionjax.data import calendar as calendars
-from fusionjax.data import schema
+from fusionjax.data import schema, times
 from fusionjax.data.calendar import Changes
 from fusionjax.errors import InputError
 
@@ -40,6 +40,27 @@ def exchanges(bars: pd.DataFrame, where: Path) -> dict[str, str]:
     return dict(zip(table["symbol"], table["exchange"], strict=True))
 
 
+def days(
+    table: pd.DataFrame, column: str, where: Path, calendar: str, *, optional: bool = False
+) -> pd.Series:
+    """A column of days, as those of bars may be written; NaT for an ``optional`` empty cell.
+
+    Raises:
+      InputError: naming the row that holds none.
+    """
+    cells = table[column]
+    if not pd.api.types.is_datetime64_any_dtype(cells):
+        cells = cells.astype(object).where(cells.notna(), "")
+    try:
+        found, _ = times.days(cells, calendars.zone(calendar))
+    except ValueError as e:
+        raise InputError(f"{where}: {column} holds {e}; expected YYYY-MM-DD") from e
+    empty = cells.isna() | (cells == "")
+    bad = found.isna() & ~(empty & optional)
+    schema.refuse(table, bad, where, f"{column} must be YYYY-MM-DD")
+    return found
+
+
 def changes(where: Path, calendar: str) -> dict[str, Changes]:
     """The days of a table ``date``, ``close`` and perhaps ``exchange``, by exchange.
 
@@ -53,17 +74,16 @@ def changes(where: Path, calendar: str) -> dict[str, Changes]:
     """
     given = schema.read_table(where)
     schema.require_columns(given, ("date", "close"), where)
-    table = pd.DataFrame({"date": given["date"].astype(str).str.slice(0, 10), "exchange": calendar})
+    date = days(given, "date", where, calendar).dt.strftime("%Y-%m-%d")
+    table = pd.DataFrame({"date": date, "exchange": calendar})
     table["close"] = schema.labels(given, "close", where).str.slice(0, 5)
     if "exchange" in given:
         table["exchange"] = schema.labels(given, "exchange", where).replace("", calendar)
     of = {code: calendars.name(code, f"{where}: exchange") for code in table["exchange"].unique()}
     table["exchange"] = table["exchange"].map(of)
-    no_day = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce").isna()
     no_time = ~table["close"].str.fullmatch(_TIME)
     repeated = table.duplicated(["exchange", "date"])
     for bad, why in (
-        (no_day, "date must be YYYY-MM-DD"),
         (no_time, "close must be a local time such as 15:30, or empty where it was closed"),
         (repeated, "this exchange and day came before; keep one"),
     ):
