@@ -10,12 +10,14 @@ import functools
 import hashlib
 import io
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Int64, Shaped
+from rich.progress import Progress
 
 from fusionjax import files
 from fusionjax.data import sums
@@ -268,6 +270,22 @@ def _write(home: Path, values: Sequence[Value], columns: Columns) -> list[Path]:
         _source.cache_clear()  # a part of this name may have been open
         made.append(part)
     return made
+
+
+def import_tfds(progress: Progress | None = None) -> None:
+    """Imports the library of records while no bar is drawn.
+
+    Meanwhile it replaces the function by which all threads import, and relative imports of others
+    fail: also of the thread that draws a bar (findings/tfds_import_breaks_other_threads.sh).
+    """
+    if "tensorflow_datasets" in sys.modules:
+        return
+    if progress is not None:
+        progress.stop()
+    import tensorflow_datasets  # noqa: F401
+
+    if progress is not None:
+        progress.start()
 
 
 def _write_records(folder: Path, values: Sequence[Value]) -> None:

@@ -128,6 +128,8 @@ def _write(
     def content(path: str) -> str:
         return hashes.of(root / path)[:32]
 
+    if len(raw.documents) or raw.media:
+        contents.import_tfds(progress)
     decisions = decisions_of(raw, config)
     known = [raw.channels]
     if raw.facts is not None:

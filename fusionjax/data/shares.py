@@ -70,6 +70,7 @@ def store(config: DataConfig, share: Share, progress: Progress) -> dict[str, int
     raw = SOURCES[config.source].read(root, config.calendar)
     tables, _ = join.place(raw, decisions_of(raw, config), content)
     stored = {}
+    contents.import_tfds(progress)
     try:
         if len(tables.documents):
             texts = np.unique(tables.documents["text"].to_numpy(object))

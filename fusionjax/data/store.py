@@ -220,6 +220,8 @@ def load(folder: Path) -> Market:
     derived = {name: columns.pop(name) for name in ("last_row", "ordinal")}
     opened = {k: _opened(folder, k, home) for k, home in manifest["contents"].items()}
     text = opened.pop("text", None)
+    if opened:
+        contents.import_tfds()
     market = Market(
         fingerprint=manifest["fingerprint"],
         symbols=tuple(manifest["symbols"]),

@@ -1,9 +1,12 @@
 """Contents are stored once, merged into few parts, and read while others merge them."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from fusionjax.data import contents
 from fusionjax.errors import InputError
@@ -116,3 +119,24 @@ def test_a_lost_content_is_told_with_the_set_that_shows_it(tmp_path: Path) -> No
     opened = contents.Records(tmp_path, tmp_path / "set")
     with pytest.raises(InputError, match="lacks 2 of 4 contents of .*set; delete .*set and prep"):
         opened.find(by_key(range(1, 5)))
+
+
+def test_no_bar_is_drawn_while_the_library_of_records_is_imported(tmp_path: Path) -> None:
+    """Its import makes relative imports of other threads fail, also those of a bar's thread."""
+    code = (
+        "import io, sys, threading\n"
+        "from rich.console import Console\n"
+        "from rich.progress import Progress\n"
+        "from fusionjax.data import contents\n"
+        "broken = []\n"
+        "threading.excepthook = broken.append\n"
+        "sys.setswitchinterval(1e-5)\n"
+        "console = Console(file=io.StringIO(), force_terminal=True)\n"
+        "with Progress(console=console, refresh_per_second=1000) as progress:\n"
+        "    progress.add_task('[b]decoding[/b]', total=40)\n"
+        "    contents.import_tfds(progress)\n"
+        "    assert progress.live.is_started\n"
+        "assert 'tensorflow_datasets' in sys.modules\n"
+        "sys.exit(len(broken))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
