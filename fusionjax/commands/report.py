@@ -2,7 +2,8 @@
 
 fusionjax report --config=acl18 --run=runs/acl18 --split=dev
 fusionjax report --ledger    # every training, evaluation and sweep point, side by side
-fusionjax report --live      # the progress of each training under runs/
+fusionjax report --live      # each training under runs/: compiling, running, stopped, silent, ...
+fusionjax report --live --watch      # the same, again every five seconds
 """
 
 from pathlib import Path
@@ -18,18 +19,20 @@ _SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 flags.DEFINE_alias("data.root", "data")
 _LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")
+_WATCH = flags.DEFINE_bool("watch", False, "With --live: shows it again every five seconds")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
+_SECONDS = 5.0
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
 
 
 def main(config: Config | None) -> None:
     from fusionjax import ledger
-    from fusionjax.report import frames, live
+    from fusionjax.report import frames
     from fusionjax.report import ledger as ledger_page
     from fusionjax.telemetry import CONSOLE, say
 
     if _LIVE.value:
-        CONSOLE.print(frames.for_screen(live.look(Path(_RUNS.value)), f"{_RUNS.value}, now"))
+        show_live(Path(_RUNS.value))
         return
     if _LEDGER.value:
         records = ledger.read(Path(app.LEDGER.value))
@@ -46,3 +49,24 @@ def main(config: Config | None) -> None:
 
     config = app.with_flags(config, {"evaluate.split": _SPLIT.value, "data.root": _DATA.value})
     say(f"written to {api.write_page(Path(_RUN.value), config, Path(app.LEDGER.value))}")
+
+
+def show_live(runs: Path) -> None:
+    import time
+
+    from rich.live import Live
+    from rich.table import Table
+
+    from fusionjax.report import frames, live
+    from fusionjax.telemetry import CONSOLE
+
+    def table() -> Table:
+        return frames.for_screen(live.look(runs), f"{runs}, {time.strftime('%H:%M:%S')}")
+
+    if not _WATCH.value:
+        CONSOLE.print(table())
+        return
+    with Live(table(), console=CONSOLE, auto_refresh=False) as shown:
+        while True:  # until Ctrl-C
+            time.sleep(_SECONDS)
+            shown.update(table(), refresh=True)

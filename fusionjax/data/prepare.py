@@ -128,7 +128,7 @@ def _write(
     def content(path: str) -> str:
         return hashes.of(root / path)[:32]
 
-    if len(raw.documents) or raw.media:
+    if raw.documents is not None or raw.media:
         contents.import_tfds(progress)
     decisions = decisions_of(raw, config)
     known = [raw.channels]

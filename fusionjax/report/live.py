@@ -12,9 +12,11 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.errors import InputError
+from fusionjax.train.goodput import COMPILING, FAILED, RUNNING
 
 _SILENT = 3.0  # intervals between log rows after which a training counts as silent
 _LEAST = 60.0  # seconds before one counts as silent
+_COMPILES = 1800.0  # seconds that a program for many devices may take
 _GROUPS = "groups"
 DONE = "done"
 
@@ -46,10 +48,15 @@ def _row(path: Path, runs: Path) -> dict[str, Any]:
     step, steps, ago = goodput["step"], goodput["steps"], time.time() - goodput["at"]
     rate = last.get("steps_per_second", float("nan"))
     interval = (last["step"] - rows[-2]["step"]) / rate if len(rows) > 1 else _LEAST
-    silent = ago > max(_SILENT * interval, _LEAST)
+    state = goodput.get("state", RUNNING)  # runs before 2026-12 have none
+    patience = {RUNNING: max(_SILENT * interval, _LEAST), COMPILING: _COMPILES}
+    if step >= steps and state != FAILED:
+        state = DONE
+    elif ago > patience.get(state, math.inf):
+        state = "silent"
     return {
         "training": str(path.parent.relative_to(runs)),
-        "state": "done" if step >= steps else "silent" if silent else "running",
+        "state": state,
         "step": f"{step:,} of {steps:,}",
         "loss": last.get("loss", float("nan")),
         "steps/s": rate,

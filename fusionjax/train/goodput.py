@@ -21,6 +21,7 @@ BUCKETS = (
     "down",  # between two starts
 )
 _FILE = "goodput.json"
+COMPILING, RUNNING, STOPPED, FAILED = "compiling", "running", "stopped", "failed"
 
 
 class Goodput:
@@ -31,9 +32,11 @@ class Goodput:
       begun: start of the process, ``time.time()``; now if not given.
 
     Attributes:
+      state: what the training does, for ``fusionjax report --live``.
       clock_back: seconds by which the clock has gone back since the file was written.
     """
 
+    state = RUNNING
     clock_back = 0.0
 
     def __init__(self, folder: Path | None, begun: float | None = None) -> None:
@@ -75,7 +78,7 @@ class Goodput:
     def look(self, step: int, steps: int) -> dict[str, float]:
         """Goodput so far; percentiles of the updates' seconds since the last look; host memory.
 
-        Also writes the file, for ``fusionjax report --live``.
+        Also writes the file.
 
         Updates are dispatched without waiting for the device, until its queue is full. So a single
         update's seconds are those of its dispatch; only their mean is the device's pace.
@@ -83,11 +86,7 @@ class Goodput:
         seconds, self._step_seconds = self._step_seconds or [0.0], []
         p50, p95, p99 = np.percentile(seconds, (50, 95, 99))
         process = psutil.Process()
-        if self._path is not None:
-            row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
-            row |= {"step": step, "steps": steps}
-            with files.best_effort(self._path):
-                files.write_text(self._path, json.dumps(row, indent=2))
+        self.write(step, steps)
         return {
             "goodput": self.share,
             "step_seconds_p50": float(p50),
@@ -97,6 +96,17 @@ class Goodput:
             "threads": float(process.num_threads()),
             "open_files": float(process.num_fds()),
         }
+
+    def write(self, step: int, steps: int, state: str | None = None) -> None:
+        """Writes the file; ``state`` is what the training does from now on."""
+        self.state = state or self.state
+        if self._path is None:
+            return
+        row = {"seconds": self.seconds, "goodput": self.share, "at": time.time()}
+        row |= {"step": step, "steps": steps, "state": self.state}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with files.best_effort(self._path):
+            files.write_text(self._path, json.dumps(row, indent=2))
 
 
 def _read(path: Path | None) -> dict[str, Any] | None:

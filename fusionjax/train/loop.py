@@ -9,6 +9,7 @@ from fusionjax.data.samples import TrainingData
 from fusionjax.errors import Preempted
 from fusionjax.parallel import processes
 from fusionjax.train import events
+from fusionjax.train.goodput import FAILED, STOPPED
 from fusionjax.train.hook import Hook, TrainingLoop
 from fusionjax.train.hooks.checkpointing import Checkpointing
 from fusionjax.train.hooks.corrections import Corrections
@@ -121,10 +122,15 @@ def fit(
         *hooks,
         *([] if output is None else [Checkpointing(output, rebound)]),
     ]
-    train(loop, all_hooks, stop)
-    if output is not None:
-        output.checkpoints.finish()
+    try:
+        train(loop, all_hooks, stop)
+        if output is not None:
+            output.checkpoints.finish()
+    except BaseException:
+        loop.goodput.write(loop.step, loop.last, FAILED)
+        raise
     if loop.step < loop.last:
+        loop.goodput.write(loop.step, loop.last, STOPPED)
         text = f"stopped at step {loop.step} of {loop.last}; the state is saved"
         events.tell("T2", text, loop.folder, step=loop.step)
         raise Preempted(f"{text}, the same command goes on from there")

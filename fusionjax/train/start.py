@@ -10,7 +10,7 @@ from fusionjax.distill import weights
 from fusionjax.parallel import processes
 from fusionjax.train import events
 from fusionjax.train.checkpoint import Checkpoints
-from fusionjax.train.goodput import Goodput
+from fusionjax.train.goodput import COMPILING, RUNNING, Goodput
 from fusionjax.train.hook import TrainingLoop
 from fusionjax.train.job import Inheritance, Output, Run
 from fusionjax.train.program import Program, meta_batch_size
@@ -46,8 +46,11 @@ def begin(
                 state = _fresh(run) if inherited is None else inherited.start
         else:
             state = _restored(checkpoints, program, rebound, goodput)
+    step, steps = int(state.step), config.train.steps
+    goodput.write(step, steps, COMPILING)
     with goodput.spent("compile"):
         program.compiled_step()
+    goodput.write(step, steps, RUNNING)
     source = batch_source(
         config, training_data, run.windows, None if inherited is None else inherited.replay
     )

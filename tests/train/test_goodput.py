@@ -9,7 +9,7 @@ import jax
 import pytest
 from conftest import SP500, seeing, small
 
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, Preempted
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.report import live
 from fusionjax.train.goodput import BUCKETS, Goodput
@@ -92,3 +92,45 @@ def test_where_runs_are_is_told_from_their_files(tmp_path: Path) -> None:
         "c/seed_0": "silent",
     }
     assert table.loc["a/seed_0", "left"] == "0:02:00", "60 steps at two seconds each"
+
+
+def test_what_a_training_does_is_told_from_its_first_second(tmp_path: Path, prepared: Path) -> None:
+    """Compiling is not silence, and neither is a training that was stopped or that failed."""
+    price = {"price": SP500["price"]}
+    config = small(seeing(price), prepared, model__layers=1, model__fusion="equal")
+    trainer = Trainer.from_config(config, make_mesh(config.mesh, jax.devices()[:1]))
+    seen = []
+
+    def stop(step: int) -> bool:
+        seen.append(live.look(tmp_path).set_index("training").loc["stopped", "state"])
+        return step == 2
+
+    def fail(step: int) -> bool:
+        raise RuntimeError("the device is gone")
+
+    with pytest.raises(Preempted):
+        trainer.train(0, tmp_path / "stopped", stop)
+    with pytest.raises(RuntimeError):
+        trainer.train(0, tmp_path / "failed", fail)
+    assert set(seen) == {"running"}
+    states = live.look(tmp_path).set_index("training")["state"].to_dict()
+    assert states == {"stopped": "stopped", "failed": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("state", "ago", "shown"),
+    [
+        ("compiling", 900.0, "compiling"),
+        ("compiling", 9e3, "silent"),
+        ("stopped", 9e5, "stopped"),
+        ("failed", 9e5, "failed"),
+        ("running", 900.0, "silent"),
+    ],
+)
+def test_silence_is_of_what_should_speak(
+    tmp_path: Path, state: str, ago: float, shown: str
+) -> None:
+    told = {"step": 3, "steps": 9, "at": time.time() - ago, "goodput": 0.5, "state": state}
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "goodput.json").write_text(json.dumps(told))
+    assert live.look(tmp_path)["state"].tolist() == [shown]
