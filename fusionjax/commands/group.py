@@ -16,6 +16,7 @@ from types import FrameType
 from absl import flags
 
 from fusionjax import app
+from fusionjax.configs import names
 from fusionjax.errors import InputError
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")

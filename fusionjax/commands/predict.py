@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
+from fusionjax import app
 from fusionjax.config import Config
 from fusionjax.errors import InputError
 

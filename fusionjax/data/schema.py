@@ -365,8 +365,8 @@ def _floats(cells: pd.Series) -> pd.Series:
     """Numbers, also those written as text; NaN for anything else."""
     if pd.api.types.is_numeric_dtype(cells):
         return cells.astype(float)
-    # Not times, which convert to numbers too.
-    return pd.to_numeric(cells.where(_is_text(cells)), errors="coerce").astype(float)
+    texts = cells.where(_is_text(cells))  # not times, which convert to numbers too
+    return pd.to_numeric(texts, errors="coerce").astype(float)
 
 
 def holds_no_number(cells: pd.Series) -> bool:
@@ -390,8 +390,7 @@ def _is_unicode(cell: object) -> bool:
 
 
 def refuse(table: pd.DataFrame, bad: "pd.Series | np.ndarray", where: object, why: str) -> None:
-    """Raises InputError naming the first row of ``table`` that is ``bad``, by its index, and how
-    many are."""
+    """Raises InputError naming the first row of ``table`` that is ``bad``, and their number."""
     rows = np.flatnonzero(np.asarray(bad))
     if len(rows):
         row = table.iloc[rows[0]].to_dict()
