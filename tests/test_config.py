@@ -192,7 +192,7 @@ def test_the_list_of_keys_is_todays() -> None:
 
 
 def test_a_config_of_ones_own_takes_ten_lines(tmp_path: Path) -> None:
-    """The one in the header of configs/base.py."""
+    """The one in the header of fusionjax/configs/base.py."""
     lines = (base.__doc__ or "").split("::\n\n")[1].split("\n\nAny key")[0]
     assert len([x for x in lines.splitlines() if x.strip()]) <= 10
     scope: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 A config of your own states what it changes::
 
-    from configs import base
+    from fusionjax.configs import base
 
     def get_config():
         c = base.get_config()

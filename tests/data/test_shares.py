@@ -16,8 +16,8 @@ from conftest import ROOT, small
 from PIL import Image
 from rich.progress import Progress
 
-from configs import planted_folder
 from fusionjax.config import Config
+from fusionjax.configs import planted_folder
 from fusionjax.data import contents, items, prepare, shares, store, sums
 from fusionjax.data.shares import Share
 from fusionjax.errors import InputError
@@ -28,7 +28,7 @@ QUIET = Progress(disable=True)
 WORKER = """
 import sys
 from rich.progress import Progress
-from configs import planted_folder
+from fusionjax.configs import planted_folder
 from conftest import small
 from fusionjax.data import items, shares
 items._SECONDS = float(sys.argv[4])
