@@ -216,20 +216,21 @@ def _installed(words: list[str]) -> list[str]:
 
 def _config(needs: Needs, overrides: list[str]) -> Config | None:
     folder = None if needs.run is None else flags.FLAGS[needs.run].value
-    if _CONFIG.value is not None:
-        config = needs.schema.of(_CONFIG.value)
+    given = None if _CONFIG.value is None else needs.schema.of(_CONFIG.value)
+    if given is None and folder is None:
+        if needs.config:
+            raise InputError(NO_CONFIG)
+        return None
+    if _COMPILE_CACHE.value:
+        compile_cache.use(Path(_COMPILE_CACHE.value))
+    if given is not None:
+        config = given
         if _CPU_MESH.value:
             overridden = config_flags.get_override_values(flags.FLAGS["config"])
             toy = {key: value for key, value in config.toy if key not in overridden}
             config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
-    elif folder is not None:  # of a rehearsal it is the rehearsed one
+    else:  # of a rehearsal it is the rehearsed one; imports JAX
         config = _of_run(Path(folder), [word.removeprefix(_OVERRIDE) for word in overrides])
-    elif needs.config:
-        raise InputError(NO_CONFIG)
-    else:
-        return None
-    if _COMPILE_CACHE.value:
-        compile_cache.use(Path(_COMPILE_CACHE.value))
     if not (_CPU_MESH.value or needs.many_processes):
         return config
     from fusionjax.parallel import processes
