@@ -23,11 +23,17 @@ from fusionjax.adapt.promotion import PromotionDecision
 from fusionjax.config import Config
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError, nearest
-from fusionjax.evaluate import coreset, diagnostics, evaluation, file_forecasts, forecast
+from fusionjax.evaluate import (
+    coreset,
+    diagnostics,
+    evaluation,
+    file_forecasts,
+    forecast,
+    readings,
+)
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.evaluate.table import Scores
 from fusionjax.parallel import mesh, processes
-from fusionjax.report import run as page
 from fusionjax.telemetry import say
 from fusionjax.train.hooks.metrics import last_metrics
 from fusionjax.train.loop import StopOnSignal
@@ -230,15 +236,13 @@ def load_config(name: str | Path, changes: Mapping[str, Any] | None = None) -> C
     Raises:
       InputError: no such config, or what it holds is refused.
     """
-    path = Path(name)
+    path = configs.installed(str(name)) or Path(name)
     if not path.is_file():
-        path = configs.FOLDER / f"{path.stem}.py"
-        if not path.is_file():
-            known = configs.names()
-            raise InputError(
-                f"{name}: no such file, nor an installed config{nearest(str(name), known)}; "
-                f"installed are {', '.join(known)}"
-            )
+        known = configs.names()
+        raise InputError(
+            f"{name}: no such file, nor an installed config{nearest(str(name), known)}; "
+            f"installed are {', '.join(known)}"
+        )
     found = runpy.run_path(str(path))
     if "get_config" not in found:
         raise InputError(f"{path}: no function get_config; fusionjax/configs/base.py shows one")
@@ -306,7 +310,7 @@ def fit(
 
 def write_page(folder: Path, config: Config, ledger: Path) -> Path:
     """Writes the page of a scored folder, of a run or of files of forecasts."""
-    from fusionjax.evaluate import readings
+    from fusionjax.report import run as page
 
     windows = file_forecasts.described(folder, config)
     config = windows.config

@@ -31,6 +31,7 @@ from fusionjax.parallel import compile_cache
 T = TypeVar("T")
 
 EXIT_BAD_INPUT = 2
+EXIT_UNFIT = 3  # the data are not fit to train on
 EXIT_INTERRUPTED = 130  # as a shell says it of SIGINT
 EXIT_BROKEN_PIPE = 141  # as a shell says it of SIGPIPE
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
@@ -201,15 +202,13 @@ def _parse(argv: list[str], needs: Needs, overrides: list[str]) -> list[str]:
 
 
 def _installed(words: list[str]) -> list[str]:
-    """Arguments with the paths of installed configs in place of their names; a file of that name
-    comes first."""
+    """Arguments with the paths of installed configs in place of their names."""
     done = []
     for before, word in zip(["", *words], words, strict=False):
         flag, value = ("", word) if before in ("--config", "-config") else word.partition("=")[::2]
-        installed = configs.FOLDER / f"{Path(value).stem}.py"
-        named = value in (installed.stem, f"configs/{installed.name}")
-        if flag in ("", "--config", "-config") and named and not Path(value).is_file():
-            word = f"{flag}={installed}" if flag else str(installed)
+        path = configs.installed(value) if flag in ("", "--config", "-config") else None
+        if path is not None:
+            word = f"{flag}={path}" if flag else str(path)
         done.append(word)
     return done
 
@@ -230,6 +229,7 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
             toy = {key: value for key, value in config.toy if key not in overridden}
             config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
     else:  # of a rehearsal it is the rehearsed one; imports JAX
+        assert folder is not None
         config = _of_run(Path(folder), [word.removeprefix(_OVERRIDE) for word in overrides])
     if not (_CPU_MESH.value or needs.many_processes):
         return config

@@ -1,4 +1,4 @@
-"""The command ``fusionjax``; ``fusionjax train`` is ``fusionjax train`` from a checkout."""
+"""The command ``fusionjax``; a script of ``launch/`` is one of its commands from a checkout."""
 
 import ast
 import importlib

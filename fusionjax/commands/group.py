@@ -16,7 +16,7 @@ from types import FrameType
 from absl import flags
 
 from fusionjax import app
-from fusionjax.configs import names
+from fusionjax.configs import installed
 from fusionjax.errors import InputError
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
@@ -56,7 +56,7 @@ def main(_: None) -> None:
     from fusionjax.report import live
 
     configs = _CONFIGS.value
-    missing = [c for c in configs if not Path(c).is_file() and c not in names()]
+    missing = [c for c in configs if not Path(c).is_file() and installed(c) is None]
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
     trainings, states, worst = TrainingGroup(), dict.fromkeys(configs, "not begun"), 0

@@ -6,14 +6,13 @@ fusionjax import FOLDER --out=market --map=Last=close,Turnover=turnover
 fusionjax import FOLDER --out=market --dates=day-first     # 03/04/2024 is in April
 """
 
-import runpy
 import sys
 from pathlib import Path
 
 from absl import flags
 
 from fusionjax import app
-from fusionjax.config import Config, resolve
+from fusionjax.config import Config
 from fusionjax.errors import InputError
 
 _OUT = flags.DEFINE_string("out", None, "The market folder to write; its config is OUT.py")
@@ -24,7 +23,6 @@ _DATES = flags.DEFINE_enum(
     "dates", None, ["day-first", "month-first"], "The order of dates such as 03/04/2024"
 )
 _NAME = flags.DEFINE_string("name", None, "Names the runs of the config; OUT's last part, if empty")
-_EXIT_UNFIT = 3
 
 
 def main(_: Config | None, given: list[str]) -> None:
@@ -33,6 +31,7 @@ def main(_: Config | None, given: list[str]) -> None:
             "give files or folders of downloads and --out; for example "
             "fusionjax import downloads --out=market"
         )
+    from fusionjax import api
     from fusionjax.data import audit, prepare, store
     from fusionjax.imports import columns, market, reading, report, writing
     from fusionjax.report import audit as audit_page
@@ -49,7 +48,7 @@ def main(_: Config | None, given: list[str]) -> None:
     for note in found.notes:
         say(f"  {note}")
     say(f"written to {out} and {path}")
-    config = resolve(runpy.run_path(str(path))["get_config"]())
+    config = api.load_config(path)
     with progress_bar() as progress:
         folder = prepare.prepare(config.data, progress)
     audited = audit.audit(store.load(folder), config)
@@ -60,4 +59,4 @@ def main(_: Config | None, given: list[str]) -> None:
     for finding in audited.refusals:
         say(f"  {finding.code}: {finding.what}. {finding.do}")
     if audited.refusals:
-        sys.exit(_EXIT_UNFIT)
+        sys.exit(app.EXIT_UNFIT)

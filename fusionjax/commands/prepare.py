@@ -13,6 +13,7 @@ import sys
 
 from absl import flags
 
+from fusionjax import app
 from fusionjax.config import Config
 
 _DATA = flags.DEFINE_string("data", None, "A market folder, in place of the config's raw data")
@@ -33,7 +34,6 @@ _SHARE = flags.DEFINE_string(
     "Only embed and decode one of N shares of the texts and files, 0/N to N-1/N; any process that "
     "sees the same folders may do another",
 )
-_EXIT_UNFIT = 3
 
 
 def main(config: Config) -> None:
@@ -76,4 +76,4 @@ def main(config: Config) -> None:
         audited.save(folder)
         say(f"{audited.verdict}\nwritten to {audit_page.write(audited, folder)} and audit.json")
         if audited.refusals:
-            sys.exit(_EXIT_UNFIT)
+            sys.exit(app.EXIT_UNFIT)

@@ -21,8 +21,8 @@ flags.DEFINE_alias("data.root", "data")
 _LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")
 _WATCH = flags.DEFINE_bool("watch", False, "With --live: shows it again every five seconds")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
-_SECONDS = 5.0
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
+_SECONDS = 5.0  # between two looks of --watch
 
 
 def main(config: Config | None) -> None:

@@ -5,6 +5,14 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 
 
+def installed(name: str) -> Path | None:
+    """The file of an installed config by its name, or as a checkout has it (configs/demo.py); None
+    of any other name, and where there is a file of that name, which comes first."""
+    path = FOLDER / f"{Path(name).stem}.py"
+    meant = path.stem in names() and name in (path.stem, f"configs/{path.name}")
+    return path if meant and not Path(name).is_file() else None
+
+
 def names() -> list[str]:
     """Of all that a command knows without a path."""
     return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _LONGEST_CLOSURE = 40  # days; Athens, summer of 2015
 _LAST_SATURDAY, _SATURDAY_CLOSE = np.datetime64("1952-05-24"), "12:00"  # of New York
 
-_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # where none is stated
+FIRST, LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # range of the calendars
 
 Changes = dict[str, str]  # by day: the local close, HH:MM, that differs; empty: closed
 
@@ -192,7 +192,7 @@ def session_after(
 def _bounds(calendar: str) -> tuple[np.datetime64, np.datetime64]:
     """The first and the last day for which a calendar knows its holidays."""
     of = _exchange(calendar)
-    first, last = (of.bound_min() or _FIRST), (of.bound_max() or _LAST)
+    first, last = (of.bound_min() or FIRST), (of.bound_max() or LAST)
     return first.to_numpy().astype("datetime64[D]"), last.to_numpy().astype("datetime64[D]")
 
 

@@ -1,7 +1,9 @@
 """Turns raw files into a prepared set: validates, joins in time, writes columns and contents."""
 
+import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +78,26 @@ def prepare(config: DataConfig, progress: Progress, *, trusted: bool = True) -> 
                     "raw": raw_state,
                     "fingerprint": fingerprint,
                 }
-                try:
-                    with files.new_folder(folder) as aside:
-                        _write(aside, raw, config, hashes, progress, identity)
-                        if raw_fingerprint(config, hashes) != raw_state:
-                            raise InputError(
-                                f"{root}: its files changed while they were read; run again"
-                            )
-                except OSError as e:
-                    raise InputError(
-                        f"{folder}: cannot be written ({e.strerror or e}); make room there or set "
-                        "config.data.prepared, then run the same command: what is finished is kept"
-                    ) from e
+                with writing(folder), files.new_folder(folder) as aside:
+                    _write(aside, raw, config, hashes, progress, identity)
+                    if raw_fingerprint(config, hashes) != raw_state:
+                        raise InputError(
+                            f"{root}: its files changed while they were read; run again"
+                        )
     hashes.save()
     return folder
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raises InputError where ``folder`` cannot be written meanwhile, as on a full disk."""
+    try:
+        yield
+    except OSError as e:
+        raise InputError(
+            f"{folder}: cannot be written ({e.strerror or e}); make room there or set "
+            "config.data.prepared, then run the same command: what is finished is kept"
+        ) from e
 
 
 def settings_of(config: DataConfig) -> str:
@@ -131,13 +139,14 @@ def _write(
     if raw.documents is not None or raw.media:
         contents.import_tfds(progress)
     decisions = decisions_of(raw, config)
-    known = [raw.channels]
+    known = []
     if raw.facts is not None:
         known.append(facts.channels(raw.facts, raw.bars["symbol"], decisions))
     if raw.events is not None:
         exchange, horizons = _exchanges(raw, config), config.event_horizons
         known.append(events.channels(raw.events, raw.bars, decisions, exchange, horizons))
-    raw = dataclasses.replace(raw, channels=pd.concat(known, axis=1))
+    if known:
+        raw = dataclasses.replace(raw, channels=pd.concat([raw.channels, *known], axis=1))
     tables, notes = join.place(raw, decisions, content)
     symbols, columns = _bars(tables, raw)
     manifest: dict[str, Any] = {"contents": {}, "decoded": {}, "media": {}}

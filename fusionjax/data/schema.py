@@ -18,7 +18,6 @@ _SLACK = 1.001  # printed prices are rounded
 _PRICES = ["open", "high", "low", "close", "adj_close"]
 # Prices, volumes and channels are stored as float32, whose range is little wider.
 _LEAST, _MOST = 1e-30, 1e30
-_FIRST, _LAST = pd.Timestamp("1800-01-01"), pd.Timestamp("2199-12-31")  # range of the calendars
 RESERVED = frozenset({"session", "decision_time", "subset"})  # columns that join.place adds to bars
 _LONG_WEEKEND = 4  # days from one session to the next, as a rule
 _NAME = 1000  # characters of a symbol, an author, ...; an array of names is as wide as the longest
@@ -166,7 +165,7 @@ def _days(
         "within the day as further columns, which become channels"
     )
     refuse(bars, np.isnat(days) & timed, where, why)
-    in_range = (days >= _FIRST) & (days <= _LAST)
+    in_range = (days >= calendars.FIRST) & (days <= calendars.LAST)
     refuse(bars, ~in_range, where, "date is not a day from 1800 to 2199, written YYYY-MM-DD")
     return days
 
@@ -342,7 +341,7 @@ def instants(
         else:
             found = found.mask(rows & ~(found >= stamps).to_numpy(), stamps)
     assert found is not None
-    first, last = _FIRST.tz_localize("UTC"), _LAST.tz_localize("UTC")
+    first, last = calendars.FIRST.tz_localize("UTC"), calendars.LAST.tz_localize("UTC")
     in_range = (found >= first) & (found <= last)
     why = f"{column}: expected a day from 1800 to 2199 and a time of it, from 00:00:00 to 23:59:59"
     refuse(table, ~in_range, where, why)

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from fusionjax.config import DataConfig
 from fusionjax.data import contents, items, join
 from fusionjax.data.hashes import Hashes
-from fusionjax.data.prepare import HASHES, decisions_of
+from fusionjax.data.prepare import HASHES, decisions_of, writing
 from fusionjax.errors import InputError
 from fusionjax.registry import SOURCES
 
@@ -71,7 +71,7 @@ def store(config: DataConfig, share: Share, progress: Progress) -> dict[str, int
     tables, _ = join.place(raw, decisions_of(raw, config), content)
     stored = {}
     contents.import_tfds(progress)
-    try:
+    with writing(home):
         if len(tables.documents):
             texts = np.unique(tables.documents["text"].to_numpy(object))
             own = texts[[share.has(text) for text in texts]]
@@ -81,10 +81,5 @@ def store(config: DataConfig, share: Share, progress: Progress) -> dict[str, int
             mine = table[[share.has(path) for path in table["path"]]]
             unusable = items.store_files(kind, mine, config, content, progress)
             stored[kind] = mine["path"].nunique() - unusable
-    except OSError as e:
-        raise InputError(
-            f"{home}: cannot be written ({e.strerror or e}); make room there or set "
-            "config.data.prepared, then run the same command: what is finished is kept"
-        ) from e
     hashes.save()
     return stored

@@ -4,32 +4,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Float
 
 from fusionjax.config import Config
-from fusionjax.models.fusions.base import Fusion
+from fusionjax.models.fusions.base import ExpertSum
 from fusionjax.models.heads import class_logits
 from fusionjax.registry import FUSIONS
-from fusionjax.types import Batch, Encoded, Fused
+from fusionjax.types import Batch, Fused
 
 _TEMPERATURE = 8.0  # the published T of CREMA-D; 4 for the other sets
 _ALONE = 4.0  # the published γ: weight of the experts' losses
 
 
 @FUSIONS.register("arl")
-class Asymmetric(Fusion):
+class Asymmetric(ExpertSum):
     """A sum of linear experts; encoders whose experts vary less get larger gradients.
 
     As in the published code, for two modalities, but without its five epochs of warm-up. The
     paper's experts share the parameters of the fused linear map; here the fused map is their sum.
     """
-
-    @nn.compact
-    def __call__(self, e: Encoded) -> Fused:
-        h, weight = self._normed(e), e.present.astype(jnp.float32)
-        experts = self._experts(h, e.present)
-        return self._fused(e, experts.sum(1), weight, experts)
 
     @staticmethod
     def extra_loss(

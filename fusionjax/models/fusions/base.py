@@ -139,6 +139,16 @@ def true_class(experts: Float[Array, "B M O"], batch: Batch, config: Config) -> 
     return jnp.take_along_axis(probabilities, label[:, :1, None], axis=-1)[..., 0]
 
 
+class ExpertSum(Fusion):
+    """Base of the fusions whose outputs are the sum of linear experts."""
+
+    @nn.compact
+    def __call__(self, e: Encoded) -> Fused:
+        h, weight = self._normed(e), e.present.astype(jnp.float32)
+        experts = self._experts(h, e.present)
+        return self._fused(e, experts.sum(1), weight, experts)
+
+
 def share(logits: Float[Array, "B M"], present: Bool[Array, "B M"]) -> Float[Array, "B M"]:
     """A softmax over the present modalities, times their number: 1 is an equal share."""
     part = nn.softmax(jnp.where(present, logits, -1e9), axis=-1)

@@ -4,26 +4,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array
 
 from fusionjax.config import Config
-from fusionjax.models.fusions.base import Fusion, true_class
+from fusionjax.models.fusions.base import ExpertSum, true_class
 from fusionjax.registry import FUSIONS
-from fusionjax.types import Batch, Encoded, Fused
+from fusionjax.types import Batch, Fused
 
 
 @FUSIONS.register("ogm_ge")
-class OnTheFly(Fusion):
+class OnTheFly(ExpertSum):
     """A sum of linear experts; the gradients of encoders that lead are reduced."""
 
     experts_learn = False
-
-    @nn.compact
-    def __call__(self, e: Encoded) -> Fused:
-        h, weight = self._normed(e), e.present.astype(jnp.float32)
-        experts = self._experts(h, e.present)
-        return self._fused(e, experts.sum(1), weight, experts)
 
     @staticmethod
     def edit_gradients(grads: Any, fused: Fused, batch: Batch, config: Config, key: Array) -> Any:
