@@ -1,6 +1,7 @@
 """One H100: the modalities and lengths of h100_64 with a model a tenth of its size.
 
-    python launch/train.py --config=configs/h100_1.py    (or: fusionjax train --config=h100_1)
+    python launch/train.py --config=configs/h100_1.py
+    fusionjax train --config=h100_1
 
 Its settings are in fusionjax/configs/h100_1.py, which is installed with the package.
 """

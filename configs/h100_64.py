@@ -1,6 +1,7 @@
 """64 H100s: 8 nodes × 8 GPUs, data parallel across nodes, parameters split inside each.
 
-    python launch/train.py --config=configs/h100_64.py    (or: fusionjax train --config=h100_64)
+    python launch/train.py --config=configs/h100_64.py
+    fusionjax train --config=h100_64
 
 Its settings are in fusionjax/configs/h100_64.py, which is installed with the package.
 """

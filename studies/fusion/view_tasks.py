@@ -147,7 +147,7 @@ class Linear:
         if not len(x):
             return Linear(np.zeros((x.shape[1], y.shape[1])), np.zeros(y.shape[1]))
         model: Any = Ridge(alpha=1 / c).fit(x, y)
-        return Linear(model.coef_.T, model.intercept_)
+        return Linear(np.atleast_2d(model.coef_).T, np.atleast_1d(model.intercept_))
 
     @staticmethod
     def level(x: Float[np.ndarray, "S 1"], y: Float[np.ndarray, "S H"]) -> "Linear":
