@@ -7,6 +7,7 @@ once one of them is used.
 import contextlib
 import dataclasses
 import functools
+import re
 import runpy
 import tempfile
 import time
@@ -223,7 +224,11 @@ class Run:
             if texts is not None:
                 _named(texts, _TEXT_SYNONYMS).to_parquet(f"{root}/texts.parquet", index=False)
             changes = {"data.source": "folder", "data.root": root}
-            yield dataclasses.replace(self, config=self.config.override(changes))
+            try:
+                yield dataclasses.replace(self, config=self.config.override(changes))
+            except InputError as error:  # the caller never saw these files
+                words = re.sub(rf"{re.escape(root)}/(\w+)\.parquet", r"the frame \1", str(error))
+                raise InputError(words) from error
 
 
 def load_config(name: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
