@@ -78,8 +78,9 @@ def learned(
 
     No row is forecast by a fit that has seen its label. Rows before the meta set are cut into
     ``distill.expert_fits`` parts, in their order: of views with a time each part is forecast from
-    the labels that were known before it, else from all other parts. The meta set is forecast by a
-    fit to all before it, what is not for training by one to all of training.
+    the labels that were known before it, else from all other parts. The meta set is cut into parts
+    as large, each forecast from the labels that were known before it; what is not for training is
+    forecast by a fit to all of training.
 
     Args:
       config: of the study.
@@ -109,13 +110,13 @@ def learned(
             with threadpool_limits(1):
                 models.append(learn.fit(train, penalties))
 
-    for part in np.array_split(inner, config.distill.expert_fits):
+    train, fits = views.split["train"], config.distill.expert_fits
+    for part in np.array_split(inner, fits):
         others = np.setdiff1d(inner, part)
-        if views.dated and len(part):
-            others = others[views.known[others] <= views.time[part[0]]]
-        add(others, part)
-    add(inner, meta)
-    train = views.split["train"]
+        add(_known(views, others, part) if views.dated else others, part)
+    # Within the meta set too: what began to be seen there would else be weighed as never seen.
+    for part in np.array_split(meta, max(1, round(fits * len(meta) / max(len(inner), 1)))):
+        add(_known(views, train, part), part)
     add(train, np.setdiff1d(np.arange(len(views.time)), train))
     label, ones = task.label(views), np.ones(len(task.whole) + len(subset))
     experts = ViewExperts(task, subset, fit, models, ones, ones[None])
@@ -125,6 +126,11 @@ def learned(
     weigh = _Weigher(task, views.time[meta], weights.horizon(config))
     weight = [weigh(v, y) for v, y in zip(values, task.groups(label[meta]), strict=True)]
     return dataclasses.replace(experts, weight=np.stack(weight))
+
+
+def _known(views: Views, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Those rows whose labels were known when a part began."""
+    return rows[views.known[rows] <= views.time[part[0]]] if len(part) else rows[:0]
 
 
 def alone(views: Views, subset: tuple[str, ...], rows: Int64[np.ndarray, "S"]) -> dict[str, Values]:

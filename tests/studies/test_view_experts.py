@@ -104,9 +104,14 @@ def test_no_row_is_forecast_by_a_fit_that_saw_its_label(
 
 def test_labels_of_the_meta_set_move_the_weights_and_those_of_test_nothing() -> None:
     v = some()
-    first, later = experts(v), experts(relabelled(v, META))
-    np.testing.assert_array_equal(later.each(v.batch, META), first.each(v.batch, META))
-    assert (later.weight != first.weight).any()
+    first = experts(v)
+    parts = [META[first.fit[META] == k] for k in np.unique(first.fit[META])]
+    assert len(parts) == round(config(v).distill.expert_fits * len(META) / len(INNER))
+    for part in parts:
+        later = experts(relabelled(v, part))
+        changed = (later.each(v.batch, META) != first.each(v.batch, META)).any((1, 2))
+        np.testing.assert_array_equal(META[changed], META[part[-1] < META], "those after it alone")
+        assert (later.weight != first.weight).any()
     again = experts(relabelled(v, SPLIT["test"]))
     np.testing.assert_array_equal(again(v.batch, ALL), first(v.batch, ALL))
     np.testing.assert_array_equal(again.weight, first.weight)
