@@ -2,6 +2,7 @@
 
 fusionjax report --config=acl18 --run=runs/acl18 --split=dev
 fusionjax report --ledger    # every training, evaluation and sweep point, side by side
+fusionjax report --ledger --mlflow=http://HOST:5000    # and its records to an MLflow server
 fusionjax report --live      # each training under runs/: compiling, running, stopped, silent, ...
 fusionjax report --live --watch      # the same, again every five seconds
 """
@@ -22,12 +23,15 @@ _LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings und
 _WATCH = flags.DEFINE_bool("watch", False, "With --live: shows it again every five seconds")
 _RUNS = flags.DEFINE_string("runs", "runs", "Folder of the run folders, for --live")
 _LEDGER = flags.DEFINE_bool("ledger", False, "Show the ledger instead")
+_MLFLOW = flags.DEFINE_string(
+    "mlflow", None, "With --ledger: tracking server that gets the records that it lacks"
+)
 _SECONDS = 5.0  # between two looks of --watch
 
 
 def main(config: Config | None) -> None:
     from fusionjax import ledger
-    from fusionjax.report import frames
+    from fusionjax.report import frames, tracker
     from fusionjax.report import ledger as ledger_page
     from fusionjax.telemetry import CONSOLE, say
 
@@ -42,6 +46,8 @@ def main(config: Config | None) -> None:
             frames.for_screen(ledger.table(records, wide=False), f"{len(records)} records")
         )
         say(f"written to {ledger_page.write(records, Path(app.LEDGER.value))}")
+        if _MLFLOW.value is not None:
+            say(f"{tracker.export(records, _MLFLOW.value)} records added to {_MLFLOW.value}")
         return
     if config is None or _RUN.value is None:
         raise InputError("give --config and --run to see a run, --live or --ledger")

@@ -347,7 +347,8 @@ def test_a_withheld_period_is_scored_without_touching_code(
         few &= tweets["day"].between("2015-07-20", until)
         tweets[few].to_parquet(root / "tweets_preprocessed.parquet")
     known = [f"--config.data.root={tmp_path / 'known'}"]
-    launch(tmp_path, "train", "acl18", *SMALL, "--config.train.steps=3", *known)
+    plain = ["--config.train.steps=3", "--config.distill.experts=()"]
+    launch(tmp_path, "train", "acl18", *SMALL, *plain, *known)
     fast = ["--config.selection.folds=1"]
     missing = launch(tmp_path, "evaluate", "acl18", "--run=runs/acl18", *fast, *known, status=2)
     assert "splits.dev is 2015-08-01 to 2015-09-30, where the data has no sample" in missing

@@ -232,8 +232,8 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads the parameters that the same step has just made."""
-    both = {"chart": CHART}
-    t = trainer(prepared, both, model__fusion="distilled", distill__warmup_steps=2, guard__window=4)
+    learning = {"model__fusion": "distilled", "distill__warmup_steps": 2, "guard__window": 4}
+    t = trainer(prepared, **learning)
     due = max(
         s for s in range(weights.elimination_step(t.config)) if weights.is_update_step(t.config, s)
     )
@@ -242,14 +242,7 @@ def test_the_move_of_the_fusions_weights_is_looked_into_as_it_was_made(
         optim, "schedule",
         lambda c: lambda step: jnp.where(step == due, 1e30, schedule(c)(step)),
     )  # fmt: skip
-    t = trainer(
-        prepared,
-        both,
-        model__fusion="distilled",
-        distill__warmup_steps=2,
-        guard__window=4,
-        guard__max_rollbacks=0,
-    )
+    t = trainer(prepared, **learning, guard__max_rollbacks=0)
     with pytest.raises(InputError, match=f"training cannot go on: step {due} is non-finite"):
         t.train(0, tmp_path / "run")
     assert "N3" not in codes(tmp_path / "run")
