@@ -31,7 +31,11 @@ def main(config: StudyConfig) -> None:
         cells = ladder.climb(config, views, split, progress)
         report = ladder_table.report(config, cells, views, split)
     reading.finish(report.cells)
-    CONSOLE.print(ladder_table.for_screen(report), *reading.reading.warnings)
+    CONSOLE.print(
+        ladder_table.for_screen(report),
+        ladder_table.against_best(report),
+        *reading.reading.warnings,
+    )
     saved = ladder_table.save(report, config, views[0].names, Path("runs"), split, _PLOT.value)
     say(f"written to {saved}")
 

@@ -60,8 +60,8 @@ class LadderReport:
     cells: list[Cell]
     # By fusion: each subset against its best smaller subset.
     harm: dict[str, list[Difference | None]]
-    # The first fusion against each other one, on the last subset.
-    baseline_fusions: dict[str, Difference]
+    # The first fusion against each other one, on every subset.
+    against: dict[str, list[Difference]]
     # By fusion: gain of the last subset over the best fusion on the first, as a share of the gain
     # with the oracle's modalities. None without an oracle.
     oracle_share: dict[str, float | None]
@@ -91,15 +91,20 @@ def report(
         for i in range(1, len(losses)):
             best = min(losses[:i], key=np.mean)
             harm[name].append(paired(losses[i], best, cluster))
-    ours = by[names[0]][-1].loss.mean(-1)
-    baseline_fusions = {n: paired(ours, by[n][-1].loss.mean(-1), cluster) for n in names[1:]}
+    against = {
+        n: [
+            paired(ours.loss.mean(-1), other.loss.mean(-1), cluster)
+            for ours, other in zip(by[names[0]], by[n], strict=True)
+        ]
+        for n in names[1:]
+    }
     mean = {(c.fusion, c.subset): float(c.loss.mean()) for c in cells}
     first, last, oracle = config.ladder.subsets[0], config.ladder.subsets[-1], config.ladder.oracle
     oracle_share: dict[str, float | None] = dict.fromkeys(names)
     if oracle:
         start, best = (min(mean[n, subset] for n in fusions) for subset in (first, oracle))
         oracle_share = {n: (start - mean[n, last]) / (start - best) for n in names}
-    return LadderReport(f"{title(config)}, {split}", cells, harm, baseline_fusions, oracle_share)
+    return LadderReport(f"{title(config)}, {split}", cells, harm, against, oracle_share)
 
 
 def columns(r: LadderReport) -> tuple[list[str], list[list[str]]]:
@@ -118,10 +123,23 @@ def columns(r: LadderReport) -> tuple[list[str], list[list[str]]]:
         last = r.harm[name][-1]
         share = r.oracle_share[name]
         rows.append(
-            [name, *cells, interval(last), interval(r.baseline_fusions.get(name))]
+            [name, *cells, interval(last), interval(r.against.get(name, [None])[-1])]
             + ([f"{share:.0%}"] if share is not None else [])
         )
     return head, rows
+
+
+def against_best(r: LadderReport) -> str:
+    """The first row minus the best of the others on every subset; its own parts are no others."""
+    ours = r.cells[0].fusion
+    others = [n for n in r.against if not n.startswith(f"{ours}, ")]
+    if not others:
+        return ""
+    told = []
+    for i, cell in enumerate(c for c in r.cells if c.fusion == ours):
+        best = max(others, key=lambda n: r.against[n][i].mean)
+        told.append(f"{len(cell.subset)}: {best} {interval(r.against[best][i])}")
+    return f"{ours} minus the best of the others, by the number of modalities: {'; '.join(told)}"
 
 
 def for_screen(r: LadderReport) -> Table:
@@ -151,6 +169,7 @@ def save(
     head, rows = columns(r)
     text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    text += "".join(f"\n{line}\n" for line in [against_best(r)] if line)
     ours = [c for c in r.cells if c.kept is not None]
     if ours:
         text += f"\nweights and share of seeds that keep it\n\n| subset | {' | '.join(names)} |\n"
@@ -180,7 +199,7 @@ def save(
             for c in r.cells
         ],
         "harm": {k: [d and dataclasses.asdict(d) for d in v] for k, v in r.harm.items()},
-        "baseline_fusions": {k: dataclasses.asdict(d) for k, d in r.baseline_fusions.items()},
+        "against": {k: [dataclasses.asdict(d) for d in v] for k, v in r.against.items()},
         "found": r.oracle_share,
     }
     files.write_text(path.with_suffix(".json"), json.dumps(raw))

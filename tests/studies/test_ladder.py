@@ -99,6 +99,10 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "| distilled |" in text
     assert "| concat |" in text
     assert "| logistic regression |" in text
+    others = [x for x in cells if x.fusion != "distilled" and len(x.subset) == 2]
+    best = min(others, key=lambda x: x.loss.mean())
+    difference = cells[0].loss.mean() - best.loss.mean()
+    assert f"by the number of modalities: 2: {best.fusion} {difference:+.2f} [" in text
     assert path == tmp_path / "planted_full" / "ladder_test.md"
     assert path.with_suffix(".json").exists()
     assert "<svg" in path.with_suffix(".svg").read_text()
