@@ -230,6 +230,8 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
             config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
     else:  # of a rehearsal it is the rehearsed one; imports JAX
         assert folder is not None
+        if needs.many_processes and _several_processes():
+            raise InputError(f"{folder}: several processes have to be given its --config too")
         config = _of_run(Path(folder), [word.removeprefix(_OVERRIDE) for word in overrides])
     if not (_CPU_MESH.value or needs.many_processes):
         return config
@@ -243,6 +245,13 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
     if needs.many_processes:
         processes.join(cpu=_CPU_MESH.value or os.environ.get("JAX_PLATFORMS") == "cpu")
     return config
+
+
+def _several_processes() -> bool:
+    """Whether the environment describes more than one: they must join before a run is read."""
+    from fusionjax.parallel import processes
+
+    return (processes.described() or (0, 1))[1] > 1
 
 
 def _of_run(folder: Path, changes: list[str]) -> Config:

@@ -13,7 +13,7 @@ COMMANDS: dict[str, app.Needs] = {
     "demo": app.Needs(default="demo"),
     "import": app.Needs(config=False, files=True),
     "prepare": app.Needs(),
-    "train": app.Needs(many_processes=True),
+    "train": app.Needs(run="run", many_processes=True),
     "evaluate": app.Needs(run="run"),
     "predict": app.Needs(run="run"),
     "report": app.Needs(run="run", config=False),
