@@ -60,6 +60,10 @@ ALLOWED = {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
         *("modalities", "scores", "experts", "telemetry"),
     },
+    "runs": {  # all that a run folder holds, and who needs it
+        *("config", "data", "errors", "evaluate", "files", "ledger", "registry", "train"),
+        "adapt",
+    },
     "app": {"config", "configs", "errors", "parallel", "requirements", "evaluate"},
     # Settings and the edge: nobody imports them but one another.
     "configs": {"config", "data"},
@@ -70,7 +74,7 @@ ALLOWED = {
     "commands": {
         *("api", "app", "config", "configs", "errors", "files", "parallel", "data", "train"),
         *("evaluate", "adapt", "report", "ledger", "telemetry", "forecast_files", "__version__"),
-        "imports",
+        *("imports", "runs"),
     },
     "__main__": {"commands"},
 }
@@ -87,7 +91,7 @@ HOME = {
     "ml_collections": ("app.py", "config/__init__.py", "configs"),
     "pandas": (
         *("data", "scores", "heads", "forecast_files", "evaluate", "report", "ledger.py"),
-        *("imports", "api.py", "commands"),
+        *("imports", "api.py", "commands", "runs"),
     ),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",

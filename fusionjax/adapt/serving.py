@@ -116,6 +116,8 @@ def _rollback(service: Path, because: str) -> tuple[Serving, Path]:
         before = _before(service, before)
     if before is None:
         raise InputError(f"{service}: nothing to take back; {run} has served from the beginning")
+    if not before.is_dir():
+        raise InputError(f"{before}: served before {run}, but is gone; restore it from a backup")
     record = run.parent / ROLLBACK
     if not is_update(service, run):  # a run of elsewhere, that was written into serving.json
         record = service / f"rollback-{len([*service.glob('rollback-*.json')]) + 1}.json"

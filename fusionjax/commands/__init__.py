@@ -23,6 +23,7 @@ COMMANDS: dict[str, app.Needs] = {
     "samples": app.Needs(run="run"),
     "sweep": app.Needs(),
     "group": app.Needs(config=False, overrides=True),
+    "runs": app.Needs(config=False, files=True),
     "plan": app.Needs(),
     "config": app.Needs(config=False),
 }

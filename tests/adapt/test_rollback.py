@@ -22,6 +22,7 @@ def write(path: Path, **content: object) -> None:
 def service(tmp_path: Path) -> Path:
     """Three days: two updates that were promoted, and one that the gate refused."""
     service, run = tmp_path / "service", str(tmp_path / "first")
+    Path(run).mkdir()
     for day, promoted in (("2020-01-02", True), ("2020-01-03", False), ("2020-01-06", True)):
         write(service / day / "begun.json", run=run, data="")
         write(service / day / "update.json", promoted=promoted, why="" if promoted else REFUSED)
@@ -114,3 +115,10 @@ def test_the_first_run_was_chosen_by_hand(service: Path, tmp_path: Path) -> None
     write(tmp_path / "first" / "gate.json", promoted=False, why=REFUSED)
     Serving(str(tmp_path / "first"), "", "").write(service)
     serving.require_accepted(service)
+
+
+def test_a_run_that_is_gone_does_not_serve_again(service: Path) -> None:
+    update(service, "2020-01-02").rmdir()
+    with pytest.raises(InputError, match="served before .*, but is gone; restore it"):
+        serving.rollback(service, "why")
+    assert Serving.read(service).run == str(update(service, "2020-01-06"))
