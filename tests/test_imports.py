@@ -64,7 +64,8 @@ ALLOWED = {
         *("config", "data", "errors", "evaluate", "files", "ledger", "registry", "train"),
         "adapt",
     },
-    "app": {"config", "configs", "errors", "parallel", "requirements", "evaluate"},
+    "notify": {"errors"},
+    "app": {"config", "configs", "errors", "notify", "parallel", "requirements", "evaluate"},
     # Settings and the edge: nobody imports them but one another.
     "configs": {"config", "data"},
     "api": {

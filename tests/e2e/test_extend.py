@@ -20,7 +20,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds of four steps."""
     folder = tmp_path_factory.mktemp("extend")
     few = ["--config.train.steps=4", "--config.distill.experts=()", "--seeds=2"]
-    launch(folder, "train", "demo", *SMALL, *few)
+    launch(folder, "train", "demo", *SMALL, *few, "--notify=tee told.json")
+    told = json.loads((folder / "told.json").read_text())
+    assert (told["outcome"], told["status"]) == ("finished", 0)
     return folder
 
 
