@@ -62,7 +62,7 @@ ALLOWED = {
     },
     "runs": {  # all that a run folder holds, and who needs it
         *("config", "data", "errors", "evaluate", "files", "ledger", "registry", "train"),
-        "adapt",
+        *("adapt", "parallel", "report", "telemetry"),
     },
     "notify": {"errors"},
     "app": {"config", "configs", "errors", "notify", "parallel", "requirements", "evaluate"},
