@@ -36,6 +36,7 @@ from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.evaluate.table import Scores
 from fusionjax.parallel import mesh, processes
 from fusionjax.telemetry import say
+from fusionjax.train import extension
 from fusionjax.train.hooks.metrics import last_metrics
 from fusionjax.train.loop import StopOnSignal
 from fusionjax.train.run import open_market
@@ -213,6 +214,28 @@ class Run:
         records.append(self.ledger, records.record("finetune", info.config, subject, result))
         return Run(folder, info.config, self.ledger, decided)
 
+    def extend(self, steps: int, *, begun: float | None = None) -> "Run":
+        """Trains all seeds further, with the run's own config; docs/operations.md says what that
+        means. After a kill the same call goes on.
+
+        Args:
+          steps: updates to add.
+          begun: see ``fit``.
+
+        Raises:
+          InputError: too few steps, no training or another config in the folder, or an extension
+            by another number of steps is not finished.
+        """
+        folders = seed_folders(self.folder)
+        if folders == [self.folder]:
+            raise InputError(
+                f"{self.folder}: is one seed of a run; give the folder of the run, all of whose "
+                "seeds are extended"
+            )
+        seeds = extension.stored(folders)
+        run = dataclasses.replace(self, config=extension.extended(self.config, seeds, steps))
+        return _trained(run, {s.info.config.seed: s.folder for s in seeds}, begun)
+
     def _scored_on(self, split: str | None) -> Config:
         return self.config.override({} if split is None else {"evaluate.split": split})
 
@@ -291,26 +314,35 @@ def fit(
       InputError: anything wrong with data, config or mesh.
     """
     folder = Path(folder or f"runs/{config.name}")
-    trainer = coreset.trainer(config, mesh.make_mesh(config.mesh))
+    numbers = range(config.seed, config.seed + seeds)
+    folders = {number: folder / f"seed_{number}" for number in numbers}
+    # Before the data are opened and anything is compiled.
+    config = extension.resumed(config, extension.stored([*folders.values()]))
+    return _trained(Run(folder, config, Path(ledger)), folders, begun)
+
+
+def _trained(run: Run, seeds: dict[int, Path], begun: float | None) -> Run:
+    """Trains seeds, each into its folder; records it."""
+    trainer = coreset.trainer(run.config, mesh.make_mesh(run.config.mesh))
     trainer.describe()
-    trainer.preflight(folder)
+    trainer.preflight(run.folder)
     stop, started = StopOnSignal(), time.perf_counter()
-    numbers = tuple(range(config.seed, config.seed + seeds))
-    for seed in numbers:
-        trainer.train(seed, folder / f"seed_{seed}", stop, begun if seed == numbers[0] else None)
+    for number, folder in seeds.items():
+        trainer.train(number, folder, stop, begun)
+        begun = None  # of the first alone
     if processes.first():
         subject = records.Subject(
-            str(folder), trainer.market.fingerprint, numbers, config.train.split
+            str(run.folder), trainer.market.fingerprint, tuple(seeds), run.config.train.split
         )
         spent = {
             "seconds": time.perf_counter() - started,
             "devices": float(trainer.program.mesh.size),
         }
-        result = records.Result(last_metrics([folder / f"seed_{s}" for s in numbers]), spent)
-        records.append(Path(ledger), records.record("train", config, subject, result))
-        for line in diagnostics.diagnose(folder, config)["training"]:
+        result = records.Result(last_metrics([*seeds.values()]), spent)
+        records.append(run.ledger, records.record("train", run.config, subject, result))
+        for line in diagnostics.diagnose(run.folder, run.config)["training"]:
             say(f"training: {line}")
-    return Run(folder, config, Path(ledger))
+    return run
 
 
 def write_page(folder: Path, config: Config, ledger: Path) -> Path:

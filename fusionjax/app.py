@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +23,7 @@ from typing import Any, TypeVar
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fusionjax import configs, requirements
+from fusionjax import configs, notify, requirements
 from fusionjax.config import Config
 from fusionjax.config.renamed import now_called
 from fusionjax.config.variant import variant
@@ -36,6 +38,13 @@ EXIT_INTERRUPTED = 130  # as a shell says it of SIGINT
 EXIT_BROKEN_PIPE = 141  # as a shell says it of SIGPIPE
 EXIT_PREEMPTED = 75  # EX_TEMPFAIL: run the same command again
 
+_OUTCOMES = {
+    0: notify.FINISHED,
+    EXIT_PREEMPTED: notify.STOPPED,
+    EXIT_INTERRUPTED: notify.STOPPED,
+    EXIT_BAD_INPUT: notify.REFUSED,
+    EXIT_UNFIT: notify.REFUSED,
+}
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -58,9 +67,23 @@ _OVERRIDE = "--config."
 LEDGER = flags.DEFINE_string(
     "ledger_dir", "runs/ledger", "Folder of the ledger, the records of all runs"
 )
+_NOTIFY = flags.DEFINE_string(
+    "notify",
+    None,
+    "Program to run at the end, without a shell, with the outcome as JSON on its standard input; "
+    "{outcome} and {text} in its words are filled in (docs/operations.md)",
+)
 # The message of ml_collections about an unknown key that resembles no other.
 _NAME_ALONE = re.compile(r"\W*(\w+)\W*")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes all devices
+
+
+class Ended(SystemExit):
+    """The end of a command with a status and, for ``--notify``, the reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status)
+        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +96,7 @@ class Needs:
       run: the flag with a run folder, whose own config is taken if --config is not given.
       overrides: whether it takes overrides of configs that it passes on (``typed_overrides``).
       files: whether ``main`` also gets the arguments that are no flags.
+      long: whether it may take hours, and tells how it ended (``--notify``).
       many_processes: whether it joins the processes that the environment describes.
       schema: the config's class: a study's has more sections.
     """
@@ -82,6 +106,7 @@ class Needs:
     run: str | None = None
     overrides: bool = False
     files: bool = False
+    long: bool = False
     many_processes: bool = False
     schema: type[Config] = Config
 
@@ -97,7 +122,8 @@ def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
     _reporting(requirements.check)
     module, known = sys.modules[main.__module__], flags.FLAGS
     sys.modules["__main__"].__doc__ = module.__doc__  # what --help begins with
-    shared = [known[flag.name] for flag in (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER)]
+    listed = (_CONFIG, _CPU_MESH, _COMPILE_CACHE, LEDGER, *[_NOTIFY] * needs.long)
+    shared = [known[flag.name] for flag in listed]
     for flag in (*known.get_key_flags_for_module(module), *shared):  # listed by --help
         known.register_key_flag_for_module(sys.argv[0], flag)
     overrides: list[str] = []
@@ -107,16 +133,49 @@ def run(main: Callable[..., None], needs: Needs = Needs()) -> None:
         main(config, argv[1:]) if needs.files else main(config)
 
     app.run(
-        lambda argv: _reporting(lambda: call(argv)),
+        lambda argv: _notifying(lambda: _reporting(lambda: call(argv)), needs),
         flags_parser=lambda argv: _parse(argv, needs, overrides),
     )
 
 
 def begin() -> None:
     """Says on stderr what takes the first seconds, before there is anything to show."""
-    index = os.environ.get("JAX_PROCESS_ID", os.environ.get("SLURM_PROCID", "0"))
-    if index == "0":
+    if _is_first_process():
         print("importing JAX and opening the data, usually 5 to 30 s", file=sys.stderr, flush=True)
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("JAX_PROCESS_ID", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def _notifying(work: Callable[[], None], needs: Needs) -> None:
+    """Does the work and tells the program of ``--notify`` how it ended, in the first process."""
+    asked = _NOTIFY.value
+    if asked is None:
+        work()
+        return
+
+    def hook() -> list[str]:
+        if not needs.long:
+            raise InputError("--notify goes with commands that take long, such as train and group")
+        return notify.words(asked)
+
+    program, begun = _reporting(hook), time.monotonic()
+    outcome, status, reason = notify.FINISHED, 0, ""
+    try:
+        work()
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else int(e.code is not None)
+        outcome = _OUTCOMES.get(status, notify.FAILED)
+        reason = e.reason if isinstance(e, Ended) else ""
+        raise
+    except BaseException as e:
+        outcome, status = notify.FAILED, 1
+        reason = "".join(traceback.format_exception_only(e)).strip()
+        raise
+    finally:
+        if _is_first_process():
+            notify.tell(program, outcome, status, reason, time.monotonic() - begun)
 
 
 def _answer_interrupts() -> None:
@@ -230,6 +289,8 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
             config = config.override(toy | {"name": f"{config.name}_cpu_mesh"})
     else:  # of a rehearsal it is the rehearsed one; imports JAX
         assert folder is not None
+        if needs.many_processes and _several_processes():
+            raise InputError(f"{folder}: several processes have to be given its --config too")
         config = _of_run(Path(folder), [word.removeprefix(_OVERRIDE) for word in overrides])
     if not (_CPU_MESH.value or needs.many_processes):
         return config
@@ -245,6 +306,13 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
     return config
 
 
+def _several_processes() -> bool:
+    """Whether the environment describes more than one: they must join before a run is read."""
+    from fusionjax.parallel import processes
+
+    return (processes.described() or (0, 1))[1] > 1
+
+
 def _of_run(folder: Path, changes: list[str]) -> Config:
     from fusionjax.evaluate.file_forecasts import config_of
 
@@ -256,10 +324,11 @@ def _reporting(work: Callable[[], T]) -> T:
         return work()
     except Preempted as e:
         print(e, file=sys.stderr)
-        sys.exit(EXIT_PREEMPTED)
+        raise Ended(EXIT_PREEMPTED, str(e)) from None
     except KeyboardInterrupt:
-        print("stopped; the same command begins again, with what it had kept", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        text = "stopped; the same command begins again, with what it had kept"
+        print(text, file=sys.stderr)
+        raise Ended(EXIT_INTERRUPTED, text) from None
     except BrokenPipeError:  # of a command after it, such as head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
@@ -280,7 +349,7 @@ def _reporting(work: Callable[[], T]) -> T:
         else:
             raise
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(EXIT_BAD_INPUT)
+    raise Ended(EXIT_BAD_INPUT, message)
 
 
 def _from_flags(error: BaseException) -> bool:

@@ -107,6 +107,18 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock on ``folder``; writes nothing."""
+    try:
+        with (folder / ".lock").open() as f:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none
+        return False
+    return False
+
+
 @contextmanager
 def locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds a lock on ``folder``; the system frees it when the process dies.

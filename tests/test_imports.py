@@ -60,7 +60,12 @@ ALLOWED = {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),
         *("modalities", "scores", "experts", "telemetry"),
     },
-    "app": {"config", "configs", "errors", "parallel", "requirements", "evaluate"},
+    "runs": {  # all that a run folder holds, and who needs it
+        *("config", "data", "errors", "evaluate", "files", "ledger", "registry", "train"),
+        *("adapt", "parallel", "report", "telemetry"),
+    },
+    "notify": {"errors"},
+    "app": {"config", "configs", "errors", "notify", "parallel", "requirements", "evaluate"},
     # Settings and the edge: nobody imports them but one another.
     "configs": {"config", "data"},
     "api": {
@@ -70,7 +75,7 @@ ALLOWED = {
     "commands": {
         *("api", "app", "config", "configs", "errors", "files", "parallel", "data", "train"),
         *("evaluate", "adapt", "report", "ledger", "telemetry", "forecast_files", "__version__"),
-        "imports",
+        *("imports", "runs"),
     },
     "__main__": {"commands"},
 }
@@ -87,7 +92,7 @@ HOME = {
     "ml_collections": ("app.py", "config/__init__.py", "configs"),
     "pandas": (
         *("data", "scores", "heads", "forecast_files", "evaluate", "report", "ledger.py"),
-        *("imports", "api.py", "commands"),
+        *("imports", "api.py", "commands", "runs"),
     ),
     "plotly": "report/charts.py",
     "river": "adapt/drift.py",

@@ -6,6 +6,7 @@ replaced atomically, and only by an update that the promotion gate accepted.
 
     <service>/serving.json
     <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  done.json
+    <service>/<day>/rollback.json    its update was taken back (serving.py)
     <service>/redone/<day>-1/   what was served, and taken back by ``redo``
 """
 
@@ -23,6 +24,7 @@ from fusionjax.adapt import promotion
 from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_of
 from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.adapt.outcomes import outcomes
+from fusionjax.adapt.serving import SERVING, Serving, is_update, may_serve, require_accepted
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import calendar, samples
 from fusionjax.data.store import Market
@@ -34,39 +36,9 @@ from fusionjax.ledger import Result, Subject
 from fusionjax.telemetry import say
 from fusionjax.train.run import audited_market
 
-SERVING, DONE = "serving.json", "done.json"
+DONE = "done.json"
 _REDONE = "redone"  # folder of days that were taken back
 _SPLIT = "served"  # of data.splits: all days up to the newest
-
-
-@dataclasses.dataclass(frozen=True)
-class Serving:
-    """The run that forecasts.
-
-    Attributes:
-      run: its folder.
-      day: since when.
-      parent: the run before it; empty for the first.
-    """
-
-    run: str
-    day: str
-    parent: str
-
-    @staticmethod
-    def read(service: Path) -> "Serving":
-        """Reads ``serving.json`` of a service.
-
-        Raises:
-          InputError: the file has another format.
-        """
-        try:
-            return Serving(**json.loads((service / SERVING).read_text()))
-        except (json.JSONDecodeError, TypeError) as e:
-            raise InputError(
-                f"{service / SERVING}: does not name the run that serves ({e}); write "
-                '{"run": the run folder, "day": "", "parent": ""} into it'
-            ) from e
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +107,10 @@ def _serve(
             "config.finetune.promotion_sessions is 0: updates would serve unevaluated; "
             "set it to 63 sessions"
         )
-    first = Path(Serving.read(service).run) if (service / SERVING).exists() else parent
+    first = parent
+    if (service / SERVING).exists():
+        require_accepted(service)
+        first = Path(Serving.read(service).run)
     require_same_task(config, read_info(first).config, ("modalities", "targets", "model"))
     market, _ = audited_market(config)
     day = str(market.session.max())
@@ -153,9 +128,11 @@ def _serve(
         if result["data"] != market.fingerprint:
             say(f"the data of {day} has changed since; add --redo to serve that day again")
         say(f"{day} was served before; nothing to do")
+        if (now := Serving.read(service).run) != result["serving"]:
+            say(f"{now} serves from the next session on")
         return result
     if not (service / SERVING).exists():
-        _write(service / SERVING, dataclasses.asdict(Serving(str(parent.resolve()), "", "")))
+        Serving(str(parent.resolve()), "", "").write(service)
     for line in market.revised:
         say(f"revised: {line}")
     known = _last_decided(service, day)
@@ -207,10 +184,7 @@ def _take_back(service: Path, day: str) -> None:
     run = Path(Serving.read(service).run).resolve()
     if any(folder.resolve() in run.parents for folder in served):
         before = Path(_read(served[0] / "begun.json")["run"])
-        begun = before.parent / "begun.json"
-        is_update = before.resolve().is_relative_to(service.resolve())
-        since, parent = (before.parent.name, _read(begun)["run"]) if is_update else ("", "")
-        _write(service / SERVING, dataclasses.asdict(Serving(str(before), since, parent)))
+        Serving.of(service, before).write(service)
     for folder in reversed(served):  # the newest first, so that a killed command can go on
         taken = len(list((service / _REDONE).glob(f"{folder.name}*")))
         aside = service / _REDONE / f"{folder.name}-{taken + 1}"
@@ -221,7 +195,7 @@ def _take_back(service: Path, day: str) -> None:
 
 def _title(serving: Path, service: Path) -> str:
     """A short name of the run that serves: its own, or the day of the update that made it."""
-    if service.resolve() in serving.resolve().parents:
+    if is_update(service, serving):
         return f"{service.name}, update of {serving.parent.name}"
     return serving.name
 
@@ -243,11 +217,10 @@ def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:
 
 
 def _promote(service: Path, folder: Path) -> None:
-    """Lets a day's update serve, if it was accepted and its parent still serves."""
+    """Lets a day's update serve, if it may and its parent still serves."""
     parent = _read(folder / "begun.json")["run"]
-    if _read(folder / "update.json")["promoted"] and Serving.read(service).run == parent:
-        now = Serving(str((folder / "update").resolve()), folder.name, parent)
-        _write(service / SERVING, dataclasses.asdict(now))
+    if may_serve(folder) and Serving.read(service).run == parent:
+        Serving(str((folder / "update").resolve()), folder.name, parent).write(service)
 
 
 def _last_decided(service: Path, day: str) -> Path | None:

@@ -81,6 +81,7 @@ def as_training(config: Config) -> Config:
         {
             "train.split": f.split,
             "train.steps": f.steps,
+            "train.extensions": (),
             "train.learning_rate": f.learning_rate,
             "train.warmup_steps": f.warmup_steps,
             "train.frozen": f.frozen,

@@ -5,7 +5,8 @@ fusionjax serve --config=acl18_stream --from=runs/acl18_stream \
 Run it when the day's files are in the folder. It does nothing for a finished day and completes one
 that was killed; two at once are refused. --redo serves the newest session again, as when its files
 have changed. --workdir holds the serving run's name and every day's
-evidence: docs/adaptation.md.
+evidence: docs/adaptation.md. An update that should not have served is taken back, with a record:
+fusionjax serve --from=runs/acl18_stream --rollback --because="its calls all go one way"
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.errors import require_extra
+from fusionjax.errors import InputError, require_extra
 
 _FROM = flags.DEFINE_string("from", None, "Run folder that serves first", required=True)
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
@@ -27,9 +28,19 @@ _REDO = flags.DEFINE_bool(
     "Serve the newest session again: what was served for it and for later days is moved to "
     "<workdir>/redone",
 )
+_ROLLBACK = flags.DEFINE_bool(
+    "rollback", False, "Only let the run serve again that served before the present one"
+)
+_BECAUSE = flags.DEFINE_string("because", "", "Why --rollback; goes into the service's record")
 
 
 def main(config: Config) -> None:
+    service = Path(_WORKDIR.value or f"{_FROM.value.rstrip('/')}_serving")
+    if _BECAUSE.value and not _ROLLBACK.value:
+        raise InputError("--because goes with --rollback")
+    if _ROLLBACK.value:
+        take_back(service)
+        return
     require_extra("plots", "plotly")  # of the page at the end
     app.begin()
     from fusionjax.adapt import daily
@@ -40,13 +51,20 @@ def main(config: Config) -> None:
     from fusionjax.train.loop import StopOnSignal
 
     config = app.with_flags(config, {"data.root": _DATA.value})
-    parent = Path(_FROM.value)
-    service = Path(_WORKDIR.value or f"{str(parent).rstrip('/')}_serving")
     mesh = make_mesh(config.mesh)
-    result = daily.serve(parent, config, mesh, service, StopOnSignal(), redo=_REDO.value)
+    result = daily.serve(Path(_FROM.value), config, mesh, service, StopOnSignal(), redo=_REDO.value)
     page = service / result["day"] / "report.html"
     if not page.exists():
         day_page.write(result, page)
     say(f"{result['serving']} serves; {len(result['forecasts'])} forecasts after {result['day']}")
     say(f"written to {page}")
     leaks.require_answered(result["update"].get("suspect", []), config.evaluate)
+
+
+def take_back(service: Path) -> None:
+    """Lets the run serve again that served before."""
+    from fusionjax.adapt import serving
+    from fusionjax.telemetry import say
+
+    now, taken = serving.rollback(service, _BECAUSE.value)
+    say(f"{taken} is taken back; {now.run} serves from the next session on")

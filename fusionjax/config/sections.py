@@ -178,6 +178,14 @@ class TrainConfig:
     hang_seconds: float = key(
         1800.0, "without a step that end the process, with its stacks", least=1
     )
+    extensions: tuple[int, ...] = key(
+        (), "updates after those, an entry an extension (--extend; docs/operations.md)", least=1
+    )
+
+    @property
+    def last_step(self) -> int:
+        """Updates of the whole training, with its extensions."""
+        return self.steps + sum(self.extensions)
 
 
 @dataclasses.dataclass(frozen=True)

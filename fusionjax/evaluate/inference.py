@@ -153,9 +153,9 @@ class Ensemble(Forecaster):
     def _restore(self, folder: Path) -> tuple[int, dict]:
         with Checkpoints(folder) as checkpoints:
             info, step = checkpoints.info(), checkpoints.latest()
-            if step != info.config.train.steps:
+            if step != info.config.train.last_step:
                 raise InputError(
-                    f"{folder}: stopped at step {step} of {info.config.train.steps}; run the "
+                    f"{folder}: stopped at step {step} of {info.config.train.last_step}; run the "
                     "command that trained it again to finish it"
                 )
             comparable = dataclasses.replace(

@@ -125,6 +125,7 @@ def _small(market: Market, config: Config, mesh: Mesh) -> SanityCheck:
     small = config.override(
         {
             "train.steps": max(config.train.steps // _SMALL, 1),
+            "train.extensions": (),
             "train.warmup_steps": config.train.warmup_steps // _SMALL,
             "selection.scheme": "walk_forward",
             "selection.folds": 1,
@@ -164,6 +165,7 @@ def _losses(
             **_CLASSIFIER_ONLY,
             **weights,
             "train.steps": steps,
+            "train.extensions": (),
             "train.warmup_steps": steps // 10,
             "train.log_every": steps // 10,
         }

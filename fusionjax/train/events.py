@@ -16,6 +16,7 @@ CODES = {
     "T5": "one process slows the others",
     "T6": "the clock went back",
     "T7": "the network's correction of the experts was judged",
+    "T8": "the training is extended",
     "G1": "updates were skipped",
     "G2": "the loss rebounded: the best state was restored",
     "G3": "the loss rebounded: reported only",

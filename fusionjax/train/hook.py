@@ -44,7 +44,7 @@ class TrainingLoop:
     @property
     def last(self) -> int:
         """The step at which the run is done."""
-        return self.run.config.train.steps
+        return self.run.config.train.last_step
 
     @property
     def logs(self) -> bool:

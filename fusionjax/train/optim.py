@@ -1,5 +1,6 @@
 """The optimiser: clipped AdamW, warm-up and cosine, with layer groups that can be frozen."""
 
+import math
 import re
 from typing import Any
 
@@ -10,16 +11,32 @@ import optax
 
 from fusionjax import streams
 from fusionjax.config import Config, TrainConfig
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.rules import path_name
 from fusionjax.registry import FUSIONS
 
 
-def schedule(t: TrainConfig) -> optax.Schedule:
-    """Learning rate by step: linear warm-up to the peak, cosine to zero at ``train.steps``."""
-    return optax.warmup_cosine_decay_schedule(
-        0.0, t.learning_rate, t.warmup_steps, max(t.steps, t.warmup_steps + 1)
-    )
+def schedule(config: Config) -> optax.Schedule:
+    """Learning rate by step: linear warm-up to the peak, cosine to zero at ``train.steps``.
+
+    An extension is a warm restart (SGDR, Loshchilov & Hutter, 2017): cosine to zero from the rate
+    at which the refit phase began, as an extension is more of that phase.
+    """
+    t = config.train
+    end = max(t.steps, t.warmup_steps + 1)
+    first = optax.warmup_cosine_decay_schedule(0.0, t.learning_rate, t.warmup_steps, end)
+    if not t.extensions:
+        return first
+    share = max(weights.refit_start(config) - t.warmup_steps, 0) / (end - t.warmup_steps)
+    restart = t.learning_rate * (1 + math.cos(math.pi * share)) / 2  # ``first`` at that step
+    further = [optax.cosine_decay_schedule(restart, steps) for steps in t.extensions]
+    return optax.join_schedules([first, *further], extension_starts(t))
+
+
+def extension_starts(t: TrainConfig) -> list[int]:
+    """The step at which each extension begins."""
+    return [t.steps + sum(t.extensions[:i]) for i in range(len(t.extensions))]
 
 
 def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
@@ -30,7 +47,7 @@ def optimiser(config: Config) -> optax.GradientTransformationExtraArgs:
     chain = optax.chain(
         _freeze(frozen),  # before clipping: what is frozen must not shrink the rest
         optax.clip_by_global_norm(t.clip_norm),
-        optax.adamw(schedule(t), weight_decay=t.weight_decay, mask=decayed),
+        optax.adamw(schedule(config), weight_decay=t.weight_decay, mask=decayed),
         _scale_rate("/bert/", t.pretrained_rate),
         _scale_rate("levels/", t.levels_rate),
         _freeze(frozen),  # and after: no decay either

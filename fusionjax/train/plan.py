@@ -119,7 +119,7 @@ def share_of_moves(config: Config) -> float:
     if not weights.has_meta_set(config):
         return 0.0
     due = jax.vmap(lambda step: weights.is_update_step(config, step))(
-        jnp.arange(config.train.steps)
+        jnp.arange(config.train.last_step)
     )
     return float(np.mean(np.asarray(due)))
 

@@ -93,11 +93,27 @@ def require_same_run(stored: RunInfo, new: RunInfo, folder: Path) -> None:
             raise InputError(
                 f"{folder}: holds a run with {name} {was}, asked for {now}; use another --workdir"
             )
-    was, now = (json.loads(i.config.to_json()) for i in (stored, new))
-    lines = [f"  {x}" for x in differences(was, now, "") if not x.startswith(_FREE)]
+    require_same_config(stored.config, new.config, folder)
+
+
+def require_same_config(stored: Config, new: Config, folder: Path) -> None:
+    """Refuses to continue a run under settings that would change its numbers; further extensions
+    change none of those that it has.
+
+    Raises:
+      InputError: naming each differing key with both values.
+    """
+    done = stored.train.extensions
+    prolonged = new.train.extensions[: len(done)] == done
+    free = (*_FREE, "train.extensions") if prolonged else _FREE
+    was, now = (json.loads(c.to_json()) for c in (stored, new))
+    lines = [f"  {x}" for x in differences(was, now, "") if not x.startswith(free)]
     if lines:
+        longer = any(x.startswith("  train.steps") for x in lines)
         raise InputError(
             f"{folder}: holds a run of another config:\n"
             + "\n".join(lines)
-            + "\nUse the same settings to resume, or another --workdir"
+            + "\nUse the same settings to resume, "
+            + "--extend=STEPS to train it further, " * longer
+            + "or another --workdir"
         )

@@ -1,5 +1,7 @@
 """Starts a training: fresh, from a parent's state, or from its newest checkpoint."""
 
+from pathlib import Path
+
 import jax
 
 from fusionjax.config import Config
@@ -13,6 +15,7 @@ from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.goodput import COMPILING, RUNNING, Goodput
 from fusionjax.train.hook import TrainingLoop
 from fusionjax.train.job import Inheritance, Output, Run
+from fusionjax.train.optim import extension_starts
 from fusionjax.train.program import Program, meta_batch_size
 from fusionjax.train.rebound import Rebound
 from fusionjax.train.run_info import require_same_run
@@ -31,7 +34,9 @@ def begin(
     checkpoints = None if output is None else output.checkpoints
     if output is not None and output.checkpoints.latest() is not None:
         # Before minutes are spent on compiling.
-        require_same_run(output.checkpoints.info(), output.info, output.checkpoints.folder)
+        stored = output.checkpoints.info()
+        require_same_run(stored, output.info, output.checkpoints.folder)
+        _tell_extension(stored.config, run, output.checkpoints.folder)
     processes.require_same("program", program.digest if processes.count() > 1 else "")
     program.compile_step()
     folder = None if checkpoints is None else checkpoints.folder
@@ -39,6 +44,7 @@ def begin(
         folder if processes.first() else None, None if output is None else output.begun
     )
     loss_changes = [] if training_data.meta is None else weights.loss_changes(config)
+    loss_changes += extension_starts(config.train)  # a higher learning rate: the loss may rise
     rebound = Rebound(config.guard, program.abstract_state, loss_changes, checkpoints)
     with processes.Watchdog(config.train.hang_seconds):
         if checkpoints is None or checkpoints.latest() is None:
@@ -46,7 +52,7 @@ def begin(
                 state = _fresh(run) if inherited is None else inherited.start
         else:
             state = _restored(checkpoints, program, rebound, goodput)
-    step, steps = int(state.step), config.train.steps
+    step, steps = int(state.step), config.train.last_step
     goodput.write(step, steps, COMPILING)
     with goodput.spent("compile"):
         program.compiled_step()
@@ -56,6 +62,15 @@ def begin(
     )
     reference = None if inherited is None else inherited.reference
     return TrainingLoop(run, training_data, source, state, goodput, folder, reference), rebound
+
+
+def _tell_extension(stored: Config, run: Run, folder: Path) -> None:
+    """Reports where a run is longer than the one that its checkpoint is of."""
+    asked = run.config.train
+    if asked.extensions != stored.train.extensions:
+        first, last = stored.train.last_step, asked.last_step
+        text = f"{run.label}: extended by {last - first} steps, from {first} to {last}"
+        events.tell("T8", text, folder, step=first)
 
 
 def _restored(

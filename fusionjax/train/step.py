@@ -145,7 +145,7 @@ def _proposed(
         updates, opt_state = optimiser(config).update(
             grads, state.opt_state, state.params, rate=rate
         )
-        learning_rate = jnp.asarray(schedule(config.train)(state.step)) * rate
+        learning_rate = jnp.asarray(schedule(config)(state.step)) * rate
     params = optax.apply_updates(state.params, updates)
     params = FUSIONS[config.model.fusion].after_step(params, observed, state.step, config)
     norm = optax.tree.norm(grads)

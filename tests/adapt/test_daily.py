@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jax.sharding import Mesh
 from parents import MESH, TRAIN, config, telling, trained
 
 from fusionjax import files
-from fusionjax.adapt import daily, finetune
+from fusionjax.adapt import daily, finetune, serving
 from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.config import Config
 from fusionjax.data.audit import Audit
@@ -370,6 +371,33 @@ def test_a_refused_update_leaves_the_parent_forecasting(
     page = day_page.write(made, tmp_path / "report.html").read_text()
     assert made["update"]["why"] in html.unescape(page)
     assert f"{parent.name}, which has learned labels to 2020-07-31, forecasts 4 stocks" in page
+
+
+def test_an_update_that_was_taken_back_stays_so(
+    on: Any, parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on("2020-10-10")
+    first = serve(parent, tmp_path)
+    assert first["update"]["promoted"]
+    (tmp_path / "2020-10-10" / "done.json").rename(tmp_path / "aside")  # killed before its end
+    serving.rollback(tmp_path, "its calls all go one way")
+    on("2020-10-11")
+    second = serve(parent, tmp_path)
+    assert Path(second["serving"]) == parent
+    (tmp_path / "aside").rename(tmp_path / "2020-10-10" / "done.json")
+    update = daily.Serving(first["serving"], "2020-10-10", str(parent))
+    update.write(tmp_path)
+    on("2020-10-12")
+    with pytest.raises(InputError, match="took it back on .* serve --rollback --because=WHY"):
+        serve(parent, tmp_path)
+    assert not (tmp_path / "2020-10-12").exists()
+    serving.rollback(tmp_path, "once more")
+    on("2020-10-10")
+    shutil.rmtree(tmp_path / "2020-10-11")
+    capsys.readouterr()
+    assert serve(parent, tmp_path) == first
+    assert f"{parent} serves from the next session on" in capsys.readouterr().out
+    assert serve(parent, tmp_path, redo=True)["serving"] == first["serving"], "served anew"
 
 
 def test_an_alarm_that_comes_too_early_is_owed(
