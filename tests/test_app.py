@@ -140,15 +140,17 @@ def test_every_config_file_is_light(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "flags", "package"),
+    ("name", "flags", "package", "extra"),
     [
-        ("sweep", [], "plotly"),
-        ("serve_daily", ["--from=runs/demo"], "plotly"),
-        ("studies/ladder", ["--plot"], "matplotlib"),
+        ("sweep", [], "plotly", "plots"),
+        ("serve_daily", ["--from=runs/demo"], "plotly", "plots"),
+        ("studies/ladder", ["--plot"], "matplotlib", "plots"),
+        ("prepare", ["--workers=2"], "distributed", "cluster"),
+        ("prepare", ["--scheduler=tcp://there:8786"], "distributed", "cluster"),
     ],
 )
 def test_a_missing_extra_is_named_before_any_work(
-    tmp_path: Path, name: str, flags: list[str], package: str
+    tmp_path: Path, name: str, flags: list[str], package: str, extra: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
     (got,) = answers(
@@ -158,7 +160,7 @@ def test_a_missing_extra_is_named_before_any_work(
     )
     assert got.status == 2
     assert got.said == (
-        f'error: the package {package} is not installed: pip install "fusionjax[plots]"\n'
+        f'error: the package {package} is not installed: pip install "fusionjax[{extra}]"\n'
     )
     light(got)
 

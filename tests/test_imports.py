@@ -83,6 +83,8 @@ ALLOWED = {
 HOME = {
     "tensorflow_datasets": "data",
     "grain": "data",
+    "dask": "data/cluster.py",
+    "distributed": "data/cluster.py",
     "orbax": "train/checkpoint.py",
     "lightgbm": "experts/learners.py",
     "sklearn": "experts/learners.py",

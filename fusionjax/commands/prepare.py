@@ -5,8 +5,9 @@ fusionjax prepare --config=acl18 --audit     # its quality, as an HTML page
 fusionjax prepare --config=planted_folder --data=FOLDER   # a market folder
 fusionjax prepare --config=acl18 --verify   # reads every file, whatever its time
 fusionjax prepare --config=acl18 --prune    # what no set needs; --yes removes it
-fusionjax prepare --config=acl18 --share=0/8   # an eighth of the embedding and decoding, for
-another process or machine that sees the same folders; then without --share (docs/data.md)
+fusionjax prepare --config=acl18 --workers=4   # embeds and decodes by so many processes
+fusionjax prepare --config=acl18 --scheduler=tcp://HOST:8786   # by a Dask cluster (docs/data.md)
+fusionjax prepare --config=acl18 --share=0/8   # an eighth of that, without Dask
 """
 
 import sys
@@ -15,6 +16,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
+from fusionjax.errors import require_extra
 
 _DATA = flags.DEFINE_string("data", None, "A market folder, in place of the config's raw data")
 flags.DEFINE_alias("source", "data")
@@ -29,14 +31,17 @@ _PRUNE = flags.DEFINE_bool(
 )
 _YES = flags.DEFINE_bool("yes", False, "Remove what --prune shows")
 _SHARE = flags.DEFINE_string(
-    "share",
-    None,
-    "Only embed and decode one of N shares of the texts and files, 0/N to N-1/N; any process that "
-    "sees the same folders may do another",
+    "share", None, "Only embed and decode a share of the texts and files, one of 0/N to N-1/N"
 )
+_WORKERS = flags.DEFINE_integer("workers", None, "Embed and decode in N processes", lower_bound=1)
+_SCHEDULER = flags.DEFINE_string("scheduler", None, "Address of a Dask scheduler, for its workers")
+flags.mark_flags_as_mutual_exclusive(["share", "workers", "scheduler"])
 
 
 def main(config: Config) -> None:
+    workers = _WORKERS.value or _SCHEDULER.value
+    if workers:
+        require_extra("cluster", "distributed", "cryptography")
     from fusionjax.data import audit, prepare, shares, store, upkeep
     from fusionjax.report import audit as audit_page
     from fusionjax.telemetry import CONSOLE, progress_bar, say
@@ -51,6 +56,10 @@ def main(config: Config) -> None:
         say(f"share {_SHARE.value}: {counts} stored; without --share the set is made of all")
         return
     with progress_bar() as progress:
+        if workers:
+            from fusionjax.data import cluster
+
+            cluster.store(config.data, workers, app.config_file(), progress)
         folder = prepare.prepare(config.data, progress, trusted=not _VERIFY.value)
     manifest = store.read_manifest(folder)
     say(
