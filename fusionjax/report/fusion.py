@@ -136,4 +136,6 @@ def _decided(name: str, diagnoses: list[dict[str, Any]]) -> str:
     states = pd.Series([_state(d, name) for d in diagnoses]).value_counts()
     if len(states) == 1:
         return _WHY.get(str(states.index[0]), str(states.index[0]))
-    return ", ".join(f"{state} in {count} seeds" for state, count in states.items())
+    return ", ".join(
+        f"{state} in {count} of {len(diagnoses)} seeds" for state, count in states.items()
+    )

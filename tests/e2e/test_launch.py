@@ -111,6 +111,7 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     record = json.loads((folder / "out/f.json").read_text())[0]
     assert json.loads(said[said.index("[") : said.rindex("]") + 1])[0] == record
     assert record["decision_time"] == "2018-06-29 20:30:00Z"
+    assert record["forecast_day"] == {"1d": "2018-07-02", "5d": "2018-07-09"}, "a Friday's"
     assert abs(sum(record["direction"]["1d"].values()) - 1) < 1e-5
     quantiles = list(record["return_quantiles"]["5d"].values())
     assert quantiles == sorted(quantiles)
@@ -129,6 +130,7 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     launch(folder, "predict", "demo", *shy, "--at=2018-06-29,2018-12-31", "--out=out/g.json")
     again, last = json.loads((folder / "out/g.json").read_text())
     assert again | {"call": record["call"]} == record
+    assert last["forecast_day"] == {"1d": "2019-01-02", "5d": "2019-01-08"}, "by the calendar"
     assert again["call"] == last["call"] == "abstain"
     assert last["calibrated"]["interval_1d"]["high"] > sure["high"], "December 2018 was wild"
 
@@ -387,6 +389,7 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
         *("worst-cases", "diagnostics", "training", "drift", "words"),
     ):
         assert f'<section id="{section}">' in shown
+    assert "loss of the others less that of all" in shown, "what each expert changes"
     assert "forecast for " in shown, "a case names the day that was forecast"
     assert re.search(r"Direction: by .*MCC.* better than \d of 10 .*baselines", shown)
 
