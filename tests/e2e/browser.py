@@ -68,7 +68,7 @@ setTimeout(() => {
       (t) => !(t.z || t.y || []).flat().some((v) => v !== null))).length,
     sections: Object.fromEntries(all("section").map((s) => [s.id, [...s.children].filter(
       (x) => !x.matches("h2, .intro") && shown(x)
-        && (x.textContent.trim() || x.querySelector("svg"))).length])),
+        && (x.innerText.trim() || [...x.querySelectorAll("svg")].some(shown))).length])),
     terms: all("abbr[data-term]").map((x) => x.dataset.term),
     closes: told.hidden,
     meaning,
