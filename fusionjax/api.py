@@ -110,7 +110,9 @@ class Run:
         texts: pd.DataFrame | None = None,
     ) -> pd.DataFrame:
         """Forecasts as a frame in long form: a row for each symbol and time, columns such as
-        ``direction.1d.up`` and ``daily_volatility.5d``.
+        ``direction.1d.up`` and ``daily_volatility.5d``. ``forecast_day.1d`` is the session that is
+        forecast; ``calibrated.up`` is ``direction.1d.up`` corrected by labels that matured since
+        training, and what ``call`` is made by.
 
         Args:
           symbols: see ``forecasts``.

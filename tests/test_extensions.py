@@ -307,7 +307,7 @@ def test_it_is_trained_scored_updated_and_shown(
         "whose outputs are which"
     )
     assert 0 < said["span"]["2d"] < 1
-    assert list(said)[3:5] == ["direction", "calibrated"], "the other heads are there too"
+    assert list(said)[4:6] == ["direction", "calibrated"], "the other heads are there too"
     logged = (run / "seed_0" / "metrics.jsonl").read_text()
     assert '"loss_span"' in logged
 

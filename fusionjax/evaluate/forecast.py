@@ -12,6 +12,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.config import Config, DataConfig, require_same_task
+from fusionjax.data import calendar
 from fusionjax.data.samples import between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
@@ -107,6 +108,7 @@ def forecast(
             "symbol": market.symbols[market.symbol[row]],
             "session": str(market.session[row]),
             "decision_time": f"{pd.Timestamp(market.decision_time[row], unit='s')}Z",
+            "forecast_day": _days(market, config, row),
         }
         for name, head in config.targets.items():
             values = calibrated_values[name]
@@ -117,6 +119,22 @@ def forecast(
         weights = rounded(latest.modality_weight[i])
         records.append(record | {"modality_weight": dict(zip(names, weights, strict=True))})
     return records
+
+
+def _days(market: Market, config: Config, row: int) -> dict[str, str | None]:
+    """The session at whose close each horizon's forecast is known to be right or not; None where
+    the exchange's holidays are not known yet."""
+    horizons = sorted({h for head in config.targets.values() for h in head.horizons})
+    last, days = int(market.last_row[row]), dict[str, str | None]()
+    exchange = market.exchanges.get(market.symbols[market.symbol[row]], config.data.calendar)
+    for horizon in horizons:
+        day: np.datetime64 | None = market.session[min(row + horizon, last)]
+        if row + horizon > last:  # sessions to come
+            code = calendar.name(exchange)
+            changes = market.session_changes.get(code)
+            day = calendar.session_after(market.session[last], code, row + horizon - last, changes)
+        days[f"{horizon}d"] = None if day is None else str(day)
+    return days
 
 
 def write(records: list[dict[str, Any]], path: Path) -> None:

@@ -29,6 +29,7 @@ from fusionjax.train.run import make_program
 from fusionjax.train.run_info import RunInfo
 from fusionjax.types import Batch, Forecast
 
+STARTS = "starts from its experts"  # how a run's remark on them goes on
 _BATCH = 256  # rows per data shard and forward pass
 
 
@@ -216,8 +217,7 @@ class Ensemble(Forecaster):
             share = np.mean([np.asarray(params[f"gain_{head}"])[at] for params in self.seeds])
             listed = ", ".join(f"{expert} {w:.2f}" for expert, w in weight.items())
             parts.append(f"{head} {heads[head].horizons[at]}d from {listed} (network {share:.0%})")
-        return [f"{name} starts from its experts, and counts its network's corrections: "
-                + "; ".join(parts)]  # fmt: skip
+        return [f"{name} {STARTS}, and counts its network's corrections: {'; '.join(parts)}"]
 
     def predict(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()

@@ -38,6 +38,9 @@ class ForecasterScores:
     # (mean - std, mean + std) over seeds
     over_seeds: bool  # what ``spread`` is
     verdict: str  # the model against this row
+    # The metric that decides, the model less this row: value and 95 % interval of the paired
+    # difference; empty for the model itself, and in scores of earlier versions.
+    difference: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,14 +218,15 @@ def table(
         scores = task.scores(forecast, every_sample, soft)
         values = period.values(scores)
         estimates = {k: period.estimate(k, s, values[k]) for k, s in scores.items()}
+        verdict, difference = "", tuple[float, ...]()
         if not rows:
-            ours, our_score, verdict = estimates, scores[compared], ""
+            ours, our_score = estimates, scores[compared]
         else:
-            verdict = period.verdict(compared, our_score, scores[compared])
+            verdict, difference = period.paired(compared, our_score, scores[compared])
         seeds = len(runs.get(name, ()))
         title = f"{name} ({seeds} seeds averaged)" if seeds > 1 else name
         spread = {k: e.interval() for k, e in estimates.items()}
-        rows.append(ForecasterScores(title, values, spread, False, verdict))
+        rows.append(ForecasterScores(title, values, spread, False, verdict, difference))
         if seeds > 1:
             each = [task.scores(f, every_sample, True) for f in runs[name]]
             rows.append(_single_seeds([period.values(s) for s in each]))
@@ -283,8 +287,9 @@ class Period:
             return Estimate(value, np.inf, 1.0)
         return Estimate.of(value, self.influence(score), self.horizon, lasting=False)
 
-    def verdict(self, metric: str, ours: Score, theirs: Score) -> str:
-        """Of our forecast against another, by the paired difference of a metric."""
+    def paired(self, metric: str, ours: Score, theirs: Score) -> tuple[str, tuple[float, ...]]:
+        """The verdict on our forecast against another, and the paired difference of a metric with
+        its interval."""
         lasting = metrics.lasting(metric)
 
         def gap(weight: np.ndarray) -> np.ndarray:
@@ -293,7 +298,8 @@ class Period:
         value = metrics.point(gap, self.days)
         difference = Estimate.of(value, self.influence(gap), self.horizon, lasting)
         needed = intervals.least_days(self.horizon, lasting)
-        return intervals.verdict(difference, metric not in metrics.LOSSES, needed)
+        verdict = intervals.verdict(difference, metric not in metrics.LOSSES, needed)
+        return verdict, (value, *difference.interval())
 
 
 def _unknown(task: Task, scored: Samples, settings: EvaluateConfig) -> str:

@@ -84,7 +84,7 @@ def grids(table: TargetTable) -> list[Grid]:
     ]
     tables: list[Grid] = [
         (
-            _title(table),
+            title(table),
             ["", *table.shown, f"model is (paired {table.compared})"],
             [[r.name, *_cells(r, table.shown), r.verdict] for r in table.rows],
         ),
@@ -133,12 +133,18 @@ def _effect(value: float, digits: int) -> str:
     return _short(value, digits) if np.isfinite(value) else "–"
 
 
+def number(value: float, metric: str) -> str:
+    """A metric's value as the tables show it."""
+    return _short(value, _DIGITS.get(metric, 3))
+
+
 def _short(value: float, digits: int) -> str:
     """Without the zero before the point."""
     return f"{value:.{digits}f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.{digits}f}"
 
 
-def _title(table: TargetTable) -> str:
+def title(table: TargetTable) -> str:
+    """What is forecast, and of how many samples."""
     sessions = "next session's" if table.horizon == 1 else f"next {table.horizon} sessions'"
     every = f" ({UNFILTERED})" * table.variant.endswith(UNFILTERED)
     return f"{sessions} {HEADS[table.target].title}{every}: {table.samples:,} samples"

@@ -21,7 +21,7 @@ class Curves:
       y: what y is.
     """
 
-    section: Literal["Capital", "Calibration", "Drift"]
+    section: Literal["Prices", "Capital", "Calibration", "Drift"]
     title: str
     lines: dict[str, tuple[Any, Any]]
     x: str = ""
@@ -37,6 +37,7 @@ class Calls:
       label: on the mark of each.
       right: float [S], 1 or 0; NaN where no label counts.
       confidence: float [S], to order mistakes by.
+      move: float [S], size of what came, to order equally confident ones by.
       outcome: forecast and outcome in words.
     """
 
@@ -44,6 +45,7 @@ class Calls:
     label: list[str]
     right: "np.ndarray"
     confidence: "np.ndarray"
+    move: "np.ndarray"
     outcome: list[str]
 
 
@@ -52,3 +54,9 @@ def dates(days: Any) -> list[str]:
     import pandas as pd
 
     return pd.DatetimeIndex(days).strftime("%Y-%m-%d").tolist()
+
+
+def smoothed(daily: Any) -> Any:
+    """A daily pandas series as its rolling mean, from the first day that has all of it on: the mean
+    of a day or two would stretch the axis."""
+    return daily.rolling(min(SMOOTH, len(daily))).mean().dropna()

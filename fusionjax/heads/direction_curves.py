@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fusionjax.heads.curves import SMOOTH, Calls, Curves, dates
+from fusionjax.heads.curves import SMOOTH, Calls, Curves, dates, smoothed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ def calls(rows: "pd.DataFrame", classes: tuple[str, ...]) -> Calls:
         words,
         np.where(known, up == (rose > 0.5), np.nan),
         np.abs(p - 0.5),
+        np.abs(rows["growth"].to_numpy(float)),
         [f"{w}, came {g:+.2%}" for w, g in zip(words, rows["growth"], strict=True)],
     )
 
@@ -40,13 +41,17 @@ def calibration(known: "pd.DataFrame", rose: "np.ndarray") -> list[Curves]:
 
     from fusionjax.scores.calibration import risk_coverage
 
-    lines: dict[str, Any] = {"perfect": ([0, 1], [0, 1])}
+    lines: dict[str, Any] = {}
     for name, column in (("as forecast", "up"), ("calibrated by temperature", "up_calibrated")):
         p = known[column].to_numpy(float)
         edge = np.quantile(p, np.linspace(0, 1, _BINS + 1)[1:-1])
+        # Where many samples have the same probability, a tenth may be nearly empty.
         bins = np.searchsorted(edge, p)
-        count = np.maximum(np.bincount(bins, minlength=_BINS), 1)
-        lines[name] = np.bincount(bins, p, _BINS) / count, np.bincount(bins, rose, _BINS) / count
+        count = np.bincount(bins, minlength=_BINS)
+        full = 2 * _BINS * count >= len(p)
+        lines[name] = tuple(np.bincount(bins, x, _BINS)[full] / count[full] for x in (p, rose))
+    ends = [f(p) for f in (np.min, np.max) for p, _ in lines.values()]
+    lines["perfect"] = ([min(ends), max(ends)],) * 2
     p = known["up_calibrated"].to_numpy(float)
     wrong = ((p > 0.5) != (rose > 0.5)).astype(float)
     error = {"error": risk_coverage(np.abs(p - 0.5), wrong)}
@@ -67,6 +72,6 @@ def log_loss(known: "pd.DataFrame", rose: "np.ndarray") -> Curves:
     from fusionjax.scores.metrics import direction_loss
 
     loss = pd.Series(direction_loss(known["up"].to_numpy(float), rose > 0.5))
-    daily = loss.groupby(known["target_day"].to_numpy()).mean()
+    mean = smoothed(loss.groupby(known["target_day"].to_numpy()).mean())
     name = f"log loss, mean of {SMOOTH} days"
-    return Curves("Drift", "", {name: (dates(daily.index), daily.rolling(SMOOTH, 1).mean())})
+    return Curves("Drift", "", {name: (dates(mean.index), mean)})

@@ -7,7 +7,7 @@ from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.heads.base import Head, Scale, Scored, Scorer, rounded
-from fusionjax.heads.curves import SMOOTH, Curves, dates
+from fusionjax.heads.curves import SMOOTH, Curves, dates, smoothed
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class Returns(Head):
 
         q, held = self.quantiles, rows[rows["return"].notna()]
         inside = held["return"].between(held[f"q{q[0]:g}"], held[f"q{q[-1]:g}"])
-        daily = inside.groupby(held["target_day"]).mean().rolling(SMOOTH, min_periods=1).mean()
+        daily = smoothed(inside.groupby(held["target_day"]).mean())
         when, nominal = dates(daily.index), q[-1] - q[0]
         lines = {
             "inside": (when, daily.to_numpy()),

@@ -3,9 +3,10 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from fusionjax.config import Config
+from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.key import key
 from fusionjax.heads.base import Head, Scored, Scorer
+from fusionjax.heads.curves import Curves, dates
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fusionjax.scores.intervals import ByDay, Score
 
 _SPANS = (1, 5, 20, 60)  # sessions of the reference's volatilities
+_PAST = 20  # sessions whose volatility a page draws beside the forecast
 # Of the squared error of the reference, at one session and at more: who knew the true volatility
 # would gain up to .2 and, as a longer label is less noisy, .4 (docs/evaluation.md).
 _LEAKY_GAIN, _LEAKY_GAIN_LONG = 0.25, 0.5
@@ -171,6 +173,26 @@ class Volatility(Head):
 
         by_horizon = zip(self.horizons, value, strict=True)
         return {"daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in by_horizon}}
+
+    def curves(
+        self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig
+    ) -> list[Curves]:
+        """The forecast beside what came and the simplest forecast, on average over stocks."""
+        import numpy as np
+
+        from fusionjax.data.samples import realised_log_volatility
+
+        past = realised_log_volatility(market, rows["row"].to_numpy(), -_PAST)
+        columns: dict[str, Any] = {
+            "forecast": rows["log_volatility"],
+            "came": rows["log_volatility_came"],
+            f"of the last {_PAST} sessions": past,
+        }
+        daily = rows[["target_day"]].assign(**columns).groupby("target_day").mean()
+        when = dates(daily.index)
+        lines = {name: (when, np.exp(daily[name].to_numpy(float))) for name in columns}
+        title = f"Volatility a day over the next {self.horizons[0]} sessions"
+        return [Curves("Prices", title, lines)]
 
     def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np

@@ -1,6 +1,7 @@
 """Interactive figures from tables, drawn by Plotly; a page carries the library once."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,11 @@ from markupsafe import Markup
 
 from fusionjax.errors import require_extra
 
-_COLOURS = ("#3366cc", "#dc3912", "#109618", "#ff9900", "#990099", "#0099c6", "#dd4477", "#66aa00")
-_GREY = "#888888"
+# Each stands out by 3 : 1 from a white page and from a dark one.
+COLOURS = ("#3b78e0", "#dc3912", "#109618", "#cc7000", "#b445c9", "#0a8fb8", "#dd4477", "#5c9100")
+_GREY = "#808080"
+_FEW = 12  # points of a line that are marked: a single one draws no line
+_LINE = 24  # letters of a name before it goes on in the next line
 _CONFIG = {"displayModeBar": False, "responsive": True}
 
 
@@ -38,11 +42,11 @@ def lines(
     traces = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines" if len(x_of := list(at)) > _FEW else "lines+markers",
             "name": name,
-            "x": list(at),
+            "x": x_of,
             "y": _clean(values),
-            "line": {"color": _COLOURS[i % len(_COLOURS)], "width": 1.8},
+            "line": {"color": COLOURS[i % len(COLOURS)], "width": 1.8},
         }
         for i, (name, (at, values)) in enumerate(curves.items())
     ]
@@ -70,20 +74,56 @@ def bars(
     trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
-        "y": names,
+        "y": [_wrapped(name) for name in names],
         "x": _clean(values),
-        "marker": {"color": _COLOURS[0]},
+        "marker": {"color": COLOURS[0]},
     }
     if errors is not None:
         trace["error_x"] = {"type": "data", "array": _clean(errors), "color": _GREY}
     layout = _axes(x, "")
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
-    layout["height"] = max(180, 60 + 22 * len(names))
+    layout["height"] = max(180, 60 + sum(22 + 14 * _wrapped(n).count("<br>") for n in names))
     if line is not None:
         layout["shapes"] = [
             {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1,
-             "line": {"color": _COLOURS[1], "dash": "dot"}}
+             "line": {"color": COLOURS[1], "dash": "dot"}}
         ]  # fmt: skip
+    return _figure([trace], layout)
+
+
+def estimates(
+    names: list[str],
+    values: Iterable[float],
+    ends: Iterable[tuple[float, float]],
+    x: str,
+    ours: Collection[str] = (),
+) -> Markup:
+    """Points with intervals, the first on top, beside a line at 0.
+
+    Args:
+      names: of the points.
+      values: where they are.
+      ends: of their intervals; not drawn where infinite.
+      x: what the values are.
+      ours: names in another colour.
+    """
+    at, (low, high) = np.asarray([*values], float), np.asarray([*ends], float).T
+    trace = {
+        "type": "scatter",
+        "mode": "markers",
+        "y": [_wrapped(name) for name in names],
+        "x": _clean(at),
+        "marker": {"color": [COLOURS[name in ours] for name in names], "size": 8},
+        "error_x": {"type": "data", "symmetric": False, "array": _clean(high - at),
+                    "arrayminus": _clean(at - low), "color": _GREY, "thickness": 1.5},
+    }  # fmt: skip
+    layout = _axes(x, "")
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
+    layout["height"] = 90 + sum(28 + 14 * _wrapped(name).count("<br>") for name in names)
+    layout["shapes"] = [
+        {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
+         "line": {"color": _GREY, "dash": "dot"}}
+    ]  # fmt: skip
     return _figure([trace], layout)
 
 
@@ -106,6 +146,7 @@ def heatmap(
     if y is not None:
         trace["y"] = y
     layout = _axes("", "")
+    layout["xaxis"] = {"automargin": True}
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
     layout["height"] = height
     return _figure([trace], layout)
@@ -125,7 +166,7 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
     each = 4 if all("low" in p for p in panels.values()) else 2
     for i, (symbol, p) in enumerate(panels.items()):
         decisions, days = (p[c].dt.strftime("%Y-%m-%d").tolist() for c in ("session", "target_day"))
-        colour = [_GREY if np.isnan(r) else _COLOURS[2] if r else _COLOURS[1] for r in p["right"]]
+        colour = [_GREY if np.isnan(r) else COLOURS[2] if r else COLOURS[1] for r in p["right"]]
         edges = [] if each == 2 else [
             {"mode": "lines", "x": days, "y": _clean(p["low"]), "line": {"width": 0},
              "hoverinfo": "skip", "showlegend": False},
@@ -155,18 +196,30 @@ def prices(panels: dict[str, pd.DataFrame], past: dict[str, pd.DataFrame]) -> Ma
 
 
 def _axes(x: str, y: str) -> dict[str, Any]:
-    grid = {"gridcolor": "rgba(128,128,128,.25)", "zerolinecolor": "rgba(128,128,128,.5)"}
+    # Small losses as they are written elsewhere: .00005, not 50μ.
+    grid = {
+        "exponentformat": "none",
+        "gridcolor": "rgba(128,128,128,.25)",
+        "zerolinecolor": "rgba(128,128,128,.5)",
+    }
     return {
-        "xaxis": {"title": {"text": x}, "automargin": True, **grid},
-        "yaxis": {"title": {"text": y}, "automargin": True, **grid},
+        # Margins are fixed: on a narrow page those that Plotly finds move its legend, which moves
+        # them again.
+        "xaxis": {"title": {"text": x}, "tickangle": 0, **grid},
+        "yaxis": {"title": {"text": y}, **grid},
         "height": 340,
-        "margin": {"l": 50, "r": 15, "t": 30, "b": 40},
+        "margin": {"l": 70 if y else 55, "r": 15, "t": 30, "b": 50 if x else 30},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": _GREY},
         "legend": {"orientation": "h", "y": 1.12, "yanchor": "bottom"},
         "hovermode": "closest",
     }
+
+
+def _wrapped(name: str) -> str:
+    """A name in lines that leave room for what is drawn beside it."""
+    return "<br>".join(textwrap.wrap(name, _LINE)) or name
 
 
 def _clean(values: Iterable[Any]) -> list[float | None]:

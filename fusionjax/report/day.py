@@ -11,6 +11,11 @@ from fusionjax.report import charts, page
 from fusionjax.report.page import Section
 
 _ROWS = 500
+# Entries of a forecast that the page says once for all, or under another name.
+_ELSEWHERE = {
+    *("symbol", "session", "decision_time", "forecast_day"),
+    *("direction", "calibrated", "return_quantiles"),
+}
 _ONE_SIDED = 0.9  # share of calls on one side from which the page says so
 _WORDS = {"symbol": "stock", "up": "P(up)", "return": "return", "right": "came out"}
 
@@ -49,15 +54,16 @@ def write(day: dict[str, Any], path: Path) -> Path:
                                       f"{day['learned'][0]} to {day['learned'][1]}.",
                                       f"Folder: {day['serving']}"])]),
     ]  # fmt: skip
-    return page.write(
+    return page.write_sections(
         path,
-        "page.html.j2",
+        sections,
         title=f"Forecasts for {_target(day)}",
-        lead=f"After the close of {_date(day['day'])}. {day['forecaster']}, which has learned "
-        f"labels to {day['learned'][1]}, forecasts {_calls(day['forecasts'])} "
-        f"{_alarms(day['alarms'])} Update: {_sentence(day['update']['why'])}",
+        lead=[
+            f"After the close of {_date(day['day'])}. {day['forecaster']}, which has learned "
+            f"labels to {day['learned'][1]}, forecasts {_calls(day['forecasts'])} "
+            f"{_alarms(day['alarms'])} Update: {_sentence(day['update']['why'])}"
+        ],
         library=charts.library(),
-        sections=sections,
     )
 
 
@@ -106,8 +112,7 @@ def _forecasts(forecasts: list[dict[str, Any]]) -> pd.DataFrame:
                 row |= {f"volatility a day, {_span(h)}": f"{v:.2%}" for h, v in value.items()}
             elif key == "modality_weight":
                 row |= {f"weight of {k}": f"{v:.2f}" for k, v in value.items()}
-            elif key not in {"symbol", "session", "decision_time", "direction", "calibrated",
-                             "return_quantiles"}:  # fmt: skip
+            elif key not in _ELSEWHERE:
                 row[key.replace("_", " ")] = value
         head: dict[str, Any] = {"stock": row.pop("stock")}
         if "call" in row:

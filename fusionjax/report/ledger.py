@@ -19,11 +19,10 @@ def write(records: list[ledger.Record], folder: Path) -> Path:
         )
         for kind, count in kinds.items()
     ]
-    return page.write(
+    return page.write_sections(
         folder / "ledger.html",
-        "page.html.j2",
+        sections,
         title="Ledger",
-        lead=f"{len(records)} records.",
+        lead=[f"{len(records)} records."],
         library="",
-        sections=sections,
     )

@@ -1,40 +1,46 @@
 """A run's page: scores against baselines, calibration, fusion weights, diagnostics, worst cases.
 
-It is made from the files of evaluation and training in the run folder; nothing is forecast again.
+It is made from the files of evaluation and training in the run folder; only the experts, which are
+in these files, forecast again.
 """
 
-import base64
-import io
+import dataclasses
+import functools
 import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 from fusionjax import ledger
-from fusionjax.config import Config, Heads, Modalities
-from fusionjax.data.samples import unlabelled
+from fusionjax.config import Config, Heads
+from fusionjax.data.names import CHANNEL_WORDS
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import diagnostics, readings
+from fusionjax.evaluate.inference import STARTS
 from fusionjax.evaluate.labels import Labels, of_days
 from fusionjax.evaluate.readings import READ_AGAIN
 from fusionjax.evaluate.scoring import EXPERTS_ALONE
 from fusionjax.evaluate.table import Scores, grids
-from fusionjax.modalities.base import Heat, Picture, Pixels
-from fusionjax.report import charts, experts, page
+from fusionjax.report import cases, charts, experts, fusion, page, steps
 from fusionjax.report.page import Section
 from fusionjax.scores.intervals import NOT_ENOUGH
+from fusionjax.train.step import META_LOSS
 
 _SYMBOLS = 40  # on the price chart
-_CONTEXT = 60  # sessions of price before the first forecast, and beside a case
-_CASES = 20  # of the most confident mistakes
-_LETTERS = 280  # of a text
+_CONTEXT = 60  # sessions of price before the first forecast
+
+_CURVES = {  # figures of a training: columns of its log
+    "loss": "Loss",
+    META_LOSS: "Loss of later data, held out (meta set)",
+    "learning_rate": "Learning rate",
+    "grad_norm": "Norm of the gradient",
+}
 
 
 def write(
@@ -62,59 +68,101 @@ def write(
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     before = readings.overlapping(records, _labels(rows, market), config, None)
-    trainings = diagnostics.logs(folder)
-    curves = [
-        c for head in config.targets.values() for c in head.curves(rows, market, config.evaluate)
-    ]
-    sections = [
-        Section("Scores", "The run beside the baselines, on the same samples and days. "
-                "Brackets are 95 % intervals; the last column is paired.", _tables(scores)),
-        Section("Diagnostics", "Anomalies by stage, with the likely cause and where to look.",
-                _anomalies(folder)),
-        Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
-                "where the price was expected at the first horizon, by the calibrated interval.",
-                _prices(rows, market, config.targets)),
-        Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
-                "points of what is traded.", _drawn("Capital", curves)),
-        Section("Calibration", "Share of rises by forecast probability; share of returns inside "
-                "their interval; error when only the most confident forecasts are used.",
-                _drawn("Calibration", curves)),
-        Section("Experts", "The simple models that the forecast starts from, by what later "
-                "training data gave each; of a training that was fine-tuned, as its parent's.",
-                experts.weights(list(trainings), config)),
-        Section("Fusion weights", "Mean weight of each modality where it was present.",
-                _weights(rows, config.modalities)),
-        Section("Contributions", "The fusion's own diagnosis on the latest training rows, "
-                "after modality selection; bars are the first seed's.",
-                _contributions(list(trainings))),
-        Section("Training", "Of every seed.", _training(trainings)),
-        Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
-                "distance), and the log loss over time.",
-                _drift(folder) + _drawn("Drift", curves)),
-        Section("Worst cases", f"The {_CASES} most confident mistakes, each with what the model "
-                "saw, or a forecaster from outside could have seen.",
-                _cases(rows, market, config, windows)),
-        Section("Ledger", "All that was scored on some of these days, newest first, and the "
-                "settings in which they differ.", _neighbours(before)),
-    ]  # fmt: skip
-    ablated = folder / f"ablation_{split}.json"
-    if ablated.exists():
-        sections.insert(5, Section("Modalities", "How the loss rises when a modality's content is "
-                        "changed under the run, and what training with it gains over placebos: "
-                        "its content of other days and other stocks.",
-                        _ablation(ablated)))  # fmt: skip
     alarms = [line for line in scores.headline if line.startswith("IN SAMPLE")]
     alarms += readings.read_again(before)  # as it is now, not when these scores were made
     suspect = "SUSPECT, " if scores.suspect and not scores.answer else ""
-    return page.write(
+    about = _About(folder, scores, rows, windows, diagnostics.logs(folder), before)
+    return page.write_sections(
         folder / f"report_{split}.html",
-        "page.html.j2",
+        [*_of_forecasts(about), *_of_run(about)],
         title=f"{suspect}{config.name}: {split}",
-        lead=". ".join([*_facts(scores, alarms), *_verdicts(scores)]) + ".",
+        lead=[f"{x}." for x in _verdicts(scores)],
+        facts=[f"{x}." for x in _facts(scores, alarms)],
         alarms=[*scores.marks, *alarms],
         library=charts.library(),
-        sections=[s for s in sections if s.parts],
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _About:
+    """What a run's page is made from."""
+
+    folder: Path
+    scores: Scores
+    rows: pd.DataFrame  # the outcomes
+    windows: Windows
+    trainings: dict[Path, pd.DataFrame]  # logs by folder
+    before: list[ledger.Record]  # scored on some of these days
+
+    @functools.cached_property
+    def curves(self) -> list[Any]:
+        """Of all heads (``heads.curves.Curves``)."""
+        config, market = self.windows.config, self.windows.market
+        heads = config.targets.values()
+        return [c for head in heads for c in head.curves(self.rows, market, config.evaluate)]
+
+
+def _of_forecasts(about: _About) -> list[Section]:
+    """What was forecast, from what, and how it came out."""
+    rows, windows, seeds = about.rows, about.windows, [*about.trainings]
+    market, config = windows.market, windows.config
+    split = about.scores.name.removeprefix("scores_")
+    return [
+        Section("Scores", "The run beside the baselines, on the same samples and days, after what "
+                "the run is beside each by the paired difference. Brackets are 95 % intervals.",
+                _tables(about.scores)),
+        Section("Steps", "From the simple models to the whole forecast. A point right of 0 is "
+                "what this run is better by, with the 95 % interval of the paired difference, "
+                "which says nothing where it holds 0. The run's own parts, its "
+                "experts alone and itself calibrated, are in another colour.",
+                steps.steps(about.scores)),
+        Section("Experts", "The simple models that the forecast starts from, weighed once by later "
+                "training data, the meta set, and the same on every day; of a training that was "
+                "fine-tuned, as its parent's. The losses are those of the scored days.",
+                experts.weights(seeds, rows, windows)),
+        Section("Fusion weights", "How much each modality counts in the network's correction, on "
+                "average over seeds and the samples where it counts at all.",
+                fusion.weights(rows, config.modalities)),
+        Section("Contributions", "What each modality changes: by how much the loss of later "
+                "training rows rises when it shows another sample's content, about 0 for noise; "
+                "what modality selection made of it; and its share in the network after that. "
+                "Means over seeds.",
+                fusion.contributions(seeds)),
+        Section("Modalities", "How the loss rises when a modality's content is changed under the "
+                "run, and what training with it gains over placebos: its content of other days "
+                "and other stocks.",
+                _ablation(about.folder / f"ablation_{split}.json")),
+        Section("Prices", "Each mark is a call, at the close that it was made on. The band is "
+                "where the price was expected at the first horizon, by the calibrated interval.",
+                _prices(rows, market, config.targets) + _drawn("Prices", about.curves)),
+        Section("Capital", "Equal positions in all calls, long or short, after costs in basis "
+                "points of what is traded.", _drawn("Capital", about.curves)),
+        Section("Calibration", "Share of rises by forecast probability; share of returns inside "
+                "their interval; error when only the most confident forecasts are used.",
+                _drawn("Calibration", about.curves)),
+        Section("Worst cases", f"The most confident mistakes, at most {cases.CASES}, one an "
+                "episode: wrong calls of a stock whose outcomes overlap or lie within "
+                f"{cases.APART} sessions, or of several stocks on one day, are one. Each with what "
+                "the model saw, or a forecaster from outside could have seen.",
+                cases.cards(rows, market, config, windows)),
+    ]  # fmt: skip
+
+
+def _of_run(about: _About) -> list[Section]:
+    """How the run was trained, on what, and beside which others."""
+    return [
+        Section("Diagnostics", "Anomalies by stage, with the likely cause and where to look.",
+                _anomalies(about.folder)),
+        Section("Training", "Of every seed. The loss of the meta set is of batches that encoders "
+                "and heads have not trained on; it ends where the refit phase begins, which trains "
+                "on them. Labels of the training loss are softened and its inputs augmented: "
+                "compare how the two fall, not their levels.", _training(about.trainings)),
+        Section("Drift", "Channels distributed otherwise after training (Kolmogorov-Smirnov "
+                "distance), and the log loss over time.",
+                _drift(about.folder) + _drawn("Drift", about.curves)),
+        Section("Ledger", "All that was scored on some of these days, newest first, and the "
+                "settings in which they differ.", _neighbours(about.before)),
+    ]  # fmt: skip
 
 
 def _outcomes(path: Path, market: Market) -> pd.DataFrame:
@@ -149,14 +197,18 @@ def _verdicts(scores: Scores) -> list[str]:
             sentences.append(f"{t.target.capitalize()}: {baseline_rows[0].verdict} to compare")
             continue
         count = {v: sum(r.verdict == v for r in baseline_rows) for v in ("better", "worse")}
+        others = len(baseline_rows) - sum(count.values())
         sentences.append(
             f"{t.name.capitalize()}: by {t.compared} better than {count['better']} of "
-            f"{len(baseline_rows)} baselines, worse than {count['worse']}"
+            f"{len(baseline_rows)} baselines, worse than {count['worse']}, not distinguishable "
+            f"from {others}"
         )
     return sentences
 
 
 def _ablation(path: Path) -> list[Markup]:
+    if not path.exists():
+        return []
     tables = json.loads(path.read_text())
     frames = {k: pd.DataFrame(t["data"]).set_index("modality") for k, t in tables.items()}
     return [page.table(f.T if k == "placebos" else f, 100) for k, f in frames.items()]
@@ -169,6 +221,8 @@ def _tables(scores: Scores) -> list[Markup]:
             # Every metric and every part are folded away: few readers need them at once.
             frame = pd.DataFrame([r[1:] for r in rows], columns=columns[1:],
                                  index=[r[0] for r in rows])  # fmt: skip
+            if i == 0:  # the verdict first: on a phone the columns behind it are out of sight
+                frame.insert(0, f"this run is, by {target.compared}", frame.pop(columns[-1]))
             table = page.table(frame, 200)
             parts.append(
                 Markup("<h3>{}</h3>{}").format(title, table)
@@ -183,7 +237,7 @@ def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
     calls = next(filter(None, (h.calls(rows) for h in heads.values())), None)
     band = next(filter(None, (h.band(rows) for h in heads.values())), None)
     if calls is None:
-        return [Markup("<p>No head calls a direction.</p>")]
+        return []
     rows = rows.assign(up=calls.up, right=calls.right, label=calls.label)
     if band is not None:
         low, high = (rows["close"] * np.exp(x) for x in band)
@@ -200,7 +254,7 @@ def _prices(rows: pd.DataFrame, market: Market, heads: Heads) -> list[Markup]:
 
 
 def _drawn(section: str, curves: list[Any]) -> list[Markup]:
-    """Those of the heads' curves (``heads.curves.Curves``) that stand in one section."""
+    """The figures that stand in one section."""
     return [
         (Markup("<h3>{}</h3>").format(c.title) if c.title else Markup(""))
         + charts.lines(c.lines, c.x, c.y)
@@ -209,61 +263,21 @@ def _drawn(section: str, curves: list[Any]) -> list[Markup]:
     ]
 
 
-def _weights(rows: pd.DataFrame, modalities: Modalities) -> list[Markup]:
-    names = [m for m in modalities if f"weight.{m}" in rows]
-    if not names:  # forecasts of a file
-        return []
-    present = rows[[f"weight.{m}" for m in names]].where(lambda x: x > 0).set_axis(names, axis=1)
-    daily = present.groupby(rows["target_day"]).mean()
-    when = pd.DatetimeIndex(daily.index).strftime("%Y-%m-%d").tolist()
-    by = present.groupby(rows["symbol"]).mean()
-    return [
-        charts.lines({m: (when, daily[m].to_numpy()) for m in names}, y="mean weight"),
-        charts.heatmap(
-            by.to_numpy(float).T,
-            x=[str(s) for s in by.index],
-            y=names,
-            height=120 + 36 * len(names),
-        ),
-    ]
-
-
-def _contributions(seeds: list[Path]) -> list[Markup]:
-    diagnoses = [json.loads(p.read_text()) for s in seeds if (p := s / "fusion.json").exists()]
-    if not seeds:  # forecasts of a file
-        return []
-    if not diagnoses:
-        return [Markup("<p>Only the distilled fusion diagnoses itself (model.fusion).</p>")]
-    first, settled = diagnoses[0], diagnoses[0]["settled"]
-    names = list(first["modalities"])
-    earned = "earned" if "earned" in first else "worth"  # runs before placebos were averaged
-    lines = dict.fromkeys(itertools.chain.from_iterable(f["anomalies"] for f in diagnoses))
-    return [
-        Markup("<h3>Share of all contribution</h3>"),
-        charts.bars(names, settled["share"], x="share"),
-        Markup("<h3>Variance of contribution over a modality's feature dimensions</h3>"),
-        charts.bars(names, settled["within"], x="variance over squared mean"),
-        Markup("<p>Across all dimensions of all modalities: {:.3g}.</p>").format(settled["across"]),
-        Markup("<h3>Earned: rise of the later loss with other samples' in its place</h3>"),
-        charts.bars(names, first[earned], first["error"], "loss", line=0.0),
-        Markup("").join(Markup("<p>{}</p>").format(line) for line in lines),
-    ]
-
-
 def _training(trainings: dict[Path, pd.DataFrame]) -> list[Markup]:
     parts = []
-    for column in ("loss", "learning_rate", "grad_norm"):
-        curves = {s.name: (f["step"], f[column]) for s, f in trainings.items() if column in f}
+    for column, title in _CURVES.items():
+        curves = {
+            folder.name: (known["step"], known[column])
+            for folder, log in trainings.items()
+            if column in log and len(known := log[log[column].notna()])
+        }
         if curves:
-            parts += [
-                Markup("<h3>{}</h3>").format(column.replace("_", " ")),
-                charts.lines(curves, "step"),
-            ]
+            parts += [Markup("<h3>{}</h3>").format(title), charts.lines(curves, "step")]
     return parts
 
 
 def _drift(folder: Path) -> list[Markup]:
-    parts = []
+    parts: list[Markup] = []
     if (folder / "audit.json").exists():
         tables = json.loads((folder / "audit.json").read_text())["tables"]
         table = next((t for title, t in tables.items() if title.startswith("channels")), None)
@@ -271,72 +285,9 @@ def _drift(folder: Path) -> list[Markup]:
             frame = pd.DataFrame(table["data"])
             frame = frame[frame["used"] & frame["KS later"].notna()]
             frame = frame.sort_values("KS later", ascending=False)
-            parts.append(charts.bars(frame["channel"].tolist(), frame["KS later"], x="KS distance"))
+            names = [CHANNEL_WORDS.get(name, name) for name in frame["channel"]]
+            parts.append(charts.bars(names, frame["KS later"], x="KS distance"))
     return parts
-
-
-def _cases(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) -> list[Markup]:
-    calls = next(filter(None, (h.calls(rows) for h in config.targets.values())), None)
-    if calls is None:
-        return [Markup("<p>No head calls a direction.</p>")]
-    called = rows.assign(confidence=calls.confidence, outcome=calls.outcome)
-    worst = called[calls.right == 0].nlargest(_CASES, "confidence")
-    at = worst["row"].to_numpy(np.int64)
-    batch = windows(at, unlabelled(config.targets, len(at)), np.ones(len(at), np.float32))
-    cards = []
-    for i, case in enumerate(worst.to_dict("records")):
-        row = int(at[i])
-        span = np.arange(max(row - _CONTEXT, market.first_row[row]), row + 2)
-        days = market.session[span].astype(str).tolist()
-        weights = ", ".join(
-            f"{m} absent" if not batch.present[m][i] else f"{m} {case[f'weight.{m}']:.2f}"
-            for m in config.modalities
-            if f"weight.{m}" in case
-        )
-        parts = [
-            Markup("<h3>{} {}: {}</h3>").format(
-                case["symbol"], str(case["target_day"])[:10], case["outcome"]
-            ),
-            charts.lines(
-                {"close": (days, market.adj_close[span])}, marks={"decision": days[-2]}, height=220
-            ),
-            Markup("<p class=intro>weights: {}</p>").format(weights) if weights else Markup(""),
-        ]
-        for name, modality in config.modalities.items():
-            if batch.present[name][i]:
-                value = jax.tree.map(lambda x, i=i: x[i], batch.inputs[name])
-                parts.append(_media(modality.picture(value, market, row), name))
-        cards.append(Markup("<div class=card>{}</div>").format(Markup("").join(parts)))
-    return [Markup("<div class=cards>{}</div>").format(Markup("").join(cards))]
-
-
-def _media(picture: Picture | None, name: str) -> Markup:
-    if picture is None:
-        return Markup("")
-    if isinstance(picture, Pixels):
-        return _image(np.asarray(picture.grey), name)
-    if isinstance(picture, Heat):
-        return charts.heatmap(picture.values, bar=False, height=180)
-    quotes = Markup("").join(
-        Markup("<blockquote>{}: {}</blockquote>").format(
-            author, text[:_LETTERS] + "…" * (len(text) > _LETTERS)
-        )
-        for author, text in picture.texts
-    )
-    more = Markup("<p class=more>and {} older texts</p>").format(picture.more)
-    return quotes + (more if picture.more else Markup(""))
-
-
-def _image(pixels: np.ndarray, name: str) -> Markup:
-    require_extra("media", "PIL")
-    from PIL import Image as Picture
-
-    buffer = io.BytesIO()
-    Picture.fromarray(pixels).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return Markup('<p>{0}<br><img alt="{0}" src="data:image/png;base64,{1}"></p>').format(
-        name, data
-    )
 
 
 def _labels(rows: pd.DataFrame, market: Market) -> Labels:
@@ -347,11 +298,11 @@ def _labels(rows: pd.DataFrame, market: Market) -> Labels:
 
 
 def _facts(scores: Scores, alarms: list[str]) -> list[str]:
-    """The headline without what is shown as an alarm."""
-    return [h for h in scores.headline if h not in alarms and not h.startswith(READ_AGAIN)]
+    """The headline without what is shown as an alarm, or in the section of the experts."""
+    name = scores.headline[0].partition(": ")[0]
+    elsewhere = (READ_AGAIN, f"{name} {STARTS}")
+    return [h for h in scores.headline if h not in alarms and not h.startswith(elsewhere)]
 
 
 def _neighbours(before: list[ledger.Record]) -> list[Markup]:
-    if not before:
-        return [Markup("<p>None.</p>")]
-    return [page.table(ledger.table(before), 40)]
+    return [page.table(ledger.table(before), 40)] if before else []

@@ -33,15 +33,14 @@ def write(config: Config, points: list[Point], folder: Path) -> Path:
             [page.table(table(points), _ROWS)],
         )
     )
-    return page.write(
+    return page.write_sections(
         folder / "sweep.html",
-        "page.html.j2",
+        sections,
         title=f"Sweep: {config.name}",
-        lead=f"{config.sweep.method}, {len(points)} points.",
+        lead=[f"{config.sweep.method}, {len(points)} points."],
         alarms=leaks.marks(
             (line for _, record, _ in points for line in record.suspect),
             config.evaluate.leak_alarm_override,
         ),
         library=charts.library(),
-        sections=sections,
     )

@@ -26,6 +26,10 @@ from fusionjax.train.optim import optimiser, schedule
 from fusionjax.train.state import TrainState
 from fusionjax.types import Batch, Encoded, Fused, Labels, StepInputs
 
+# A metric of the steps that update the fusion weights, NaN in the others: the loss of a batch of
+# the meta set, on which the encoders and heads have not trained.
+META_LOSS = "meta_loss"
+
 
 def make_step(
     config: Config, meta_sessions: float = 0.0
@@ -56,13 +60,14 @@ def make_step(
         params, opt_state = proposed.params, proposed.opt_state
         weights_opt_state = state.weights_opt_state
         finite = _all_finite((proposed.loss, proposed.norm, proposed.observed))
+        held_out = {}
         if weights.has_meta_set(config):
             assert step_inputs.meta is not None
-            # Only φ passes through the conditional, which copies what it returns.
-            phi, weights_opt_state = jax.lax.cond(
+            # Only φ and the loss pass through the conditional, which copies what it returns.
+            phi, weights_opt_state, held_out[META_LOSS] = jax.lax.cond(
                 weights.is_update_step(config, state.step),
                 partial(_update_weights, config=config, meta_sessions=meta_sessions),
-                lambda params, opt_state, meta: (weights.get(params), opt_state),
+                lambda params, opt, meta: (weights.get(params), opt, jnp.float32(jnp.nan)),
                 params,
                 weights_opt_state,
                 step_inputs.meta,
@@ -81,6 +86,7 @@ def make_step(
             count = state.step + advances.astype(jnp.int32)
         metrics = {
             "loss": proposed.loss,
+            **held_out,
             **{f"loss_{k}": v for k, v in proposed.means.items()},
             "grad_norm": proposed.norm,
             "learning_rate": proposed.learning_rate,
@@ -106,7 +112,7 @@ def make_examination(config: Config, meta_sessions: float = 0.0) -> Callable[...
         parts = {"loss": proposed.loss, "parts": proposed.means, "gradients": proposed.grads}
         parts |= {"norm": proposed.norm, "observed": proposed.observed}
         if step_inputs.meta is not None:
-            parts["weights"], _ = _update_weights(
+            parts["weights"], _, _ = _update_weights(
                 proposed.params,
                 state.weights_opt_state,
                 step_inputs.meta,
@@ -279,19 +285,21 @@ def _update_weights(
     *,
     config: Config,
     meta_sessions: float,
-) -> tuple[Any, Any]:
-    """φ and its optimiser's state after one update on the meta set, with the encoders fixed."""
+) -> tuple[Any, Any, Array]:
+    """φ and its optimiser's state after one update on the meta set, with the encoders fixed; and
+    the loss of the meta batch before it, without the penalty."""
     model = Forecaster(config)
     encoded: Any = jax.lax.stop_gradient(model.apply({"params": params}, meta, method="encode"))
     total, labels = label_counts(meta), hard(meta.targets, config.targets)
 
-    def loss_of(phi: Any) -> Array:
+    def loss_of(phi: Any) -> tuple[Array, Array]:
         fused: Any = model.apply({"params": weights.put(params, phi)}, encoded, method="fuse")
         loss, _ = _objective(fused, labels, meta, encoded.log_scale, total, config)
-        return loss + weights.penalty(phi, config.distill, meta_sessions)
+        return loss + weights.penalty(phi, config.distill, meta_sessions), loss
 
     phi = weights.get(params)
     with jax.numpy_dtype_promotion("standard"):
-        grads = weights.only_learned(jax.grad(loss_of)(phi), config.distill)
+        grads, loss = jax.grad(loss_of, has_aux=True)(phi)
+        grads = weights.only_learned(grads, config.distill)
         updates, opt_state = weights.optimiser(config.distill).update(grads, opt_state, phi)
-    return optax.apply_updates(phi, updates), opt_state
+    return optax.apply_updates(phi, updates), opt_state, loss

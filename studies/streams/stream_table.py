@@ -58,7 +58,7 @@ def grid(stream: Stream, results: dict[str, list[StreamResult]]) -> Grid:
         verdicts = "–"
         if rule != _AGAINST and full is not None:
             verdicts = ", ".join(
-                f"{k}: {period.verdict(k, averaged[rule][k], averaged[_AGAINST][k])}"
+                f"{k}: {period.paired(k, averaged[rule][k], averaged[_AGAINST][k])[0]}"
                 for k in ("IC", "MCC")
             )
         updates, refused = (np.mean([getattr(x, w) for x in each]) for w in ("updates", "refused"))

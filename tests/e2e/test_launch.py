@@ -14,10 +14,12 @@ import pandas as pd
 import pytest
 from arch.data import sp500
 from bare_commands import answers
+from browser import looked_at, opened
 from commands import ENVIRONMENT, SMALL, arguments, launch
 from conftest import ROOT
 
 from fusionjax import ledger
+from fusionjax.report.glossary import TERMS
 
 
 def command(*given: str) -> list[str]:
@@ -109,6 +111,7 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     record = json.loads((folder / "out/f.json").read_text())[0]
     assert json.loads(said[said.index("[") : said.rindex("]") + 1])[0] == record
     assert record["decision_time"] == "2018-06-29 20:30:00Z"
+    assert record["forecast_day"] == {"1d": "2018-07-02", "5d": "2018-07-09"}, "a Friday's"
     assert abs(sum(record["direction"]["1d"].values()) - 1) < 1e-5
     quantiles = list(record["return_quantiles"]["5d"].values())
     assert quantiles == sorted(quantiles)
@@ -127,6 +130,7 @@ def test_forecasts_with_and_without_a_modality(folder: Path) -> None:
     launch(folder, "predict", "demo", *shy, "--at=2018-06-29,2018-12-31", "--out=out/g.json")
     again, last = json.loads((folder / "out/g.json").read_text())
     assert again | {"call": record["call"]} == record
+    assert last["forecast_day"] == {"1d": "2019-01-02", "5d": "2019-01-08"}, "by the calendar"
     assert again["call"] == last["call"] == "abstain"
     assert last["calibrated"]["interval_1d"]["high"] > sure["high"], "December 2018 was wild"
 
@@ -373,26 +377,6 @@ def test_a_withheld_period_is_scored_without_touching_code(
     assert 0 < counts[1] < counts[0], subset
 
 
-def opened(page: Path, width: int = 1200) -> tuple[str, str]:
-    """The page as a browser without a network shows it, and what it logged."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium on this machine; .ci/run installs it")
-    done = subprocess.run(
-        [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
-            *("--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=8000"),
-            *(f"--window-size={width},900", "--dump-dom", f"file://{page}"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=True,
-    )
-    logged = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout, "\n".join(logged)
-
-
 @pytest.mark.slow
 def test_a_run_ends_in_one_page(folder: Path) -> None:
     launch(folder, "evaluate", "demo", "--run=runs/demo")
@@ -405,21 +389,44 @@ def test_a_run_ends_in_one_page(folder: Path) -> None:
     shown, logged = opened(page)
     assert not logged
     for section in (
-        *("scores", "prices", "capital", "calibration", "fusion-weights", "contributions"),
-        *("training", "drift", "worst-cases", "ledger"),
+        *("scores", "steps", "experts", "fusion-weights", "prices", "capital", "calibration"),
+        *("worst-cases", "diagnostics", "training", "drift", "words"),
     ):
         assert f'<section id="{section}">' in shown
-    assert shown.count("js-plotly-plot") >= 30, "ten figures, and one for each of twenty cases"
-    assert "runs/demo (2 seeds averaged)" in shown
-    assert re.search(r"Direction: by MCC better than \d of 10 baselines", shown)
-    # On a phone nothing but tables, which scroll by themselves, is wider than the screen.
-    told = "<script>setTimeout(() => {document.title = document.body.scrollWidth}, 3000)</script>"
-    phone = folder / "phone.html"
-    phone.write_text(text + told)
-    narrow, _ = opened(phone, width=500)  # the least that Chromium makes a window
-    width = re.search(r"<title>(\d+)</title>", narrow)
-    assert width is not None
-    assert int(width.group(1)) <= 500
+    assert "loss of the others less that of all" in shown, "what each expert changes"
+    assert "forecast for " in shown, "a case names the day that was forecast"
+    assert re.search(r"Direction: by .*MCC.* better than \d of 10 .*baselines", shown)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_reads_on_a_phone_and_a_desktop_by_day_and_night(
+    folder: Path, width: int, dark: bool
+) -> None:
+    page = folder / "runs/demo/report_dev.html"
+    if not page.exists():  # where this test runs alone
+        launch(folder, "evaluate", "demo", "--run=runs/demo")
+        launch(folder, "report", "demo", "--run=runs/demo")
+    seen = looked_at(page, width, dark)
+    assert (seen["width"], seen["dark"]) == (width, dark)
+    assert seen["needed"] <= width, "nothing but tables, which scroll by themselves, is wider"
+    assert seen["verdicts"] >= 30
+    assert seen["leftmost"] > 0
+    assert seen["rightmost"] <= width, "no verdict is out of sight"
+    assert seen["texts"] > 500
+    ratio, pale = seen["palest"][0]
+    assert ratio >= 4.5, pale
+    assert all(seen["sections"].values()), "no section is empty"
+    assert seen["plots"] > 15
+    assert not seen["blank"], "no plot is empty"
+    assert {"MCC", "pinball", "log loss", "expert", "meta set"} <= set(seen["terms"])
+    assert set(seen["terms"]) <= set(TERMS)
+    term, _, means = seen["meaning"]["text"].partition(": ")
+    assert means == TERMS[term].replace("`", "")
+    assert seen["meaning"]["shown"]
+    assert seen["meaning"]["inside"], "a tap shows what a word means, on the screen"
+    assert seen["closes"], "and Escape closes it"
 
 
 @pytest.mark.slow

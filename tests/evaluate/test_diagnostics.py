@@ -133,7 +133,9 @@ def test_all_four_stages_are_written(tmp_path: Path) -> None:
     assert found["fusion"] == ["seed_0: text is dead"]
     assert found["training"][0].startswith("seed_0: the loss jumps")
     assert any("calls are up" in line for line in found["output"])
-    assert list((seed / "tensorboard").glob("events*"))
+    (board,) = (seed / "tensorboard").glob("events*")
+    assert b"diagnostics/fusion/text_summary" in board.read_bytes()
+    assert b"diagnostics/fusion\x12" not in board.read_bytes(), "no card of a single point"
 
 
 def test_seeds_that_disagree_on_the_modalities_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,15 +12,19 @@ import pytest
 from conftest import SP500, feeds_of, seeing, small
 
 from fusionjax.config import Config, MeshConfig
+from fusionjax.distill import weights
 from fusionjax.errors import InputError
 from fusionjax.parallel.mesh import make_mesh
 from fusionjax.parallel.rules import path_name
 from fusionjax.registry import FUSIONS
 from fusionjax.train import fingerprint
 from fusionjax.train.checkpoint import Checkpoints
+from fusionjax.train.hook import Hook, TrainingLoop
+from fusionjax.train.hooks.metrics import card
 from fusionjax.train.loop import Preempted
 from fusionjax.train.run import Trainer
 from fusionjax.train.state import TrainState
+from fusionjax.train.step import META_LOSS
 
 
 def config(prepared: Path, **changes: object) -> Config:
@@ -59,6 +64,36 @@ def test_stopping_and_going_on_changes_no_bit(one: Trainer, tmp_path: Path) -> N
     ]
     assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
     assert list((tmp_path / "parts/tensorboard").glob("events*"))
+
+
+def test_the_loss_of_later_data_is_a_curve_beside_the_training_loss(
+    prepared: Path, tmp_path: Path
+) -> None:
+    """Each row has the mean over the updates of the fusion weights since the row before."""
+    few = trainer(
+        prepared, train__steps=12, train__log_every=3, train__checkpoint_every=12,
+        distill__warmup_steps=1, distill__update_interval=2, distill__refit_fraction=0.25,
+        distill__initial_update_steps=0,
+    )  # fmt: skip
+    seen: dict[int, float] = {}
+
+    class Collected(Hook):
+        def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
+            seen[loop.step] = float(metrics[META_LOSS])
+
+    few.train(0, tmp_path, hooks=[Collected()])
+    updates = [s for s in seen if weights.is_update_step(few.config, s - 1)]
+    assert [s for s, loss in seen.items() if np.isfinite(loss)] == updates
+    assert updates == [2, 4, 6, 8], "until the refit phase"
+    rows = {
+        r["step"]: r for r in map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
+    }
+    assert [s for s, r in rows.items() if META_LOSS in r] == [3, 6, 9]
+    assert rows[6][META_LOSS] == pytest.approx((seen[4] + seen[6]) / 2)
+    cards = sorted(map(card, rows[6]))
+    assert cards[:2] == ["loss/held_out_meta_set", "loss/training"], "first of all cards"
+    (board,) = (tmp_path / "tensorboard").glob("events*")
+    assert board.read_bytes().count(b"loss/held_out_meta_set") == 3
 
 
 def test_a_background_save_is_not_torn_by_the_next_step(one: Trainer, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from fusionjax.models.fusions.mmpareto import MMPareto, common_direction
 from fusionjax.registry import FUSIONS
 from fusionjax.train.inference_fns import make_elimination, make_encode
 from fusionjax.train.state import TrainState, init_state
-from fusionjax.train.step import make_examination, make_step
+from fusionjax.train.step import META_LOSS, make_examination, make_step
 from fusionjax.types import Batch, StepInputs, Targets, VectorInput
 
 SIZES = {"a": 4, "b": 3}
@@ -113,6 +113,8 @@ def test_every_fusion_learns(name: str) -> None:
     started = state = start(c)
     for _ in range(3):
         state, metrics = learn(state, step_inputs, SEED)
+    updated = name != "distilled" or weights.is_update_step(c, 2)
+    assert np.isfinite(metrics.pop(META_LOSS, 0.0)) == updated, "known where it was computed"
     assert all(np.isfinite(x).all() for x in jax.tree.leaves((state, metrics)))
     for part in ("encoders_a", "encoders_b", "fusion"):
         assert not same(started.params[part], state.params[part]), part

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from fusionjax import files
+from fusionjax.distill import weights
 from fusionjax.parallel import processes
 from fusionjax.telemetry import progress_bar
 from fusionjax.train.hook import Hook, TrainingLoop
+from fusionjax.train.step import META_LOSS
 
 _LOG = "metrics.jsonl"
 _CLOCK = (  # columns that are no metrics of the model
@@ -19,6 +22,8 @@ _CLOCK = (  # columns that are no metrics of the model
     *("host_bytes", "threads", "open_files"),
     *("step_seconds_p50", "step_seconds_p95", "step_seconds_p99"),
 )
+# Groups of TensorBoard's cards, which are sorted: both losses come first and share one.
+_LOSSES = {"loss": "loss/training", META_LOSS: "loss/held_out_meta_set"}
 
 
 class Metrics(Hook):
@@ -29,6 +34,7 @@ class Metrics(Hook):
         folder = loop.folder if processes.first() else None
         flops = loop.run.program.model_flops
         self._reporter = Reporter(loop.run.label, loop.last, loop.step, folder, flops)
+        self._held_out: list[jax.Array] = []  # losses since the last row, still on the device
         loop.goodput.lose(self._reporter.lost)
 
     def dispatched(self, loop: TrainingLoop) -> None:
@@ -36,13 +42,20 @@ class Metrics(Hook):
         loop.logged = self._reporter.flush()
 
     def after_step(self, loop: TrainingLoop, metrics: dict[str, Any]) -> None:
-        """Stores this step's row."""
+        """Stores this step's row, with the mean of the meta losses since the row before."""
+        if META_LOSS in metrics and weights.is_update_step(loop.run.config, loop.step - 1):
+            self._held_out.append(metrics[META_LOSS])
         if loop.logs:
             clock = loop.goodput.look(loop.step, loop.last)
-            self._reporter.hold(loop.step, metrics, clock)
+            row = {k: v for k, v in metrics.items() if k != META_LOSS}
+            if self._held_out:
+                row[META_LOSS] = self._held_out
+            self._reporter.hold(loop.step, row, clock)
+            self._held_out = []
 
     def rewound(self, loop: TrainingLoop) -> None:
         """Drops the stored row."""
+        self._held_out = []
         self._reporter.rewind(loop.step)
 
     def closed(self, loop: TrainingLoop) -> None:
@@ -102,7 +115,8 @@ class Reporter:
         self._pending, self._last = None, (step, time.perf_counter())
 
     def hold(self, step: int, metrics: dict, clock: dict[str, float] | None = None) -> None:
-        """Stores metrics that are still on the device; the next ``flush`` reads them."""
+        """Stores metrics that are still on the device; the next ``flush`` reads them. Of several
+        values under one name the row has the mean."""
         self._pending = (step, metrics, clock or {})
 
     def flush(self) -> dict[str, float] | None:
@@ -113,7 +127,7 @@ class Reporter:
         if self._pending is None:
             return None
         (step, metrics, clock), self._pending = self._pending, None
-        scalars = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        scalars = {name: float(np.mean(value)) for name, value in jax.device_get(metrics).items()}
         if scalars["halted"]:
             return scalars
         now = time.perf_counter()
@@ -134,7 +148,7 @@ class Reporter:
                 self._board = None
         if self._board is not None:
             for name, value in scalars.items():
-                self._board.add_scalar(name, value, step)
+                self._board.add_scalar(card(name), value, step)
         return scalars
 
 
@@ -144,14 +158,22 @@ def last_metrics(folders: list[Path]) -> dict[str, float]:
     return {name: sum(r[name] for r in rows) / len(rows) for name in rows[0] if name not in _CLOCK}
 
 
+def card(name: str) -> str:
+    """Where TensorBoard shows a metric: losses first, then the optimiser, then speed."""
+    if name in _LOSSES:
+        return _LOSSES[name]
+    if name.startswith("loss_"):
+        return f"loss/training_{name.removeprefix('loss_')}"
+    return f"{'speed' if name in _CLOCK else 'optimiser'}/{name}"
+
+
 def tensorboard_text(folder: Path, lines: dict[str, list[str]]) -> None:
-    """Writes lines of text and their number to a training's TensorBoard files."""
+    """Writes lines of text to a training's TensorBoard files."""
     from tensorboardX import SummaryWriter
 
     with SummaryWriter(str(folder / "tensorboard")) as board:
         for name, texts in lines.items():
             board.add_text(name, "\n\n".join(texts) or "nothing odd")
-            board.add_scalar(name, len(texts))
 
 
 def _drop_rows_after(path: Path, step: int) -> float:
