@@ -71,7 +71,7 @@ check-installs: $(VENV)/.installed-$(BY)
 	$(BIN)/pytest tests/e2e/check_installs.py
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
-	--quiet --extra=text --extra=media --extra=plots --extra=cluster --extra=dev --group=weights
+	--quiet --extra=text --extra=media --extra=plots --extra=cluster --extra=mlflow --extra=dev --group=weights
 
 # After a change of dependencies: one lock for all Pythons. Versions stay where they still fit;
 # make lock UPGRADE="-P jax -P flax" takes the newest of these, UPGRADE=--upgrade of all.
