@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 BY := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null)
 
-.PHONY: demo smoke check test test-full nightly plan gpu-kit check-installs lock
+.PHONY: demo smoke check test test-full nightly plan gpu-kit check-installs release lock
 .DELETE_ON_ERROR:
 
 define install
@@ -69,6 +69,14 @@ gpu-kit: $(VENV)/.installed-$(BY)
 # Asks the package index what pip would bring by each documented line.
 check-installs: $(VENV)/.installed-$(BY)
 	$(BIN)/pytest tests/e2e/check_installs.py
+
+# What an index would get, in dist/: the wheel is built from the sdist, as conda-forge does it.
+release:
+	$(PYTHON) -m venv --clear .venv-release
+	.venv-release/bin/pip install --quiet build twine
+	rm -rf dist
+	.venv-release/bin/python -m build
+	.venv-release/bin/twine check --strict dist/*
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
 	--quiet --extra=text --extra=media --extra=plots --extra=cluster --extra=mlflow --extra=dev --group=weights

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fusionjax.api import Run, fit, load, load_config
     from fusionjax.config import Config
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Config", "InputError", "Run", "fit", "load", "load_config"]
 
 

@@ -10,19 +10,26 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+import fusionjax
+
 TOP = ("fusionjax", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the wheel, built from a copy of the sources, is installed."""
+    """A folder in which the wheel is installed, built from an sdist of a copy of the sources."""
     folder = tmp_path_factory.mktemp("wheel")
     (folder / "source").mkdir()
     for name in TOP:
         copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copied(ROOT / name, folder / "source" / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "built", "./source"]
+    sdist = "from setuptools import build_meta; print(build_meta.build_sdist('.'))"
+    made = subprocess.run(
+        [sys.executable, "-c", sdist], cwd=folder / "source", check=True, stdout=subprocess.PIPE
+    )
+    archive = folder / "source" / made.stdout.decode().split()[-1]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "built", str(archive)]
     install = ["install", "--no-deps", "--no-index", "--target", "installed"]
     subprocess.run([*pip, *build], cwd=folder, check=True)
     (wheel,) = (folder / "built").glob("*.whl")
@@ -48,6 +55,8 @@ def test_it_holds_the_package_and_nothing_beside_it(installed: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "fusionjax"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
+    (metadata,) = (installed / f"fusionjax-{fusionjax.__version__}.dist-info").glob("METADATA")
+    assert f"\nVersion: {fusionjax.__version__}\n" in metadata.read_text()
     assert set(tracked) <= set(names), "templates, configs and py.typed included"
 
 
@@ -60,7 +69,7 @@ def test_the_command_knows_its_configs_without_a_checkout(installed: Path) -> No
     assert 'name: was "base", now "h100_64"' in asked.stdout
     by_path = run(installed, "config", "--config=configs/h100_64.py")
     assert by_path.stdout == asked.stdout, "as the README writes it"
-    assert run(installed, "--version").stdout.startswith("fusionjax ")
+    assert run(installed, "--version").stdout == f"fusionjax {fusionjax.__version__}\n"
 
 
 @pytest.mark.parametrize(
