@@ -70,13 +70,11 @@ gpu-kit: $(VENV)/.installed-$(BY)
 check-installs: $(VENV)/.installed-$(BY)
 	$(BIN)/pytest tests/e2e/check_installs.py
 
-# What an index would get, in dist/: the wheel is built from the sdist, as conda-forge does it.
+# What an index would get, in dist/: the wheel is built from the sdist, as conda-forge does it (needs uv).
 release:
-	$(PYTHON) -m venv --clear .venv-release
-	.venv-release/bin/pip install --quiet build twine
 	rm -rf dist
-	.venv-release/bin/python -m build
-	.venv-release/bin/twine check --strict dist/*
+	uv build --quiet
+	uvx --quiet twine check --strict dist/*
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
 	--quiet --extra=text --extra=media --extra=plots --extra=cluster --extra=mlflow --extra=dev --group=weights
