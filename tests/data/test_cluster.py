@@ -22,7 +22,8 @@ from fusionjax.errors import InputError
 
 
 def python(*words: str, **given: object) -> subprocess.Popen:
-    """A process, and with a session of its own, so that a signal may reach all that it starts."""
+    """A process with a session of its own, so that a signal may reach all that it starts; Ctrl-C
+    too, which a shell's ``&`` before the tests would have ignored."""
     return subprocess.Popen(
         [sys.executable, *words],
         env=ENVIRONMENT,
@@ -30,6 +31,7 @@ def python(*words: str, **given: object) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **given,
     )
 
