@@ -184,11 +184,8 @@ def test_names_that_the_terminal_cannot_show_do_not_end_a_command(tmp_path: Path
 
 
 BUSY = """
-import hashlib, signal, sys
+import hashlib, sys
 from fusionjax import app
-
-# A shell's "&", before the tests, would have it ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def main(config):
     print("busy", flush=True)

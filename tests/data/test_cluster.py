@@ -22,8 +22,7 @@ from fusionjax.errors import InputError
 
 
 def python(*words: str, **given: object) -> subprocess.Popen:
-    """A process with a session of its own, so that a signal may reach all that it starts; Ctrl-C
-    too, which a shell's ``&`` before the tests would have ignored."""
+    """A process with a session of its own, so that a signal may reach all that it starts."""
     return subprocess.Popen(
         [sys.executable, *words],
         env=ENVIRONMENT,
@@ -31,7 +30,6 @@ def python(*words: str, **given: object) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **given,
     )
 
