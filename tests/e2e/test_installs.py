@@ -12,6 +12,8 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import fusionjax
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CUDA = {extra for extra, needs in EXTRAS.items() if any("cuda" in r for r in needs)}
@@ -143,7 +145,7 @@ def test_the_pods_run_the_image_that_is_built() -> None:
     (container,) = pod["containers"]
     built = re.findall(r"docker build -f (\S+) -t (\S+) \.", DOCKERFILE.read_text())
     assert built == [(str(DOCKERFILE.relative_to(ROOT)), container["image"])]
-    assert container["image"].endswith(f":{PROJECT['version']}")
+    assert container["image"].endswith(f":{fusionjax.__version__}")
     assert f"WORKDIR {container['workingDir']}\n" in DOCKERFILE.read_text()
     user = re.search(r"^USER (\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
     assert user is not None
