@@ -247,3 +247,19 @@ def test_patches_must_fit_what_files_are_decoded_to(
 ) -> None:
     with pytest.raises(InputError, match=message):
         resolve(seeing({"m": modality | {"sessions": 1}})).override(changes)
+
+
+def test_a_period_is_a_split_by_its_first_and_last_day() -> None:
+    config = resolve(demo.get_config())
+    days = ("2018-01-02", "2018-06-29")
+    for section in ("train", "evaluate", "finetune"):
+        changed = config.override({f"{section}.split": ":".join(days)})
+        assert getattr(changed, section).split == "2018-01-02_2018-06-29"
+        assert changed.data.splits == {**config.data.splits, "2018-01-02_2018-06-29": days}
+        assert changed.override({}) == changed
+    with pytest.raises(InputError, match="2018-06-29_2018-01-02 is .*expected .first day, last"):
+        config.override({"evaluate.split": "2018-06-29:2018-01-02"})
+    with pytest.raises(InputError, match="2018-02-30'; expected YYYY-MM-DD"):
+        config.override({"evaluate.split": "2018-01-02:2018-02-30"})
+    with pytest.raises(InputError, match="a period by its first and last day is YYYY-MM-DD:"):
+        config.override({"evaluate.split": "2018"})

@@ -120,7 +120,8 @@ def material(
         raise InputError(
             f"config.finetune.split {f.split!r} {config.data.splits[f.split]} has no session after "
             f"{known}, the last one the parent knew, with a label known by {until}; wait for it, "
-            "or lower finetune.promotion_sessions"
+            "give later days (--config.finetune.split=FROM:TO), or lower "
+            "finetune.promotion_sessions"
         )
     _require_in_time(market, config.targets, new, known, until)
     if f.replay_fraction == 0:
@@ -212,8 +213,13 @@ def finetune(
     require_same_task(config, info.config, ("modalities", "targets", "model"))
     f = config.finetune
     config = as_training(config)
-    market, _ = audited_market(config)
     _, until = samples.period(config.data, f.split)
+    if until <= np.datetime64(info.trained_until, "D"):  # before the data are opened
+        raise InputError(
+            f"config.finetune.split {f.split!r} ends on {until}, and {parent} has learned labels "
+            f"known by {info.trained_until}; give the new days: --config.finetune.split=FROM:TO"
+        )
+    market, _ = audited_market(config)
     holdout, until = holdout_of(market, config, info.trained_until, until)
     if holdout is not None:
         _gate_question(parent, market, config, holdout, ()).require_unread()

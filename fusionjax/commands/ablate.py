@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _RUN = flags.DEFINE_string("run", None, "Run folder", required=True)
-_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Split, or FROM:TO, its first and last day; config.evaluate.split if not given"
+)
 _PLACEBOS = flags.DEFINE_integer("placebos", 0, "Train with each modality shuffled, so many times")
 
 

@@ -24,7 +24,9 @@ _TRAINED_UNTIL = flags.DEFINE_string(
     "trained_until", None, "Last day that the forecasts may have learned from"
 )
 _COMMON = flags.DEFINE_bool("common", False, "Score only the samples that all forecasts have")
-_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Split, or FROM:TO, its first and last day; config.evaluate.split if not given"
+)
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 flags.DEFINE_alias("data.root", "data")
 _ALONE = flags.DEFINE_bool("alone", False, "Also train each modality alone, for the table")

@@ -16,7 +16,9 @@ from fusionjax.config import Config
 from fusionjax.errors import InputError
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that fusionjax evaluate scored")
-_SPLIT = flags.DEFINE_string("split", None, "Split; config.evaluate.split if not given")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Split, or FROM:TO, its first and last day; config.evaluate.split if not given"
+)
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 flags.DEFINE_alias("data.root", "data")
 _LIVE = flags.DEFINE_bool("live", False, "Show the progress of the trainings under --runs")

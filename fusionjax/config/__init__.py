@@ -5,6 +5,7 @@ A key is one field of ``config.sections`` or of a modality. docs/config.md lists
 
 import dataclasses
 import json
+import re
 import typing
 from typing import Any, Self, TypeVar
 
@@ -61,6 +62,7 @@ __all__ = [
 Heads = dict[str, Any]  # of heads.base.Head, by name: ``Config.targets``
 Modalities = dict[str, Any]  # of modalities.base.Modality, by name: ``Config.modalities``
 
+_PERIOD = re.compile(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}", re.ASCII)
 _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 
@@ -249,12 +251,26 @@ def _child(node: Any, name: str, dotted: str) -> Any:
     return node[name]
 
 
+def _with_periods(raw: dict[str, Any]) -> dict[str, Any]:
+    """With a split of its own for each period that a section names by its first and last day."""
+    for name, section in raw.items():
+        split = section.get("split") if isinstance(section, dict) else None
+        data = raw.get("data", {})
+        splits = data.get("splits", {}) if isinstance(data, dict) else None
+        if isinstance(splits, dict) and isinstance(split, str) and _PERIOD.fullmatch(split):
+            first, last = split.split(":")
+            own = f"{first}_{last}"
+            data = {**data, "splits": {**splits, own: (first, last)}}
+            raw = {**raw, "data": data, name: {**section, "split": own}}
+    return raw
+
+
 def _build(schema: type[C], raw: Any) -> C:
     raw = dict(_with_tuples(dict[str, Any], raw, "config"))
     for section, values in raw.items():
         for name, value in values.items() if isinstance(values, dict) else ():
             refuse(f"{section}.{name}", value)
-    raw = {"targets": {name: {} for name in HEADS.built_in}} | raw
+    raw = {"targets": {name: {} for name in HEADS.built_in}} | _with_periods(raw)
     modalities = _entries(raw, "modalities", MODALITIES, "kind")
     targets = _entries(raw, "targets", HEADS)
     config = _from_dict(schema, raw | {"modalities": {}, "targets": {}}, "config")

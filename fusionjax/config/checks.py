@@ -96,7 +96,8 @@ def _check_splits(c: "Config") -> None:
         split = getattr(c, key).split
         need(
             split in c.data.splits,
-            f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}",
+            f"{key}.split is {split!r}; data.splits has {', '.join(c.data.splits)}; a period by "
+            "its first and last day is YYYY-MM-DD:YYYY-MM-DD",
         )
     for name, span in c.data.splits.items():
         for day in span:

@@ -141,7 +141,7 @@ class DistillConfig:
 class TrainConfig:
     """The training: data, optimiser, batches, checkpoints and logs."""
 
-    split: str = key("train", "of data.splits")
+    split: str = key("train", "of data.splits, or YYYY-MM-DD:YYYY-MM-DD, its first and last day")
     steps: int = key(400, "optimiser updates", least=1)
     global_batch_size: int = key(256, "samples an update, over all devices", least=1)
     grad_accum_steps: int = key(1, "microbatches an update", least=1)
@@ -302,7 +302,9 @@ class SweepConfig:
 class EvaluateConfig:
     """What a run is scored on."""
 
-    split: str = key("dev", "what fusionjax evaluate scores unless told otherwise")
+    split: str = key(
+        "dev", "what fusionjax evaluate scores unless told otherwise; named as train.split"
+    )
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
@@ -329,7 +331,10 @@ class EvaluateConfig:
 class FinetuneConfig:
     """An update of a trained model on labels that have matured since."""
 
-    split: str = key("train", "its rows after the parent's last matured label are the new ones")
+    split: str = key(
+        "train",
+        "its rows after the parent's last matured label are the new ones; named as train.split",
+    )
     steps: int = key(40, "optimiser updates", least=1)
     learning_rate: float = key(2e-4, "peak")
     warmup_steps: int = key(4, "updates until the learning rate is at its peak")

@@ -98,6 +98,7 @@ MISTAKES: list[tuple[Callable, str]] = [
     (lambda r: r.predict(at="2030-01-01"), "no data for SPX then; forecasts can be made from"),
     (lambda r: r.predict(without=["sound"]), "name some, not all, of price, vix, chart"),
     (lambda r: r.evaluate("later"), "data.splits has train, dev"),
+    (lambda r: r.report("2018-01-02:2018-06-29"), "score that split: fusionjax evaluate"),
     (lambda r: fusionjax.load("nowhere"), "nowhere: no run here"),
     (lambda r: fusionjax.load_config("dema"), "did you mean 'demo'"),
     (lambda r: fusionjax.load_config("demo", {"train.stepz": 1}), "did you mean 'steps'"),

@@ -277,6 +277,8 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
         ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29",
                              "--out=f.xls"], "end it with .json or .csv"),
         ("finetune", "demo", ["--from=runs/none"], "runs/none: no run here"),
+        ("finetune", "demo", ["--from=runs/demo", *SMALL, "--config.finetune.split=train"],
+         "'train' ends on 2016-12-.*give the new days: --config.finetune.split=FROM:TO"),
         ("serve_daily", "demo", ["--from=runs/demo", "--rollback"], "needs --because=WHY, which"),
         ("serve_daily", "demo", ["--from=runs/demo", "--because=x"], "goes with --rollback"),
         ("serve_daily", "demo", ["--from=runs/demo", "--rollback", "--because=x"],
