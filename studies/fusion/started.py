@@ -113,7 +113,7 @@ class StartedExperiment:
                 np.stack([task.loss(values[g], label) for values in way])
                 for g, label in enumerate(labels)
             ]
-            shares.append([stack.trusted(x, day, horizon) for x in each])
+            shares.append([trusted(x, day, horizon) for x in each])
             chosen = zip(each, shares[-1], strict=True)
             losses.append(np.mean([x[stack.SHARES.index(share)].mean() for x, share in chosen]))
         return np.array(shares), float(np.mean(losses))
@@ -134,6 +134,16 @@ class StartedExperiment:
         network = forecast.outcome[head]
         mixed = [moved(b, n, s) for b, n, s in zip(base, network, fitted.share, strict=True)]
         return dataclasses.replace(forecast, outcome={**forecast.outcome, head: jnp.stack(mixed)})
+
+
+def trusted(losses: Float[np.ndarray, "K S"], day: Int64[np.ndarray, "S"], horizon: int) -> float:
+    """How far the meta set lets a forecast go from experts to a network, or its later half if that
+    lets it go further: experts may rely on what has ended since, which the network's selection of
+    modalities drops by the same later half. Arguments as of ``stack.trusted``."""
+    days = np.unique(day)
+    later = day >= days[len(days) // 2]
+    halves = (np.ones_like(later), later)
+    return max(stack.trusted(losses[:, rows], day[rows], horizon) for rows in halves)
 
 
 def moved(

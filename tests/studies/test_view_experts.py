@@ -8,11 +8,12 @@ import pytest
 
 from fusionjax.distill.weights import refit_start
 from fusionjax.errors import InputError
+from fusionjax.experts import stack
 from studies.configs import views as views_config
 from studies.data.views import StudyLabels, Views, targets, views
 from studies.fusion import view_experts, view_tasks
 from studies.fusion.ladder import with_subsets, with_vectors
-from studies.fusion.started import Started, StartedExperiment, moved
+from studies.fusion.started import Started, StartedExperiment, moved, trusted
 from studies.fusion.vector_experiment import VectorExperiment
 from studies.fusion.view_tasks import CONSTANT, JOINT, MEAN, PERSISTENCE, PRODUCT, RIDGE
 from studies.names import VIEW_EXPERTS, VOLATILITY_EXPERTS
@@ -289,6 +290,18 @@ def test_a_network_that_knows_more_replaces_them() -> None:
 
 
 @pytest.mark.slow
+def test_what_ended_in_the_later_half_is_left() -> None:
+    """Experts are better in half of the days, and worse since."""
+    rng, day = np.random.default_rng(0), np.arange(1000)
+    gain = np.where(day < 500, -0.4, 0.3) + rng.normal(0, 0.5, 1000)  # of the network, in loss
+    losses = 1 - np.array(stack.SHARES)[:, None] * gain
+    assert stack.trusted(losses, day, 1) == 0
+    assert trusted(losses, day, 1) > 0.9
+    assert trusted(losses[:, ::-1], day, 1) == 0, "the other way round there is nothing to leave"
+    noise = 1 - np.array(stack.SHARES)[:, None] * rng.normal(0, 0.5, 1000)
+    assert trusted(noise, day, 1) == 0
+
+
 def test_it_trains_as_long_as_the_meta_set_says(monkeypatch: pytest.MonkeyPatch) -> None:
     loss = {3: 0.5, 8: 0.2, 12: 0.3}
 
