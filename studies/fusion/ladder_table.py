@@ -63,7 +63,7 @@ class LadderReport:
     # The first fusion against each other one, on every subset.
     against: dict[str, list[Difference]]
     # By fusion: gain of the last subset over the best fusion on the first, as a share of the gain
-    # with the oracle's modalities. None without an oracle.
+    # with the oracle's modalities. None without an oracle, or where that gains nothing.
     oracle_share: dict[str, float | None]
 
 
@@ -103,7 +103,8 @@ def report(
     oracle_share: dict[str, float | None] = dict.fromkeys(names)
     if oracle:
         start, best = (min(mean[n, subset] for n in fusions) for subset in (first, oracle))
-        oracle_share = {n: (start - mean[n, last]) / (start - best) for n in names}
+        if best < start:  # else there is nothing to have a share of
+            oracle_share = {n: (start - mean[n, last]) / (start - best) for n in names}
     return LadderReport(f"{title(config)}, {split}", cells, harm, against, oracle_share)
 
 

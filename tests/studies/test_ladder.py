@@ -1,5 +1,6 @@
 """The ladder on a small planted market: same samples, paired intervals, sensible weights."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def test_a_small_ladder_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert path == tmp_path / "planted_full" / "ladder_test.md"
     assert path.with_suffix(".json").exists()
     assert "<svg" in path.with_suffix(".svg").read_text()
+    # Where the oracle's modalities gain nothing, there is no share of it.
+    same = [dataclasses.replace(x, loss=cells[0].loss) for x in cells]
+    oracle = c.override({"ladder.oracle": MODALITIES[:2]})
+    told = ladder_table.report(oracle, same, views, "test")
+    assert set(told.oracle_share.values()) == {None}
+    assert "oracle" not in ladder_table.columns(told)[0][-1]
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r'matplotlib .* pip install "fusionjax\[plots\]"$'):
         ladder_table.plot(made, tmp_path / "again.svg")
