@@ -235,7 +235,7 @@ def test_a_low_rank_update_changes_matrices_by_that_rank(market: Market, parent:
     assert distance(params["fusion"][heads], update["fusion"][heads]) > 0, "heads move freely"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_held_low_rank_update_is_the_same_on_any_mesh(market: Market, parent: Path) -> None:
     c = finetune.as_training(
         config(finetune__lora_rank=2, finetune__l2_sp=0.1, finetune__distillation_weight=0.2)

@@ -53,7 +53,7 @@ def sums(folder: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_killed_extension_ends_with_the_same_bits(trained: Path, tmp_path: Path) -> None:
     killed = shutil.copytree(trained, tmp_path / "killed")
     more = [RUN, "--extend=40", "--config.train.checkpoint_every=8"]

@@ -132,7 +132,7 @@ def test_it_is_fine_tuned_alike_on_one_device_and_on_eight() -> None:
     assert moved(one, eight).max() < 2e-5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_frozen_it_keeps_its_pretrained_weights() -> None:
     before, after = trained(config(train__frozen=("encoders_text/bert/.*",)), 1)
     assert not moved(before, after).any()

@@ -161,7 +161,7 @@ def test_fresh_maps_change_nothing_and_a_learned_offset_is_undone(
     np.testing.assert_allclose(back["volatility"], labels["volatility"], rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_tasks_are_the_same_on_any_mesh_and_learn_over_tasks(market: Market, parent: Path) -> None:
     c = config(train__global_batch_size=64)
     windows = Windows(market, c, Scaler.fit(market, np.datetime64(TRAIN[1])))

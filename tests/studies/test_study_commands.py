@@ -9,7 +9,7 @@ import pytest
 from commands import SMALL, launch
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_stream_is_lived_under_the_rules_that_are_asked_for(tmp_path: Path) -> None:
     launch(tmp_path, "train", "demo", *SMALL, "--config.train.steps=4", "--seeds=2")
     flags = ["--from=runs/demo", "--rule=never update", "--rule=incremental"]

@@ -48,7 +48,7 @@ def test_equal_weight_is_told_what_is_wrong_with_it_and_ours_is_not() -> None:
         assert "numeric" not in said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_contributions_tell_features_from_noise_where_encoders_leave_them_as_they_are() -> None:
     config = with_vectors(StudyConfig.of(planted_config.get_config()), VIEWS[0])
     study = VectorExperiment(config.override({"model.layers": 0, "train.steps": 300}), VIEWS)
