@@ -257,6 +257,7 @@ def test_a_period_is_a_split_by_its_first_and_last_day() -> None:
         assert getattr(changed, section).split == "2018-01-02_2018-06-29"
         assert changed.data.splits == {**config.data.splits, "2018-01-02_2018-06-29": days}
         assert changed.override({}) == changed
+        assert config.override({f"{section}.split": "2018-01-02_2018-06-29"}) == changed
     with pytest.raises(InputError, match="2018-06-29_2018-01-02 is .*expected .first day, last"):
         config.override({"evaluate.split": "2018-06-29:2018-01-02"})
     with pytest.raises(InputError, match="2018-02-30'; expected YYYY-MM-DD"):

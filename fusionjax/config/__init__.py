@@ -62,7 +62,7 @@ __all__ = [
 Heads = dict[str, Any]  # of heads.base.Head, by name: ``Config.targets``
 Modalities = dict[str, Any]  # of modalities.base.Modality, by name: ``Config.modalities``
 
-_PERIOD = re.compile(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}", re.ASCII)
+_PERIOD = re.compile(r"(\d{4}-\d{2}-\d{2})[:_](\d{4}-\d{2}-\d{2})", re.ASCII)
 _LARGEST = 2**53  # beyond, a float does not hold a whole number
 
 
@@ -257,9 +257,10 @@ def _with_periods(raw: dict[str, Any]) -> dict[str, Any]:
         split = section.get("split") if isinstance(section, dict) else None
         data = raw.get("data", {})
         splits = data.get("splits", {}) if isinstance(data, dict) else None
-        if isinstance(splits, dict) and isinstance(split, str) and _PERIOD.fullmatch(split):
-            first, last = split.split(":")
-            own = f"{first}_{last}"
+        days = _PERIOD.fullmatch(split) if isinstance(split, str) else None
+        if isinstance(splits, dict) and days is not None:
+            first, last = days.groups()
+            own = f"{first}_{last}"  # of files too; may be given as it is
             data = {**data, "splits": {**splits, own: (first, last)}}
             raw = {**raw, "data": data, name: {**section, "split": own}}
     return raw

@@ -302,9 +302,7 @@ class SweepConfig:
 class EvaluateConfig:
     """What a run is scored on."""
 
-    split: str = key(
-        "dev", "what fusionjax evaluate scores unless told otherwise; named as train.split"
-    )
+    split: str = key("dev", "what fusionjax evaluate scores unless told otherwise")
     market_channel: str = key(
         "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
     )
@@ -331,10 +329,7 @@ class EvaluateConfig:
 class FinetuneConfig:
     """An update of a trained model on labels that have matured since."""
 
-    split: str = key(
-        "train",
-        "its rows after the parent's last matured label are the new ones; named as train.split",
-    )
+    split: str = key("train", "its rows after the parent's last matured label are the new ones")
     steps: int = key(40, "optimiser updates", least=1)
     learning_rate: float = key(2e-4, "peak")
     warmup_steps: int = key(4, "updates until the learning rate is at its peak")
