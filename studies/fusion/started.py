@@ -25,6 +25,7 @@ from studies.fusion.vector_experiment import VectorExperiment, only
 from studies.fusion.view_experts import ViewExperts
 from studies.schema import StudyConfig
 
+_EVIDENCE = 12  # times a label's sessions, as any interval needs (docs/evaluation.md)
 _NO_REFIT = 1e-9  # share of the steps that rounds to none
 
 
@@ -142,8 +143,10 @@ def trusted(losses: Float[np.ndarray, "K S"], day: Int64[np.ndarray, "S"], horiz
     modalities drops by the same later half. Arguments as of ``stack.trusted``."""
     days = np.unique(day)
     later = day >= days[len(days) // 2]
-    halves = (np.ones_like(later), later)
-    return max(stack.trusted(losses[:, rows], day[rows], horizon) for rows in halves)
+    share = stack.trusted(losses, day, horizon)
+    if len(days) // 2 < _EVIDENCE * horizon:
+        return share
+    return max(share, stack.trusted(losses[:, later], day[later], horizon))
 
 
 def moved(

@@ -136,8 +136,12 @@ def test_nothing_new_and_no_parent_are_refused(
     parent: Path, prepared: Path, tmp_path: Path
 ) -> None:
     stale = config(prepared, finetune__split="train")
-    with pytest.raises(InputError, match="no session after 2014-12-31, the last one the parent"):
+    with pytest.raises(InputError, match="ends on 2014-12-31, and .*give the new days: --config"):
         finetune(parent, stale, MESH, tmp_path / "x", lambda step: False)
+    holiday = {"finetune__split": "2015-01-01:2015-01-01", "finetune__promotion_sessions": 0}
+    holiday["data__accepted_findings"] = ("labels",)
+    with pytest.raises(InputError, match="no session after 2014-12-31, the last one the parent"):
+        finetune(parent, config(prepared, **holiday), MESH, tmp_path / "x", lambda step: False)
     with pytest.raises(InputError, match="no run here"):
         seed_folders(tmp_path)
     wider = config(prepared, model__width=32)

@@ -297,6 +297,7 @@ def test_what_ended_in_the_later_half_is_left() -> None:
     losses = 1 - np.array(stack.SHARES)[:, None] * gain
     assert stack.trusted(losses, day, 1) == 0
     assert trusted(losses, day, 1) > 0.9
+    assert trusted(losses, day, 42) == 0, "labels of 42 sessions leave too few"
     assert trusted(losses[:, ::-1], day, 1) == 0, "the other way round there is nothing to leave"
     noise = 1 - np.array(stack.SHARES)[:, None] * rng.normal(0, 0.5, 1000)
     assert trusted(noise, day, 1) == 0
