@@ -299,7 +299,7 @@ def _config(needs: Needs, overrides: list[str]) -> Config | None:
 
     if _CPU_MESH.value:
         devices = device_count(config.mesh) or _DEFAULT_VIRTUAL_DEVICES
-        shared = (processes.described() or (0, 1))[1] if needs.many_processes else 1
+        shared = processes.described_or_one()[1] if needs.many_processes else 1
         use_virtual_cpu_devices(devices // shared)
     if needs.many_processes:
         processes.join(cpu=_CPU_MESH.value or os.environ.get("JAX_PLATFORMS") == "cpu")
@@ -310,7 +310,7 @@ def _several_processes() -> bool:
     """Whether the environment describes more than one: they must join before a run is read."""
     from fusionjax.parallel import processes
 
-    return (processes.described() or (0, 1))[1] > 1
+    return processes.described_or_one()[1] > 1
 
 
 def _of_run(folder: Path, changes: list[str]) -> Config:

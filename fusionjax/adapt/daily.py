@@ -24,7 +24,16 @@ from fusionjax.adapt import promotion
 from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_of
 from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.adapt.outcomes import outcomes
-from fusionjax.adapt.serving import SERVING, Serving, is_update, may_serve, require_accepted
+from fusionjax.adapt.serving import (
+    BEGUN,
+    SERVING,
+    UPDATE,
+    Serving,
+    is_update,
+    may_serve,
+    read,
+    require_accepted,
+)
 from fusionjax.config import Config, require_same_task
 from fusionjax.data import calendar, samples
 from fusionjax.data.store import Market
@@ -124,7 +133,7 @@ def _serve(
             f"what was served since {day} and serve it again"
         )
     if past and past[-1] == day:
-        result = _read(service / day / DONE)
+        result = read(service / day / DONE)
         if result["data"] != market.fingerprint:
             say(f"the data of {day} has changed since; add --redo to serve that day again")
         say(f"{day} was served before; nothing to do")
@@ -169,7 +178,7 @@ def _serve(
         "serving": str(serving),
         "forecaster": _title(serving, service),
         "learned": [info.trained_from, info.trained_until],
-        "forecasts": _read(folder / "forecast.json"),
+        "forecasts": read(folder / "forecast.json"),
     }
     _write(folder / DONE, result)
     return result
@@ -178,12 +187,12 @@ def _serve(
 def _take_back(service: Path, day: str) -> None:
     """Moves what was served from ``day`` on aside. If an update of these days serves, the run that
     served before them serves again."""
-    served = sorted(p.parent for p in service.glob("*/begun.json") if p.parent.name >= day)
+    served = sorted(p.parent for p in service.glob(f"*/{BEGUN}") if p.parent.name >= day)
     if not served:
         return
     run = Path(Serving.read(service).run).resolve()
     if any(folder.resolve() in run.parents for folder in served):
-        before = Path(_read(served[0] / "begun.json")["run"])
+        before = Path(read(served[0] / BEGUN)["run"])
         Serving.of(service, before).write(service)
     for folder in reversed(served):  # the newest first, so that a killed command can go on
         taken = len(list((service / _REDONE).glob(f"{folder.name}*")))
@@ -203,11 +212,9 @@ def _title(serving: Path, service: Path) -> str:
 def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:
     """The run that served when the day began, stored: a day that is completed after its promotion
     must not take its own update for the parent."""
-    if not (folder / "begun.json").exists():
-        _write(
-            folder / "begun.json", {"run": Serving.read(service).run, "data": market.fingerprint}
-        )
-    begun = _read(folder / "begun.json")
+    if not (folder / BEGUN).exists():
+        _write(folder / BEGUN, {"run": Serving.read(service).run, "data": market.fingerprint})
+    begun = read(folder / BEGUN)
     if begun["data"] != market.fingerprint:
         raise InputError(
             f"{folder}: was begun on data {begun['data'][:12]}, now it is "
@@ -218,14 +225,14 @@ def _begin(service: Path, folder: Path, market: Market) -> dict[str, str]:
 
 def _promote(service: Path, folder: Path) -> None:
     """Lets a day's update serve, if it may and its parent still serves."""
-    parent = _read(folder / "begun.json")["run"]
+    parent = read(folder / BEGUN)["run"]
     if may_serve(folder) and Serving.read(service).run == parent:
         Serving(str((folder / "update").resolve()), folder.name, parent).write(service)
 
 
 def _last_decided(service: Path, day: str) -> Path | None:
     """The last earlier day that has an ``update.json``, with or without forecasts."""
-    days = [p.parent for p in service.glob("*/update.json") if p.parent.name < day]
+    days = [p.parent for p in service.glob(f"*/{UPDATE}") if p.parent.name < day]
     return max(days, default=None)
 
 
@@ -233,9 +240,9 @@ def _detect_drift(today: _Session) -> dict[str, Any]:
     """The drift since the last day, with the monitor's new state."""
     path, market, config = today.folder / "drift.json", today.market, today.config
     if path.exists():
-        return _read(path)
+        return read(path)
     info = read_info(today.serving)
-    state = info.watch if today.known is None else _read(today.known / "drift.json")["monitor"]
+    state = info.watch if today.known is None else read(today.known / "drift.json")["monitor"]
     monitor, restarted = DriftMonitor.resumed(state, market, config, info)
     run = Ensemble(today.serving, merged(config, info.config), market)
     new = np.datetime64(monitor.until) + 1, np.datetime64(today.date)
@@ -265,12 +272,12 @@ def _update(
     today: _Session, drift: dict[str, Any], mesh: Mesh, stop: Callable[[int], bool]
 ) -> dict[str, Any]:
     """Updates if that is due, by schedule or by an alarm, and decides on promotion."""
-    path, config = today.folder / "update.json", today.config
+    path, config = today.folder / UPDATE, today.config
     if path.exists():
-        return _read(path)
+        return read(path)
     info = read_info(today.serving)
     first: dict[str, Any] = {"tried": info.trained_until, "owed": False}
-    previous = first if today.known is None else _read(today.known / "update.json")
+    previous = first if today.known is None else read(today.known / UPDATE)
     last = previous["tried"]
     alarm = (bool(drift["alarms"]) or previous["owed"]) and config.drift.action != "log"
     if why := _why_no_update(today, last, info.trained_until, alarm):
@@ -341,10 +348,6 @@ def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]
             "of history; add the day's files of such stocks"
         )
     return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text())
 
 
 def _write(path: Path, content: Any) -> None:

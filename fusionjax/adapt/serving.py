@@ -17,7 +17,7 @@ from fusionjax import files
 from fusionjax.errors import InputError
 
 SERVING, ROLLBACK = "serving.json", "rollback.json"
-_BEGUN, _UPDATE = "begun.json", "update.json"
+BEGUN, UPDATE = "begun.json", "update.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Serving:
         """A run that serves again: since the day of its update, or from the beginning."""
         if not is_update(service, run):
             return Serving(str(run), "", "")
-        return Serving(str(run), run.parent.name, _read(run.parent / _BEGUN)["run"])
+        return Serving(str(run), run.parent.name, read(run.parent / BEGUN)["run"])
 
     def write(self, service: Path) -> None:
         """Replaces ``serving.json``."""
@@ -82,7 +82,7 @@ def require_accepted(service: Path) -> None:
 
 def may_serve(folder: Path) -> bool:
     """Whether the update of a day was accepted by the gate, and not taken back since."""
-    return bool(_read(folder / _UPDATE)["promoted"]) and not (folder / ROLLBACK).exists()
+    return bool(read(folder / UPDATE)["promoted"]) and not (folder / ROLLBACK).exists()
 
 
 def rollback(service: Path, because: str) -> tuple[Serving, Path]:
@@ -131,31 +131,31 @@ def _rollback(service: Path, because: str) -> tuple[Serving, Path]:
 
 def _before(service: Path, run: Path) -> Path | None:
     """The run that served before; None for the first of the service."""
-    if is_update(service, run) and (run.parent / _BEGUN).exists():
-        return Path(_read(run.parent / _BEGUN)["run"])
+    if is_update(service, run) and (run.parent / BEGUN).exists():
+        return Path(read(run.parent / BEGUN)["run"])
     first = _first(service)
     return None if first is None or first.resolve() == run.resolve() else first
 
 
 def _first(service: Path) -> Path | None:
     """The run with which a service began; None before its first day."""
-    days = sorted(service.glob(f"*/{_BEGUN}"))
-    return Path(_read(days[0])["run"]) if days else None
+    days = sorted(service.glob(f"*/{BEGUN}"))
+    return Path(read(days[0])["run"]) if days else None
 
 
 def _objection(service: Path, run: Path) -> str:
     """Why a run may not serve; empty if it may."""
     gate = run / "gate.json"
     if is_update(service, run):
-        folder, gate = run.parent, run.parent / _UPDATE
+        folder, gate = run.parent, run.parent / UPDATE
         if (folder / ROLLBACK).exists():
-            taken = _read(folder / ROLLBACK)
+            taken = read(folder / ROLLBACK)
             return f"{taken['who']} took it back on {taken['when']} ({taken['why']})"
         if not gate.exists():
             return "the promotion gate has not decided on it"
     elif (first := _first(service)) is None or first.resolve() == run.resolve():
         return ""  # chosen with --from
-    if gate.exists() and not (decided := _read(gate))["promoted"]:
+    if gate.exists() and not (decided := read(gate))["promoted"]:
         return f"the promotion gate decided otherwise ({decided['why']})"
     return ""
 
@@ -172,5 +172,6 @@ def _now() -> str:
     return f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text()))
+def read(path: Path) -> Any:
+    """A record of a service, as it is stored."""
+    return json.loads(path.read_text())

@@ -6,13 +6,12 @@ fusionjax config --diff=runs/a --diff=runs/b
 fusionjax config --config=demo --copy=mine.py    # to change it
 """
 
-import json
 from pathlib import Path
 
 from absl import flags
 
 from fusionjax import app, files
-from fusionjax.config import Config, differences
+from fusionjax.config import Config, changes
 from fusionjax.errors import InputError, nearest
 
 _EXPLAIN = flags.DEFINE_string("explain", None, "A section, a key or a kind of modality")
@@ -30,8 +29,7 @@ def main(config: Config | None) -> None:
     elif _COPY.value is not None:
         copy(Path(app.config_file()), Path(_COPY.value))
     else:
-        was, now = (json.loads(c.to_json()) for c in (Config(), config))
-        print("\n".join(differences(was, now, "")) or "the defaults")
+        print("\n".join(changes(Config(), config)) or "the defaults")
 
 
 def explain(asked: str) -> None:
@@ -62,8 +60,8 @@ def compare(runs: list[Path]) -> None:
 
     if len(runs) != 2:
         raise InputError(f"--diff was given {len(runs)} time(s); expected two run folders")
-    was, now = (json.loads(config_of(run).to_json()) for run in runs)
-    print("\n".join(differences(was, now, "")) or "trained with the same config")
+    was, now = map(config_of, runs)
+    print("\n".join(changes(was, now)) or "trained with the same config")
 
 
 def copy(source: Path, target: Path) -> None:

@@ -33,7 +33,7 @@ def main(_: None) -> None:
     missing = [c for c in configs if not Path(c).is_file() and installed(c) is None]
     if missing or not configs:
         raise InputError(f"--configs: no such file: {', '.join(missing)}; give config files, a,b,…")
-    if _AT_ONCE.value > 1 and (processes.described() or (0, 1))[1] > 1:
+    if _AT_ONCE.value > 1 and processes.described_or_one()[1] > 1:
         raise InputError("--at_once is for one process; several train one config at a time")
     group = Group({config: command(config) for config in configs}, _AT_ONCE.value, Path("runs"))
     worst = group.train()

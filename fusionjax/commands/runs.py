@@ -45,9 +45,11 @@ def show(names: list[str], root: Path) -> None:
     from fusionjax.telemetry import CONSOLE, say
 
     runs = stored.find(root)
-    for run in stored.named(names, root, runs):
+    chosen, services = stored.named(names, root, runs), stored.services(root)
+    for run in chosen:
         children = [str(c.folder) for c in stored.children(run, runs)]
-        say("\n".join(tables.described(run, children, [*map(str, stored.services(run, root))])))
+        serves = [str(s) for s, used in services.items() if run.folder.resolve() in used]
+        say("\n".join(tables.described(run, children, serves)))
         for title, table in (("training", tables.metrics(run)), ("scores", tables.scores([run]))):
             if len(table):
                 CONSOLE.print(frames.for_screen(table, title))

@@ -51,8 +51,8 @@ __all__ = [
     "SelectionConfig",
     "SweepConfig",
     "TrainConfig",
+    "changes",
     "defaults",
-    "differences",
     "head",
     "modality",
     "require_same_task",
@@ -206,7 +206,7 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
     lines = [
         line
         for section in keys
-        for line in differences(_task(trained, section), _task(config, section), section)
+        for line in _differences(_task(trained, section), _task(config, section), section)
     ]
     if lines:
         raise InputError(
@@ -216,14 +216,19 @@ def require_same_task(config: Config, trained: Config, keys: tuple[str, ...]) ->
         )
 
 
-def differences(was: Any, now: Any, name: str) -> list[str]:
+def changes(was: Config, now: Config) -> list[str]:
+    """A line for each setting in which two configs differ."""
+    return _differences(json.loads(was.to_json()), json.loads(now.to_json()), "")
+
+
+def _differences(was: Any, now: Any, name: str) -> list[str]:
     """A line for each key in which two values, as JSON, differ; dictionaries key by key."""
     if not (isinstance(was, dict) and isinstance(now, dict)):
         return [] if was == now else [f"{name}: was {_shown(was)}, now {_shown(now)}"]
     found = [
         line
         for key in dict.fromkeys([*was, *now])
-        for line in differences(was.get(key), now.get(key), f"{name}.{key}".removeprefix("."))
+        for line in _differences(was.get(key), now.get(key), f"{name}.{key}".removeprefix("."))
     ]
     if name == "targets" and not found and [*was] != [*now]:  # that of the model's outputs
         return [f"{name}: was in the order {', '.join(was)}, now {', '.join(now)}"]

@@ -25,6 +25,8 @@ from fusionjax.scores.intervals import Estimate, Score
 
 _REGIMES = ("calm", "middling", "turbulent")
 EXPERTS_ALONE = "the experts alone"
+_CALIBRATED = ", calibrated"
+OWN_PARTS = (EXPERTS_ALONE, _CALIBRATED)  # how rows of the model's own parts end
 UNFILTERED = "all samples"  # variant of a table with the samples that a protocol leaves out
 
 
@@ -69,6 +71,11 @@ class TargetTable:
     parts: list[Part]
     variant: str = ""  # unless it is the head's first table: which horizon or samples
     suspect: list[str] = dataclasses.field(default_factory=list)  # alarms, once a horizon
+
+    @property
+    def others(self) -> list[ForecasterScores]:
+        """The rows of forecasters that are no part of the model and are compared with it."""
+        return [r for r in self.rows[1:] if r.verdict and not r.name.endswith(OWN_PARTS)]
 
     @property
     def name(self) -> str:
@@ -181,7 +188,7 @@ def score_runs(
             corrected = calibrated[target][:, at] if target in calibrated else None
             baseline_forecasts[target, at] = {
                 **_experts(main, target, at, scored.row),
-                **({} if corrected is None else {f"{main_name}, calibrated": corrected}),
+                **({} if corrected is None else {f"{main_name}{_CALIBRATED}": corrected}),
                 **task.head.rules(train_labels, period[1], scored.row),
                 **fitted,
             }

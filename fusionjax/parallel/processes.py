@@ -57,6 +57,11 @@ def described() -> tuple[int, int] | None:
     return index, count
 
 
+def described_or_one() -> tuple[int, int]:
+    """As ``described``; (0, 1) of a process that is the only one."""
+    return described() or (0, 1)
+
+
 def join(*, cpu: bool) -> None:
     """Joins the processes that the environment describes; call it before JAX touches a backend.
 

@@ -79,14 +79,14 @@ def cards(rows: pd.DataFrame, market: Market, config: Config, windows: Windows) 
       config: of the run.
       windows: with the run's scaler, for what the model saw.
     """
-    head = next((h for h in config.targets.values() if h.calls(rows) is not None), None)
-    calls = None if head is None else head.calls(rows)
-    if head is None or calls is None or not (calls.right == 0).any():
+    heads = config.targets.values()
+    found = next(((h, c) for h in heads if (c := h.calls(rows)) is not None), None)
+    if found is None or not ((calls := found[1]).right == 0).any():
         return []
     called = rows.assign(confidence=calls.confidence, outcome=calls.outcome, move=calls.move)
     wrong = called[calls.right == 0].reset_index(drop=True)
     at = wrong["row"].to_numpy(np.int64)
-    end = np.minimum(at + head.horizons[0], market.last_row[at])
+    end = np.minimum(at + found[0].horizons[0], market.last_row[at])
     # Of equally confident ones, which a base rate has, the largest move first.
     order = np.lexsort([-wrong["move"], -wrong["confidence"].round(4)])
     mistakes = Mistakes(wrong["symbol"].to_numpy(), market.ordinal[at], market.ordinal[end], order)

@@ -68,26 +68,19 @@ def bars(
     values: Iterable[float],
     errors: Iterable[float] | None = None,
     x: str = "",
-    line: float | None = None,
 ) -> Markup:
-    """Horizontal bars, the first on top; ``line`` marks a value to compare with."""
+    """Horizontal bars, the first on top."""
+    wrapped, layout = _listed(names, x, 60, 22)
+    layout["height"] = max(180, layout["height"])
     trace: dict[str, Any] = {
         "type": "bar",
         "orientation": "h",
-        "y": [_wrapped(name) for name in names],
+        "y": wrapped,
         "x": _clean(values),
         "marker": {"color": COLOURS[0]},
     }
     if errors is not None:
         trace["error_x"] = {"type": "data", "array": _clean(errors), "color": _GREY}
-    layout = _axes(x, "")
-    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
-    layout["height"] = max(180, 60 + sum(22 + 14 * _wrapped(n).count("<br>") for n in names))
-    if line is not None:
-        layout["shapes"] = [
-            {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1,
-             "line": {"color": COLOURS[1], "dash": "dot"}}
-        ]  # fmt: skip
     return _figure([trace], layout)
 
 
@@ -107,19 +100,17 @@ def estimates(
       x: what the values are.
       ours: names in another colour.
     """
+    wrapped, layout = _listed(names, x, 90, 28)
     at, (low, high) = np.asarray([*values], float), np.asarray([*ends], float).T
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "y": [_wrapped(name) for name in names],
+        "y": wrapped,
         "x": _clean(at),
         "marker": {"color": [COLOURS[name in ours] for name in names], "size": 8},
         "error_x": {"type": "data", "symmetric": False, "array": _clean(high - at),
                     "arrayminus": _clean(at - low), "color": _GREY, "thickness": 1.5},
     }  # fmt: skip
-    layout = _axes(x, "")
-    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
-    layout["height"] = 90 + sum(28 + 14 * _wrapped(name).count("<br>") for name in names)
     layout["shapes"] = [
         {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1,
          "line": {"color": _GREY, "dash": "dot"}}
@@ -217,9 +208,14 @@ def _axes(x: str, y: str) -> dict[str, Any]:
     }
 
 
-def _wrapped(name: str) -> str:
-    """A name in lines that leave room for what is drawn beside it."""
-    return "<br>".join(textwrap.wrap(name, _LINE)) or name
+def _listed(names: list[str], x: str, height: int, each: int) -> tuple[list[str], dict[str, Any]]:
+    """Names in lines that leave room for what is drawn beside them, and a layout with the first on
+    top, of a height and as much again for each name."""
+    wrapped = ["<br>".join(textwrap.wrap(name, _LINE)) or name for name in names]
+    layout = _axes(x, "")
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True}
+    layout["height"] = height + sum(each + 14 * name.count("<br>") for name in wrapped)
+    return wrapped, layout
 
 
 def _clean(values: Iterable[Any]) -> list[float | None]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fusionjax import files
 from fusionjax.errors import InputError
-from fusionjax.train.goodput import COMPILING, FAILED, RUNNING
+from fusionjax.train.goodput import COMPILING, FAILED, FILE, RUNNING
 
 _SILENT = 3.0  # intervals between log rows after which a training counts as silent
 _LEAST = 60.0  # seconds before one counts as silent
@@ -33,7 +33,7 @@ def look(runs: Path) -> pd.DataFrame:
     Raises:
       InputError: there is no training.
     """
-    rows = [_row(path, runs) for path in sorted(runs.glob("**/goodput.json"))]
+    rows = [_row(path, runs) for path in sorted(runs.glob(f"**/{FILE}"))]
     rows += [row for path in sorted(runs.glob(f"{_GROUPS}/*.json")) for row in _group(path)]
     if not rows:
         raise InputError(f"{runs}: no training here; give the folder that holds the run folders")

@@ -25,7 +25,6 @@ from fusionjax.evaluate import diagnostics, readings
 from fusionjax.evaluate.inference import STARTS
 from fusionjax.evaluate.labels import Labels, of_days
 from fusionjax.evaluate.readings import READ_AGAIN
-from fusionjax.evaluate.scoring import EXPERTS_ALONE
 from fusionjax.evaluate.table import Scores, grids
 from fusionjax.report import cases, charts, experts, fusion, page, steps
 from fusionjax.report.page import Section
@@ -191,8 +190,7 @@ def _verdicts(scores: Scores) -> list[str]:
     """One sentence for each target."""
     sentences = []
     for t in scores.tables:
-        ours = (EXPERTS_ALONE, ", calibrated")
-        baseline_rows = [r for r in t.rows[1:] if r.verdict and not r.name.endswith(ours)]
+        baseline_rows = t.others
         if any(r.verdict.startswith(NOT_ENOUGH) for r in baseline_rows):
             sentences.append(f"{t.target.capitalize()}: {baseline_rows[0].verdict} to compare")
             continue

@@ -4,12 +4,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from fusionjax.evaluate.scoring import EXPERTS_ALONE, ForecasterScores, TargetTable
+from fusionjax.evaluate.scoring import EXPERTS_ALONE, OWN_PARTS, ForecasterScores, TargetTable
 from fusionjax.evaluate.table import Scores, number, title
 from fusionjax.report import charts, page
 from fusionjax.scores import metrics
-
-_CALIBRATED = ", calibrated"
 
 
 def steps(scores: Scores) -> list[Markup]:
@@ -54,7 +52,7 @@ def _picture(table: TargetTable) -> Markup:
         ((r, tuple(sorted(sign * x for x in r.difference))) for r in others),
         key=lambda pair: -pair[1][1],
     )
-    ours = [r.name for r, _ in gains if r.name.endswith((EXPERTS_ALONE, _CALIBRATED))]
+    ours = [r.name for r, _ in gains if r.name.endswith(OWN_PARTS)]
     drawn = charts.estimates(
         [r.name for r, _ in gains],
         [gain[1] for _, gain in gains],
@@ -66,14 +64,8 @@ def _picture(table: TargetTable) -> Markup:
 
 
 def _others(table: TargetTable) -> list[ForecasterScores]:
-    """The rows of forecasters that are no part of this run."""
-    return [
-        r
-        for r in table.rows[1:]
-        if r.verdict
-        and not r.name.endswith((EXPERTS_ALONE, _CALIBRATED))
-        and np.isfinite(r.values.get(table.compared, np.nan))
-    ]
+    """The rows of forecasters that are no part of this run and have a value."""
+    return [r for r in table.others if np.isfinite(r.values.get(table.compared, np.nan))]
 
 
 def _row(table: TargetTable, name: str) -> ForecasterScores | None:

@@ -36,7 +36,7 @@ class Group:
         self._states = dict.fromkeys(commands, _NOT_BEGUN)
         self._begun: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
-        self._first = (processes.described() or (0, 1))[0] == 0
+        self._first = processes.described_or_one()[0] == 0
 
     def train(self) -> int:
         """Trains them all, in their order.

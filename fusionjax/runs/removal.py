@@ -25,10 +25,11 @@ def require_unneeded(chosen: list[StoredRun], runs: list[StoredRun], root: Path)
         if home not in run.folder.resolve().parents:
             raise InputError(f"{run.folder}: is not inside {root}; only what is there is removed")
     going = [run for run in runs if any(_holds(c, run) for c in chosen)]
+    serving = stored.services(root)
     for run in going:
         if run.state == stored.TRAINING:
             raise InputError(f"{run.folder}: is being trained; stop that first")
-        if serves := stored.services(run, root):
+        if serves := [s for s, used in serving.items() if run.folder.resolve() in used]:
             raise InputError(
                 f"{run.folder}: serves {serves[0]}, or would after a rollback; remove that service "
                 "first"

@@ -14,6 +14,7 @@ from fusionjax.errors import InputError, nearest
 from fusionjax.evaluate.inference import read_info
 from fusionjax.evaluate.table import Scores
 from fusionjax.registry import HEADS
+from fusionjax.train import goodput
 from fusionjax.train.goodput import FAILED, STOPPED
 from fusionjax.train.run_info import RunInfo
 
@@ -105,7 +106,7 @@ def find(root: Path) -> list[StoredRun]:
     seeds: dict[Path, list[Path]] = {}
     for name, folders, inside in os.walk(root):
         folder = Path(name)
-        if "checkpoints" in folders or "goodput.json" in inside:
+        if "checkpoints" in folders or goodput.FILE in inside:
             run = folder.parent if folder.name.startswith(_SEED) else folder
             seeds.setdefault(run, []).append(folder)
         folders[:] = sorted(set(folders) - _NO_RUNS)
@@ -147,15 +148,15 @@ def children(run: StoredRun, runs: list[StoredRun]) -> list[StoredRun]:
     ]
 
 
-def services(run: StoredRun, root: Path) -> list[Path]:
-    """The services under a folder that the run forecasts for, or to which they would go back."""
-    own, found = run.folder.resolve(), []
+def services(root: Path) -> dict[Path, set[Path]]:
+    """The services under a folder; of each the run that forecasts and the one that it would go
+    back to, without links."""
+    found = {}
     for name, folders, inside in os.walk(root):
         folders[:] = sorted(set(folders) - _NO_RUNS)
         if SERVING in inside:
             now = Serving.read(Path(name))
-            if own in (Path(p).resolve() for p in (now.run, now.parent) if p):
-                found.append(Path(name))
+            found[Path(name)] = {Path(p).resolve() for p in (now.run, now.parent) if p}
     return found
 
 
@@ -171,7 +172,7 @@ def size(folder: Path) -> int:
 def _goodput(seed: Path) -> dict[str, Any]:
     """What a training says of its progress; empty if it says nothing."""
     try:
-        row = json.loads((seed / "goodput.json").read_text())
+        row = json.loads((seed / goodput.FILE).read_text())
         return {"step": int(row["step"]), "steps": int(row["steps"]), "state": row.get("state")}
     except (OSError, ValueError, TypeError, KeyError):
         return {}

@@ -1,13 +1,12 @@
 """Runs as tables and lines: a list of them, one in full, several beside each other."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fusionjax import ledger
-from fusionjax.config import Config, differences
+from fusionjax.config import Config, changes
 from fusionjax.data.upkeep import in_words
 from fusionjax.errors import InputError
 from fusionjax.runs.stored import StoredRun
@@ -50,7 +49,7 @@ def described(run: StoredRun, children: list[str], services: list[str]) -> list[
         f"services: {', '.join(services) or 'none'}",
         f"config {info.config.name}, as it differs from the defaults:",
     ]
-    return lines + [f"  {line}" for line in _changes(Config(), info.config)]
+    return lines + [f"  {line}" for line in changes(Config(), info.config)]
 
 
 def metrics(run: StoredRun) -> pd.DataFrame:
@@ -92,11 +91,11 @@ def compared(runs: list[StoredRun]) -> list[str]:
     for other in runs[1:]:
         assert other.info is not None
         lines.append(f"from {first.folder} to {other.folder}:")
-        changes = _changes(first.info.config, other.info.config)
+        found = changes(first.info.config, other.info.config)
         if first.info.fingerprint != other.info.fingerprint:
             was, now = (i.fingerprint[:12] for i in (first.info, other.info))
-            changes.append(f"data: was {was}, now {now}")
-        lines += [f"  {line}" for line in changes] or ["  trained with the same config"]
+            found.append(f"data: was {was}, now {now}")
+        lines += [f"  {line}" for line in found] or ["  trained with the same config"]
     return lines
 
 
@@ -104,7 +103,3 @@ def records(run: StoredRun, all_records: list[ledger.Record]) -> list[ledger.Rec
     """The ledger's records of a run."""
     own = run.folder.resolve()
     return [r for r in all_records if r.run and Path(r.run).resolve() == own]
-
-
-def _changes(was: Config, now: Config) -> list[str]:
-    return differences(json.loads(was.to_json()), json.loads(now.to_json()), "")

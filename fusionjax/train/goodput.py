@@ -20,7 +20,7 @@ BUCKETS = (
     "lost",  # updates that a restart repeats; the debugging of non-finite steps
     "down",  # between two starts
 )
-_FILE = "goodput.json"
+FILE = "goodput.json"
 COMPILING, RUNNING, STOPPED, FAILED = "compiling", "running", "stopped", "failed"
 
 
@@ -40,7 +40,7 @@ class Goodput:
     clock_back = 0.0
 
     def __init__(self, folder: Path | None, begun: float | None = None) -> None:
-        self._path = None if folder is None else folder / _FILE
+        self._path = None if folder is None else folder / FILE
         self.seconds = dict.fromkeys(BUCKETS, 0.0)
         now = time.time()
         begun = now if begun is None else min(begun, now)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fusionjax.config import Config, differences
+from fusionjax.config import Config, changes
 from fusionjax.data.windows import Scaler
 from fusionjax.errors import InputError
 
@@ -106,8 +106,7 @@ def require_same_config(stored: Config, new: Config, folder: Path) -> None:
     done = stored.train.extensions
     prolonged = new.train.extensions[: len(done)] == done
     free = (*_FREE, "train.extensions") if prolonged else _FREE
-    was, now = (json.loads(c.to_json()) for c in (stored, new))
-    lines = [f"  {x}" for x in differences(was, now, "") if not x.startswith(free)]
+    lines = [f"  {x}" for x in changes(stored, new) if not x.startswith(free)]
     if lines:
         longer = any(x.startswith("  train.steps") for x in lines)
         raise InputError(

@@ -170,7 +170,8 @@ def save(
     head, rows = columns(r)
     text = f"{r.title}\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    text += "".join(f"\n{line}\n" for line in [against_best(r)] if line)
+    if against := against_best(r):
+        text += f"\n{against}\n"
     ours = [c for c in r.cells if c.kept is not None]
     if ours:
         text += f"\nweights and share of seeds that keep it\n\n| subset | {' | '.join(names)} |\n"

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int64
 
 from fusionjax.distill import weights
 from fusionjax.experts import stack
+from fusionjax.scores import intervals
 from fusionjax.train.state import TrainState
 from fusionjax.types import Forecast
 from studies.data.views import Views
@@ -25,7 +26,6 @@ from studies.fusion.vector_experiment import VectorExperiment, only
 from studies.fusion.view_experts import ViewExperts
 from studies.schema import StudyConfig
 
-_EVIDENCE = 12  # times a label's sessions, as any interval needs (docs/evaluation.md)
 _NO_REFIT = 1e-9  # share of the steps that rounds to none
 
 
@@ -142,10 +142,10 @@ def trusted(losses: Float[np.ndarray, "K S"], day: Int64[np.ndarray, "S"], horiz
     lets it go further: experts may rely on what has ended since, which the network's selection of
     modalities drops by the same later half. Arguments as of ``stack.trusted``."""
     days = np.unique(day)
-    later = day >= days[len(days) // 2]
     share = stack.trusted(losses, day, horizon)
-    if len(days) // 2 < _EVIDENCE * horizon:
+    if len(days) // 2 < intervals.least_days(horizon, lasting=False):
         return share
+    later = day >= days[len(days) // 2]
     return max(share, stack.trusted(losses[:, later], day[later], horizon))
 
 
