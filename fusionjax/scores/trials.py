@@ -62,7 +62,7 @@ def deflated_sharpe(
     from scipy import stats
 
     n = max(len(trial_sharpes), trials)
-    extreme = np.array([1 - np.euler_gamma, np.euler_gamma]) @ stats.norm.isf([1 / n, 1 / n / np.e])
+    extreme = np.array([1 - np.euler_gamma, np.euler_gamma]) @ stats.norm.isf(np.exp([0, -1]) / n)
     return probabilistic_sharpe(returns, float(trial_sharpes.std(ddof=1) * extreme))
 
 
