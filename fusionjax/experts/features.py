@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from fusionjax.data.pooled import pooled_by_modality, pooled_features
 from fusionjax.data.windows import Windows
 from fusionjax.experts.cache import digest
-from fusionjax.heads.volatility_baselines import har_with_market
+from fusionjax.heads.volatility_regressors import multi_scale, with_market
 
 _PROBES = 64  # rows whose features tell, in a key, which features these are
 
@@ -55,13 +55,12 @@ def of_inputs(windows: Windows) -> Features:
 
 
 def of_series(windows: Windows, hidden: frozenset[str] = frozenset()) -> Features:
-    """The pooled channels of the bars, and log volatility over a day, a week and a month by returns
-    and by ranges, of the stock and of the day's mean stock; modalities in ``hidden`` are missing.
-    """
+    """The pooled channels of the bars, and regressors of volatility of the stock and of the day's
+    mean stock; modalities in ``hidden`` are missing."""
     numeric = {k: m for k, m in windows.config.modalities.items() if m.channel_names}
 
     def compute(narrow: Windows, rows: np.ndarray) -> np.ndarray:
-        regressors = har_with_market(narrow.market, rows, ("returns", "Parkinson"))
+        regressors = with_market(narrow.market, rows, multi_scale)
         pooled = pooled_by_modality(narrow, rows, hidden).values() if numeric else ()
         return np.concatenate([*pooled, regressors], 1)
 

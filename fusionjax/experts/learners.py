@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fusionjax.data.store import Market
+from fusionjax.errors import InputError
 from fusionjax.experts.features import Features
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
@@ -81,6 +82,12 @@ class _Learner(Baseline):
         if "constant" in learned:
             return np.full(len(rows), learned["constant"])
         x = self.features(rows)
+        if x.shape[1] != len(learned["fill"]):
+            raise InputError(
+                f"the run's expert {self.name!r} has learned from {len(learned['fill'])} features, "
+                f"expected {x.shape[1]} as this version of fusionjax makes them: train it anew, or "
+                "use the version that made it"
+            )
         # Means of columns that training never lacked, or of all: what it did not see missing.
         x = np.where(np.isnan(x) & np.isfinite(learned["fill"]), learned["fill"], x)
         return self._value(learned, x)

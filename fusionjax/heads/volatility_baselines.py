@@ -5,40 +5,23 @@ regressions of Bollerslev, Hood, Huss & Pedersen ("Risk Everywhere", 2018); GARC
 """
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fusionjax.data.samples import log_returns, range_variance, realised_log_volatility
+from fusionjax.data.samples import realised_log_volatility
 from fusionjax.data.store import Market
 from fusionjax.heads.baseline import Baseline, Learned
+from fusionjax.heads.volatility_regressors import FLOOR, har, squared_returns, with_market
 
 if TYPE_CHECKING:
     from fusionjax.heads.base import Scored
 
 RISK_METRICS = 0.94  # a day, of RiskMetrics (1996)
 DECAYS = (0.80, 0.86, 0.90, 0.92, 0.94, 0.96, 0.975, 0.99)
-_SESSIONS = (1, 5, 22)  # a day, a week, a month
-_FLOOR = 1e-8  # of a variance, as that of ``realised_log_volatility``
 _YEAR = 250  # returns that a GARCH needs
-
-
-def squared_returns(market: Market) -> Float64[np.ndarray, "R"]:
-    """Squared log return of each row from its symbol's row before; NaN at the first."""
-    return log_returns(market) ** 2
-
-
-def parkinson(market: Market) -> Float64[np.ndarray, "R"]:
-    """Variance of each session by its high and low (Parkinson, 1980)."""
-    return range_variance(market.ohlcv)
-
-
-def garman_klass(market: Market) -> Float64[np.ndarray, "R"]:
-    """Variance of each session by its high, low, open and close (Garman & Klass, 1980)."""
-    opened, high, low, closed = np.log(market.ohlcv[:, :4].astype(np.float64)).T
-    estimate = 0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (closed - opened) ** 2
-    return np.maximum(estimate, 0)
 
 
 def ewma_log_volatility(
@@ -53,7 +36,7 @@ def ewma_log_volatility(
     squares = pd.Series(squared_returns(market))
     smooth = squares.groupby(market.symbol).ewm(alpha=1 - decay, adjust=True).mean()
     # Rows are ordered by symbol, so groups side by side are the rows again.
-    return 0.5 * np.log(np.nan_to_num(smooth.to_numpy()[rows]) + _FLOOR)
+    return 0.5 * np.log(np.nan_to_num(smooth.to_numpy()[rows]) + FLOOR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,40 +60,9 @@ class HAR(Baseline):
         return self._inputs(market, rows) @ learned["coefficients"]
 
     def _inputs(self, market: Market, rows: np.ndarray) -> np.ndarray:
-        x = (har_with_market if self.with_market else har)(market, rows, self.measures)
+        compute = functools.partial(har, measures=self.measures)
+        x = with_market(market, rows, compute) if self.with_market else compute(market, rows)
         return np.column_stack([np.ones(len(rows)), x])
-
-
-def har(
-    market: Market, rows: Int64[np.ndarray, "S"], measures: tuple[str, ...]
-) -> Float64[np.ndarray, "S F"]:
-    """Log volatility of each row's last day, week and month, by each of ``_MEASURES``' keys."""
-    columns = []
-    for measure in measures:
-        variance = _MEASURES[measure](market)
-        for sessions in _SESSIONS:
-            at, exists = market.look_back(rows, sessions)
-            exists &= np.isfinite(variance[at])
-            total = np.where(exists, variance[at], 0).sum(1)
-            columns.append(0.5 * np.log(total / np.maximum(exists.sum(1), 1) + _FLOOR))
-    return np.stack(columns, 1)
-
-
-def har_with_market(
-    market: Market, rows: Int64[np.ndarray, "S"], measures: tuple[str, ...]
-) -> Float64[np.ndarray, "S F"]:
-    """``har`` beside its means over all stocks that are decided at the same time: of another
-    exchange, that day may lie ahead."""
-    times, day = np.unique(market.decision_time[rows], return_inverse=True)
-    every = np.flatnonzero(np.isin(market.decision_time, times))
-    x, own = har(market, every, measures), np.searchsorted(every, rows)
-    of = np.searchsorted(times, market.decision_time[every])
-    count = np.bincount(of, minlength=len(times))
-    means = np.stack([np.bincount(of, c, len(times)) / count for c in x.T], 1)
-    return np.concatenate([x[own], means[day]], 1)
-
-
-_MEASURES = {"returns": squared_returns, "Parkinson": parkinson, "Garman-Klass": garman_klass}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fusionjax.errors import InputError
 from fusionjax.evaluate import forecast
 from fusionjax.forecast_files import rows
 from fusionjax.heads import trading
-from fusionjax.heads.volatility_baselines import har_with_market
+from fusionjax.heads.volatility_regressors import multi_scale, with_market
 
 DAYS = pd.date_range("2024-04-25", "2024-05-10", freq="B")
 GOLDEN_WEEK = ["2024-04-29", "2024-05-03", "2024-05-06"]  # Tokyo was closed
@@ -251,12 +251,11 @@ def test_a_mean_over_stocks_is_of_those_that_have_closed(followers: Path, tmp_pa
     adj_close[m.symbol < 2] = adj_close[m.symbol < 2] ** 3
     ohlcv[m.symbol < 2, 1] *= 1.5
     changed = dataclasses.replace(m, adj_close=adj_close, ohlcv=ohlcv)
-    measures = ("returns", "Parkinson")
     np.testing.assert_array_equal(
-        har_with_market(m, later, measures), har_with_market(changed, later, measures)
+        with_market(m, later, multi_scale), with_market(changed, later, multi_scale)
     )
     own = np.flatnonzero(m.symbol < 2)
-    assert (har_with_market(m, own, measures) != har_with_market(changed, own, measures)).any()
+    assert (with_market(m, own, multi_scale) != with_market(changed, own, multi_scale)).any()
 
 
 def test_an_order_waits_for_the_next_session_of_its_exchange(

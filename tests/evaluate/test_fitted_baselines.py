@@ -27,13 +27,8 @@ from fusionjax.heads.historical_baselines import (
     WeekdayShare,
     weekday,
 )
-from fusionjax.heads.volatility_baselines import (
-    EWMA,
-    HAR,
-    ewma_log_volatility,
-    garman_klass,
-    parkinson,
-)
+from fusionjax.heads.volatility_baselines import EWMA, HAR, ewma_log_volatility
+from fusionjax.heads.volatility_regressors import garman_klass, multi_scale, parkinson
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +80,26 @@ def test_har_is_the_least_squares_of_a_day_a_week_and_a_month(measure: str, mark
     used, y = train.row[train.known], train.label[train.known].astype(float)
     expected = np.linalg.lstsq(x.to_numpy()[used], y, rcond=None)[0]
     np.testing.assert_allclose(said, x.to_numpy()[rows] @ expected, rtol=1e-6)
+
+
+def test_regressors_of_volatility_by_pandas(market: Market) -> None:
+    """Exponential weights within what is remembered of them; returns in units of the month's range
+    volatility. 400 sessions a stock, fewer than are remembered."""
+    rows = np.array([0, 5, 399, 400, 650])
+    got = multi_scale(market, rows)
+    returns = pd.Series(np.log(market.adj_close)).groupby(market.symbol).diff()
+    expected = []
+    for variance in (returns**2, pd.Series(parkinson(market))):
+        for age in (1, 5, 25, 125):
+            mean = variance.groupby(market.symbol).ewm(com=age, ignore_na=False).mean()
+            expected.append(0.5 * np.log(mean.fillna(0).to_numpy()[rows] + 1e-8))
+    np.testing.assert_allclose(got[:, 6:14], np.stack(expected, 1), rtol=1e-6)
+    month = np.exp(got[:, 5])
+    for column, n in zip((14, 15, 16), (1, 5, 22), strict=True):
+        mean = returns.groupby(market.symbol).rolling(n, min_periods=1).mean()
+        np.testing.assert_allclose(
+            got[:, column] * month, mean.fillna(0).to_numpy()[rows], rtol=1e-6, atol=1e-12
+        )
 
 
 def test_ewma_is_the_recursion_of_riskmetrics() -> None:

@@ -5,6 +5,7 @@ import pytest
 from conftest import tiny_market
 
 from fusionjax.config import Config
+from fusionjax.errors import InputError
 from fusionjax.experts.features import Features
 from fusionjax.experts.learners import Linear
 from fusionjax.heads.base import Scored
@@ -66,3 +67,12 @@ def test_a_column_that_nobody_knows_teaches_nothing(x: np.ndarray, train: Scored
     learned = ridge(x).fit(train, train.target_day[-1], 1.0)
     assert learned["coefficients"][1] == 0
     assert np.isfinite(ridge(x).forecast(learned, MARKET, train.row)).all()
+
+
+def test_what_learned_from_other_features_is_refused(x: np.ndarray, train: Scored) -> None:
+    """As a run of a version whose experts read fewer."""
+    earlier = ridge(x[:, :1]).fit(train, train.target_day[-1], 1.0)
+    with pytest.raises(
+        InputError, match=r"'ridge' has learned from 1 features, expected 2 as this"
+    ):
+        ridge(x).forecast(earlier, MARKET, train.row)
