@@ -33,6 +33,22 @@ def test_a_planted_market_is_a_market_folder(tmp_path: Path) -> None:
     assert {"texts.parquet", "images", "audio", "video", "truth.parquet"} <= made
 
 
+def test_exchange_rates_are_a_market_folder(tmp_path: Path) -> None:
+    rates = np.exp(0.01 * np.random.default_rng(0).normal(size=(30, 8)).cumsum(0))
+    np.savetxt(tmp_path / "rates.txt", rates, delimiter=",")
+    own = "studies/exchange_rates", "studies/configs/exchange_rates"
+    assert "30 days to exchange_rates" in launch(tmp_path, *own, "--rates=rates.txt")
+    bars = pd.read_parquet(tmp_path / "exchange_rates/bars.parquet")
+    japan = bars[bars["symbol"] == "JPN"]
+    np.testing.assert_allclose(japan["close"], rates[:, 5])
+    assert (japan["high"] == japan["low"]).all()
+    assert japan["date"].astype(str).tolist()[:6:5] == ["1990-01-01", "1990-01-08"], "no week-ends"
+    np.savetxt(tmp_path / "seven.txt", rates[:, :7], delimiter=",")
+    said = launch(tmp_path, *own, "--rates=seven.txt", status=2)
+    assert "seven.txt: expected 8 columns of positive rates, and has 7 columns" in said
+    assert "cannot be read as numbers" in launch(tmp_path, *own, "--rates=none.txt", status=2)
+
+
 @pytest.mark.slow
 def test_a_ladder_is_climbed_and_written_down(tmp_path: Path) -> None:
     few = [
