@@ -68,7 +68,7 @@ def with_market(
     market: Market,
     rows: Int64[np.ndarray, "S"],
     compute: Callable[[Market, Int64[np.ndarray, "K"]], Float64[np.ndarray, "K F"]],
-) -> Float64[np.ndarray, "S 2*F"]:
+) -> Float64[np.ndarray, "S M"]:
     """What is computed of rows, beside its means over all stocks that are decided at the same time:
     of another exchange, that day may lie ahead."""
     times, day = np.unique(market.decision_time[rows], return_inverse=True)
