@@ -32,7 +32,7 @@ def main(config: Config) -> None:
     if rates.shape[1] != len(_COUNTRIES) or not (rates > 0).all(axis=None):
         raise InputError(
             f"{_RATES.value}: expected {len(_COUNTRIES)} columns of positive rates, and has "
-            f"{rates.shape[1]} columns with a least value of {rates.min(axis=None):g}"
+            f"{rates.shape[1]} columns with a least value of {rates.to_numpy().min():g}"
         )
     calendar = get_calendar(config.data.calendar, start="1990-01-01")
     days = calendar.sessions_window("1990-01-01", len(rates))

@@ -44,7 +44,7 @@ class Baselines:
         self._windows, self._train, self._folds = windows, train, folds
         self._rows, self._last = rows, last
         self._cache = None if cache is None else Cache(cache)
-        self._features = features.of_inputs(windows), features.of_series(windows)
+        self._read = features.Inputs.of(windows)
 
     def fitted(
         self, name: str, head: Head, at: int = 0
@@ -52,7 +52,7 @@ class Baselines:
         """Values at the rows by the name of each fitted baseline, of a head of one horizon: the
         horizon number ``at`` of the config's head ``name``."""
         task = name, at
-        baselines = (*head.baselines(), *learners(head, *self._features))
+        baselines = (*head.baselines(), *learners(head, self._read))
         kept = {b.name: self._kept(task, b) for b in baselines}
         learned = {known: x for known, x in kept.items() if x is not None}
         learned |= self._fit_all(task, [b for b in baselines if b.name not in learned])

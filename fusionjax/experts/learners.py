@@ -12,7 +12,7 @@ import numpy as np
 
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.experts.features import Features
+from fusionjax.experts.features import Features, Inputs
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.scores import metrics
@@ -26,13 +26,12 @@ _YOUNG_SESSIONS = 750  # three years; 500 to 1,000 are alike on S&P 500's 2015-1
 _FEW_TREES = ((15, 0.05, 100),)  # an expert is fitted again and again
 
 
-def learners(head: Head, inputs: Features, series: Features) -> tuple[Baseline, ...]:
+def learners(head: Head, inputs: Inputs) -> tuple[Baseline, ...]:
     """The baselines of a head's ``learner``.
 
     Args:
       head: of one horizon.
-      inputs: of all modalities.
-      series: of the bars alone, with the regressors of HAR.
+      inputs: that they read.
     """
     if not head.learner:
         return ()
@@ -40,12 +39,16 @@ def learners(head: Head, inputs: Features, series: Features) -> tuple[Baseline, 
     linear = "logistic regression" if classes else "ridge"
     trees = tuple((*tree, rounds) for tree in _TREES for rounds in _ROUNDS)
     return (
-        Linear(linear, _PENALTIES, features=inputs, classes=classes),
-        Trees("LightGBM", trees, features=inputs, classes=classes),
+        Linear(linear, _PENALTIES, features=inputs.pooled, classes=classes),
+        Trees("LightGBM", trees, features=inputs.pooled, classes=classes),
         Linear(
-            f"{linear} with HAR", _PENALTIES, features=series, classes=classes, least_known=_KNOWN
+            f"{linear} with HAR",
+            _PENALTIES,
+            features=inputs.multi_scale,
+            classes=classes,
+            least_known=_KNOWN,
         ),
-        Trees("LightGBM with HAR", _FEW_TREES, features=series, classes=classes),
+        Trees("LightGBM with HAR", _FEW_TREES, features=inputs.series, classes=classes),
     )
 
 

@@ -39,7 +39,7 @@ class Available:
     ) -> None:
         self.windows, self.hidden, self._scale = windows, hidden, scale
         # Of an expert that reads all modalities nothing could be told apart from the network.
-        self._features = features.of_inputs(windows), features.of_series(windows, hidden)
+        self._inputs = features.Inputs.of(windows, hidden)
         self._declared: dict[str, Declared] = {}
         self._from_files: dict[tuple[Task, str], FromFile | None] = {}
 
@@ -110,7 +110,7 @@ class Available:
         of_users = (EXPERTS[e](name, head) for e in EXPERTS)
         experts = (
             *head.baselines(),
-            *learners(head, *self._features),
+            *learners(head, self._inputs),
             *head.scaled_experts(self._scale),
             *(e for e in of_users if e is not None),
         )

@@ -9,6 +9,8 @@ from jaxtyping import Float64, Int64
 from fusionjax.data.samples import log_returns, range_variance
 from fusionjax.data.store import Market
 
+Regressors = Callable[[Market, Int64[np.ndarray, "K"]], Float64[np.ndarray, "K F"]]
+
 FLOOR = 1e-8  # of a variance, as that of ``realised_log_volatility``
 _SESSIONS = (1, 5, 22)  # a day, a week, a month
 _CENTRES = (1, 5, 25, 125)  # mean ages in sessions of exponential weights
@@ -34,6 +36,7 @@ def garman_klass(market: Market) -> Float64[np.ndarray, "R"]:
 
 
 _MEASURES = {"returns": squared_returns, "Parkinson": parkinson, "Garman-Klass": garman_klass}
+_BOTH = ("returns", "Parkinson")
 
 
 def har(
@@ -49,25 +52,29 @@ def har(
     return np.concatenate(columns, 1)
 
 
+def spans(market: Market, rows: Int64[np.ndarray, "S"]) -> Float64[np.ndarray, "S F"]:
+    """``har`` by returns and by ranges."""
+    return har(market, rows, _BOTH)
+
+
 def multi_scale(market: Market, rows: Int64[np.ndarray, "S"]) -> Float64[np.ndarray, "S F"]:
-    """``har`` by returns and by ranges; the same with exponential weights, of a mean age of a day
+    """``spans``; the same with exponential weights, of a mean age of a day
     to half a year (HExp: Bollerslev, Hood, Huss & Pedersen, "Risk Everywhere", 2018); and the mean
     return of the last day, week and month in units of the month's volatility, as volatility rises
     after falls (Corsi & Renò, 2012)."""
-    measures = ("returns", "Parkinson")
     ages = np.arange(_MEMORY)[::-1, None]
     weights = (np.array(_CENTRES) / (1.0 + np.array(_CENTRES))) ** ages
-    spans = har(market, rows, measures)
-    slow = [_log_volatility(_mean(market, rows, _MEASURES[m](market), weights)) for m in measures]
+    own = spans(market, rows)
+    slow = [_log_volatility(_mean(market, rows, _MEASURES[m](market), weights)) for m in _BOTH]
     returns = [_mean(market, rows, log_returns(market), np.ones((n, 1))) for n in _SESSIONS]
-    month = np.exp(spans[:, -1:])
-    return np.concatenate([spans, *slow, np.concatenate(returns, 1) / month], 1)
+    month = np.exp(own[:, -1:])
+    return np.concatenate([own, *slow, np.concatenate(returns, 1) / month], 1)
 
 
 def with_market(
     market: Market,
     rows: Int64[np.ndarray, "S"],
-    compute: Callable[[Market, Int64[np.ndarray, "K"]], Float64[np.ndarray, "K F"]],
+    compute: Regressors,
 ) -> Float64[np.ndarray, "S M"]:
     """What is computed of rows, beside its means over all stocks that are decided at the same time:
     of another exchange, that day may lie ahead."""

@@ -258,7 +258,7 @@ def test_what_decides_a_fit_is_in_its_key(
 ) -> None:
     def keys(of: baselines.Baselines) -> list[dict]:
         head = config().targets["direction"]
-        each = (*head.baselines(), *learners.learners(head, *of._features))
+        each = (*head.baselines(), *learners.learners(head, of._read))
         return [of._key(("direction", 0), b) for b in each]
 
     before = keys(made(market, None))
@@ -329,7 +329,7 @@ def test_what_is_missing_only_later_is_the_mean(market: Market) -> None:
     train = dataclasses.replace(
         train, label=x[train.row, 0] + 0.01 * rng.normal(size=len(train.row))
     )
-    for b in learners.learners(config().targets["volatility"], Given(x), Given(x)):
+    for b in learners.learners(config().targets["volatility"], features.Inputs(*[Given(x)] * 3)):
         learned = b.fit(train, PERIOD[1], b.settings[-1])
         x[later, 0] = np.nan
         missing = b.forecast(learned, market, later)

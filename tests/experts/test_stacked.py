@@ -167,12 +167,14 @@ def test_a_hidden_modality_is_hidden_from_experts(trained: tuple[Trainer, Path])
     trainer, _ = trained
     rows = samples.split(trainer.market, trainer.config, "dev").row[:32]
     windows, hidden = trainer.windows, frozenset({"price"})
-    shown, without = (features.of_series(windows, h)(rows) for h in (frozenset(), hidden))
+    shown, without = (
+        features.Inputs.of(windows, h).multi_scale(rows) for h in (frozenset(), hidden)
+    )
     assert np.isnan(without[:, :15]).all()
     assert np.isfinite(shown[:, :15]).all()
     np.testing.assert_array_equal(shown[:, -12:], without[:, -12:])  # HAR: the bars are known
     assert windows.stack is not None
-    assert windows.stack.hiding(hidden).available._features[1](rows) == pytest.approx(
+    assert windows.stack.hiding(hidden).available._inputs.multi_scale(rows) == pytest.approx(
         without, nan_ok=True
     )
     weight = np.ones(len(rows), np.float32)
