@@ -28,6 +28,7 @@ from fusionjax.evaluate import (
     coreset,
     diagnostics,
     evaluation,
+    export,
     file_forecasts,
     forecast,
     readings,
@@ -150,6 +151,17 @@ class Run:
                 entries = full.index.drop(weights)
                 rows[name] |= (full[entries] - hidden[entries].astype(float)).to_dict()
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")
+
+    def export(self, folder: str | Path) -> dict[str, Any]:
+        """Writes an artefact that forecasts without the training stack; returns its manifest.
+
+        Args:
+          folder: to write; it must not exist.
+
+        Raises:
+          InputError: it does, or the extra ``serve`` is not installed.
+        """
+        return export.export(self._ensemble, self.market, self.config, Path(folder))
 
     def evaluate(self, split: str | None = None) -> pd.DataFrame:
         """Scores the run beside every baseline; writes tables and outcomes into its folder.
