@@ -77,7 +77,7 @@ release:
 	uvx --quiet twine check --strict dist/*
 
 LOCK = uv pip compile pyproject.toml --universal --python-version=3.11 --generate-hashes --no-header \
-	--quiet --extra=text --extra=media --extra=plots --extra=cluster --extra=mlflow --extra=dev --group=weights
+	--quiet --extra=text --extra=media --extra=serve --extra=plots --extra=cluster --extra=mlflow --extra=dev --group=weights
 
 # After a change of dependencies: one lock for all Pythons. Versions stay where they still fit;
 # make lock UPGRADE="-P jax -P flax" takes the newest of these, UPGRADE=--upgrade of all.

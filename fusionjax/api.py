@@ -28,6 +28,7 @@ from fusionjax.evaluate import (
     coreset,
     diagnostics,
     evaluation,
+    export,
     file_forecasts,
     forecast,
     readings,
@@ -57,12 +58,14 @@ class Run:
       config: its own, or the one that it is used with.
       ledger: folder of the records of all runs.
       promotion: of a child, what the gate decided; None if it was not asked.
+      keep: whether its calibration is kept in its folder, see ``evaluate.calibration_state``.
     """
 
     folder: Path
     config: Config
     ledger: Path = LEDGER
     promotion: PromotionDecision | None = None
+    keep: bool = True
 
     @functools.cached_property
     def market(self) -> Market:
@@ -98,7 +101,8 @@ class Run:
             for name in names
             for moment in _several(at)
         ]
-        return forecast.forecast(self._ensemble, market, self.config, rows, frozenset(without))
+        hidden = frozenset(without)
+        return forecast.forecast(self._ensemble, market, self.config, rows, hidden, keep=self.keep)
 
     def predict(
         self,
@@ -147,6 +151,17 @@ class Run:
                 entries = full.index.drop(weights)
                 rows[name] |= (full[entries] - hidden[entries].astype(float)).to_dict()
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")
+
+    def export(self, folder: str | Path) -> dict[str, Any]:
+        """Writes an artefact that forecasts without the training stack; returns its manifest.
+
+        Args:
+          folder: to write; it must not exist.
+
+        Raises:
+          InputError: it does, or the extra ``serve`` is not installed.
+        """
+        return export.export(self._ensemble, self.market, self.config, Path(folder))
 
     def evaluate(self, split: str | None = None) -> pd.DataFrame:
         """Scores the run beside every baseline; writes tables and outcomes into its folder.
@@ -250,7 +265,7 @@ class Run:
                 _named(texts, _TEXT_SYNONYMS).to_parquet(f"{root}/texts.parquet", index=False)
             changes = {"data.source": "folder", "data.root": root}
             try:
-                yield dataclasses.replace(self, config=self.config.override(changes))
+                yield dataclasses.replace(self, config=self.config.override(changes), keep=False)
             except InputError as error:  # the caller never saw these files
                 words = re.sub(rf"{re.escape(root)}/(\w+)\.parquet", r"the frame \1", str(error))
                 raise InputError(words) from error

@@ -47,10 +47,11 @@ ALLOWED = {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data"),
         *("registry", "streams", "experts", "telemetry"),
     },
+    "artifact": {"errors"},  # needs jax and numpy alone
     "evaluate": {
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
         *("chain", "ledger", "registry", "scores", "heads", "streams", "experts", "telemetry"),
-        *("forecast_files",),
+        *("forecast_files", "artifact", "__version__"),
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),

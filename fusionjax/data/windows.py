@@ -60,13 +60,16 @@ class Scaler:
             {n: m for n, (m, _) in moments.items()}, {n: s for n, (_, s) in moments.items()}
         )
 
-    def scaled(
-        self, x: Float[np.ndarray, "*rows F"], names: tuple[str, ...]
-    ) -> Float[np.ndarray, "*rows F"]:
-        """Features in standard deviations from their training mean, times ``trust``; float32."""
-        mean, std = (np.array([of[n] for n in names], np.float32) for of in (self.mean, self.std))
-        trust = np.array([self.trust.get(n, 1.0) for n in names], np.float32)
-        return (x - mean) / std * trust
+    def scaled(self, x: Float[Any, "*rows F"], names: tuple[str, ...]) -> Float[Any, "*rows F"]:
+        """Features in standard deviations from their training mean, times ``trust``; float32 of
+        NumPy or of JAX."""
+        trust = {n: self.trust.get(n, 1.0) for n in names}
+        shape = *(1,) * (x.ndim - 1), len(names)
+        mean, std, times = (
+            np.array([of[n] for n in names], np.float32).reshape(shape)
+            for of in (self.mean, self.std, trust)
+        )
+        return (x - mean) / std * times
 
 
 class Windows:

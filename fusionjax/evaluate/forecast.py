@@ -13,17 +13,15 @@ import pandas as pd
 from fusionjax import files
 from fusionjax.config import Config, DataConfig, require_same_task
 from fusionjax.data import calendar
-from fusionjax.data.samples import between
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate.evaluation import calibrated
+from fusionjax.evaluate import calibration_state
 from fusionjax.evaluate.inference import Ensemble
 from fusionjax.heads.base import rounded
 
 # Days after the last bar for which a forecast can be made: until a long week-end has passed.
 _VALID_DAYS = 5
 LAST = "last"  # the newest bar, as a time
-_RECENT = 520  # sessions whose matured labels calibrate a forecast
 
 
 def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
@@ -69,7 +67,13 @@ def row_at(market: Market, data: DataConfig, symbol: str, at: str) -> int:
 
 
 def forecast(
-    ensemble: Ensemble, market: Market, config: Config, rows: list[int], hidden: frozenset[str]
+    ensemble: Ensemble,
+    market: Market,
+    config: Config,
+    rows: list[int],
+    hidden: frozenset[str],
+    *,
+    keep: bool = True,
 ) -> list[dict[str, Any]]:
     """One record a row: the forecast of each head, and the weight of each modality.
 
@@ -82,6 +86,7 @@ def forecast(
       config: of the run.
       rows: from ``row_at``.
       hidden: modalities to treat as missing.
+      keep: whether the calibration is kept in the run's folder, see ``calibration_state``.
 
     Raises:
       InputError: ``hidden`` names an unknown modality, or all of them.
@@ -93,15 +98,10 @@ def forecast(
             f"--without={','.join(sorted(hidden))}: name some, not all, of {', '.join(names)}"
         )
     requested = np.array(rows)
-    trained_until = np.datetime64(ensemble.info.trained_until, "D")
-    sessions = np.unique(market.session[market.session <= market.session[requested].max()])
-    since = max(trained_until + 1, sessions[-_RECENT:][0])
-    past = between(market, config, since, sessions[-1])
-    samples = past.and_unlabelled(config.targets, requested)
-    prediction = ensemble.predict(samples.row, hidden)
-    last = np.arange(len(samples))[-len(requested) :]
-    calibrated_values = calibrated(prediction, samples, market, config)
-    latest = prediction.take(last)
+    until = market.session[requested].max()
+    state = calibration_state.moved(ensemble, market, config, until, hidden, keep=keep)
+    latest = ensemble.predict(requested, hidden)
+    calibrated_values = state.corrected(latest, market, requested)
     records: list[dict[str, Any]] = []
     for i, row in enumerate(rows):
         record: dict[str, Any] = {
@@ -112,7 +112,7 @@ def forecast(
         }
         for name, head in config.targets.items():
             values = calibrated_values[name]
-            corrected = None if values is None else values[last[i]]
+            corrected = None if values is None else values[i]
             entries = head.record(latest.value[name][i], corrected, config)
             for key, value in entries.items():  # heads may share an entry
                 record[key] = record[key] | value if key in record else value

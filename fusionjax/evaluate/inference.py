@@ -141,14 +141,17 @@ class Ensemble(Forecaster):
         self.since = self.learned[1] + 1
         windows = Windows(market, config, self.info.scaler)
         self.windows = stacked.of_run(windows, seed_folders(run)[0])
-        mesh = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1))
-        self._batch = _BATCH * mesh.shape["data"]
+        mesh, folders = make_mesh(MeshConfig(data=-1, fsdp=1, tensor=1)), seed_folders(run)
+        self._shards = mesh.shape["data"]
+        # All seeds answer at once: the rows of a pass are shared out, as memory is.
+        self._batch = max(_BATCH // len(folders), 1) * self._shards
         sized = config.override(
             {"train.global_batch_size": self._batch, "train.grad_accum_steps": 1}
         )
         self._program = make_program(sized, mesh, self.windows)
-        restored = [self._restore(folder) for folder in seed_folders(run)]
-        self.seeds = [params for _, params in restored]
+        restored = [self._restore(folder) for folder in folders]
+        self._sums = sorted(json.dumps(fingerprint.sums(x), sort_keys=True) for _, x in restored)
+        self._seeds = self._program.stacked([params for _, params in restored])
         self.seed_numbers = tuple(seed for seed, _ in restored)
 
     def _restore(self, folder: Path) -> tuple[int, dict]:
@@ -188,19 +191,24 @@ class Ensemble(Forecaster):
     def predict_each(
         self, rows: Int64[np.ndarray, "S"], hidden: frozenset[str] = frozenset()
     ) -> list[Prediction]:
-        """The forecast of every seed by itself."""
-        return [
-            predict(self._program, params, self.windows, rows, self._batch, hidden)
-            for params in self.seeds
-        ]
+        """The forecast of every seed by itself; all seeds answer in one compiled call."""
+        shared = -(-len(rows) // self._shards)  # a power of two, so that few programs are compiled
+        size = min(self._batch, self._shards << max(shared - 1, 0).bit_length())
+        forecast = functools.partial(self._program.predict_each, self._seeds)
+        whole = _joined(forecast, self.windows, rows, size, hidden, 1)
+        each = (jax.tree.map(lambda x, i=i: x[i], whole) for i in range(len(self.seed_numbers)))
+        return [_prediction(f, self.windows.config) for f in each]
+
+    @functools.cached_property
+    def seeds(self) -> list[dict]:
+        """The averaged parameters of each seed, on the host."""
+        count = len(self.seed_numbers)
+        whole = jax.device_get(self._seeds)
+        return [jax.tree.map(lambda x, i=i: x[i], whole) for i in range(count)]
 
     def identity(self) -> list[str]:
         """The sums of all seeds' parameters, and of files among the experts."""
         return [*self._sums, *(self.windows.stack.files if self.windows.stack else ())]
-
-    @functools.cached_property
-    def _sums(self) -> list[str]:
-        return sorted(json.dumps(fingerprint.sums(p), sort_keys=True) for p in self.seeds)
 
     def remarks(self, name: str, scored: Shaped[np.ndarray, "S"]) -> list[str]:
         """Whether it was trained on days that are scored, and which experts it starts from."""
@@ -252,8 +260,27 @@ def collect(
     hidden: frozenset[str] = frozenset(),
 ) -> Prediction:
     """Applies a forecasting function to ``rows`` in batches; returns values by head."""
+    return _prediction(_joined(forecast, windows, rows, batch_size, hidden, 0), windows.config)
+
+
+def _joined(
+    forecast: Callable[[Batch], Forecast],
+    windows: Windows,
+    rows: Int64[np.ndarray, "S"],
+    batch_size: int,
+    hidden: frozenset[str],
+    axis: int,
+) -> Forecast:
+    """The forecasts of all batches, on the host, side by side along the axis of their rows."""
     parts = [forecast(b) for b in evaluation_batches(rows, windows, batch_size, hidden)]
-    f = jax.tree.map(lambda *x: np.concatenate([np.asarray(a) for a in x])[: len(rows)], *parts)
-    heads = windows.config.targets
-    value = {name: head.prediction(f.outcome[name]) for name, head in heads.items()}
+    real = (slice(None),) * axis + (slice(len(rows)),)
+    joined: Forecast = jax.tree.map(
+        lambda *x: np.concatenate([np.asarray(a) for a in x], axis)[real], *parts
+    )
+    return joined
+
+
+def _prediction(f: Forecast, config: Config) -> Prediction:
+    heads = config.targets
+    value = {k: np.asarray(head.prediction(f.outcome[k])) for k, head in heads.items()}
     return Prediction(value, f.modality_weight)

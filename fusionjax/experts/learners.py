@@ -1,7 +1,7 @@
 """Baselines that learn from a model's inputs: linear models and boosted trees.
 
 Their libraries are imported where one is fitted: training and forecasting do without. What is
-learned is coefficients and LightGBM's own text format, so forecasts need no fitted object.
+learned is coefficients and LightGBM's own text format, which ``forest`` evaluates.
 """
 
 import abc
@@ -13,6 +13,7 @@ import numpy as np
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.experts.features import Features, Inputs
+from fusionjax.experts.forest import Forest
 from fusionjax.heads.base import Head, Scored
 from fusionjax.heads.baseline import Baseline, Learned
 from fusionjax.scores import metrics
@@ -183,10 +184,7 @@ class Trees(_Learner):
         return [{"fill": fill, "model": np.frombuffer(t.encode(), np.uint8)} for t in texts]
 
     def _value(self, learned: Learned, x: np.ndarray) -> np.ndarray:
-        import lightgbm
-
-        booster = lightgbm.Booster(model_str=learned["model"].tobytes().decode())
-        return np.asarray(booster.predict(x))
+        return Forest.read(learned["model"].tobytes().decode())(x)
 
 
 def _learn_young(

@@ -15,6 +15,7 @@ from fusionjax.data.samples import Samples, TrainingData
 from fusionjax.data.windows import Windows
 from fusionjax.errors import InputError
 from fusionjax.experts import stack, walk_forward
+from fusionjax.experts.cache import digest
 from fusionjax.experts.features import Features
 from fusionjax.experts.walk_forward import Available, Task
 from fusionjax.heads.base import Scored
@@ -51,6 +52,16 @@ class Experts:
 
     def save(self, folder: Path) -> None:
         """Writes them into a folder of a training, as arrays: nothing is pickled."""
+        with files.replaced(folder / _FILE) as f:
+            np.savez_compressed(f, allow_pickle=False, **self._arrays())
+
+    @property
+    def digest(self) -> str:
+        """Tells them from others: a hash of what they learned and of how much each counts."""
+        arrays = self._arrays()
+        return digest(*(x for name in sorted(arrays) for x in (np.array(name), arrays[name])))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {"until": self.until}
         index = []
         for (head, at), weight in self.weight.items():
@@ -59,8 +70,7 @@ class Experts:
                 for k, learned in enumerate(self.learned[head, at][name]):
                     arrays |= {f"{len(index) - 1}/{k}/{part}": x for part, x in learned.items()}
         arrays["index"] = np.array(json.dumps(index))
-        with files.replaced(folder / _FILE) as f:
-            np.savez_compressed(f, allow_pickle=False, **arrays)
+        return arrays
 
     @staticmethod
     def read(folder: Path) -> "Experts | None":

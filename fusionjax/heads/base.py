@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from fusionjax.config import Config, EvaluateConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
+from fusionjax.heads.calibrated import Calibrated
 from fusionjax.heads.curves import Calls, Curves
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Scored:
 
 
 @dataclasses.dataclass(frozen=True)
-class Head(abc.ABC):
+class Head(Calibrated, abc.ABC):
     """One entry of ``config.targets``.
 
     Attributes:
@@ -287,12 +288,6 @@ class Head(abc.ABC):
     def filled(self, given: "Given") -> "Filled | None":
         """Values from a file of forecasts; None if it has nothing for this head."""
         del given
-        return None
-
-    def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray | None":
-        """The values (float64), each calibrated by labels that matured before it; None if the head
-        has no calibration."""
-        del value, scored
         return None
 
     @abc.abstractmethod

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
     from fusionjax.heads.outside import Filled, Given
+    from fusionjax.scores.calibration import Sequential
     from fusionjax.scores.intervals import ByDay, Score
 
 # Returns are compared with the class thresholds at the six digits that StockNet published.
@@ -112,11 +113,10 @@ class Direction(Head):
 
         return -(target * jax.nn.log_softmax(outcome)).sum(-1)
 
-    def prediction(self, outcome: "np.ndarray") -> "np.ndarray":
+    def prediction(self, outcome: Any) -> Any:
         import jax
-        import numpy as np
 
-        return np.asarray(jax.nn.softmax(outcome, axis=-1)[..., 1])
+        return jax.nn.softmax(outcome, axis=-1)[..., 1]
 
     def sample_loss(self, value: "np.ndarray", label: "np.ndarray") -> "np.ndarray":
         from fusionjax.scores import metrics
@@ -198,17 +198,23 @@ class Direction(Head):
         value, calls = rising(given, self.up, self.down)
         return None if value is None else Filled(self, value, calls)
 
-    def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
-        """The probability of up after prequential temperature scaling."""
+    def calibration(self) -> "Sequential":
+        """The probability of up is scaled by prequential temperatures."""
+        from fusionjax.scores.calibration import Temperature
+
+        return Temperature()
+
+    def kept(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
         import numpy as np
 
-        from fusionjax.scores.calibration import prequential_temperature
+        from fusionjax.scores.calibration import log_odds
 
-        p = np.clip(value, 1e-6, 1 - 1e-6)
-        logit = np.log(p / (1 - p))
-        s = scored
-        temperature = prequential_temperature(logit, s.label, s.known, s.start, s.end)
-        return 1 / (1 + np.exp(-logit / temperature))
+        return np.stack([log_odds(value), scored.observed], 1)
+
+    def corrected(self, value: Any, issued: Any, scales: dict[str, Any]) -> Any:
+        from fusionjax.scores.calibration import tempered
+
+        return tempered(value, issued)
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fusionjax.data.store import Market
     from fusionjax.heads.baseline import Baseline
     from fusionjax.heads.outside import Filled, Given
+    from fusionjax.scores.calibration import Sequential
     from fusionjax.scores.intervals import ByDay, Score
 
 _GAP = 0.693  # between two quantiles of an uninformed forecast, in volatilities
@@ -180,33 +181,38 @@ class Returns(Head):
         value = np.stack([quantiles[level] for level in levels], 1)
         return Filled(dataclasses.replace(self, quantiles=levels), value)
 
-    def calibrated(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
+    def calibration(self) -> "Sequential":
         """The outermost quantiles by adaptive conformal inference, the others clipped to them.
 
         Before, they are stretched about their middle by the root of how volatile the last days were
         beside the last 20 sessions: half of what a jump of volatility asks for, as the forecast may
         know of it. ``studies/shock.py`` measures it.
         """
-        import numpy as np
+        from fusionjax.scores.calibration import AdaptiveConformal
 
+        return AdaptiveConformal(self.quantiles[-1] - self.quantiles[0])
+
+    def kept(self, value: "np.ndarray", scored: Scored) -> "np.ndarray":
+        from fusionjax.scores.calibration import Intervals
+
+        low, high, scale = _stretched(value, self.scales(scored.market, scored.row))
+        return Intervals(low, high, scored.observed, scale).nonconformity[:, None]
+
+    def scales(self, market: "Market", rows: "np.ndarray") -> "dict[str, np.ndarray]":
+        """Log volatility of the last 20 sessions, and of the last days."""
         from fusionjax.data.samples import realised_log_volatility, recent_log_volatility
-        from fusionjax.scores.calibration import Intervals, adaptive_conformal
 
-        usual = realised_log_volatility(scored.market, scored.row, -20)
-        recent = recent_log_volatility(scored.market, scored.row)
-        middle = (value[:, 0] + value[:, -1]) / 2
-        half = (value[:, -1] - value[:, 0]) / 2 * np.exp((recent - usual) / 2)
-        raw = Intervals(
-            middle - half,
-            middle + half,
-            scored.observed,
-            np.exp((recent + usual) / 2),
-            scored.start,
-            scored.end,
-        )
-        low, high = adaptive_conformal(raw, self.quantiles[-1] - self.quantiles[0])
-        inner = np.clip(value[:, 1:-1], low[:, None], high[:, None])
-        return np.column_stack([low, inner, high])
+        usual = realised_log_volatility(market, rows, -20)
+        return {"usual": usual, "recent": recent_log_volatility(market, rows)}
+
+    def corrected(self, value: Any, issued: Any, scales: dict[str, Any]) -> Any:
+        from fusionjax.scores.calibration import widened
+
+        xp = value.__array_namespace__()
+        low, high, scale = _stretched(value, scales)
+        low, high = widened(low, high, issued * scale)
+        inner = xp.clip(value[:, 1:-1], low[:, None], high[:, None])
+        return xp.concat([low[:, None], inner, high[:, None]], axis=1)
 
     def columns(
         self, value: "np.ndarray", calibrated: "np.ndarray | None", each: "np.ndarray", s: Scored
@@ -289,3 +295,11 @@ def _in_order(quantiles: "jax.Array") -> "jax.Array":
         for i in range(turn % 2, len(q) - 1, 2):
             q[i], q[i + 1] = jnp.minimum(q[i], q[i + 1]), jnp.maximum(q[i], q[i + 1])
     return jnp.stack(q, -1)
+
+
+def _stretched(value: Any, scales: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """The outermost quantiles as ``Returns.calibration`` stretches them, and their scale."""
+    xp, usual, recent = value.__array_namespace__(), scales["usual"], scales["recent"]
+    middle = (value[:, 0] + value[:, -1]) / 2
+    half = (value[:, -1] - value[:, 0]) / 2 * xp.exp((recent - usual) / 2)
+    return middle - half, middle + half, xp.exp((recent + usual) / 2)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # From row indices [B] to an input whose arrays begin with B, and bool [B]: whether it is there.
 Reader = Callable[[Any], tuple[Any, Any]]
 
+# From row indices [B] to arrays by name that begin with B.
+RawReader = Callable[[Any], "dict[str, np.ndarray]"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
@@ -110,6 +113,37 @@ class Modality(abc.ABC):
     def dummy(self, config: Config, rows: int) -> "Input":
         """Zeros with the shapes and dtypes that ``reader`` gives; needs no data."""
 
+    def raw(self, market: "Market", config: Config, scaler: "Scaler") -> RawReader:
+        """``read(rows)``: by name, what ``preprocess`` takes; by default what ``reader`` gives."""
+        import jax
+
+        read = self.reader(market, config, scaler)
+
+        def raw(rows: "np.ndarray") -> "dict[str, np.ndarray]":
+            value, present = read(rows)
+            leaves = jax.tree_util.tree_leaves_with_path(value)
+            named = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
+            return {"present": present, **named}
+
+        return raw
+
+    def raw_units(self, config: Config) -> dict[str, str]:
+        """What each entry of ``raw`` holds and in which unit, for who has to provide it."""
+        text = f"of kind {self.kind}, as fusionjax prepare and the window of config make it"
+        return {"present": "whether the modality is there"} | dict.fromkeys(
+            _paths(self, config), text
+        )
+
+    def preprocess(
+        self, raw: "dict[str, jax.Array]", config: Config, scaler: "Scaler"
+    ) -> "tuple[Input, jax.Array]":
+        """What ``reader`` gives, from ``raw``, on the device; a program that is exported has it."""
+        import jax
+
+        structure = jax.tree.structure(self.dummy(config, 1))
+        leaves = [raw[name] for name in _paths(self, config)]
+        return jax.tree.unflatten(structure, leaves), raw["present"]
+
     @abc.abstractmethod
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         """A module ``(input, before: Tokens | None) -> Tokens``; see ``layers.order_after``."""
@@ -152,3 +186,11 @@ class Modality(abc.ABC):
           row: of the sample.
         """
         return None
+
+
+def _paths(modality: Modality, config: Config) -> list[str]:
+    """Names of the arrays of an input, in the order of its leaves."""
+    import jax
+
+    leaves = jax.tree_util.tree_leaves_with_path(modality.dummy(config, 1))
+    return [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Modality, Pixels, Reader
+from fusionjax.modalities.base import Modality, Pixels, RawReader, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -61,6 +61,33 @@ class Chart(Modality):
 
         width = self.sessions * PIXELS_PER_SESSION
         return ImageInput(np.zeros((rows, self.height, width), np.uint8))
+
+    def raw(self, market: "Market", config: Config, scaler: "Scaler") -> RawReader:
+        import numpy as np
+
+        def read(rows: np.ndarray) -> dict[str, np.ndarray]:
+            at, exists = market.look_back(rows, self.sessions)
+            return {"bars": np.where(exists[..., None], market.adjusted[at], np.float32(np.nan))}
+
+        return read
+
+    def raw_units(self, config: Config) -> dict[str, str]:
+        return {
+            "bars": f"open, high, low, close, volume of the last {self.sessions} sessions, oldest "
+            "first, in the scale of the adjusted close; NaN where a session is missing"
+        }
+
+    def preprocess(
+        self, raw: "dict[str, jax.Array]", config: Config, scaler: "Scaler"
+    ) -> "tuple[ImageInput, jax.Array]":
+        import jax.numpy as jnp
+
+        from fusionjax.data import charts
+        from fusionjax.types import ImageInput
+
+        bars = raw["bars"]
+        pixels = charts.draw(bars, jnp.isfinite(bars).all(-1), self.height)
+        return ImageInput(pixels), jnp.ones(bars.shape[0], bool)
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         from fusionjax.data.charts import PIXELS_PER_SESSION

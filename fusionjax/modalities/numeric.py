@@ -7,7 +7,7 @@ from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.data.names import PRICE_CHANNELS
-from fusionjax.modalities.base import Modality, Reader
+from fusionjax.modalities.base import Modality, RawReader, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -69,6 +69,37 @@ class Numeric(Modality):
 
         mask = np.zeros((rows, self.sessions), bool)
         return Series(np.zeros((*mask.shape, len(self.channels)), np.float32), mask)
+
+    def raw(self, market: "Market", config: Config, scaler: "Scaler") -> RawReader:
+        import numpy as np
+
+        columns = market.columns(self.channels)
+
+        def read(rows: np.ndarray) -> dict[str, np.ndarray]:
+            at, exists = market.look_back(rows, self.sessions)
+            values = market.channels[at][..., columns]
+            return {"channels": np.where(exists[..., None], values, np.float32(np.nan))}
+
+        return read
+
+    def raw_units(self, config: Config) -> dict[str, str]:
+        channels = ", ".join(self.channels)
+        text = f"{channels}; of the last {self.sessions} sessions, oldest first; NaN where missing"
+        return {"channels": f"{text}; unscaled, as docs/data.md defines the channels"}
+
+    def preprocess(
+        self, raw: "dict[str, jax.Array]", config: Config, scaler: "Scaler"
+    ) -> "tuple[Series, jax.Array]":
+        import jax.numpy as jnp
+
+        from fusionjax.data.windows import CLIP
+        from fusionjax.types import Series
+
+        values = raw["channels"]
+        mask = jnp.isfinite(values).all(-1)
+        scaled = jnp.clip(scaler.scaled(values, self.channels), -CLIP, CLIP)
+        x = jnp.where(mask[..., None], scaled, jnp.float32(0))
+        return Series(x, mask), mask.any(1)
 
     def encoder(self, config: ModelConfig, deterministic: bool) -> "nn.Module":
         from fusionjax.models.encoders.numeric import NumericEncoder

@@ -59,7 +59,7 @@ class Forecaster(nn.Module):
             levels.append(modality.levels(value) if self.levels.columns else None)
         h, is_present, energy = pool(tokens, batch.present)
         given = any(x is not None for x in levels)
-        none = jnp.zeros((len(h), 0), jnp.float32)
+        none = jnp.zeros((h.shape[0], 0), jnp.float32)
         each = tuple(none if x is None else x for x in levels) if given else ()
         return Encoded(h, is_present, energy, self._log_scale(batch), levels=each)
 

@@ -41,7 +41,7 @@ class LevelMap(nn.Module):
         levels: tuple[Float[Array, "B _"], ...],
         used: Bool[Array, "B M"],
     ) -> Float[Array, "B O"]:
-        total = jnp.zeros((len(outputs), len(self.columns)), jnp.float32)
+        total = jnp.zeros((outputs.shape[0], len(self.columns)), jnp.float32)
         for i, (name, x) in enumerate(zip(self.names, levels, strict=True)):
             if x.shape[1]:
                 shape = x.shape[1], len(self.columns)

@@ -73,6 +73,11 @@ def shardings(tree: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(place, tree)
 
 
+def of_seeds(split: Any) -> Any:
+    """The shardings of parameters with an axis of seeds in front, which is not split."""
+    return jax.tree.map(lambda s: NamedSharding(s.mesh, PartitionSpec(None, *s.spec)), split)
+
+
 def to_devices(batch: Any, mesh: Mesh) -> Any:
     """This process's rows of a batch become their part of the global, sharded batch."""
     sharding = batch_sharding(mesh)

@@ -98,6 +98,13 @@ class Program:
             )
             for make in (make_predict, make_encode)
         )
+        self._stacked = rules.of_seeds(split.ema_params)
+        self._predict_each = jax.jit(
+            jax.vmap(make_predict(config), (0, None)),
+            in_shardings=(self._stacked, batch),
+            out_shardings=replicated,
+            compiler_options=options,
+        )
         self._eliminate = jax.jit(
             make_elimination(config),
             in_shardings=(split, *[replicated] * 4),
@@ -328,6 +335,16 @@ class Program:
         """Forecasts for this process's rows, replicated to all devices."""
         with jax.set_mesh(self.mesh):
             return self._predict(params, rules.to_devices(batch, self.mesh))
+
+    def stacked(self, seeds: list[dict]) -> dict:
+        """Parameters of several seeds, one above the other, on the devices."""
+        on_host = jax.tree.map(lambda *x: np.stack([np.asarray(a) for a in x]), *seeds)
+        return jax.device_put(on_host, self._stacked)
+
+    def predict_each(self, seeds: dict, batch: Batch) -> Forecast:
+        """``predict`` of all ``stacked`` seeds in one call; arrays begin with the seeds."""
+        with jax.set_mesh(self.mesh):
+            return self._predict_each(seeds, rules.to_devices(batch, self.mesh))
 
     def _zeros(self, rows: int = 1) -> Batch:
         return jax.tree.map(lambda x: np.zeros((rows, *x.shape[1:]), x.dtype), self._example)

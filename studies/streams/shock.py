@@ -219,18 +219,20 @@ def _half_widths(market: Market, begin: int) -> dict[str, Float[np.ndarray, "T"]
 
     def adaptive(scale: np.ndarray, rate: float = 0.02) -> np.ndarray:
         y, half = scored.observed, _Z * scale
-        raw = calibration.Intervals(-half, half, y, scale, scored.start, scored.end)
-        return calibration.adaptive_conformal(raw, _LEVEL, rate)[1]
+        raw = calibration.Intervals(-half, half, y, scale)
+        return calibration.adaptive_conformal(raw, scored.start, scored.end, _LEVEL, rate)[1]
 
     head = Returns(horizons=(1,), quantiles=((1 - _LEVEL) / 2, 0.5, (1 + _LEVEL) / 2))
     normal = np.array([-_Z, 0.0, _Z]) * usual[:, None]
+    used = head.calibrated(normal, scored)
+    assert used is not None
     return {
         "split conformal": static(plain),
         "split conformal, relative": static(usual),
         "adaptive": adaptive(plain),
         "adaptive, relative": adaptive(usual),
         "adaptive, relative, rate .05": adaptive(usual, 0.05),
-        "used": head.calibrated(normal, scored)[:, -1],
+        "used": used[:, -1],
     }
 
 

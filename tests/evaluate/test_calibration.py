@@ -36,6 +36,19 @@ class Says(RegressorMixin, BaseEstimator):
         return np.full(len(x), self.value)
 
 
+def conformal(
+    low: np.ndarray,
+    high: np.ndarray,
+    y: np.ndarray,
+    scale: np.ndarray,
+    start: np.ndarray,
+    end: np.ndarray,
+    **settings: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    raw = Intervals(low, high, y, scale)
+    return calibration.adaptive_conformal(raw, start, end, **settings)
+
+
 def panel(seed: int, samples: int = 300, sessions: int = 40) -> dict[str, np.ndarray]:
     """Samples in no order, a few a session, with horizons of one to seven sessions and gaps."""
     rng = np.random.default_rng(seed)
@@ -185,8 +198,8 @@ def test_adaptive_conformal_by_hand() -> None:
     y, day = np.array([1.0, 3.0, -2.0, 4.0, np.nan, 9.0]), np.arange(6)
     scale = np.array([1.0, 1.0, 1.0, 1.0, 2.0, 1.0])
     y[4:] *= scale[4:]
-    low, high = calibration.adaptive_conformal(
-        Intervals(np.zeros(6), np.zeros(6), y, scale, day, day + 1), 0.5, rate=0.1, window=3
+    low, high = conformal(
+        np.zeros(6), np.zeros(6), y, scale, day, day + 1, level=0.5, rate=0.1, window=3
     )
     np.testing.assert_array_equal(high, [0, 1, 3, 2, 4 * 2, 4])
     np.testing.assert_array_equal(low, -high)
@@ -200,9 +213,7 @@ def test_conformalised_quantiles_against_mapie() -> None:
         x[100:], symmetric_correction=True
     )
     start = np.where(np.arange(101) < 100, 0, 1)
-    got = calibration.adaptive_conformal(
-        Intervals(np.full(101, -1.0), np.full(101, 1.5), y, np.ones(101), start, start + 1)
-    )
+    got = conformal(np.full(101, -1.0), np.full(101, 1.5), y, np.ones(101), start, start + 1)
     np.testing.assert_allclose([got[0][100], got[1][100]], interval[0, :, 0], rtol=1e-12)
 
 
@@ -228,9 +239,7 @@ def test_adaptive_conformal_against_mapie(rate: float) -> None:
         oracle.update(*now)
     day, zero = np.arange(count), np.zeros(count)
     start = np.where(day < first, -1, day)
-    low, high = calibration.adaptive_conformal(
-        Intervals(zero, zero, y, zero + 1, start, day + 1), rate=rate, window=first
-    )
+    low, high = conformal(zero, zero, y, zero + 1, start, day + 1, rate=rate, window=first)
     np.testing.assert_array_equal(low[first:], wanted[first:, 0])
     np.testing.assert_array_equal(high[first:], wanted[first:, 1])
 
@@ -265,7 +274,7 @@ def test_a_panel_with_gaps_and_delays_follows_the_definition(
                 margin = scores[min(max(rank, 1), len(scores)) - 1] * scale[i]
                 middle = (low[i] + high[i]) / 2
                 issued[i] = min(low[i] - margin, middle), max(high[i] + margin, middle), True
-    got = calibration.adaptive_conformal(Intervals(**p), level=0.8, rate=rate, window=window)
+    got = conformal(**p, level=0.8, rate=rate, window=window)
     wanted = np.array([issued[i][:2] for i in range(len(y))])
     np.testing.assert_array_equal(np.stack(got, 1), wanted)
 
@@ -280,13 +289,13 @@ def blind(p: dict[str, np.ndarray], now: int, end: np.ndarray) -> bool:
     """
     ask, later = p["start"] == now, p["end"] > now
     told = p | {"end": end}
-    whole = np.stack(calibration.adaptive_conformal(Intervals(**told), rate=0.1))[:, ask]
+    whole = np.stack(conformal(**told, rate=0.1))[:, ask]
     changed = told | {"y": np.where(later, 100.0, p["y"])}
     unknown = told | {"y": np.where(later, np.nan, p["y"])}
     keep = ~later | ask
     gone = {k: v[keep] for k, v in unknown.items()}
     others = [
-        np.stack(calibration.adaptive_conformal(Intervals(**q), rate=0.1))[:, mine]
+        np.stack(conformal(**q, rate=0.1))[:, mine]
         for q, mine in ((changed, ask), (unknown, ask), (gone, ask[keep]))
     ]
     return all((o == whole).all() for o in others)
@@ -312,9 +321,7 @@ def test_a_leak_would_cover_every_day_alike() -> None:
     zero = np.zeros(10_000)
 
     def by_day(end: np.ndarray) -> np.ndarray:
-        low, high = calibration.adaptive_conformal(
-            Intervals(zero, zero, y, zero + 1, start, end), window=1
-        )
+        low, high = conformal(zero, zero, y, zero + 1, start, end, window=1)
         return ((low <= y) & (y <= high)).reshape(200, 50)[20:].mean(1)
 
     assert by_day(start + 1).min() < 0.5
@@ -326,8 +333,8 @@ def test_a_leak_would_cover_every_day_alike() -> None:
 def test_the_order_of_samples_does_not_matter(seed: int) -> None:
     p = panel(seed)
     order = np.random.default_rng(seed).permutation(len(p["y"]))
-    shuffled = calibration.adaptive_conformal(Intervals(**{k: v[order] for k, v in p.items()}))
-    whole = calibration.adaptive_conformal(Intervals(**p))
+    shuffled = conformal(**{k: v[order] for k, v in p.items()})
+    whole = conformal(**p)
     np.testing.assert_array_equal(np.stack(shuffled), np.stack(whole)[:, order])
 
 
@@ -336,7 +343,7 @@ def test_the_order_of_samples_does_not_matter(seed: int) -> None:
 def test_exchangeable_days_are_covered_as_often_as_said(seed: int) -> None:
     rng = np.random.default_rng(seed)
     y, day, zero = rng.standard_t(4, 3000), np.arange(3000), np.zeros(3000)
-    _, high = calibration.adaptive_conformal(Intervals(zero, zero, y, zero + 1, day, day + 1))
+    _, high = conformal(zero, zero, y, zero + 1, day, day + 1)
     hits = int((np.abs(y) <= high)[500:].sum())
     assert stats.binomtest(hits, 2500, 0.9).pvalue > 1e-4
 
@@ -344,9 +351,7 @@ def test_exchangeable_days_are_covered_as_often_as_said(seed: int) -> None:
 def test_certainty_is_the_largest_score_and_never_infinite() -> None:
     """Each day beyond all before it: always missed, so that α is soon 0."""
     y, day, zero = np.arange(1.0, 41), np.arange(40), np.zeros(40)
-    _, high = calibration.adaptive_conformal(
-        Intervals(zero, zero, y, zero + 1, day, day + 1), rate=0.5
-    )
+    _, high = conformal(zero, zero, y, zero + 1, day, day + 1, rate=0.5)
     np.testing.assert_array_equal(high[12:], y[11:-1])
 
 
@@ -354,9 +359,7 @@ def test_an_interval_narrowed_beyond_its_middle_is_its_middle() -> None:
     """Nine outcomes at the centre of [-4, 4], then a raw interval of [0, 2]."""
     low, high = np.r_[np.full(9, -4.0), 0.0], np.r_[np.full(9, 4.0), 2.0]
     start = np.r_[np.zeros(9, int), 1]
-    got = calibration.adaptive_conformal(
-        Intervals(low, high, np.zeros(10), np.ones(10), start, start + 1)
-    )
+    got = conformal(low, high, np.zeros(10), np.ones(10), start, start + 1)
     assert (got[0][9], got[1][9]) == (1, 1)
 
 
@@ -365,10 +368,10 @@ def test_bad_levels_and_scales_are_errors() -> None:
     with pytest.raises(InputError, match="level is 90"):
         calibration.split_conformal(np.zeros(5), 90.0)
     with pytest.raises(InputError, match="level is 1"):
-        calibration.adaptive_conformal(Intervals(**p), level=1.0)
+        conformal(**p, level=1.0)
     p["scale"][7] = np.nan
     with pytest.raises(InputError, match="scale is nan at sample 7"):
-        calibration.adaptive_conformal(Intervals(**p))
+        conformal(**p)
 
 
 # Risk and coverage

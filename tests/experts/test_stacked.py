@@ -124,7 +124,7 @@ def test_an_untrained_network_and_one_that_counts_nothing_give_the_experts_to_th
     learned = jax.device_get(run.seeds[0])
     none = {k: np.zeros_like(v) if k.startswith("gain_") else v for k, v in learned.items()}
     for params in (fresh, none):
-        run.seeds = [params]
+        run._seeds = run._program.stacked([params])
         value = run.predict_each(rows)[0].value
         np.testing.assert_array_equal(value["volatility"], base.value["volatility"])
         np.testing.assert_array_equal(value["returns"], base.value["returns"])

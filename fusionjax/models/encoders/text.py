@@ -40,7 +40,7 @@ class TextEncoder(nn.Module):
             # The first token counts as real even if empty: the gradient of an empty mean is NaN.
             real = (rows != 0).at[:, 0].set(True)
             bert = SentenceEncoder(MINILM, jnp.dtype(c.compute_dtype), name="bert")
-            vectors = rearrange(bert(rows, real), "(b k) d -> b k d", b=len(vectors))
+            vectors = rearrange(bert(rows, real), "(b k) d -> b k d", b=vectors.shape[0])
         embedding = vectors * np.float32(np.sqrt(vectors.shape[-1]))  # unit norm to unit variance
         scalars = jnp.concatenate([documents.lexicon, _age_features(documents.age)], axis=-1)
         x = (

@@ -22,7 +22,7 @@ class VectorEncoder(nn.Module):
     def __call__(self, vector: VectorInput, before: Tokens | None = None) -> Tokens:
         c = self.config
         x = vector.x.astype(jnp.dtype(c.compute_dtype))
-        mask = jnp.ones((len(x), 1), bool)
+        mask = jnp.ones((x.shape[0], 1), bool)
         if c.layers == 0:
             x = jnp.pad(x, ((0, 0), (0, c.width - x.shape[1])))[:, None]
             return Tokens(x, mask, energy(x, mask))

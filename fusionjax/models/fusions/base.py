@@ -107,7 +107,7 @@ class Fusion(nn.Module):
     def _joint(self, h: Float[Array, "B M D"]) -> Float[Array, "B O"]:
         """All modalities concatenated through one hidden layer, which can learn interactions."""
         c = self.config.model
-        y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(h.reshape(len(h), -1))
+        y = dense(c, c.mlp_ratio * c.width, "mlp_in", bias=False)(h.reshape(h.shape[0], -1))
         return self._readout(nn.gelu(y))
 
     def _experts(self, h: Float[Array, "B M D"], present: Array) -> Float[Array, "B M O"]:

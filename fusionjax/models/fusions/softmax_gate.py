@@ -19,6 +19,6 @@ class SoftmaxGate(Fusion):
     @nn.compact
     def __call__(self, e: Encoded) -> Fused:
         h = self._normed(e)
-        logits = dense(self.config.model, h.shape[1], "gate")(h.reshape(len(h), -1))
+        logits = dense(self.config.model, h.shape[1], "gate")(h.reshape(h.shape[0], -1))
         weight = share(logits.astype(jnp.float32), e.present)
         return self._fused(e, self._mix(h, weight, e.present), weight)
