@@ -83,7 +83,7 @@ def volatility(scores: dict[str, float]) -> list[str]:
             text(x(level), 286, f"{level:.1f}", anchor="middle"),
         ]
     for i, (name, error) in enumerate(scores.items()):
-        y, colour = 58 + 24 * i, OTHER if i else OURS
+        y, colour = 58 + 200 * i / len(scores), OTHER if i else OURS
         out += [
             line(x(0), y, x(error), y, colour, width=14),
             text(x(error) + 4, y + 4, f"{error:.3f}"[1:]),
