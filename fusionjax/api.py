@@ -218,7 +218,7 @@ class Run:
 
     def extend(self, steps: int, *, begun: float | None = None) -> "Run":
         """Trains all seeds further, with the run's own config; docs/operations.md says what that
-        means. After a kill the same call goes on.
+        means. After a kill the same call goes on; after its end it begins another extension.
 
         Args:
           steps: updates to add.
@@ -236,6 +236,8 @@ class Run:
             )
         seeds = extension.stored(folders)
         run = dataclasses.replace(self, config=extension.extended(self.config, seeds, steps))
+        if processes.first():
+            extension.begin(self.folder, run.config)
         return _trained(run, {s.info.config.seed: s.folder for s in seeds}, begun)
 
     def _scored_on(self, split: str | None) -> Config:
@@ -344,6 +346,7 @@ def _trained(run: Run, seeds: dict[int, Path], begun: float | None) -> Run:
         records.append(run.ledger, records.record("train", run.config, subject, result))
         for line in diagnostics.diagnose(run.folder, run.config)["training"]:
             say(f"training: {line}")
+        extension.end(run.folder)
     return run
 
 
