@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import re
-import runpy
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,8 +21,9 @@ from fusionjax import ledger as records
 from fusionjax.adapt import finetune
 from fusionjax.adapt.promotion import PromotionDecision
 from fusionjax.config import Config
+from fusionjax.config import file as config_file
 from fusionjax.data.store import Market
-from fusionjax.errors import InputError, nearest
+from fusionjax.errors import InputError
 from fusionjax.evaluate import (
     coreset,
     diagnostics,
@@ -233,7 +233,7 @@ class Run:
 
     def extend(self, steps: int, *, begun: float | None = None) -> "Run":
         """Trains all seeds further, with the run's own config; docs/operations.md says what that
-        means. After a kill the same call goes on.
+        means. After a kill the same call goes on; after its end it begins another extension.
 
         Args:
           steps: updates to add.
@@ -251,6 +251,8 @@ class Run:
             )
         seeds = extension.stored(folders)
         run = dataclasses.replace(self, config=extension.extended(self.config, seeds, steps))
+        if processes.first():
+            extension.begin(self.folder, run.config)
         return _trained(run, {s.info.config.seed: s.folder for s in seeds}, begun)
 
     def _scored_on(self, split: str | None) -> Config:
@@ -281,17 +283,8 @@ def load_config(name: str | Path, changes: Mapping[str, Any] | None = None) -> C
     Raises:
       InputError: no such config, or what it holds is refused.
     """
-    path = configs.installed(str(name)) or Path(name)
-    if not path.is_file():
-        known = configs.names()
-        raise InputError(
-            f"{name}: no such file, nor an installed config{nearest(str(name), known)}; "
-            f"installed are {', '.join(known)}"
-        )
-    found = runpy.run_path(str(path))
-    if "get_config" not in found:
-        raise InputError(f"{path}: no function get_config; fusionjax/configs/base.py shows one")
-    return Config.of(found["get_config"]()).override(dict(changes or {}))
+    settings = config_file.read(configs.require(str(name)))
+    return Config.of(settings).override(dict(changes or {}))
 
 
 def load(run: str | Path, config: Config | None = None, *, ledger: str | Path = LEDGER) -> Run:
@@ -330,6 +323,8 @@ def fit(
     Raises:
       InputError: anything wrong with data, config or mesh.
     """
+    if seeds < 1:
+        raise InputError(f"seeds is {seeds}; expected how many to train, at least 1")
     folder = Path(folder or f"runs/{config.name}")
     numbers = range(config.seed, config.seed + seeds)
     folders = {number: folder / f"seed_{number}" for number in numbers}
@@ -359,6 +354,7 @@ def _trained(run: Run, seeds: dict[int, Path], begun: float | None) -> Run:
         records.append(run.ledger, records.record("train", run.config, subject, result))
         for line in diagnostics.diagnose(run.folder, run.config)["training"]:
             say(f"training: {line}")
+        extension.end(run.folder)
     return run
 
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from fusionjax import configs, notify, requirements
 from fusionjax.config import Config
-from fusionjax.config.renamed import now_called
+from fusionjax.config.file import read, unknown_key
 from fusionjax.config.variant import variant
 from fusionjax.errors import InputError, Preempted
 from fusionjax.parallel import compile_cache
@@ -53,6 +53,16 @@ _CONFIG = config_flags.DEFINE_config_file(
     "Settings: a file, or the name of an installed config, such as demo. Override "
     "any key: --config.train.steps=100",
 )
+
+
+class _ConfigFile(flags.ArgumentParser):
+    """Reads the file of --config; a mistake in it is one sentence."""
+
+    def parse(self, path: str) -> ConfigDict:
+        return read(configs.require(path))
+
+
+flags.FLAGS["config"].parser = _ConfigFile()
 _CPU_MESH = flags.DEFINE_bool(
     "cpu_mesh", False, "Rehearse on virtual CPU devices: the config's mesh at toy widths"
 )
@@ -73,8 +83,7 @@ _NOTIFY = flags.DEFINE_string(
     "Program to run at the end, without a shell, with the outcome as JSON on its standard input; "
     "{outcome} and {text} in its words are filled in (docs/operations.md)",
 )
-# The message of ml_collections about an unknown key that resembles no other.
-_NAME_ALONE = re.compile(r"\W*(\w+)\W*")
+_LACKING = re.compile(r"Flag --([\w.]+) must have a value other than None")
 _DEFAULT_VIRTUAL_DEVICES = 8  # for a mesh that takes all devices
 
 
@@ -335,17 +344,17 @@ def _reporting(work: Callable[[], T]) -> T:
     except InputError as e:
         message = str(e)
     except flags.Error as e:
-        message = f"{e}; --help lists the flags"
+        lacking = _LACKING.search(str(e))
+        message = f"--{lacking[1]} is missing" if lacking else str(e).rstrip(".")
+        message += "; --help lists the flags"
     except (AttributeError, KeyError, TypeError, OSError) as e:
-        # ml_collections raises these for an unknown key or a missing config file. Elsewhere they
-        # are bugs and must keep their traceback.
+        # ml_collections raises these for an unknown key. Elsewhere they are bugs and must keep
+        # their traceback.
         if isinstance(e, OSError) and e.errno in _DISK_ERRORS:
             message = f"{e.filename or 'a file'}: {e.strerror}; mend that and run the command again"
         elif _from_flags(e):
-            message = f"--config: {' '.join(str(e.args[0]).split())}"
-            if name := _NAME_ALONE.fullmatch(str(e.args[0])):
-                known = now_called(name[1]) or "; fusionjax config --explain=SECTION lists them"
-                message = f"--config has no key {name[1]}{known}"
+            unknown = unknown_key(e)
+            message = f"--config: {unknown or ' '.join(str(e.args[0]).split())}"
         else:
             raise
     print(f"error: {message}", file=sys.stderr)

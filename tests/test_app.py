@@ -28,21 +28,55 @@ HEAVY = frozenset(
     )
 )
 FEW = 300  # modules: 220 were measured; with JAX and pandas there are 2,000
+BASE = "from fusionjax.configs import base\n\ndef get_config():\n    c = base.get_config()\n"
+FILES = {  # of configs, each with a mistake
+    "ends": "raise SystemExit(1)\n",
+    "folder": "",
+    "none": BASE,
+    "dict": "def get_config():\n    return {'train': 3}\n",
+    "syntax": "def get_config():\n    return dict(\n",
+    "without": "",
+    "key": BASE + "    c.train.stepz = 3\n    return c\n",
+    "key2": BASE + "    c.train.what = 3\n    return c\n",
+    "type": BASE + "    c.train.steps = 'four'\n    return c\n",
+    "import": "import xyz_is_not_there\n",
+    "kind": BASE + "    c.modalities.a = base.modality('numerik')\n    return c\n",
+}
 MISTAKES = [
     ("train", [DEMO, "--stepz=1"], "Unknown command line flag 'stepz'"),
     ("train", [DEMO, "more"], "unexpected argument 'more'"),
     ("train", [], "--config is missing; for example --config=demo"),
     ("train", ["--config=nosuch.py"], "nosuch.py"),
-    ("train", [DEMO, "--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
+    ("train", [DEMO, "--config.train.stepz=1"], "--config: no key 'stepz'; did you mean 'steps'"),
     ("train", [DEMO, "--config.guard.spike=3"], "guard.spike is now guard.grad_norm_zscore"),
     (
         "train",
         [DEMO, "--config.guard.what=3"],
-        "--config has no key what; fusionjax config --explain=SECTION lists them",
+        "--config: no key 'what'; fusionjax config --explain=SECTION lists them",
     ),
     ("train", [DEMO, "--config.train.steps=many"], "steps=many.*invalid literal"),
     ("train", [DEMO, "--config.train.steps=0"], "train.steps is 0; expected at least 1"),
-    ("predict", [DEMO], "--run.* must have a value"),
+    ("predict", [DEMO], "^error: --run is missing; --help lists the flags"),
+    (
+        "train",
+        ["--config=demp"],
+        "demp: no such file, nor an installed config; did you mean 'demo'",
+    ),
+    ("train", ["--config=folder"], "folder: no such file, .*; did you mean folder.py"),
+    ("train", ["--config=none.py"], "get_config returns None, no config; it may lack .* return c"),
+    ("train", ["--config=dict.py"], "get_config returns {'train': 3}, no config"),
+    ("train", ["--config=syntax.py"], r"^error: syntax.py: line 2: '\(' was never closed"),
+    (
+        "train",
+        ["--config=without.py"],
+        "without.py: no function get_config; fusionjax/configs/base",
+    ),
+    ("train", ["--config=key.py"], "key.py: line 5: no key 'stepz'; did you mean 'steps'"),
+    ("train", ["--config=key2.py"], "key2.py: line 5: no key 'what'; fusionjax config --explain="),
+    ("train", ["--config=type.py"], "type.py: line 5: TypeError: Could not override field 'steps'"),
+    ("train", ["--config=import.py"], "import.py: line 1: ModuleNotFoundError: No module named 'x"),
+    ("train", ["--config=kind.py"], "kind.py: line 5: .*'numerik'.*did you mean 'numeric'"),
+    ("train", [DEMO, "--seeds=0"], "seeds is 0; expected how many to train, at least 1"),
     ("studies/stream", [DEMO, "--from=x", "--rule=sometimes"], "should be one of <never update|"),
     ("evaluate", [DEMO], "--run is missing; give the folder"),
 ]
@@ -65,7 +99,9 @@ def source(name: str) -> Path:
 def answered(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Answer]:
     """By the command's name and its flags."""
     folder = tmp_path_factory.mktemp("answered")
-    (folder / "ends.py").write_text("raise SystemExit(1)\n")
+    (folder / "folder").mkdir()
+    for name, text in FILES.items():
+        (folder / f"{name}.py").write_text(text)
     asked = [(name, "--help") for name in COMMANDS]
     asked += [("train", "--helpshort"), ("train", "--helpfull"), ("train", "--helpxml")]
     asked += [(name, *flags) for name, flags, _ in MISTAKES]

@@ -11,6 +11,7 @@ from fusionjax import app
 from fusionjax.config import Config
 
 _FROM = flags.DEFINE_string("from", None, "Run folder of the parent", required=True)
+flags.DEFINE_alias("run", "from")
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; <parent>_finetuned if not given")
 

@@ -55,8 +55,9 @@ def main(_: Config | None, given: list[str]) -> None:
     audited.save(folder)
     page = audit_page.write(audited, folder)
     say(f"audit: {audited.verdict}; {page}")
-    say(f"next: {app.command('train', f'--config={path}')}")
     for finding in audited.refusals:
         say(f"  {finding.code}: {finding.what}. {finding.do}")
     if audited.refusals:
+        say("next: mend the download, and import it again with another --out")
         sys.exit(app.EXIT_UNFIT)
+    say(f"next: {app.command('train', f'--config={path}')}")

@@ -13,7 +13,7 @@ from absl import flags
 
 from fusionjax import app
 from fusionjax.config import Config
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, require_extra
 
 _RUN = flags.DEFINE_string("run", None, "Run folder that fusionjax evaluate scored")
 _SPLIT = flags.DEFINE_string(
@@ -37,6 +37,10 @@ def main(config: Config | None) -> None:
     from fusionjax.report import ledger as ledger_page
     from fusionjax.telemetry import CONSOLE, say
 
+    if _MLFLOW.value is not None:
+        if not _LEDGER.value:
+            raise InputError("--mlflow goes with --ledger, whose records it adds")
+        require_extra("mlflow", "mlflow")
     if _LIVE.value:
         show_live(Path(_RUNS.value))
         return

@@ -80,4 +80,8 @@ def remove(names: list[str], root: Path) -> None:
         say(f"{run.folder}: {len(run.seeds)} seed(s), {in_words(run.size)}")
     if _YES.value:
         removal.remove(chosen)
-    say("removed; the ledger keeps its records" if _YES.value else "may go; --yes removes it")
+    say(
+        "removed; the ledger keeps its records"
+        if _YES.value
+        else f"may go, unless a service outside {root} forecasts with it; --yes removes it"
+    )

@@ -18,6 +18,7 @@ from fusionjax.config import Config
 from fusionjax.errors import InputError, require_extra
 
 _FROM = flags.DEFINE_string("from", None, "Run folder that serves first", required=True)
+flags.DEFINE_alias("run", "from")
 _DATA = flags.DEFINE_string("data", None, "Folder of the raw files, in place of config.data.root")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the service; <from>_serving if not given"

@@ -304,7 +304,9 @@ class EvaluateConfig:
 
     split: str = key("dev", "what fusionjax evaluate scores unless told otherwise")
     market_channel: str = key(
-        "nasdaq_ret", 'what the rule "reverse the market\'s last day" looks at'
+        "",
+        'what the rule "reverse the market\'s last day" looks at; the mean return of the stocks '
+        "that are decided at the same time, if empty",
     )
     portfolio_share: float = key(
         0.1, "of a day's stocks bought, and as many sold short, by forecast", above=0, most=0.5

@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     )
     c.modalities.vix = base.modality("numeric", sessions=16, channels=("vix_level", "vix_change"))
     c.modalities.chart = base.modality("chart", sessions=32, height=60)
-    c.finetune.split = "stream"
+    c.finetune.split, c.evaluate.market_channel = "stream", "nasdaq_ret"
     c.model.dropout, c.train.modality_dropout = 0.3, 0.3
     c.targets.direction.weight, c.model.width = 0.1, 32
     c.selection.fold_sessions = 252

@@ -38,7 +38,6 @@ def get_config() -> ConfigDict:
     c.modalities.video = base.modality("video", sessions=1, patch_frames=4)
     # Every move is as large as the last.
     c.targets.returns.weight = c.targets.volatility.weight = 0.0
-    c.evaluate.market_channel = "ret"
     c.model.width, c.model.layers, c.model.dropout = 32, 1, 0.1
     c.train.steps, c.train.global_batch_size, c.train.modality_dropout = 1000, 128, 0.0
     c.train.learning_rate, c.train.ema_decay = 2e-3, 0.98

@@ -140,8 +140,29 @@ class Market:
         """The oldest row that ``look_back`` reaches from each row."""
         return np.maximum(rows - sessions + 1, self.first_row[rows])
 
-    def columns(self, names: tuple[str, ...]) -> list[int]:
+    def market_return(self, channel: str) -> Float[np.ndarray, "R"]:
+        """The market's last return at each decision: a channel, or, of an empty name, the mean over
+        the stocks that are decided at the same time; NaN where none has one.
+
+        Raises:
+          InputError: the channel is not in this set.
+        """
+        if channel:
+            return self.channels[:, self.columns((channel,), "evaluate.market_channel")[0]]
+        own = self.channels[:, self.columns(("ret",))[0]]
+        times, at = np.unique(self.decision_time, return_inverse=True)
+        known, at = np.isfinite(own), at.reshape(-1)
+        total = np.bincount(at[known], own[known], len(times))
+        count = np.bincount(at[known], minlength=len(times))
+        with np.errstate(invalid="ignore"):
+            return (total / count)[at]
+
+    def columns(self, names: tuple[str, ...], key: str = "modalities") -> list[int]:
         """Positions of channels in ``channels``.
+
+        Args:
+          names: of the channels.
+          key: of the config, which names them.
 
         Raises:
           InputError: a channel is not in this set.
@@ -149,7 +170,7 @@ class Market:
         unknown = [n for n in names if n not in self.channel_names]
         if unknown:
             raise InputError(
-                f"config.modalities: channel {unknown[0]!r} is not in the prepared "
+                f"config.{key}: channel {unknown[0]!r} is not in the prepared "
                 f"data; it has {', '.join(self.channel_names)}"
             )
         return [self.channel_names.index(n) for n in names]

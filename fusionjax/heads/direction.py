@@ -181,7 +181,7 @@ class Direction(Head):
 
         market, config = train.market, train.config
         stock_return = market.channels[rows, market.columns(("ret",))[0]]
-        market_return = market.channels[rows, market.columns((config.evaluate.market_channel,))[0]]
+        market_return = market.market_return(config.evaluate.market_channel)[rows]
         up_calls = np.ones(len(rows), bool), stock_return >= 0, stock_return < 0, market_return < 0
         return {name: x.astype(float) for name, x in zip(_CALLS, up_calls, strict=True)}
 

@@ -39,8 +39,10 @@ class Recognised:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Equal for files of one layout, whatever the order and case of their columns."""
-        plain_names = ((ours, tuple(map(plain, of))) for ours, of in self.names.items())
+        """Equal for files of one layout, whatever the order and case of their columns and wherever
+        the symbol stands: under one header row it may be the file's name."""
+        names = self.names.items()
+        plain_names = ((ours, *map(plain, of)) for ours, of in names if ours != "symbol")
         return self.is_bars, self.layout and self.layout.name, *plain_names
 
     @property
@@ -105,7 +107,7 @@ def recognised(files: list[Cells], names: dict[str, str]) -> list[Recognised]:
         raise InputError(
             f"{bars[0].cells.path} and {other.cells.path}: bars of two layouts "
             f"({_in_words(bars[0])}; {_in_words(other)}), whose prices may be adjusted in two "
-            "ways; import one of them"
+            "ways; download all of them in one way, or import one of them"
         )
     return found
 
@@ -125,7 +127,8 @@ def _recognised(cells: Cells, names: dict[str, str]) -> Recognised:
     if not is_bars and not {"headline", "text"} & {*texts}:
         raise InputError(
             f"{where}: holds neither prices nor texts; its columns are {header}: name those that "
-            "do, --map=COLUMN=close,..."
+            "do, --map=COLUMN=close,... (a bar needs open, high, low and close; a column of closes "
+            "a symbol is not read)"
         )
     columns, needed = (bars, ("date", *_PRICES)) if is_bars else (texts, ("event_time", "symbol"))
     for ours, at in columns.items():

@@ -15,6 +15,7 @@ from fusionjax.imports.layouts import plain
 _CSV = (".csv", ".txt")
 _JSON = (".json", ".jsonl", ".ndjson")
 SUFFIXES = (*_CSV, *_JSON, ".parquet")
+_LINE = 10_000  # characters of a header, at most
 _SERIES = "Time Series (Daily)"  # Alpha Vantage
 
 
@@ -81,9 +82,11 @@ def read(path: Path) -> Cells:
 
 
 def _csv(path: Path) -> Cells:
-    rows = tables.text_cells(path)
-    if rows.shape[1] == 1 and any(sign in str(rows.iloc[0, 0]) for sign in ";\t|"):
+    with path.open(encoding="utf-8-sig", errors="replace") as f:
+        first = f.readline(_LINE)
+    if "," not in first and any(sign in first for sign in ";\t|"):
         raise InputError(f"{path}: its cells are not separated by commas; save it with commas")
+    rows = tables.text_cells(path)
     head = rows.iloc[:3].fillna("").to_numpy().tolist()
     if len(head[0]) == len(layouts.KLINES) and head[0][0].isdigit():
         return Cells(path, layouts.KLINES, rows)

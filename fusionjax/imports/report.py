@@ -8,10 +8,11 @@ from fusionjax.imports.market import Imported
 
 
 def table(files: list[Recognised], market: Imported) -> Table:
-    """A row for the files of each layout: what they are, their columns, their rows."""
+    """A row for the files whose columns are the same: what they are, their columns, their rows."""
     shown = Table("files", "layout", "columns → ours", "rows", "symbols", "first", "last")
-    for shape in dict.fromkeys(file.shape for file in files):
-        at = [i for i, file in enumerate(files) if file.shape == shape]
+    kinds = [(f.shape, "symbol" in f.columns, frozenset(f.left_out)) for f in files]
+    for kind in dict.fromkeys(kinds):
+        at = [i for i, own in enumerate(kinds) if own == kind]
         like, spans = files[at[0]], [market.rows[i] for i in at]
         names = [f"{'+'.join(of)} → {ours}" for ours, of in like.names.items()]
         if "symbol" not in like.columns:

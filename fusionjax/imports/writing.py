@@ -26,12 +26,9 @@ from fusionjax.configs import base{names}
 def get_config():
     c = base.get_config()
     c.name, c.data.source, c.data.root = {name}, "folder", {root}{calendar}
-    c.data.splits = {{
-        "train": ("{train[0]}", "{train[1]}"),
-        "dev": ("{dev[0]}", "{dev[1]}"),
-        "test": ("{test[0]}", "{test[1]}"),
-    }}
-    c.evaluate.market_channel = "ret"{folds}
+    c.data.splits.train = ("{train[0]}", "{train[1]}")
+    c.data.splits.dev = ("{dev[0]}", "{dev[1]}")
+    c.data.splits.test = ("{test[0]}", "{test[1]}"){folds}
     c.modalities.price = base.modality("numeric"{channels}){news}
     return c
 '''

@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any
 
-from fusionjax.errors import InputError, require_extra
+from fusionjax.errors import InputError
 from fusionjax.ledger import Record
 
 _ID = "fusionjax.id"  # tag by which a record is known again
@@ -25,9 +25,8 @@ def export(records: list[Record], uri: str) -> int:
       How many were added.
 
     Raises:
-      InputError: MLflow is not installed, or its server does not answer or refuses.
+      InputError: its server does not answer or refuses.
     """
-    require_extra("mlflow", "mlflow")
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 

@@ -148,8 +148,19 @@ class Checkpoints:
             ) from e
 
     def info(self) -> RunInfo:
-        """The newest checkpoint's description of its run."""
-        return RunInfo.from_json(self._newest_intact(self._description))
+        """The newest checkpoint's description of its run.
+
+        Raises:
+          InputError: none is whole, or another version wrote settings that are not known here.
+        """
+        stored = self._newest_intact(self._description)
+        try:
+            return RunInfo.from_json(stored)
+        except (InputError, KeyError, TypeError) as e:
+            raise InputError(
+                f"{self.folder}: was written by another version of fusionjax, whose settings this "
+                f"one cannot read ({e}); use the version that trained it"
+            ) from e
 
     def history(self) -> dict[str, Any] | None:
         """The history of the run's losses in the newest checkpoint."""

@@ -1,12 +1,18 @@
 """Which extensions a run's seeds have, and which they get next (``train.extensions``)."""
 
 import dataclasses
+import json
 from pathlib import Path
 
+from fusionjax import files
 from fusionjax.config import Config
 from fusionjax.errors import InputError
 from fusionjax.train.checkpoint import Checkpoints
 from fusionjax.train.run_info import RunInfo, require_same_config
+
+# In the folder of a run while a command extends it: what it extends to. A command that was killed
+# leaves it, even where all seeds have made their last step.
+_BEGUN = "extending.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +67,8 @@ def resumed(config: Config, seeds: list[Seed]) -> Config:
 
 
 def extended(config: Config, seeds: list[Seed], steps: int) -> Config:
-    """The config with one more extension, or with the one that a seed has begun: the command that
-    began it goes on after a kill.
+    """The config with one more extension, or with the last one if the command that began it has not
+    ended: the same command goes on after a kill.
 
     Args:
       config: of the run, without its extensions or with them.
@@ -78,12 +84,14 @@ def extended(config: Config, seeds: list[Seed], steps: int) -> Config:
     for seed in seeds:
         if seed.info.parent is not None:
             raise InputError(
-                f"{seed.folder}: was fine-tuned from {seed.info.parent}; only a training is "
-                "extended, fusionjax finetune --from goes on from an update"
+                f"{seed.folder}: was fine-tuned from {seed.info.parent}, and only a training is "
+                f"extended; fusionjax finetune --from={seed.folder.parent} learns what has matured "
+                "since"
             )
     config = resumed(config, seeds)
     begun = config.train.extensions
-    if begun and not all(s.finished and s.extensions == begun for s in seeds):
+    made = all(s.finished and s.extensions == begun for s in seeds)
+    if begun and not (made and ended(seeds[0].folder.parent, begun)):
         if steps != begun[-1]:
             raise InputError(
                 f"{seeds[0].folder.parent}: its extension by {begun[-1]} steps is not finished; "
@@ -91,6 +99,22 @@ def extended(config: Config, seeds: list[Seed], steps: int) -> Config:
             )
         return config
     return config.override({"train.extensions": (*begun, steps)})
+
+
+def begin(run: Path, config: Config) -> None:
+    """Notes in the folder of a run that a command extends it to ``config.train.extensions``."""
+    files.write_text(run / _BEGUN, json.dumps(config.train.extensions))
+
+
+def end(run: Path) -> None:
+    """Notes that such a command has done all its work."""
+    (run / _BEGUN).unlink(missing_ok=True)
+
+
+def ended(run: Path, extensions: tuple[int, ...]) -> bool:
+    """Whether no command that extends to these was killed."""
+    path = run / _BEGUN
+    return not path.exists() or path.read_bytes() != json.dumps(extensions).encode()
 
 
 def _require_same(seed: Seed, config: Config) -> None:

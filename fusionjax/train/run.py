@@ -109,6 +109,8 @@ class Trainer(Run):
         Raises:
           InputError: anything wrong with config or mesh, or no sample is left.
         """
+        if config.evaluate.market_channel:  # before a training, not when it is scored
+            market.columns((config.evaluate.market_channel,), "evaluate.market_channel")
         first, last = config.data.splits[config.train.split]
         days = samples.period(config.data, config.train.split)
         training_data = samples.training_data(market, config, *days, weights.meta_fraction(config))

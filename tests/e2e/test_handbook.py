@@ -4,12 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 from commands import SMALL, launch
 from conftest import ROOT
-from exchange_calendars import get_calendar
+from yahoo import downloads
 
 HANDBOOK = (ROOT / "docs/handbook.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", HANDBOOK, re.DOTALL)
@@ -23,28 +21,6 @@ COMMANDS = [
 # A test's model is small; nothing else of a command is changed.
 SHORT = {"train": [*SMALL, "--config.train.steps=4"], "serve": ["--config.finetune.steps=2"]}
 MODULES = {"import": "import_market", "serve": "serve_daily"}  # of launch/
-
-
-def downloads(folder: Path) -> None:
-    """A year and a half of three stocks, a file each, as yfinance writes them."""
-    rng = np.random.default_rng(3)
-    days = get_calendar("XNYS").sessions_window("2022-01-03", 400)
-    folder.mkdir()
-    for symbol in ("AAA", "BBB", "CCC"):
-        close = 50 * np.exp(0.015 * rng.standard_normal(len(days)).cumsum())
-        opened = close * np.exp(0.005 * rng.standard_normal(len(days)))
-        frame = pd.DataFrame(
-            {
-                "Date": days.strftime("%Y-%m-%d"),
-                "Open": opened,
-                "High": np.maximum(opened, close) * 1.01,
-                "Low": np.minimum(opened, close) * 0.99,
-                "Close": close,
-                "Adj Close": close,
-                "Volume": rng.integers(10**6, 10**7, len(days)),
-            }
-        )
-        frame.to_csv(folder / f"{symbol}.csv", index=False)
 
 
 @pytest.mark.slow

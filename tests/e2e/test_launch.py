@@ -254,13 +254,15 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
     ("script", "config", "flags", "message"),
     [
         ("train", "h100_64", [], "= 64 devices; found 1 CPU device.*rehearse .* with --cpu_mesh"),
-        ("train", "demo", ["--config.train.stepz=1"], 'Did you mean "steps" instead of "stepz"'),
+        ("train", "demo", ["--config.train.stepz=1"], "no key 'stepz'; did you mean 'steps'"),
         ("train", "demo", ["--config.train.steps=many"], "steps=many.*invalid literal"),
         ("train", "nosuch", [], "nosuch.py"),
         ("train", "demo", ["--stepz=1"], "Unknown command line flag 'stepz'"),
         ("train", "demo", ["more"], "unexpected argument 'more'"),
         ("train", "demo", ["--config.mesh.data=4", "--workdir=new"], "= 4 devices; found 1 CPU"),
         ("train", "demo", ["--config.mesh.fsdp=3", "--cpu_mesh"], "found 8 CPU device"),
+        ("train", "demo", ["--config.evaluate.market_channel=dax", "--workdir=new"],
+         "config.evaluate.market_channel: channel 'dax' is not in the prepared data; it has"),
         ("evaluate", "demo", [], "--run is missing; give the folder"),
         ("evaluate", "demo", ["--run=nowhere"], "nowhere: no run here"),
         ("evaluate", "demo", ["--forecasts=none.csv"], "none.csv: missing; the folder holds"),
@@ -277,6 +279,8 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
         ("predict", "demo", ["--run=runs/demo", "--symbol=SPX", "--at=2018-06-29",
                              "--out=f.xls"], "end it with .json or .csv"),
         ("finetune", "demo", ["--from=runs/none"], "runs/none: no run here"),
+        ("finetune", None, ["--run=runs/none"], "runs/none: no run here"),
+        ("serve_daily", None, ["--run=runs/none"], "runs/none: no run here"),
         ("finetune", "demo", ["--from=runs/demo", *SMALL, "--config.finetune.split=train"],
          "'train' ends on 2016-12-.*give the new days: --config.finetune.split=FROM:TO"),
         ("serve_daily", "demo", ["--from=runs/demo", "--rollback"], "needs --because=WHY, which"),
@@ -287,7 +291,7 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_answered_in_one_message(
-    folder: Path, script: str, config: str, flags: list[str], message: str
+    folder: Path, script: str, config: str | None, flags: list[str], message: str
 ) -> None:
     said = launch(folder, script, config, *flags, status=2)
     assert re.search(message, " ".join(said.split())), said

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,17 +13,28 @@ from conftest import ROOT
 
 import fusionjax
 
-TOP = ("fusionjax", "pyproject.toml", "README.md", "LICENSE")
+# Of a checkout, what is for nobody but git, CI and this machine.
+HERE_ALONE = ("build", "dist", "prepared", "runs", "planted_market", "fuzz_failures")
+
+
+def sources() -> list[str]:
+    """The files of the checkout by their paths, without hidden and made ones."""
+    found = []
+    for top in ROOT.iterdir():
+        if top.name.startswith(".") or top.name in HERE_ALONE or top.suffix == ".egg-info":
+            continue
+        files = [top] if top.is_file() else [p for p in top.rglob("*") if p.is_file()]
+        found += [str(p.relative_to(ROOT)) for p in files if "__pycache__" not in p.parts]
+    return found
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the wheel is installed, built from an sdist of a copy of the sources."""
     folder = tmp_path_factory.mktemp("wheel")
-    (folder / "source").mkdir()
-    for name in TOP:
-        copied = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copied(ROOT / name, folder / "source" / name)
+    for name in sources():
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / "source" / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     sdist = "from setuptools import build_meta; print(build_meta.build_sdist('.'))"
     made = subprocess.run(
@@ -52,12 +64,31 @@ def test_it_holds_the_package_and_nothing_beside_it(installed: Path) -> None:
     (wheel,) = (installed.parent / "built").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split("/")[0].partition("-")[0] for n in names} == {"fusionjax"}
-    tracked = subprocess.run(
-        ["git", "ls-files", "fusionjax"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    package = {name for name in sources() if name.startswith("fusionjax/")}
     (metadata,) = (installed / f"fusionjax-{fusionjax.__version__}.dist-info").glob("METADATA")
     assert f"\nVersion: {fusionjax.__version__}\n" in metadata.read_text()
-    assert set(tracked) <= set(names), "templates, configs and py.typed included"
+    assert package <= set(names), "templates, configs and py.typed included"
+
+
+@pytest.mark.slow
+def test_tests_run_from_the_sdist(installed: Path, tmp_path: Path) -> None:
+    """Those that read files of all kinds; conda-forge's recipes run tests from there."""
+    (archive,) = (installed.parent / "source").glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        names = {n.partition("/")[2] for n in packed.getnames()}
+        packed.extractall(tmp_path, filter="data")
+    assert set(sources()) <= names
+    (unpacked,) = tmp_path.iterdir()
+    chosen = ["house", "imports", "architecture", "documented_commands", "requirements"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *(f"tests/test_{x}.py" for x in chosen)],
+        cwd=unpacked,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_command_knows_its_configs_without_a_checkout(installed: Path) -> None:

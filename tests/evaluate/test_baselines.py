@@ -59,6 +59,7 @@ def test_rules_by_hand(market: Market) -> None:
     rose = market.channels[rows, 0] >= 0
     np.testing.assert_array_equal(said["momentum: as the last day"], rose)
     np.testing.assert_array_equal(said["reversal of the stock's last day"], ~rose)
+    assert (said["reversal of the market's last day"] == ~rose).all(), "the channel named"
     share = (train.targets.label["direction"][:, 0] == 1).mean()
     majority = Majority()
     learned = majority.fit(of("direction", train, market), PERIOD[1], None)
@@ -68,6 +69,26 @@ def test_rules_by_hand(market: Market) -> None:
     np.testing.assert_allclose(
         past, 0.5 * np.log(market.channels[rows, 0].astype(float) ** 2 + 1e-8), rtol=1e-4
     )
+
+
+def test_the_market_is_the_mean_of_the_stocks_where_no_channel_is_named(market: Market) -> None:
+    days = len(market.session) // 2
+    both = market.channels[:, 0].reshape(2, days).astype(float)
+    both[0, 5] = np.nan
+    holed = dataclasses.replace(
+        market, channels=np.stack([both.ravel(), market.channels[:, 1]], 1).astype(np.float32)
+    )
+    got = holed.market_return("").reshape(2, days)
+    np.testing.assert_allclose(got[0], got[1])
+    np.testing.assert_allclose(got[0, 1:5], both[:, 1:5].mean(0), rtol=1e-5)
+    assert got[0, 5] == pytest.approx(both[1, 5])
+    assert np.isnan(got[0, 0]), "nobody has a return on the first day"
+    abroad = dataclasses.replace(
+        holed, decision_time=holed.decision_time + np.where(holed.symbol == 1, 3600, 0)
+    )
+    np.testing.assert_allclose(abroad.market_return(""), both.ravel(), rtol=1e-6)
+    with pytest.raises(InputError, match="config.evaluate.market_channel: channel 'index' is not"):
+        market.market_return("index")
 
 
 def test_learners_find_a_planted_signal(market: Market) -> None:

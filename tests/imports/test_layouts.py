@@ -11,6 +11,7 @@ from downloads import csv, each, sessions, take, titled, truth
 
 from fusionjax.data import schema
 from fusionjax.errors import InputError
+from fusionjax.imports import columns, reading, report
 
 ADJUSTED = titled("adj_close", "Adj Close")
 STOOQ = {"symbol": "<TICKER>", "per": "<PER>", "date": "<DATE>", "time": "<TIME>"}
@@ -99,6 +100,22 @@ def test_several_symbols_under_two_header_rows(
     found = take(path)
     pd.testing.assert_frame_equal(found.bars, bars[[*schema.BARS]])
     assert not [note for note in found.notes if note.startswith("left out")]
+
+
+def test_one_and_two_header_rows_of_one_vendor_go_together(tmp_path: Path) -> None:
+    """With an adjusted close in both, prices are adjusted alike."""
+    bars = truth(("AAA", "BBB", "CCC"))
+    old, new = bars[bars["symbol"] == "AAA"], bars[bars["symbol"] != "AAA"]
+    csv(ADJUSTED)(old, tmp_path / "AAA.csv")
+    downloads.two_headers(new, tmp_path / "all.csv")
+    found = take(tmp_path)
+    pd.testing.assert_frame_equal(found.bars, bars[[*schema.BARS]])
+    files = columns.recognised([reading.read(p) for p in reading.files_of([tmp_path])], {})
+    shown = report.table(files, found)
+    assert shown.row_count == 2, "the symbol stands elsewhere in each"
+    downloads.two_headers(new.drop(columns="adj_close"), tmp_path / "all.csv")
+    with pytest.raises(InputError, match="bars of two layouts .* download all of them in one way"):
+        take(tmp_path)
 
 
 def test_one_table_of_all_in_any_order_and_case(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ CASES: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: None, r"no file ends in \.csv.* it holds nothing"),
     (lines(HEAD + "\n"), r"a\.csv: holds no rows"),
     (lines((HEAD + ROW).replace(",", ";")), r"a\.csv: its cells are not separated by commas"),
+    (lines("Date;Open;High;Low;Close\n2024-01-02;1,5;2,5;1,5;2,0\n"), r"a\.csv: its cells are not"),
+    (
+        lines("Date,AAPL,MSFT\n2024-01-02,1,2\n"),
+        r"a\.csv: holds neither prices .*a column of closes a symbol is not read",
+    ),
     (lines("Date,Open,High,Low,Volume" + ROW), r"a\.csv: .*Expected 5 fields"),
     (
         lines("Date,Open,High,Low,Volume\n2024-01-02,1,2,.5,10\n"),

@@ -141,7 +141,7 @@ def test_the_command(root: Path) -> None:
     assert "train.learning_rate: was" in launch(folder, "runs", None, "compare", "a", "runs/b")
     said = launch(folder, "runs", None, "remove", "runs/b")
     assert "runs/b: 1 seed(s), " in said
-    assert "may go; --yes removes it" in said
+    assert "may go, unless a service outside runs forecasts with it; --yes removes it" in said
     assert (root / "b").exists()
     assert "removed; the ledger keeps" in launch(folder, "runs", None, "remove", "b", "--yes")
     assert [r.folder.name for r in stored.find(root)] == ["a"]

@@ -1,6 +1,8 @@
 """A training goes on after its last step: the same bits after a kill, and what is refused."""
 
 import dataclasses
+import functools
+import shutil
 from pathlib import Path
 
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import price_trainer
 
+from fusionjax import api, ledger
 from fusionjax.errors import InputError, Preempted
 from fusionjax.train import events, extension
 from fusionjax.train.checkpoint import Checkpoints
@@ -98,6 +101,44 @@ def test_all_seeds_are_extended_once(short: Trainer, extended: Path) -> None:
     assert extension.extended(short.config, seeds[1:], 7).train.extensions == (7,)
 
 
+@pytest.mark.slow
+def test_a_repeated_command_goes_on_after_a_kill_and_begins_anew_after_its_end(
+    extended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, records = shutil.copytree(extended, tmp_path / "run"), tmp_path / "ledger"
+    one = functools.partial(api.mesh.make_mesh, devices=jax.devices()[:1])
+    monkeypatch.setattr(api.mesh, "make_mesh", one)
+
+    def extend(steps: int) -> None:
+        api.load(run, ledger=records).extend(steps)
+
+    def made() -> list[tuple[int, tuple[int, ...]]]:
+        seeds = extension.stored([run / "seed_0", run / "seed_1"])
+        return [(s.step, s.extensions) for s in seeds]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    assert made() == [(11, (5,)), (6, ())], "killed between its two seeds"
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            extend(5)
+    assert made() == [(11, (5,))] * 2, "and then after its last save"
+    with pytest.raises(InputError, match="extension by 5 steps is not finished; finish it with"):
+        extend(3)
+    extend(5)
+    assert made() == [(11, (5,))] * 2, "it has gone on to its end"
+    assert [r.config["train.extensions"] for r in ledger.read(records)] == [[5]]
+    extend(5)
+    assert made() == [(16, (5, 5))] * 2, "the same again is another one"
+    extend(3)
+    assert made() == [(19, (5, 5, 3))] * 2
+    told = [e["text"] for e in events.read(run / "seed_1") if e["code"] == "T8"]
+    assert told == [f"seed 1: extended by {t}" for t in (
+        "5 steps, from 6 to 11", "5 steps, from 11 to 16", "3 steps, from 16 to 19")]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("steps", "changes", "message"),
     [
@@ -117,5 +158,5 @@ def test_what_is_no_extension_is_refused(
 def test_an_update_is_not_extended(short: Trainer, extended: Path) -> None:
     (seed,) = extension.stored([extended / "seed_1"])
     info = dataclasses.replace(seed.info, parent="runs/a/seed_1@6")
-    with pytest.raises(InputError, match="was fine-tuned from runs/a/seed_1@6; only a training"):
+    with pytest.raises(InputError, match="was fine-tuned from runs/a/seed_1@6, and only"):
         extension.extended(short.config, [dataclasses.replace(seed, info=info)], 5)

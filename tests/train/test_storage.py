@@ -285,3 +285,26 @@ def test_a_run_whose_last_checkpoint_is_damaged_is_not_scored_as_finished(
         path.write_bytes(b"")
     with pytest.raises(InputError, match="last checkpoint is damaged, the one before is of step 3"):
         Ensemble(run, one.config, one.market)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {"train": {"of_tomorrow": 1}}}, r"config has no key 'train.of_tomorrow'"),
+        ({"scaler": {"mean": {}, "median": {}}}, "unexpected keyword argument 'median'"),
+        ({"trained_from": None}, "'trained_from'"),
+    ],
+)
+def test_a_run_of_another_version_is_one_sentence(
+    whole: tuple[Path, TrainState], monkeypatch: pytest.MonkeyPatch, change: dict, said: str
+) -> None:
+    read = Checkpoints._description
+
+    def another(self: Checkpoints, step: int) -> dict:
+        stored = read(self, step) | change
+        return {k: v for k, v in stored.items() if v is not None}
+
+    monkeypatch.setattr(Checkpoints, "_description", another)
+    message = rf"run: was written by another version of fusionjax.*{said}.*; use the version that"
+    with Checkpoints(whole[0]) as checkpoints, pytest.raises(InputError, match=message):
+        checkpoints.info()

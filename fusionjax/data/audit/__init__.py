@@ -46,7 +46,7 @@ class Audit:
         if self.refusals:
             return f"not fit to train on: {', '.join(f.code for f in self.refusals)}"
         if watch:
-            return f"fit to train on, with {len(watch)} findings to look at"
+            return f"fit to train on, with {len(watch)} finding{'s' * (len(watch) > 1)} to look at"
         return "fit to train on"
 
     def require_fit(self) -> None:
