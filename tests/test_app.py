@@ -76,7 +76,8 @@ MISTAKES = [
     ("train", ["--config=type.py"], "type.py: line 5: TypeError: Could not override field 'steps'"),
     ("train", ["--config=import.py"], "import.py: line 1: ModuleNotFoundError: No module named 'x"),
     ("train", ["--config=kind.py"], "kind.py: line 5: .*'numerik'.*did you mean 'numeric'"),
-    ("train", [DEMO, "--seeds=0"], "seeds is 0; expected how many to train, at least 1"),
+    ("train", [DEMO, "--seeds=0"], "--seeds=0: 0 is not a positive integer"),
+    ("report", ["--mlflow=http://x"], "--mlflow goes with --ledger, whose records it adds"),
     ("studies/stream", [DEMO, "--from=x", "--rule=sometimes"], "should be one of <never update|"),
     ("evaluate", [DEMO], "--run is missing; give the folder"),
 ]
@@ -182,6 +183,7 @@ def test_every_config_file_is_light(tmp_path: Path) -> None:
         ("serve_daily", ["--from=runs/demo"], "plotly", "plots"),
         ("studies/ladder", ["--plot"], "matplotlib", "plots"),
         ("prepare", ["--workers=2"], "distributed", "cluster"),
+        ("report", ["--ledger", "--mlflow=http://x"], "mlflow", "mlflow"),
         ("prepare", ["--scheduler=tcp://there:8786"], "distributed", "cluster"),
     ],
 )

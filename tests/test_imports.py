@@ -68,7 +68,7 @@ ALLOWED = {
     "notify": {"errors"},
     "app": {"config", "configs", "errors", "notify", "parallel", "requirements", "evaluate"},
     # Settings and the edge: nobody imports them but one another.
-    "configs": {"config", "data"},
+    "configs": {"config", "data", "errors"},
     "api": {
         *("config", "configs", "errors", "parallel", "data", "train", "evaluate", "adapt"),
         *("report", "ledger", "telemetry"),
@@ -92,7 +92,7 @@ HOME = {
     "tensorboardX": "train/hooks/metrics.py",
     "clu": "train",
     "absl": ("app.py", "commands"),
-    "ml_collections": ("app.py", "config/__init__.py", "configs"),
+    "ml_collections": ("app.py", "config/__init__.py", "config/file.py", "configs"),
     "pandas": (
         *("data", "scores", "heads", "forecast_files", "evaluate", "report", "ledger.py"),
         *("imports", "api.py", "commands", "runs"),

@@ -8,7 +8,7 @@ from absl import flags
 from fusionjax import app
 from fusionjax.config import Config
 
-_SEEDS = flags.DEFINE_integer("seeds", 5, "Train this many seeds")
+_SEEDS = flags.DEFINE_integer("seeds", 5, "Train this many seeds", lower_bound=1)
 
 
 def main(config: Config) -> None:

@@ -19,7 +19,7 @@ from fusionjax.configs import installed
 from fusionjax.errors import InputError
 
 _CONFIGS = flags.DEFINE_list("configs", [], "Config files")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Seeds of each config")
+_SEEDS = flags.DEFINE_integer("seeds", 1, "Seeds of each config", lower_bound=1)
 _AT_ONCE = flags.DEFINE_integer(
     "at_once", 1, "Train so many beside each other on this machine; its GPUs are shared out"
 )

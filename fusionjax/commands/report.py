@@ -32,15 +32,15 @@ _SECONDS = 5.0  # between two looks of --watch
 
 
 def main(config: Config | None) -> None:
+    if _MLFLOW.value is not None:
+        if not _LEDGER.value:
+            raise InputError("--mlflow goes with --ledger, whose records it adds")
+        require_extra("mlflow", "mlflow")
     from fusionjax import ledger
     from fusionjax.report import frames, tracker
     from fusionjax.report import ledger as ledger_page
     from fusionjax.telemetry import CONSOLE, say
 
-    if _MLFLOW.value is not None:
-        if not _LEDGER.value:
-            raise InputError("--mlflow goes with --ledger, whose records it adds")
-        require_extra("mlflow", "mlflow")
     if _LIVE.value:
         show_live(Path(_RUNS.value))
         return

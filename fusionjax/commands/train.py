@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; runs/<config name> if not given")
 _SANITY_CHECKS = flags.DEFINE_bool("sanity_checks", False, "Only check that it can learn at all")
-_SEEDS = flags.DEFINE_integer("seeds", 1, "Train this many seeds, one after the other")
+_SEEDS = flags.DEFINE_integer(
+    "seeds", 1, "Train this many seeds, one after the other", lower_bound=1
+)
 _EXTEND = flags.DEFINE_integer(
     "extend", None, "Train all seeds of a run so many steps further (docs/operations.md)"
 )

@@ -24,24 +24,28 @@ def read(path: Path) -> ConfigDict:
     """
     try:
         found = runpy.run_path(str(path))
-        if "get_config" not in found:
-            raise InputError(f"{path}: no function get_config; {_EXAMPLE}")
-        config = found["get_config"]()
-    except InputError:
-        raise
-    except SyntaxError as e:
-        raise InputError(f"{path}: line {e.lineno}: {e.msg}") from e
+        config = found["get_config"]() if "get_config" in found else None
     except Exception as e:  # whatever a program of the user's does
-        lines = [f.lineno for f in traceback.extract_tb(e.__traceback__) if f.filename == str(path)]
-        where = f"line {lines[-1]}: " if lines else ""
-        said = unknown_key(e) or f"{type(e).__name__}: {' '.join(str(e).split())}"
-        raise InputError(f"{path}: {where}{said}") from e
+        raise InputError(f"{path}: {_in_words(e, path)}") from e
+    if "get_config" not in found:
+        raise InputError(f"{path}: no function get_config; {_EXAMPLE}")
     if not isinstance(config, ConfigDict):
         forgotten = "; it may lack its last line, return c" if config is None else ""
         raise InputError(
             f"{path}: get_config returns {config!r:.40}, no config{forgotten} ({_EXAMPLE})"
         )
     return config.lock()
+
+
+def _in_words(error: Exception, path: Path) -> str:
+    """An error that a file raised, with its last line that took part."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    told = str(error) if isinstance(error, InputError) else unknown_key(error)
+    told = told or f"{type(error).__name__}: {' '.join(str(error).split())}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f"line {lines[-1]}: {told}" if lines else told
 
 
 def unknown_key(error: Exception) -> str | None:

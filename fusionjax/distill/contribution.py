@@ -183,7 +183,8 @@ def anomalies(
         if helps_in_training[i] and later.worth[i] < -_FIRM * later.error[i]:
             warnings.append(
                 f"{name} helps in training ({training.worth[i]:+.4f}) and hurts later "
-                f"({later.worth[i]:+.4f}): a leak or a shortcut; look at where it comes from"
+                f"({later.worth[i]:+.4f}): over-fitting, a leak or a shortcut; look at where "
+                "it comes from"
             )
     useless = [
         n

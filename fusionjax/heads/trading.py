@@ -35,7 +35,8 @@ class Trading:
         target_day: Shaped[np.ndarray, "S"],
         horizon: int,
     ) -> None:
-        self.days, self._horizon = np.unique(target_day), horizon
+        # From a file days come in another unit.
+        self.days, self._horizon = np.unique(target_day.astype("datetime64[D]")), horizon
         day = _next_session(market, row)
         self._symbols, self._symbol = np.unique(market.symbol[row], return_inverse=True)
         self._day = np.minimum(np.searchsorted(self.days, day), max(len(self.days) - 1, 0))

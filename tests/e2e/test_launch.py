@@ -238,18 +238,6 @@ def test_a_second_start_compiles_nothing(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("runs/compiled/jaxlib-*/*-cache"))) >= compiled[0]
 
 
-@pytest.mark.nightly
-def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
-    launch(tmp_path, "studies/plant", "h100_64", "--cpu_mesh", "--sessions=1500")
-    launch(tmp_path, "prepare", "h100_64", "--cpu_mesh")
-    said = launch(tmp_path, "train", "h100_64", "--cpu_mesh")
-    assert "mesh data 8 × fsdp 8 × tensor 1" in said
-    rows = (tmp_path / "runs/h100_64_cpu_mesh/seed_0/metrics.jsonl").read_text().splitlines()
-    assert len(rows) == 20
-    loss = [json.loads(row)["loss"] for row in rows]
-    assert sum(loss[-5:]) < sum(loss[:5])
-
-
 @pytest.mark.parametrize(
     ("script", "config", "flags", "message"),
     [

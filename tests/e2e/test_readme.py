@@ -1,5 +1,6 @@
 """README's blocks run as they stand, in a shell; what cannot is listed with the reason."""
 
+import json
 import os
 import re
 import subprocess
@@ -60,7 +61,6 @@ BEFORE = {
     "fusionjax train --config=market.py": shorter(Path("market.py"), SMALL, FEW),
     "fusionjax train    --config=demo": own("demo", SMALL, FEW, FOLD),
     "C=--config=planted_folder": own("planted_folder", SMALL, FEW, FOLD),
-    'C="--config=h100_64': own("h100_64", "c.train.steps = 2"),
 }
 
 
@@ -153,3 +153,7 @@ def test_a_planted_market_of_files(tmp_path: Path) -> None:
 def test_the_clusters_config_rehearsed(tmp_path: Path) -> None:
     said = run("cluster", tmp_path)
     assert "mesh data 8 × fsdp 8 × tensor 1" in said
+    rows = (tmp_path / "runs/h100_64_cpu_mesh/seed_0/metrics.jsonl").read_text().splitlines()
+    assert len(rows) == 20
+    loss = [json.loads(row)["loss"] for row in rows]
+    assert sum(loss[-5:]) < sum(loss[:5])

@@ -205,6 +205,17 @@ def test_an_order_for_a_session_without_a_bar_fails(market: Market) -> None:
     np.testing.assert_allclose(held.turnover, [1, 0, 2, 0])
 
 
+def test_days_that_a_file_has_in_milliseconds_are_days(market: Market) -> None:
+    """As outcomes_*.parquet is read: shorts are borrowed for nights, not for 86,400,000 of them."""
+    row = np.arange(10, 14)
+    days = market.session[row + 1]
+    here, read = (
+        Trading(market, row, of, 1).calls(np.zeros(4)) for of in (days, days.astype("<M8[ms]"))
+    )
+    np.testing.assert_array_equal(read.lent, here.lent)
+    assert 0 < here.lent.max() < 5 / 365
+
+
 def test_size_is_by_dollar_volume_of_before(market: Market) -> None:
     ohlcv = market.ohlcv.copy()
     ohlcv[30:, 4] = 5000

@@ -78,7 +78,9 @@ def test_from_a_download_to_a_scored_run(tmp_path: Path) -> None:
 
 def test_what_is_not_fit_is_not_sent_to_training(tmp_path: Path) -> None:
     """Raw prices with a split and no adjusted close."""
-    csv(titled())(truth(("AAA",)), tmp_path / "AAA.csv")
+    bars = truth(("AAA",))
+    bars.loc[:39, downloads.PRICES] *= 5  # beside a split by two: ten new ones for an old one
+    csv(titled())(bars, tmp_path / "AAA.csv")
     said = launch(tmp_path, "import_market", None, "AAA.csv", "--out=market", status=3)
     assert "audit: not fit to train on: unit jumps" in said
     assert "1 adjusted closes move once" in said

@@ -79,21 +79,6 @@ def test_a_server_that_cannot_be_had_is_one_sentence(tmp_path: Path) -> None:
         tracker.export([record(tmp_path, "runs/a")], "nowhere://x")
 
 
-def test_the_extra_is_asked_for_before_any_work(tmp_path: Path) -> None:
-    (tmp_path / "without.py").write_text(
-        "import importlib.util as u\n\nfind = u.find_spec\n"
-        "u.find_spec = lambda name, *a: None if name == 'mlflow' else find(name, *a)\n"
-        "from fusionjax import commands\n\ncommands.run('report')\n"
-    )
-    ledger.append(tmp_path / "runs/ledger", record(tmp_path, "runs/a"))
-    without = str(tmp_path / "without")
-    said = launch(tmp_path, without, None, "--ledger", "--mlflow=http://x", status=2)
-    assert said == 'error: the package mlflow is not installed: pip install "fusionjax[mlflow]"\n'
-    assert not (tmp_path / "runs/ledger/ledger.html").exists()
-    said = launch(tmp_path, "report", None, "--mlflow=http://x", status=2)
-    assert said == "error: --mlflow goes with --ledger, whose records it adds\n"
-
-
 def test_the_command_says_how_many(
     tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
