@@ -16,6 +16,7 @@ COMMANDS: dict[str, app.Needs] = {
     "train": app.Needs(run="run", long=True, many_processes=True),
     "evaluate": app.Needs(run="run"),
     "predict": app.Needs(run="run"),
+    "explain": app.Needs(run="run"),
     "report": app.Needs(run="run", config=False),
     "finetune": app.Needs(run="from", long=True),
     "serve": app.Needs(run="from", long=True),

@@ -56,6 +56,7 @@ class Direction(Head):
     certain = frozenset(_CALLS)
     learner = "classes"
     loss_title = "log loss of direction"
+    additive_title = "log odds of up"
     fold_loss = ("log_loss", "log loss")
     stackable = True
     simplest = "majority"
@@ -247,6 +248,9 @@ class Direction(Head):
             },
             "call": self.classes[int(first > 0.5)] if confident else "abstain",
         }
+
+    def recorded(self, record: dict[str, Any], at: int) -> Any:
+        return record.get("calibrated", {}).get(f"up_{self.horizons[at]}d" if at else "up")
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
         """The mean daily information coefficient with its interval, if a day has one."""

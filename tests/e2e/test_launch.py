@@ -283,11 +283,19 @@ def test_64_virtual_devices_rehearse_the_cluster_config(tmp_path: Path) -> None:
         ("serve_daily", "demo", ["--from=runs/demo", "--because=x"], "goes with --rollback"),
         ("serve_daily", "demo", ["--from=runs/demo", "--rollback", "--because=x"],
          "runs/demo_serving: no service here"),
+        ("explain", "demo", ["--run=runs/demo", "--symbol=SPX", "--target=direction.2d"],
+         "--target=direction.2d: expected direction.1d, .*did you mean 'direction.1d'"),
+        ("explain", "demo", ["--run=runs/demo", "--symbol=SPX", "--out=why.txt"],
+         "--out=why.txt: end it with .json"),
+        ("explain", "demo", ["--run=runs/demo", "--symbol=spx"], "--symbol=spx: not in the data"),
+        ("track", None, ["--from=runs/demo"], "runs/demo: no served day with a track.json"),
+        ("track", None, ["--from=runs/demo", "--verify"], "no record of served days in proof"),
+        ("track", None, ["--from=runs/demo", "--verify", "--out=a.json"], "without --verify"),
         ("prepare", "acl18", ["--config.data.root=nowhere"], "nowhere: no such folder"),
     ],
 )  # fmt: skip
 def test_mistakes_are_answered_in_one_message(
-    folder: Path, script: str, config: str, flags: list[str], message: str
+    folder: Path, script: str, config: str | None, flags: list[str], message: str
 ) -> None:
     said = launch(folder, script, config, *flags, status=2)
     assert re.search(message, " ".join(said.split())), said
