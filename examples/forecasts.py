@@ -13,8 +13,9 @@ week = run.predict("SPX", ["2018-06-25", "2018-06-26", "2018-06-27", "2018-06-28
 print(week[["session", "direction.1d.up", "daily_volatility.5d"]].to_string(index=False))
 print(run.predict("SPX", "2018-06-29", without=["vix"])["daily_volatility.5d"].item())
 
-# Which modality has weight, and what the forecast would be without it (difference to it).
-print(run.explain("SPX", "2018-06-29")[["weight", "direction.1d.up", "daily_volatility.5d"]])
+# What each modality, channel, session and expert contributes, against other days' content there.
+print("\n".join(run.explanation("SPX", "2018-06-29").lines("volatility.5d")))
+print(run.explain("SPX", "2018-06-29")[["weight", "direction.1d", "volatility.5d"]].head())
 
 # A user's mistake is one sentence, the same as the command's.
 try:

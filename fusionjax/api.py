@@ -22,12 +22,14 @@ from fusionjax.adapt import finetune
 from fusionjax.adapt.promotion import PromotionDecision
 from fusionjax.config import Config
 from fusionjax.config import file as config_file
+from fusionjax.data import provenance
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
 from fusionjax.evaluate import (
     coreset,
     diagnostics,
     evaluation,
+    explanation,
     export,
     file_forecasts,
     forecast,
@@ -102,7 +104,8 @@ class Run:
             for moment in _several(at)
         ]
         hidden = frozenset(without)
-        return forecast.forecast(self._ensemble, market, self.config, rows, hidden, keep=self.keep)
+        found = forecast.forecast(self._ensemble, market, self.config, rows, hidden, keep=self.keep)
+        return provenance.with_encoders(found, market, self.config)
 
     def predict(
         self,
@@ -138,19 +141,23 @@ class Run:
         return pd.json_normalize(found)
 
     def explain(self, symbol: str, at: str = LAST) -> pd.DataFrame:
-        """What each modality does to one forecast: a row for each, its weight, and by how much each
-        entry of the forecast differs from the same without the modality."""
-        full = self.predict(symbol, at).select_dtypes("number").iloc[0]
-        weights = [c for c in full.index if c.startswith("modality_weight.")]
-        rows: dict[str, dict[Any, float]] = {}
-        for column in weights:
-            name = column.partition(".")[2]
-            rows[name] = {"weight": full[column]}
-            if len(weights) > 1:
-                hidden = self.predict(symbol, at, without=[name]).iloc[0]
-                entries = full.index.drop(weights)
-                rows[name] |= (full[entries] - hidden[entries].astype(float)).to_dict()
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")
+        """What each part of the inputs contributes to one forecast, against other samples' content
+        in its place: a row for each modality, channel, session, document, patch and expert; see
+        ``evaluate.explanation``. Arguments and errors as of ``explanation``."""
+        return self.explanation(symbol, at).frame()
+
+    def explanation(self, symbol: str, at: str = LAST) -> explanation.Explanation:
+        """What ``explain`` says, as an object with ``to_json`` and, in words, ``lines``.
+
+        Args:
+          symbol: as in the data.
+          at: see ``forecasts``.
+
+        Raises:
+          InputError: see ``forecasts``; or the data hold no other sample that could stand in.
+        """
+        row = forecast.row_at(self.market, self.config.data, symbol, at)
+        return explanation.explain(self._ensemble, self.market, self.config, row)
 
     def export(self, folder: str | Path) -> dict[str, Any]:
         """Writes an artefact that forecasts without the training stack; returns its manifest.

@@ -17,6 +17,7 @@ COMMANDS: dict[str, app.Needs] = {
     "evaluate": app.Needs(run="run"),
     "predict": app.Needs(run="run"),
     "export": app.Needs(run="run"),
+    "explain": app.Needs(run="run"),
     "report": app.Needs(run="run", config=False),
     "finetune": app.Needs(run="from", long=True),
     "serve": app.Needs(run="from", long=True),

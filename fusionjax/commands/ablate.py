@@ -65,6 +65,7 @@ def of_run(config: Config, folder: Path) -> tuple[dict[str, "pd.DataFrame"], lis
         (ours, *(readings.variant(ours, w) for w in without if _PLACEBOS.value)),
         (run.info.config,),
         Path(app.LEDGER.value),
+        market.encoders,
     ).begin()
     effects = ablation.of_content(run, market, config, scored)
     tables, metrics = {"content": ablation.effects_table(effects)}, ablation.numbers(effects)

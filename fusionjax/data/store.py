@@ -93,6 +93,9 @@ class Market:
     # Codes of symbols whose calendar is not ``config.data.calendar``, and what calendars lack.
     exchanges: dict[str, str] = dataclasses.field(default_factory=dict)
     session_changes: dict[str, Changes] = dataclasses.field(default_factory=dict)  # by code
+    # By the kind of items that one embeds: a pretrained encoder, and the month until which its own
+    # training data reach.
+    encoders: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     member: Bool[np.ndarray, "R"] | None = None  # of the universe in that session; None: all are
 
     @functools.cached_property
@@ -257,6 +260,9 @@ def load(folder: Path) -> Market:
         sectors=manifest["sectors"],
         exchanges=manifest["exchanges"],
         session_changes=manifest["sessions"],
+        encoders={"text": (manifest["encoder"], manifest["encoder_data_cutoff"])}
+        if "encoder" in manifest
+        else {},
     )
     vars(market).update(derived)
     return market

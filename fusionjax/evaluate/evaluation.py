@@ -110,6 +110,7 @@ def evaluate(
         tuple(ids.values()),
         tuple(run.config for run in runs.values()),
         ledger,
+        market.encoders,
     )
     question.require_unread()
     each = {k: run.predict_each(samples.row) for k, run in runs.items()}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fusionjax import chain, ledger
 from fusionjax.config import Config
+from fusionjax.data import provenance
 from fusionjax.errors import InputError
 from fusionjax.evaluate.inference import Forecaster
 from fusionjax.evaluate.labels import Labels
@@ -39,6 +40,7 @@ class Question:
       trials: of each setting to be scored, what tells it from others.
       trained: configs of the runs to be scored: what they lock is locked.
       ledger: folder of the ledger; None where only the other places are known.
+      encoders: pretrained ones of the data, see ``Market``.
     """
 
     kind: str
@@ -48,6 +50,7 @@ class Question:
     trials: tuple[str, ...]
     trained: tuple[Config, ...] = ()
     ledger: Path | None = None
+    encoders: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
     def require_unread(self, *, at_most: int = 1) -> None:
         """Refuses, before any work, what ``begin`` would refuse.
@@ -163,8 +166,11 @@ class Reading:
 
     @property
     def warnings(self) -> list[str]:
-        """A line, if days of a locked hold-out were read more than once."""
-        return read_again([*self.earlier, self.record])
+        """A line, if days of a locked hold-out were read more than once; and one, if a pretrained
+        encoder may have read of these days."""
+        q = self.question
+        before = provenance.read_before(q.encoders, (q.config, *q.trained), q.labels.days)
+        return [*read_again([*self.earlier, self.record]), *before]
 
     @property
     def count(self) -> str:
@@ -294,7 +300,7 @@ def _own_folder() -> Path | None:
     return folder / "fusionjax" / "readings"
 
 
-def _write(q: Question, record: Record, write: Callable[[Path, dict], None]) -> None:
+def _write(q: Question, record: Record, write: Callable[[Path, dict], object]) -> None:
     """Writes to the ledger, and to at least one other place: the data may lie on a full or
     read-only disk."""
     row, failed = dataclasses.asdict(record), list[chain.Unwritable]()

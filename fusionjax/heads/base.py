@@ -122,6 +122,7 @@ class Head(Calibrated, abc.ABC):
       certain: baseline rules that predict a class without a probability.
       learner: kind of the fitted baselines: "classes" (their value is the probability of class 1),
         "numbers" (regressions), "" (none).
+      additive_title: the scale on which explanations add up, in words; of classes log odds.
       loss_title: ``sample_loss`` in words; empty: updates, modalities and drift are judged without
         this head.
       reads_levels: whether a linear map of the modalities' levels (``Modality.levels``) is added to
@@ -144,6 +145,7 @@ class Head(Calibrated, abc.ABC):
     certain: ClassVar[frozenset[str]] = frozenset()
     learner: ClassVar[Literal["classes", "numbers", ""]] = ""
     loss_title: ClassVar[str] = ""
+    additive_title: ClassVar[str] = ""
     reads_levels: ClassVar[bool] = False
     fold_loss: ClassVar[tuple[str, str]] = ("", "")
     stackable: ClassVar[bool] = False
@@ -317,6 +319,18 @@ class Head(Calibrated, abc.ABC):
         Returns:
           Entries of the record; dicts of two heads under one key are merged.
         """
+
+    def recorded(self, record: dict[str, Any], at: int) -> Any:
+        """The value in a ``record`` at horizon number ``at``, as calibrated; None: it has none."""
+        del record, at
+        return None
+
+    def tracked(self, value: "np.ndarray", label: "np.ndarray") -> "dict[str, np.ndarray]":
+        """What a track record counts of ``recorded`` values, a number a sample: first a loss."""
+        from fusionjax.scores import metrics
+
+        loss = {self.loss_title: self.sample_loss(value, label)}
+        return loss | (metrics.hits(value, label) if self.class_names else {})
 
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
         """Lines that stand above the tables."""

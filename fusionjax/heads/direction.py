@@ -8,7 +8,7 @@ from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.heads import direction_curves
 from fusionjax.heads.base import Head, Scored, Scorer, rounded
-from fusionjax.heads.curves import Calls, Curves, dates
+from fusionjax.heads.curves import Calls, Curves
 from fusionjax.registry import HEADS
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Direction(Head):
     certain = frozenset(_CALLS)
     learner = "classes"
     loss_title = "log loss of direction"
+    additive_title = "log odds of up"
     fold_loss = ("log_loss", "log loss")
     stackable = True
     simplest = "majority"
@@ -254,6 +255,9 @@ class Direction(Head):
             "call": self.classes[int(first > 0.5)] if confident else "abstain",
         }
 
+    def recorded(self, record: dict[str, Any], at: int) -> Any:
+        return record.get("calibrated", {}).get(f"up_{self.horizons[at]}d" if at else "up")
+
     def headline(self, value: "np.ndarray", scored: Scored) -> list[str]:
         """The mean daily information coefficient with its interval, if a day has one."""
         import numpy as np
@@ -326,34 +330,21 @@ class Direction(Head):
         self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig
     ) -> list[Curves]:
         """Capital after costs, reliability, error by share answered, and log loss over time."""
+        from fusionjax.heads.trading import capital
+
+        of_calls = capital(rows, market, settings, self.horizons[0])
         known = rows[rows["rose"].notna()]
         rose = known["rose"].to_numpy()
         if not direction_curves.are_probabilities(rows):
-            return [self._capital(rows, market, settings)]
+            return [of_calls]
         return [
-            self._capital(rows, market, settings),
+            of_calls,
             *direction_curves.calibration(known, rose),
             direction_curves.log_loss(known, rose),
         ]
 
     def calls(self, rows: "pd.DataFrame") -> Calls:
         return direction_curves.calls(rows, self.classes)
-
-    def _capital(self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig) -> Curves:
-        from fusionjax.heads.trading import TOP_BOTTOM, Trading
-        from fusionjax.scores.portfolio import COST, COSTS, equity
-
-        days, borrow = rows["target_day"].to_numpy(), settings.borrow_rate
-        up = rows["up"].to_numpy(float)
-        trading = Trading(market, rows["row"].to_numpy(), days, self.horizons[0])
-        books = {f"all calls, {c} bps": (trading.calls(up), c) for c in COSTS}
-        books[f"all stocks alike, {COST} bps"] = trading.market(), COST
-        if trading.ranked:
-            both, _ = trading.top_bottom(up, settings.portfolio_share)
-            books[f"{TOP_BOTTOM}, {COST} bps"] = both, COST
-        when = dates(trading.days)
-        lines = {k: (when, equity(book.net(cost, borrow))) for k, (book, cost) in books.items()}
-        return Curves("Capital", "", lines, y="capital, from 1")
 
     def anomalies(self, rows: "pd.DataFrame", by_day: "ByDay") -> list[str]:
         import numpy as np

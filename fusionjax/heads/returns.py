@@ -41,6 +41,7 @@ class Returns(Head):
     title = "log return, as quantiles"
     shown = ("pinball", "CRPS", "PIT distance", "coverage")
     compared = "pinball"
+    additive_title = "log return, middle quantile"
     stackable = True
 
     @property
@@ -241,6 +242,28 @@ class Returns(Head):
                 f"{h}d": dict(zip(map(str, self.quantiles), rounded(q), strict=True))
                 for h, q in zip(self.horizons, value, strict=True)
             },
+        }
+
+    def recorded(self, record: dict[str, Any], at: int) -> Any:
+        """Its quantiles, the outermost calibrated, the others between them."""
+        horizon = f"{self.horizons[at]}d"
+        quantiles = record.get("return_quantiles", {}).get(horizon)
+        if quantiles is None:
+            return None
+        interval = record["calibrated"][f"interval_{horizon}"]
+        low, high = interval["low"], interval["high"]
+        inner = [min(max(quantiles[str(q)], low), high) for q in self.quantiles[1:-1]]
+        return [low, *inner, high]
+
+    def tracked(self, value: "np.ndarray", label: "np.ndarray") -> "dict[str, np.ndarray]":
+        """The CRPS, and whether the outermost quantiles held the return."""
+        from fusionjax.scores import metrics
+
+        y, level = label.astype(float), self.quantiles[-1] - self.quantiles[0]
+        inside = (y >= value[:, 0]) & (y <= value[:, -1])
+        return {
+            "CRPS": metrics.crps(y, value, self.quantiles),
+            f"inside the {level:.0%} interval": inside.astype(float),
         }
 
     def curves(

@@ -3,12 +3,15 @@
 import functools
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int64, Shaped
 
+from fusionjax.config import EvaluateConfig
 from fusionjax.data.store import Market
+from fusionjax.heads.curves import Curves, dates
 from fusionjax.scores import portfolio
 from fusionjax.scores.intervals import Score
-from fusionjax.scores.portfolio import COSTS, Book, Prices
+from fusionjax.scores.portfolio import COST, COSTS, Book, Prices, equity
 
 _STOCKS = 5  # on an average day, to be ranked against each other
 _VOLUME_SESSIONS = 20  # whose mean dollar volume stands for size
@@ -146,3 +149,18 @@ def _standing(x: Float[np.ndarray, "days N"]) -> Float[np.ndarray, "days N"]:
     spread = np.maximum(known.sum(1, keepdims=True) - 1, 1)
     alone = known.sum(1, keepdims=True) == 1
     return np.where(known & ~alone, rank / spread - 0.5, 0.0)
+
+
+def capital(rows: pd.DataFrame, market: Market, settings: EvaluateConfig, horizon: int) -> Curves:
+    """Capital over time of the calls in stored forecasts, beside that of all stocks alike."""
+    days, borrow = rows["target_day"].to_numpy(), settings.borrow_rate
+    up = rows["up"].to_numpy(float)
+    trading = Trading(market, rows["row"].to_numpy(), days, horizon)
+    books = {f"all calls, {c} bps": (trading.calls(up), c) for c in COSTS}
+    books[f"all stocks alike, {COST} bps"] = trading.market(), COST
+    if trading.ranked:
+        both, _ = trading.top_bottom(up, settings.portfolio_share)
+        books[f"{TOP_BOTTOM}, {COST} bps"] = both, COST
+    when = dates(trading.days)
+    lines = {k: (when, equity(book.net(cost, borrow))) for k, (book, cost) in books.items()}
+    return Curves("Capital", "", lines, y="capital, from 1")

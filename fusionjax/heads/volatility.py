@@ -43,6 +43,7 @@ class Volatility(Head):
     listed = ("MSE",)
     learner = "numbers"
     loss_title = "squared error of log volatility"
+    additive_title = "log volatility a day"
     reads_levels = True
     fold_loss = ("volatility_mse", "volatility MSE")
     stackable = True
@@ -173,6 +174,12 @@ class Volatility(Head):
 
         by_horizon = zip(self.horizons, value, strict=True)
         return {"daily_volatility": {f"{h}d": round(float(np.exp(v)), 6) for h, v in by_horizon}}
+
+    def recorded(self, record: dict[str, Any], at: int) -> Any:
+        import numpy as np
+
+        value = record.get("daily_volatility", {}).get(f"{self.horizons[at]}d")
+        return None if value is None else float(np.log(max(value, 1e-6)))  # six digits are kept
 
     def curves(
         self, rows: "pd.DataFrame", market: "Market", settings: EvaluateConfig

@@ -1,6 +1,7 @@
 """Modality "audio": the newest recording of some sessions."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Heat
+from fusionjax.modalities.base import Heat, Parts
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SILENCE = 65  # of 65,536 levels, from the lowest to the highest: 60 dB below the loudest tone
 _COLUMNS = 200  # of a displayed spectrogram, about
+_SPANS = 16  # of a recording that is explained
 
 
 @MODALITIES.register("audio")
@@ -124,6 +126,19 @@ class Audio(Media):
         mel, mask = log_mel(samples[None], length[None], self._mel())
         spectrogram = np.asarray(mel[0])[np.asarray(mask[0])].T[::-1]
         return Heat(spectrogram[:, :: max(spectrogram.shape[1] // _COLUMNS, 1)].astype(float))
+
+    def parts(self, value: "Waveform", market: "Market", row: int) -> list[Parts]:
+        """Equal spans of what is heard."""
+        import numpy as np
+
+        from fusionjax.types import Waveform
+
+        sample = np.arange(len(value.samples))
+        ends = np.linspace(0, int(value.length), _SPANS + 1).round().astype(int)
+        own = (sample >= ends[:-1, None]) & (sample < ends[1:, None])
+        seconds = (ends / self.hertz).round(2).tolist()
+        names = [f"{a:g} to {b:g} s" for a, b in itertools.pairwise(seconds)]
+        return [Parts("span", names, Waveform(own, np.zeros(_SPANS, bool)))]
 
 
 def _gap_mask(key: "jax.Array", rows: int, size: int, most: float) -> "jax.Array":

@@ -54,6 +54,23 @@ Picture = Pixels | Heat | Quotes
 
 
 @dataclasses.dataclass(frozen=True)
+class Parts:
+    """Parts of one kind of a sample's input, for explanations: another sample's same part can stand
+    in for each.
+
+    Attributes:
+      kind: what each of them is, in one word, such as "session".
+      names: of each.
+      inside: in the structure of the input, bool arrays [P, ...]: what belongs to each part. They
+        broadcast with the input's arrays, without the leading B of these.
+    """
+
+    kind: str
+    names: list[str]
+    inside: Any
+
+
+@dataclasses.dataclass(frozen=True)
 class Modality(abc.ABC):
     """One entry of ``config.modalities``.
 
@@ -175,6 +192,11 @@ class Modality(abc.ABC):
 
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
         """Descriptions of the data in a sample: its bars, texts or files."""
+        return []
+
+    def parts(self, value: "Input", market: "Market", row: int) -> list[Parts]:
+        """What a sample's input consists of, by each way to divide it; none if only the whole can
+        be explained. Arguments as of ``picture``."""
         return []
 
     def picture(self, value: "Input", market: "Market", row: int) -> Picture | None:

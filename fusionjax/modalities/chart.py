@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Modality, Pixels, RawReader, Reader
+from fusionjax.modalities.base import Modality, Parts, Pixels, RawReader, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -123,3 +123,30 @@ class Chart(Modality):
 
     def picture(self, value: "ImageInput", market: "Market", row: int) -> Pixels:
         return Pixels(value.pixels)
+
+    def parts(self, value: "ImageInput", market: "Market", row: int) -> list[Parts]:
+        """The patches of its tokens, and the sessions that it draws."""
+        import numpy as np
+
+        from fusionjax.modalities import pixels
+        from fusionjax.types import ImageInput
+
+        shape = value.pixels.shape
+        count = self.sessions // self.patch_sessions
+        at, exists = market.look_back(np.array([row]), self.sessions)
+        day = market.session[at[0]].astype(str)
+        first = day.reshape(count, -1)
+        rows = self.height // self.patch_height
+        _, patches = pixels.fields(shape, rows, count)
+        _, columns = pixels.fields(shape, 1, self.sessions)
+        names = [
+            f"{days[0]} to {days[-1]}, pixel rows {y * self.patch_height} to "
+            f"{(y + 1) * self.patch_height - 1} of {self.height}"
+            for y in range(rows)
+            for days in first
+        ]
+        drawn = exists[0]
+        return [
+            Parts("patch", names, ImageInput(patches)),
+            Parts("session", day[drawn].tolist(), ImageInput(columns[drawn])),
+        ]

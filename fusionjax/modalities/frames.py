@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Reader
+from fusionjax.modalities.base import Parts, Reader
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
 
@@ -122,6 +122,14 @@ class Frames(Media):
         from fusionjax.modalities import series
 
         return series.pooled(value, present)
+
+    def parts(self, value: "Series", market: "Market", row: int) -> list[Parts]:
+        from fusionjax.modalities import series
+
+        frames, features = value.x.shape
+        return series.parts(
+            value, _names(features), {"frame": [f"frame {i + 1}" for i in range(frames)]}
+        )
 
 
 def _names(count: int) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Pixels
+from fusionjax.modalities.base import Parts, Pixels
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from fusionjax import types
     from fusionjax.data.store import Market
+
+_FIELDS = 8  # of a picture that is explained, along each side, at most
 
 
 @MODALITIES.register("image")
@@ -82,3 +84,8 @@ class Image(Media):
 
     def picture(self, value: "types.ImageInput", market: "Market", row: int) -> Pixels:
         return Pixels(value.pixels)
+
+    def parts(self, value: "types.ImageInput", market: "Market", row: int) -> list[Parts]:
+        from fusionjax.modalities import pixels
+
+        return pixels.parts(value.pixels, _FIELDS)

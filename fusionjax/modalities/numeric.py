@@ -7,7 +7,7 @@ from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.data.names import PRICE_CHANNELS
-from fusionjax.modalities.base import Modality, RawReader, Reader
+from fusionjax.modalities.base import Modality, Parts, RawReader, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -132,3 +132,13 @@ class Numeric(Modality):
         from fusionjax.data import provenance
 
         return [provenance.bars(market, data, row, self.sessions)]
+
+    def parts(self, value: "Series", market: "Market", row: int) -> list[Parts]:
+        import numpy as np
+
+        from fusionjax.modalities import series
+
+        at, _ = market.look_back(np.array([row]), self.sessions)
+        return series.parts(
+            value, self.channels, {"session": market.session[at[0]].astype(str).tolist()}
+        )

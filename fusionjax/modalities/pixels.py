@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from fusionjax.modalities.base import Parts
 from fusionjax.modalities.summary import mean_of_parts
+from fusionjax.types import ImageInput
 
 
 def pooled(
@@ -55,3 +57,31 @@ def flipped(
         return pixels
     flip = jax.random.bernoulli(key, rate, (len(pixels), 1, 1))
     return jnp.where(flip, pixels[:, :, ::-1], pixels)
+
+
+def fields(
+    shape: tuple[int, int], rows: int, columns: int
+) -> tuple[list[str], Bool[np.ndarray, "P height width"]]:
+    """A picture in equal fields, row by row: the pixels of each in words, and where it is.
+
+    Args:
+      shape: height and width, in pixels.
+      rows: of fields.
+      columns: of fields.
+    """
+    down, across = (
+        np.array_split(np.arange(n), count) for n, count in zip(shape, (rows, columns), strict=True)
+    )
+    inside = np.zeros((len(down) * len(across), *shape), bool)
+    names = []
+    for i, (y, x) in enumerate((y, x) for y in down for x in across):
+        inside[i, y[0] : y[-1] + 1, x[0] : x[-1] + 1] = True
+        names.append(f"rows {y[0]}-{y[-1]}, columns {x[0]}-{x[-1]}")
+    return names, inside
+
+
+def parts(picture: UInt8[np.ndarray, "height width"], most: int) -> list[Parts]:
+    """A picture in up to ``most`` fields along each side."""
+    rows, columns = (min(most, n) for n in picture.shape)
+    names, inside = fields(picture.shape, rows, columns)
+    return [Parts("patch", names, ImageInput(inside))]

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from fusionjax.config import AugmentConfig
+from fusionjax.modalities.base import Parts
 from fusionjax.modalities.summary import known_mean
 from fusionjax.types import Series
 
@@ -61,3 +62,23 @@ def augmented(value: Series, channels: tuple[str, ...], a: AugmentConfig, key: A
         later = mask & (jnp.arange(sessions, dtype=jnp.float32)[None] >= cut)
         mask = jnp.where(later.any(1, keepdims=True), later, mask)
     return Series(jnp.where(mask[..., None], x, 0.0), mask)
+
+
+def parts(value: Series, channels: tuple[str, ...], steps: dict[str, list[str]]) -> list[Parts]:
+    """The channels of a window, and its steps in time that are known.
+
+    Args:
+      value: a window, without the leading B.
+      channels: names of its features.
+      steps: what a step is, in one word, with the name of each.
+    """
+    own_step, own_channel = np.eye(len(value.mask), dtype=bool), np.eye(len(channels), dtype=bool)
+    known = np.flatnonzero(value.mask)
+    ((kind, names),) = steps.items()
+    of_steps = Series(own_step[known][:, :, None], own_step[known])
+    of_channels = Series(own_channel[:, None], np.zeros((len(channels), 1), bool))
+    by_kind = [
+        Parts("channel", [*channels], of_channels),
+        Parts(kind, [names[i] for i in known], of_steps),
+    ]
+    return [p for p in by_kind if len(p.names) > 1]  # one alone is the whole

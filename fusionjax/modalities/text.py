@@ -8,7 +8,7 @@ from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.config.sections import STORED_TOKENS
 from fusionjax.errors import InputError
-from fusionjax.modalities.base import Modality, Quotes, Reader
+from fusionjax.modalities.base import Modality, Parts, Quotes, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -164,15 +164,31 @@ class Text(Modality):
         return {"input texts a stock": np.log1p(count)}
 
     def sources(self, market: "Market", data: DataConfig, row: int) -> list[str]:
+        return [f"text of {words}" for words in self._told(market, row)]
+
+    def _told(self, market: "Market", row: int) -> list[str]:
+        """When each text that a row shows was written, by whom, and how it begins."""
         from fusionjax.data.provenance import moment
 
         texts, at = _texts(market), self._latest(market, row)
         originals = texts.read(at) if texts.records else [""] * len(at)
         return [
-            f"text of {moment(texts.event_time[i])} by {texts.names[int(texts.author[i])]}: "
+            f"{moment(texts.event_time[i])} by {texts.names[int(texts.author[i])]}: "
             f"{' '.join(words.split())[:_SHOWN]}"
             for i, words in zip(at.tolist(), originals, strict=True)
         ]
+
+    def parts(self, value: "Documents", market: "Market", row: int) -> list[Parts]:
+        """Its documents, each by the place that it has among the newest."""
+        import numpy as np
+
+        from fusionjax.types import Documents
+
+        own = np.eye(self.max_documents, dtype=bool)[np.flatnonzero(value.mask)]
+        features = own[..., None]
+        tokens = None if value.tokens is None else features
+        inside = Documents(features, features, own, own, own, tokens)
+        return [Parts("document", self._told(market, row), inside)]
 
     def picture(self, value: "Documents", market: "Market", row: int) -> Quotes:
         """The newest texts that the model sees, in the original."""

@@ -7,7 +7,7 @@ from fusionjax.config import Config, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
 from fusionjax.errors import InputError
-from fusionjax.modalities.base import Modality, Reader
+from fusionjax.modalities.base import Modality, Parts, Reader
 from fusionjax.registry import MODALITIES
 
 if TYPE_CHECKING:
@@ -62,3 +62,11 @@ class Vector(Modality):
         import numpy as np
 
         return np.where(present[:, None], value.x, np.nan)
+
+    def parts(self, value: "types.VectorInput", market: "Market", row: int) -> list[Parts]:
+        import numpy as np
+
+        from fusionjax import types
+
+        names = [f"feature {i}" for i in range(len(value.x))]
+        return [Parts("feature", names, types.VectorInput(np.eye(len(names), dtype=bool)))]

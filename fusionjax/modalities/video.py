@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from fusionjax.config import AugmentConfig, Config, DataConfig, ModelConfig
 from fusionjax.config.checks import need
 from fusionjax.config.key import key
-from fusionjax.modalities.base import Pixels
+from fusionjax.modalities.base import Parts, Pixels
 from fusionjax.modalities.media import Media
 from fusionjax.registry import MODALITIES
 
@@ -91,3 +91,14 @@ class Video(Media):
         import numpy as np
 
         return Pixels(np.concatenate(np.asarray(value.pixels), 1))
+
+    def parts(self, value: "Clip", market: "Market", row: int) -> list[Parts]:
+        """The frames of its tokens, so many at a time."""
+        import numpy as np
+
+        from fusionjax.types import Clip
+
+        starts = range(0, len(value.pixels), self.patch_frames)
+        own = np.arange(len(value.pixels)) // self.patch_frames == np.arange(len(starts))[:, None]
+        names = [f"frames {i + 1} to {i + self.patch_frames}" for i in starts]
+        return [Parts("frames", names, Clip(own[..., None, None]))]

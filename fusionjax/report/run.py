@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from fusionjax import ledger
 from fusionjax.config import Config, Heads
+from fusionjax.data import provenance
 from fusionjax.data.names import CHANNEL_WORDS
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Windows
@@ -67,7 +68,8 @@ def write(
     scores = Scores.read(folder / f"scores_{split}.json")
     rows = _outcomes(folder / f"outcomes_{split}.parquet", market)
     before = readings.overlapping(records, _labels(rows, market), config, None)
-    alarms = [line for line in scores.headline if line.startswith("IN SAMPLE")]
+    loud = "IN SAMPLE", provenance.READ_BEFORE
+    alarms = [line for line in scores.headline if line.startswith(loud)]
     alarms += readings.read_again(before)  # as it is now, not when these scores were made
     suspect = "SUSPECT, " if scores.suspect and not scores.answer else ""
     about = _About(folder, scores, rows, windows, diagnostics.logs(folder), before)

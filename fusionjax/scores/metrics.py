@@ -147,6 +147,29 @@ def regression(
     return {"MSE": _mean(error**2, day, days), "MAE": _mean(np.abs(error), day, days)}
 
 
+def hits(up: Float[np.ndarray, "S"], label: Int[np.ndarray, "S"]) -> dict[str, np.ndarray]:
+    """Whether the likelier of two classes came, and the probability that was stated of it."""
+    return {
+        "right": ((up > 0.5) == (label == 1)).astype(float),
+        "confidence": np.maximum(up, 1 - up),
+    }
+
+
+def crps(
+    y: Float[np.ndarray, "S"], quantiles: Float[np.ndarray, "S Q"], levels: tuple[float, ...]
+) -> Float[np.ndarray, "S"]:
+    """The CRPS of each sample, between the outermost levels; see ``distribution``."""
+    tau = np.array(levels)
+    return np.asarray(2 * np.trapezoid(_pinball(y, quantiles, tau), tau, axis=1))
+
+
+def _pinball(
+    y: Float[np.ndarray, "S"], quantiles: Float[np.ndarray, "S Q"], tau: Float[np.ndarray, "Q"]
+) -> Float[np.ndarray, "S Q"]:
+    gap = y[:, None] - quantiles
+    return np.where(gap >= 0, tau * gap, (tau - 1) * gap)
+
+
 def distribution(
     y: Float[np.ndarray, "S"],
     quantiles: Float[np.ndarray, "S Q"],
@@ -161,13 +184,12 @@ def distribution(
     outcome fell at or below its quantile, coverage how often it fell between the outermost two.
     """
     tau = np.array(levels)
-    gap = y[:, None] - quantiles
-    loss = np.where(gap >= 0, tau * gap, (tau - 1) * gap)
+    loss = _pinball(y, quantiles, tau)
     below = y[:, None] <= quantiles
     inside = (y >= quantiles[:, 0]) & (y <= quantiles[:, -1])
     return {
         "pinball": _mean(loss.mean(1), day, days),
-        "CRPS": _mean(2 * np.trapezoid(loss, tau, axis=1), day, days),
+        "CRPS": _mean(crps(y, quantiles, levels), day, days),
         "PIT distance": _additive(
             np.concatenate([below, np.ones((len(y), 1))], 1),
             day,

@@ -30,15 +30,18 @@ def a_run_is_loaded_and_forecasts() -> None:
     assert without["modality_weight.vix"].item() == 0
 
 
-def an_explanation_is_what_hiding_a_modality_changes(run: fusionjax.Run) -> None:
+def an_explanation_is_a_frame_of_parts(run: fusionjax.Run) -> None:
     told = run.explain("SPX", "2018-06-29")
-    assert told.index.tolist() == ["price", "vix", "chart"]
+    wholes = told.xs("whole", level="kind").index.get_level_values("source").tolist()
+    assert wholes == ["price", "vix", "chart", "experts"]
     full = run.predict("SPX", "2018-06-29").iloc[0]
-    hidden = run.predict("SPX", "2018-06-29", without=["price"]).iloc[0]
-    column = "daily_volatility.5d"
-    assert told.loc["price", "weight"] == full["modality_weight.price"]
-    assert told.loc["price", column] == pytest.approx(full[column] - hidden[column])
-    assert told.loc["price", column] != 0
+    assert told.loc[("price", "whole", "price"), "weight"] == full["modality_weight.price"]
+    kinds = set(told.index.droplevel("part"))
+    assert {("price", "channel"), ("vix", "session"), ("chart", "patch")} <= kinds
+    said = run.explanation("SPX", "2018-06-29")
+    assert json.loads(json.dumps(said.to_json()))["symbol"] == "SPX"
+    up = 1 / (1 + np.exp(-said.forecast["direction.1d"]))
+    assert up == pytest.approx(full["direction.1d.up"], abs=1e-5)
 
 
 def scores_are_a_frame_and_a_page(run: fusionjax.Run) -> None:
@@ -118,7 +121,7 @@ def a_mistake_is_the_sentence_that_a_command_prints(run: fusionjax.Run) -> None:
 if __name__ == "__main__":
     a_run_is_loaded_and_forecasts()
     opened = fusionjax.load("runs/demo")
-    an_explanation_is_what_hiding_a_modality_changes(opened)
+    an_explanation_is_a_frame_of_parts(opened)
     scores_are_a_frame_and_a_page(opened)
     a_child_is_trained_on_what_matured_since(opened)
     frames_of_ones_own_are_forecast_as_folders_are(opened)

@@ -1,5 +1,6 @@
 """Scores with a leak alarm are written, marked wherever they stand, and relabelled by an answer."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_suspect_scores_are_written_marked_and_answered(
     trainer = price_trainer(prepared)
     config, market, run, records = trainer.config, trainer.market, tmp_path / "run", tmp_path / "l"
     trainer.train(0, run / "seed_0")
+    # As if prices came from an encoder that had read of all these days.
+    market = dataclasses.replace(market, encoders={"numeric": ("a reader", "2030-01")})
     for grid in ("_PENALTIES", "_TREES"):
         monkeypatch.setattr(learners, grid, getattr(learners, grid)[:1])
     config = config.override(
@@ -59,6 +62,7 @@ def test_suspect_scores_are_written_marked_and_answered(
     text = (run / "scores_dev.md").read_text()
     assert heard[0] in text
     assert "SUSPECT: no result until" in text
+    assert "READ BEFORE: a reader, which embeds numeric, has learned from what was" in text
     assert pd.read_parquet(run / "outcomes_dev.parquet").attrs["marks"][-1].startswith("SUSPECT")
     (record,) = ledger.read(records)
     assert record.suspect == tuple(heard)
@@ -66,6 +70,7 @@ def test_suspect_scores_are_written_marked_and_answered(
     html = page.write(run, "dev", market, config, trainer.windows, [record]).read_text()
     assert "<h1>SUSPECT, " in html
     assert "<p class=alarm>LEAK ALARM: other, direction" in html
+    assert "<p class=alarm>READ BEFORE: a reader" in html
     with pytest.raises(InputError, match="LEAK ALARM: other, direction at 1 session"):
         leaks.require_answered(made.scores.suspect, config.evaluate)
 

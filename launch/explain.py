@@ -1,0 +1,6 @@
+"""``fusionjax explain``, from a checkout."""
+
+from fusionjax.commands import run
+
+if __name__ == "__main__":
+    run("explain")
