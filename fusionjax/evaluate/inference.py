@@ -145,6 +145,7 @@ class Ensemble(Forecaster):
         self._shards = mesh.shape["data"]
         # All seeds answer at once: the rows of a pass are shared out, as memory is.
         self._batch = max(_BATCH // len(folders), 1) * self._shards
+        self._sizes = set[int]()  # of passes that are compiled
         sized = config.override(
             {"train.global_batch_size": self._batch, "train.grad_accum_steps": 1}
         )
@@ -194,6 +195,8 @@ class Ensemble(Forecaster):
         """The forecast of every seed by itself; all seeds answer in one compiled call."""
         shared = -(-len(rows) // self._shards)  # a power of two, so that few programs are compiled
         size = min(self._batch, self._shards << max(shared - 1, 0).bit_length())
+        size = min((known for known in self._sizes if known >= size), default=size)
+        self._sizes.add(size)
         forecast = functools.partial(self._program.predict_each, self._seeds)
         whole = _joined(forecast, self.windows, rows, size, hidden, 1)
         each = (jax.tree.map(lambda x, i=i: x[i], whole) for i in range(len(self.seed_numbers)))

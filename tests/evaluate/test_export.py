@@ -74,9 +74,12 @@ def test_it_forecasts_as_the_run_does(run: Ensemble, folder: Path) -> None:
 
 def test_all_seeds_answer_in_one_call_as_one_by_one(run: Ensemble) -> None:
     rows = np.flatnonzero(run.windows.market.forecast_rows(30))[-70:]
+    run._sizes.clear()
     with mock.patch.object(run._program, "predict_each", wraps=run._program.predict_each) as asked:
         each = run.predict_each(rows)
-    assert asked.call_count == 1
+        run.predict_each(rows[:3])  # by the same program, not by one of four rows
+    assert asked.call_count == 2
+    assert {len(call.args[1].weight) for call in asked.call_args_list} == {128}
     assert len(each) == len(run.seeds) == 2
     for params, got in zip(run.seeds, each, strict=True):
         alone = predict(run._program, params, run.windows, rows, 128)
