@@ -123,7 +123,7 @@ def test_each_anomaly_names_the_modality_and_the_cause() -> None:
     assert "price dominates" in odd(share=np.array([0.9, 0.05, 0.05]))
     assert "text is in no sample" in odd(weight=np.array([1.0, np.nan, 1.0]))
     leak = odd(worth=np.array([0.05, 0.03, -0.1]))
-    assert "source helps in training (+0.0200) and hurts later (-0.1000): a leak" in leak
+    assert "source helps in training (+0.0200) and hurts later (-0.1000): over-fitting, a" in leak
     alike = odd(entropy=1.0, earned=np.array([0.05, 0.001, -0.001]))
     assert "weighted alike" in alike
     assert "text, source earn nothing" in alike
