@@ -62,7 +62,7 @@ class Artifact:
         if importlib.util.find_spec("flatbuffers") is None:
             raise InputError(
                 f"{root / PROGRAM}: jax.export reads it by flatbuffers, which is not installed; "
-                "pip install flatbuffers"
+                "install it with pip"
             )
         try:
             exported = jax.export.deserialize(bytearray(content[PROGRAM]))
