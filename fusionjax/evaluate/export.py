@@ -30,7 +30,7 @@ from fusionjax.data import text
 from fusionjax.data.samples import unlabelled
 from fusionjax.data.store import Market
 from fusionjax.data.windows import Scaler, Windows
-from fusionjax.errors import InputError
+from fusionjax.errors import InputError, require_extra
 from fusionjax.evaluate import calibration_state, model_card
 from fusionjax.evaluate.inference import Ensemble
 from fusionjax.parallel.rules import path_name
@@ -60,7 +60,9 @@ def export(ensemble: Ensemble, market: Market, config: Config, folder: Path) -> 
     """
     if folder.exists():
         raise InputError(f"--out={folder}: is there already; give a folder that is not")
-    save = _writer()
+    require_extra("serve", "flatbuffers", "safetensors")  # jax.export writes with the first
+    from safetensors.numpy import save
+
     until = market.session.max()
     state = calibration_state.moved(ensemble, market, config, until)
     newest = market.ordinal.max()
@@ -110,19 +112,6 @@ def inputs_of(windows: Windows, config: Config, rows: Int64[np.ndarray, "B"]) ->
         scales = head.scales(market, rows)
         inputs |= {f"{_SCALES}{k}": np.asarray(x, np.float32) for k, x in scales.items()}
     return {k: np.ascontiguousarray(x) for k, x in inputs.items()}
-
-
-def _writer() -> Callable[[dict[str, np.ndarray]], bytes]:
-    """The function that writes arrays; asks for all of the extra before any work is done."""
-    try:
-        import flatbuffers  # noqa: F401 (jax.export writes programs with it)
-        from safetensors.numpy import save
-    except ImportError as e:
-        raise InputError(
-            f"{e.name}, with which an artefact is written, is not installed; pip install "
-            "fusionjax[serve]"
-        ) from e
-    return save
 
 
 def _weights(ensemble: Ensemble) -> Arrays:
