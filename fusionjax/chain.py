@@ -27,15 +27,15 @@ class Unwritable(InputError):
     """A record could not be written."""
 
 
-def append(folder: Path, row: dict[str, Any]) -> None:
-    """Appends a row; it is on disk when this returns.
+def append(folder: Path, row: dict[str, Any]) -> str:
+    """Appends a row and returns the SHA-256 of its line, which is then on disk.
 
     Raises:
       InputError: the chain is broken.
       Unwritable: the folder cannot be written.
     """
     with locked(folder):
-        add(folder, row)
+        return add(folder, row)
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def add(folder: Path, row: dict[str, Any]) -> None:
+def add(folder: Path, row: dict[str, Any]) -> str:
     """``append`` by who holds ``locked``.
 
     A last line that a power loss cut off is moved to ``torn.bytes``: its ``append`` never returned.
@@ -68,6 +68,7 @@ def add(folder: Path, row: dict[str, Any]) -> None:
             f.truncate(sum(len(x) + 1 for x in lines))
             _append_line(f.fileno(), line + b"\n")
         _write_head(folder, [*lines, line])
+        return hashlib.sha256(line).hexdigest()
 
 
 @contextlib.contextmanager
@@ -96,6 +97,20 @@ def read(folder: Path) -> list[bytes]:
             file=sys.stderr,
         )
     return [_cut(line)[1] for line in rows]
+
+
+def links(folder: Path) -> list[tuple[bytes, str, bool]]:
+    """Of each whole line, oldest first: its row as JSON, empty if it is no line of a chain; its
+    sum; and whether it follows the line before. ``read`` says besides whether the last are there.
+    """
+    path, expected = folder / _LINES, _sum_of_older(folder)
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    found = []
+    for line in lines:
+        (previous, row), own = _cut(line), hashlib.sha256(line).hexdigest()
+        found.append((row, own, previous == expected))
+        expected = own
+    return found
 
 
 def _settled(folder: Path) -> tuple[list[bytes], bytes]:

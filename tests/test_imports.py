@@ -55,7 +55,7 @@ ALLOWED = {
     },
     "adapt": {  # above evaluate, whose losses and intervals its gate judges by
         *("config", "errors", "files", "types", "parallel", "models", "distill", "data", "train"),
-        *("evaluate", "ledger", "scores", "streams", "experts", "telemetry"),
+        *("evaluate", "ledger", "scores", "streams", "experts", "telemetry", "heads", "chain"),
     },
     "report": {
         *("config", "errors", "files", "types", "models", "data", "evaluate", "ledger", "train"),

@@ -5,9 +5,11 @@ was killed, and leaves a finished one alone. ``serving.json`` names the run that
 replaced atomically, and only by an update that the promotion gate accepted.
 
     <service>/serving.json
-    <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  done.json
+    <service>/<day>/begun.json  drift.json  update/  update.json  forecast.json  explanation.json
+                    track.json  done.json
     <service>/<day>/rollback.json    its update was taken back (serving.py)
     <service>/redone/<day>-1/   what was served, and taken back by ``redo``
+    <service>/proof/            sums of all these, day after day (proof.py)
 """
 
 import dataclasses
@@ -20,8 +22,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fusionjax import files
-from fusionjax.adapt import promotion
+from fusionjax.adapt import matured, promotion, proof
 from fusionjax.adapt.finetune import Watched, ask_promotion, finetune, holdout_of
+from fusionjax.adapt.matured import FORECAST, TRACK
 from fusionjax.adapt.monitor import DriftMonitor
 from fusionjax.adapt.outcomes import outcomes
 from fusionjax.adapt.serving import (
@@ -35,17 +38,17 @@ from fusionjax.adapt.serving import (
     require_accepted,
 )
 from fusionjax.config import Config, require_same_task
-from fusionjax.data import calendar, samples
+from fusionjax.data import calendar, provenance, samples
 from fusionjax.data.store import Market
 from fusionjax.errors import InputError
-from fusionjax.evaluate import coreset, labels, losses, readings
+from fusionjax.evaluate import coreset, explanation, labels, losses, readings
 from fusionjax.evaluate.forecast import forecast, merged
 from fusionjax.evaluate.inference import Ensemble, read_info, seed_folders
 from fusionjax.ledger import Result, Subject
 from fusionjax.telemetry import say
 from fusionjax.train.run import audited_market
 
-DONE = "done.json"
+DONE, EXPLANATION = "done.json", "explanation.json"
 _REDONE = "redone"  # folder of days that were taken back
 _SPLIT = "served"  # of data.splits: all days up to the newest
 
@@ -158,8 +161,12 @@ def _serve(
     say(f"update: {update['why']}")
     _promote(service, folder)
     serving = Path(Serving.read(service).run)
-    if not (folder / "forecast.json").exists():
-        _write(folder / "forecast.json", _forecasts(serving, market, config))
+    stage = folder / FORECAST, folder / EXPLANATION
+    if not all(path.exists() for path in stage):
+        for path, content in zip(stage, _forecasts(serving, market, config), strict=True):
+            if not path.exists():
+                _write(path, content)
+    proven = matured.record(folder, market, config, today.serving, {**drift, "update": update})
     info, horizon = read_info(serving), config.classifier[1].horizons[0]
     code = calendar.name(config.data.calendar)
     changes = market.session_changes.get(code)
@@ -178,7 +185,10 @@ def _serve(
         "serving": str(serving),
         "forecaster": _title(serving, service),
         "learned": [info.trained_from, info.trained_until],
-        "forecasts": read(folder / "forecast.json"),
+        "proof": proven,
+        "read_before": read(folder / TRACK)["read_before"],
+        "explanation": read(folder / EXPLANATION),
+        "forecasts": read(folder / FORECAST),
     }
     _write(folder / DONE, result)
     return result
@@ -198,6 +208,7 @@ def _take_back(service: Path, day: str) -> None:
         taken = len(list((service / _REDONE).glob(f"{folder.name}*")))
         aside = service / _REDONE / f"{folder.name}-{taken + 1}"
         aside.parent.mkdir(exist_ok=True)
+        proof.take_back(service, folder.name, aside)
         folder.rename(aside)
         say(f"{folder.name} is taken back; what was served is in {aside}")
 
@@ -337,8 +348,11 @@ def _retrain(
     return None if holdout is None else ask_promotion(serving, folder, market, config, holdout)
 
 
-def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]]:
-    """Forecasts after the newest session, for every stock that traded in it with enough history."""
+def _forecasts(
+    run: Path, market: Market, config: Config
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Forecasts after the newest session, for every stock that traded in it with enough history,
+    each with the sum of the model's parameters; and the explanation of the surest."""
     config = merged(config, read_info(run).config)
     newest = market.session == market.session.max()
     rows = np.flatnonzero(newest & market.forecast_rows(config.data.min_history))
@@ -347,7 +361,14 @@ def _forecasts(run: Path, market: Market, config: Config) -> list[dict[str, Any]
             f"{market.session.max()}: no member has a bar and {config.data.min_history} sessions "
             "of history; add the day's files of such stocks"
         )
-    return forecast(Ensemble(run, config, market), market, config, rows.tolist(), frozenset())
+    ensemble = Ensemble(run, config, market)
+    records = forecast(ensemble, market, config, rows.tolist(), frozenset())
+    ups = np.array([f.get("calibrated", {}).get("up", 0.5) for f in records])
+    surest = int(rows[np.abs(ups - 0.5).argmax()])
+    told = explanation.explain(ensemble, market, config, surest)
+    model = readings.of_run(ensemble)
+    records = provenance.with_encoders(records, market, config)
+    return [record | {"model": model} for record in records], told.to_json()
 
 
 def _write(path: Path, content: Any) -> None:

@@ -36,7 +36,7 @@ def outcomes(market: Market, config: Config, service: Path, day: str) -> dict[st
         if session >= day or len(days) == _SESSIONS:
             continue
         calls = [f for f in json.loads(path.read_text()) if f.get("call") in head.class_names]
-        rows = _rows(market, [f["symbol"] for f in calls], session)
+        rows = rows_of(market, [f["symbol"] for f in calls], session)
         ratio, matured = growth(market, rows, head.horizons[0], np.datetime64(day))
         label, counts = head.labels(market, rows, head.horizons[0], np.datetime64(day))
         matured &= rows >= 0
@@ -98,7 +98,7 @@ def hit_rate(days: list[dict[str, Any]], horizon: int) -> dict[str, Any]:
     }
 
 
-def _rows(market: Market, symbols: list[str], session: str) -> np.ndarray:
+def rows_of(market: Market, symbols: list[str], session: str) -> np.ndarray:
     """The market's row of each symbol on a session; -1 where it has none."""
     on_day = np.flatnonzero(market.session == np.datetime64(session))
     at = {market.symbols[market.symbol[row]]: int(row) for row in on_day}

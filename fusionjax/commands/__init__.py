@@ -21,6 +21,7 @@ COMMANDS: dict[str, app.Needs] = {
     "report": app.Needs(run="run", config=False),
     "finetune": app.Needs(run="from", long=True),
     "serve": app.Needs(run="from", long=True),
+    "track": app.Needs(config=False),
     "ablate": app.Needs(run="run"),
     "samples": app.Needs(run="run"),
     "sweep": app.Needs(long=True),

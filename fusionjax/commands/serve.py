@@ -44,7 +44,7 @@ def main(config: Config) -> None:
         return
     require_extra("plots", "plotly")  # of the page at the end
     app.begin()
-    from fusionjax.adapt import daily
+    from fusionjax.adapt import daily, track
     from fusionjax.evaluate import leaks
     from fusionjax.parallel.mesh import make_mesh
     from fusionjax.report import day as day_page
@@ -56,7 +56,7 @@ def main(config: Config) -> None:
     result = daily.serve(Path(_FROM.value), config, mesh, service, StopOnSignal(), redo=_REDO.value)
     page = service / result["day"] / "report.html"
     if not page.exists():
-        day_page.write(result, page)
+        day_page.write(result, page, track.summary(service))
     say(f"{result['serving']} serves; {len(result['forecasts'])} forecasts after {result['day']}")
     say(f"written to {page}")
     leaks.require_answered(result["update"].get("suspect", []), config.evaluate)

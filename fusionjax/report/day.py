@@ -7,26 +7,34 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from fusionjax.report import charts, page
+from fusionjax.report import charts, explanation, page, track
 from fusionjax.report.page import Section
 
 _ROWS = 500
 # Entries of a forecast that the page says once for all, or under another name.
 _ELSEWHERE = {
     *("symbol", "session", "decision_time", "forecast_day"),
-    *("direction", "calibrated", "return_quantiles"),
+    *("direction", "calibrated", "return_quantiles", "model", "read_before"),
 }
 _ONE_SIDED = 0.9  # share of calls on one side from which the page says so
 _WORDS = {"symbol": "stock", "up": "P(up)", "return": "return", "right": "came out"}
 
 
-def write(day: dict[str, Any], path: Path) -> Path:
-    """Writes the page of a day, as ``adapt.daily.serve`` records it; returns its path."""
+def write(day: dict[str, Any], path: Path, record: dict[str, Any] | None = None) -> Path:
+    """Writes the page of a day, as ``adapt.daily.serve`` records it; returns its path.
+
+    Args:
+      day: the day.
+      path: of the page.
+      record: ``adapt.track.summary`` of the service, if it is to be shown.
+    """
     scores = day["robustness"]
     shifts = pd.DataFrame(day["shifts"], dtype=float).T
     shifts = shifts.assign(robustness=scores).rename_axis("channel")
     alarms = "" if day["alarms"] else "No watched series left its level since the last session."
     ahead, first = _sessions(day["horizon"]), day["forecasts"][0]
+    # A day that was served before these were kept has none.
+    told, read_before = day.get("explanation"), day.get("read_before", [])
     sections = [
         Section("Forecasts", f"For {_target(day)}, from what was known at "
                 f"{first['decision_time'].removesuffix('Z')} UTC; the likeliest rises first. P(up) "
@@ -37,6 +45,8 @@ def write(day: dict[str, Any], path: Path) -> Path:
                 "made. A move too small for a label is not counted. The interval is at 95 %, over "
                 "days: calls of one day are not independent.",
                 _outcomes(day["outcomes"])),
+        track.section(record, day.get("proof", "")),
+        _why(told),
         Section("Drift", "First what left its level, and since when: inputs, labels, errors and "
                 "weights, one number a session. Then which channels are distributed otherwise than "
                 "in training, all recent sessions together: a channel may be, and have no new "
@@ -50,7 +60,8 @@ def write(day: dict[str, Any], path: Path) -> Path:
         Section("Update", "Whether the model was updated, and how the promotion gate decided, on "
                 "labels that neither it nor its parent had seen.",
                 [_lines([f"{_sentence(day['update']['why'])}"])]),
-        Section("Model", "", [_lines([f"{day['forecaster']}: it has learned labels from "
+        Section("Model", "", [_lines([*read_before,
+                                      f"{day['forecaster']}: it has learned labels from "
                                       f"{day['learned'][0]} to {day['learned'][1]}.",
                                       f"Folder: {day['serving']}"])]),
     ]  # fmt: skip
@@ -63,8 +74,23 @@ def write(day: dict[str, Any], path: Path) -> Path:
             f"labels to {day['learned'][1]}, forecasts {_calls(day['forecasts'])} "
             f"{_alarms(day['alarms'])} Update: {_sentence(day['update']['why'])}"
         ],
+        alarms=read_before,
         library=charts.library(),
     )
+
+
+def _why(told: dict[str, Any] | None) -> Section:
+    """What contributes to the surest forecast, if it is known."""
+    intro = (
+        "What contributes to the surest of these forecasts: by how much it differs from what it "
+        "would be with other days' content in a part's place. What moves it no more than other "
+        "content does says nothing; what experts forecast is a part of its own."
+    )
+    if told is None:
+        return Section("Why", intro, [])
+    target = next(iter(told["forecast"]))
+    title = Markup("<h3>{}: {}, {}</h3>").format(told["symbol"], target, told["scale"][target])
+    return Section("Why", intro, [title, *explanation.picture(told, target)])
 
 
 def _alarms(count: int) -> str:

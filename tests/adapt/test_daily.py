@@ -367,7 +367,9 @@ def test_a_refused_update_leaves_the_parent_forecasting(
     assert json.loads((day / "update/gate.json").read_text())["why"] == made["update"]["why"]
     assert daily.Serving.read(tmp_path / "service") == daily.Serving(str(parent), "", "")
     known = known_at(market, "2020-10-20")
-    ours, theirs = (daily._forecasts(r, known, asked(**changes)) for r in (parent, day / "update"))
+    ours, theirs = (
+        daily._forecasts(r, known, asked(**changes))[0] for r in (parent, day / "update")
+    )
     assert made["forecasts"] == ours != theirs
     page = day_page.write(made, tmp_path / "report.html").read_text()
     text = html.unescape(re.sub(r"<[^>]+>", "", page))  # words of the glossary are marked
